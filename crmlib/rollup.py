@@ -1,0 +1,472 @@
+"""The two roll-ups of the ledger, their tie-out, and the books that notebooks open.
+
+The *cube* has one row per owner and month and one DECIMAL column per leaf line; the *sales cube* one row per customer,
+product and month. Both are unexecuted expressions until they are written, once, into the cache.
+
+Rounding: ledger money has 4 decimals, rates 8, a monthly rate of charge for capital 16; each cell of the cube is rounded
+once, half-even, to 8 decimals; sums are exact.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crmlib.engagement import Period, Rates, add_months
+from crmlib.ledger import Ledger
+from crmlib.statement import DRIVERS, Statement
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+CELL = Decimal("1e-8")
+MONTHLY = Decimal("1e-16")
+ROUNDING_RULE = (
+    "Ledger money has 4 decimals, rates 8, the monthly rate of charge for capital 16. Each amount of an owner, month and line "
+    "is rounded once, half to even, to 8 decimals; sums of these are exact, and shown to the cent or in thousands."
+)
+UNASSIGNED = ""  # the owner's key of what has no known customer; no customer can have it
+
+
+# --- rates -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Activity:
+    """One activity: the line its cost goes to, its pool, and what one unit uses of the pool's capacity."""
+
+    name: str
+    line: str
+    pool: str
+    driver: str
+    unit_minutes: Decimal
+
+
+def activities(ledger: Ledger) -> list[Activity]:
+    """The ledger's activities, by name."""
+    if not ledger.has("activity_types"):
+        return []
+    rows = ledger.tables["activity_types"].order_by("activity").execute().to_dict("records")
+    return [
+        Activity(r["activity"], r["line"], _text(r.get("pool")), _text(r.get("driver")), _number(r.get("unit_minutes")))
+        for r in rows
+    ]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> Decimal:
+    return value if isinstance(value, Decimal) and value.is_finite() else Decimal(1)
+
+
+def rounded(value: Decimal, to: Decimal = CELL) -> Decimal:
+    """Half-even to the given step: 8 decimals, the rule of the cube, unless said otherwise."""
+    with localcontext(prec=60):
+        return value.quantize(to, ROUND_HALF_EVEN)
+
+
+def monthly_rate(yearly: Decimal) -> Decimal:
+    """A yearly rate of charge as a month's, rounded half-even to 16 decimals."""
+    with localcontext(prec=60):
+        return rounded(yearly / 12, MONTHLY)
+
+
+def rate_days(ledger: Ledger) -> list[date]:
+    """First days of the spans in which no rate changes: every covered month, and each change within one."""
+    coverage = ledger.engagement.coverage
+    changes = ledger.tables["rates"].valid_from.execute() if ledger.has("rates") else []
+    inside = {d.date() if hasattr(d, "date") else d for d in changes}
+    return sorted({*coverage.month_starts(), *(d for d in inside if coverage.start <= d < coverage.end)})
+
+
+def rate_table(ledger: Ledger) -> dict[str, dict[date, Decimal]]:
+    """By activity and span: the rate in force; where none is given, its pool's cost / practical capacity × unit minutes."""
+    given: dict[str, list[tuple[date, Decimal]]] = {}
+    if ledger.has("rates"):
+        for r in ledger.tables["rates"].order_by("valid_from").execute().to_dict("records"):
+            given.setdefault(r["activity"], []).append((_day(r["valid_from"]), r["rate"]))
+    pools = _pools(ledger)
+    return {
+        activity.name: {
+            day: rate for day in rate_days(ledger) if (rate := _rate(activity, day, given, pools)) is not None
+        }
+        for activity in activities(ledger)
+    }
+
+
+def _day(value: Any) -> date:
+    return value.date() if hasattr(value, "date") else value
+
+
+def _pools(ledger: Ledger) -> dict[tuple[str, date], tuple[Decimal, Decimal]]:
+    """By pool and month: booked cost and practical capacity."""
+    if not ledger.has("capacity"):
+        return {}
+    rows = ledger.covered("capacity").execute().to_dict("records")
+    return {(r["pool"], _day(r["month"])): (r["cost"], r["practical_capacity"]) for r in rows}
+
+
+def _rate(
+    activity: Activity, day: date, given: Mapping[str, list[tuple[date, Decimal]]],
+    pools: Mapping[tuple[str, date], tuple[Decimal, Decimal]],
+) -> Decimal | None:  # fmt: skip
+    if activity.name in given:
+        return next((rate for since, rate in reversed(given[activity.name]) if since <= day), None)
+    cost, capacity = pools.get((activity.pool, day.replace(day=1)), (Decimal(0), Decimal(0)))
+    if not capacity:
+        return None
+    with localcontext(prec=60):
+        return rounded(cost * activity.unit_minutes / capacity)
+
+
+# --- the cube --------------------------------------------------------------------------------------------------------
+
+
+def cube(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
+    """One row per owner (level, owner) and month: leaf lines, `driver_…` quantities, `charged_…` by pool, `capital_charge`.
+
+    Levels are customer, unassigned (owner ''), and the groups that own costs. Unexecuted.
+    """
+    pieces = [p for p in (
+        _trade(ledger, statement, work), _events(ledger, statement, work), _bookings(ledger, statement), _charges(ledger, statement),
+    ) if p is not None]  # fmt: skip
+    joined = functools.reduce(_outer, pieces)
+    known = ledger.tables["customers"].select("customer_id").distinct()
+    values = [c for c in joined.columns if c not in {"owner", "month"}]
+    combined = _combined(joined, statement, values)
+    named = combined.semi_join(known, combined.owner == known.customer_id)
+    unknown = combined.anti_join(known, combined.owner == known.customer_id)
+    columns = [c for c in combined.columns if c not in {"owner", "month"}]
+    unassigned = unknown.group_by("month").aggregate(**{c: unknown[c].sum() for c in columns})
+    rows = [_owned(named, "customer", named.owner, columns), _owned(unassigned, "unassigned", UNASSIGNED, columns)]
+    if (groups := _group_costs(ledger, statement)) is not None:
+        rows.append(_owned(groups, groups["level"], groups.owner, columns))
+    import ibis
+
+    return ibis.union(*rows)
+
+
+def _owned(table: ir.Table, level: Any, owner: Any, columns: Iterable[str]) -> ir.Table:
+    """The cube's columns, each cell rounded once; a column that the rows do not have is zero."""
+    import ibis
+
+    level = ibis.literal(level) if isinstance(level, str) else level
+    owner = ibis.literal(owner) if isinstance(owner, str) else owner
+    cells = {c: half_even(table[c]) if c in table.columns else ibis.literal(0).cast("decimal(38, 8)") for c in columns}
+    return table.select(level=level, owner=owner, month=table.month, **cells)
+
+
+def half_even(value: Any) -> Any:
+    """A decimal rounded half-even to 8 decimals (engines round half away from zero), null as zero."""
+    import ibis
+
+    value = value.fill_null(0)
+    dtype = value.type()
+    if not dtype.is_decimal() or (dtype.scale or 0) <= 8:
+        return value.cast("decimal(38, 8)")
+    up = value.cast("decimal(38, 8)")
+    tie = (up.cast(f"decimal(38, {dtype.scale})") - value).abs() == ibis.literal(CELL / 2).cast(f"decimal(38, {dtype.scale})")
+    odd = (up * 100_000_000).cast("decimal(38, 0)") % 2 != 0
+    step = ibis.literal(CELL).cast("decimal(38, 8)")
+    return ibis.ifelse(tie & odd, up - ibis.ifelse(up > 0, step, -step), up).cast("decimal(38, 8)")
+
+
+def _outer(left: ir.Table, right: ir.Table) -> ir.Table:
+    """Both sides' rows by owner and month. The view is needed: chained outer joins fail without it (ibis issue 10293)."""
+    import ibis
+
+    joined = left.outer_join(right, ["owner", "month"], rname="{name}_")
+    keys = {k: ibis.coalesce(joined[k], joined[f"{k}_"]) for k in ("owner", "month")}
+    return joined.select(**keys, **{c: joined[c] for c in (*left.columns, *right.columns) if c not in keys}).view()
+
+
+def _combined(joined: ir.Table, statement: Statement, values: list[str]) -> ir.Table:
+    """Parts of a line, named `line:part`, added into the line."""
+    parts: dict[str, list[Any]] = {}
+    for column in values:
+        parts.setdefault(column.split(":")[0], []).append(joined[column])
+    summed = {c: functools.reduce(operator.add, [p.fill_null(0) for p in found]) if len(found) > 1 else found[0].fill_null(0)
+              for c, found in parts.items()}  # fmt: skip
+    order = [line.id for line in statement.leaves if line.id in summed]
+    order += [c for c in summed if c not in order]
+    return joined.select("owner", "month", **{c: summed[c] for c in order})
+
+
+def _month(day: Any) -> Any:
+    """The first day of a date's month, as a date: the engine's truncation returns a timestamp that Ibis takes for a date."""
+    return day.truncate("M").cast("timestamp").cast("date")
+
+
+def _span(day: Any, ledger: Ledger) -> Any:
+    """The first day of the span without a rate change in which a day lies."""
+    import ibis
+
+    month = _month(day)
+    changes = [d for d in rate_days(ledger) if d.day != 1]
+    if not changes:
+        return month
+    cases = [((day >= d) & (day < add_months(d, 1)), ibis.literal(d)) for d in reversed(changes)]
+    return ibis.cases(*cases, else_=month)
+
+
+def _by_span(table: ir.Table, ledger: Ledger, **amounts: Any) -> ir.Table:
+    return table.group_by(owner=table.customer_id.fill_null(UNASSIGNED), span=_span(table[_date(table)], ledger)).aggregate(
+        **amounts
+    )
+
+
+def _date(table: ir.Table) -> str:
+    return "invoice_date" if "invoice_date" in table.columns else "date"
+
+
+def _trade(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
+    """Invoice lines, orders and credits by customer and month: amounts, drivers, and the lines that hang on these drivers."""
+    lines = ledger.covered("invoice_lines")
+    facts = _by_span(lines, ledger, **_line_amounts(ledger, lines, statement), driver_invoice_lines=lines.count().cast("decimal(38, 4)"))
+    if ledger.has("invoice_lines", "order_id"):
+        first = lines.filter(lines.order_id.notnull()).group_by("customer_id", "order_id").aggregate(date=lines.invoice_date.min())
+        orders = _by_span(first, ledger, driver_orders=first.count().cast("decimal(38, 4)"))
+        facts = _spans_outer(facts, orders)
+    if ledger.has("credits"):
+        facts = _spans_outer(facts, _by_span(credits := ledger.covered("credits"), ledger, **_credit_amounts(credits, statement)))
+    return _by_month(_with_driver_costs(facts, ledger, statement, work))
+
+
+def _spans_outer(left: ir.Table, right: ir.Table) -> ir.Table:
+    return _outer(left.rename(month="span"), right.rename(month="span")).rename(span="month")
+
+
+def _line_amounts(ledger: Ledger, lines: ir.Table, statement: Statement) -> dict[str, Any]:
+    amounts = {}
+    for line in statement.leaves:
+        for source in line.sources:
+            if source == "invoice_lines.gross_sales":
+                amounts[line.id] = lines.gross_sales.sum(where=lines.gross_sales >= 0)
+            elif source == "returns":
+                amounts[f"{line.id}:returns"] = (-lines.gross_sales).sum(where=lines.gross_sales < 0)
+            elif source.startswith("invoice_lines."):
+                column = source.split(".")[1]
+                amounts[f"{line.id}:{column}"] = lines[column].sum()
+    for measure in {a.driver for a in activities(ledger)} - {"", *DRIVERS}:
+        amounts[f"driver_{measure}"] = lines[measure].sum()
+    if ledger.has("invoice_lines", "quantity"):
+        amounts["driver_units"] = lines.quantity.sum(where=lines.quantity > 0)
+    return amounts
+
+
+def _credit_amounts(credits: ir.Table, statement: Statement) -> dict[str, Any]:
+    amounts = {"driver_credits": credits.count().cast("decimal(38, 4)")}
+    for line in statement.leaves:
+        if "credits" in line.sources:
+            amounts[f"{line.id}:credits"] = credits.amount.sum()
+        if "invoice_lines.cost_of_goods" in line.sources and "cost_recovered" in credits.columns:
+            amounts[f"{line.id}:recovered"] = -credits.cost_recovered.sum()
+    return amounts
+
+
+def _by_month(table: ir.Table) -> ir.Table:
+    month = _month(table.span)
+    values = [c for c in table.columns if c not in {"owner", "span"}]
+    return table.group_by("owner", month=month).aggregate(**{c: table[c].sum() for c in values})
+
+
+def _with_driver_costs(facts: ir.Table, ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
+    """Lines that hang on drivers which the ledger holds by itself: quantity × the rate of its span."""
+    driven = [a for a in activities(ledger) if a.driver]
+    if not driven:
+        return facts
+    rates = _wide_rates(ledger, driven, work)
+    joined = facts.left_join(rates, facts.span == rates.day)
+    costs = {a.name: _product(_driver_quantity(joined, a.driver, statement), joined[f"rate:{a.name}"], 12) for a in driven}
+    return joined.select("owner", "span", *[joined[c] for c in facts.columns if c not in {"owner", "span"}],
+                         **_sums_by(driven, lambda a: costs[a.name]))  # fmt: skip
+
+
+def _driver_quantity(facts: ir.Table, driver: str, statement: Statement) -> Any:
+    if driver == "net_sales":
+        parts = [(line.sign, c) for line in statement.leaves if line.cls in {"revenue", "deduction"}
+                 for c in facts.columns if c.split(":")[0] == line.id]  # fmt: skip
+        return functools.reduce(operator.add, [facts[c].fill_null(0) * sign for sign, c in parts]).cast("decimal(18, 4)")
+    return facts[f"driver_{driver}"].fill_null(0).cast("decimal(18, 4)")
+
+
+def _sums_by(found: Iterable[Activity], cost: Any) -> dict[str, Any]:
+    """Costs of activities added by line and by pool, as parts that later meet those of other pieces."""
+    sums: dict[str, Any] = {}
+    for activity in found:
+        kind = "driven" if activity.driver else "events"
+        for column in [f"{activity.line}:{kind}", *([f"charged_{activity.pool}:{kind}"] if activity.pool else [])]:
+            sums[column] = sums[column] + cost(activity) if column in sums else cost(activity)
+    return sums
+
+
+def _wide_rates(ledger: Ledger, found: list[Activity], work: Path) -> ir.Table:
+    """One row per span, one column per activity; written as Parquet, since every engine reads that."""
+    rates = rate_table(ledger)
+    columns = {f"rate:{a.name}": [rates[a.name].get(d, Decimal(0)) for d in rate_days(ledger)] for a in found}
+    return _small_table(ledger, {"day": rate_days(ledger), **columns}, work / "rates-by-span.parquet")
+
+
+def _small_table(ledger: Ledger, columns: Mapping[str, list[Any]], path: Path) -> ir.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {str: pa.string(), date: pa.date32(), Decimal: pa.decimal128(18, 8)}
+    pq.write_table(pa.table({name: pa.array(v, kinds[type(v[0])]) for name, v in columns.items()}), path)
+    return ledger.con.read_parquet(str(path))
+
+
+def _events(ledger: Ledger, statement: Statement, work: Path) -> ir.Table | None:
+    """Activities by customer and month: quantity × the rate of its span, by line; quantities as drivers."""
+    found = [a for a in activities(ledger) if not a.driver]
+    if not found or not ledger.has("activities"):
+        return None
+    events = ledger.covered("activities")
+    spans = events.group_by(
+        owner=events.customer_id.fill_null(UNASSIGNED), span=_span(events.date, ledger), activity=events.activity
+    ).aggregate(quantity=events.quantity.sum().cast("decimal(18, 4)"))
+    pairs = [(a, d, r) for a, by_day in rate_table(ledger).items() for d, r in by_day.items()]
+    rates = _small_table(ledger, {"activity": [p[0] for p in pairs], "day": [p[1] for p in pairs], "rate": [p[2] for p in pairs]},
+                         work / "rates-by-activity.parquet")  # fmt: skip
+    priced = spans.left_join(rates, [spans.activity == rates.activity, spans.span == rates.day])
+    cost = _product(priced.quantity, priced.rate, 12)
+    month = _month(priced.span)
+    quantities = {f"driver_{a.name}": priced.quantity.sum(where=priced.activity == a.name) for a in found}
+    sums = _sums_by_names(found)
+    return priced.group_by("owner", month=month).aggregate(
+        **{column: cost.sum(where=priced.activity.isin(names)) for column, names in sums.items()}, **quantities
+    )
+
+
+def _sums_by_names(found: Iterable[Activity]) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = {}
+    for activity in found:
+        for column in [f"{activity.line}:events", *([f"charged_{activity.pool}:events"] if activity.pool else [])]:
+            names.setdefault(column, []).append(activity.name)
+    return names
+
+
+def _bookings(ledger: Ledger, statement: Statement) -> ir.Table | None:
+    """Costs booked to customers, by customer and month, one column per line."""
+    if not ledger.has("costs"):
+        return None
+    costs = ledger.covered("costs").filter(lambda t: t["level"] == "customer")
+    return costs.group_by(owner=costs.key.fill_null(UNASSIGNED), month=_month(costs.date)).aggregate(
+        **_booked(costs, statement)
+    )
+
+
+def _booked(costs: ir.Table, statement: Statement) -> dict[str, Any]:
+    lines = [line.id for line in statement.leaves if "costs" in line.sources]
+    return {f"{line}:booked": costs.amount.sum(where=costs.line == line) for line in lines}
+
+
+def _group_costs(ledger: Ledger, statement: Statement) -> ir.Table | None:
+    """Costs that belong to a group and to none of its customers, by level, group and month."""
+    if not ledger.has("costs"):
+        return None
+    costs = ledger.covered("costs").filter(lambda t: t["level"] != "customer")
+    booked = costs.group_by("level", owner="key", month=_month(costs.date)).aggregate(**_booked(costs, statement))
+    return booked.rename(lambda c: c.split(":")[0])
+
+
+def _charges(ledger: Ledger, statement: Statement) -> ir.Table | None:
+    """Charges for capital: the mean of the previous and this month end × the month's rate; `capital_charge` is their capital part."""
+    held = {line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")}
+    if not held:
+        return None
+    rates = ledger.engagement.settings.rates
+    means = _twice_mean_balances(ledger, list(held.values()))
+    charges = {f"{line}:charge": _product(means[b], _half_rate(charge_rate(b, rates)), 21) for line, b in held.items()}
+    capital = [half_even(_product(means[b], _half_rate(rates.capital_charge_rate), 21)) for b in held.values()]
+    return means.select("owner", "month", **charges, capital_charge=functools.reduce(operator.add, capital))
+
+
+def _product(left: Any, right: Any, scale: int) -> Any:
+    """The exact product; Ibis infers a smaller scale than the engine computes."""
+    return (left * right).cast(f"decimal(38, {scale})")
+
+
+def charge_rate(balance: str, rates: Rates) -> Decimal:
+    """Yearly rate of the charge on a kind of balance: capital, and for inventory insurance, storage and obsolescence too."""
+    return rates.capital_charge_rate + (rates.inventory_noncapital_rate if balance == "inventory" else 0)
+
+
+def _half_rate(yearly: Decimal) -> Any:
+    import ibis
+
+    with localcontext(prec=60):
+        return ibis.literal(monthly_rate(yearly) / 2).cast("decimal(20, 17)")
+
+
+def _twice_mean_balances(ledger: Ledger, columns: list[str]) -> ir.Table:
+    """Previous plus this month end by customer and month; the first month of the table has only its own, counted twice."""
+    import ibis
+
+    balances = ledger.covered("balances")
+    first = balances.month.min().execute()
+    own = balances.select(
+        owner=balances.customer_id.fill_null(UNASSIGNED), month=balances.month,
+        **{c: balances[c] * ibis.ifelse(balances.month == ibis.literal(_day(first)), 2, 1) for c in columns},
+    )  # fmt: skip
+    following = _month(balances.month + ibis.interval(months=1))
+    carried = balances.select(owner=balances.customer_id.fill_null(UNASSIGNED), month=following, **{c: balances[c] for c in columns})
+    both = ibis.union(own, carried.filter(carried.month < ledger.engagement.coverage.end))
+    return both.group_by("owner", "month").aggregate(**{c: both[c].sum().cast("decimal(20, 4)") for c in columns})
+
+
+def sales_cube(ledger: Ledger) -> ir.Table | None:
+    """One row per customer ('' where unknown), product and month: quantity, gross sales, discount, cost of goods. Unexecuted."""
+    import ibis
+
+    if not ledger.has("invoice_lines", "product_id", "quantity"):
+        return None
+    lines, known = ledger.covered("invoice_lines"), ledger.tables["customers"].select(known="customer_id").distinct()
+    measures = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in lines.columns]
+    by_key = lines.group_by("customer_id", "product_id", month=_month(lines.invoice_date)).aggregate(
+        **{c: lines[c].sum() for c in measures}
+    )
+    owned = by_key.left_join(known, by_key.customer_id == known.known)
+    rows = owned.group_by(customer_id=ibis.coalesce(owned.known, UNASSIGNED), product_id=owned.product_id.fill_null(""), month=owned.month)
+    return rows.aggregate(**{c: owned[c].sum() for c in measures})
+
+
+def firm_rows(ledger: Ledger, statement: Statement, owners: ir.Table) -> ir.Table | None:
+    """One row per cost of no customer or group, and month: uncharged capacity by pool, joint costs by name, charges for capital taken out."""
+    import ibis
+
+    lines = {line.sources[0]: line.id for line in statement.leaves if line.cls == "pool"}
+    rows = []
+    if "capacity" in lines:
+        rows += [(lines["capacity"], table) for table in _uncharged(ledger, owners)]
+    if "joint_costs" in lines:
+        joint = ledger.covered("joint_costs")
+        rows.append((lines["joint_costs"], joint.group_by(owner="line", month="month").aggregate(amount=joint.amount.sum())))
+    if "capital_charges" in lines:
+        charged = owners.group_by("month").aggregate(amount=owners.capital_charge.sum())
+        rows.append((lines["capital_charges"], charged.select("month", "amount", owner=ibis.literal("charges for capital"))))
+    tables = [_owned(t.rename({line: "amount"}), "firm", t.owner, lines.values()) for line, t in rows]
+    return ibis.union(*tables) if tables else None
+
+
+def _uncharged(ledger: Ledger, owners: ir.Table) -> list[ir.Table]:
+    """By pool: booked cost less what customers were charged; negative where more was charged than booked."""
+    import ibis
+
+    capacity = ledger.covered("capacity")
+    tables = []
+    for pool in sorted({a.pool for a in activities(ledger) if a.pool}):
+        booked = capacity.filter(capacity.pool == pool).group_by("month").aggregate(cost=capacity.cost.sum())
+        column = f"charged_{pool}"
+        charged = owners.group_by("month").aggregate(charged=owners[column].sum() if column in owners.columns else ibis.literal(0).sum())
+        both = booked.left_join(charged, "month")
+        tables.append(both.select("month", owner=ibis.literal(pool), amount=both.cost - both.charged.fill_null(0).cast("decimal(38, 8)")))
+    return tables

@@ -1,0 +1,451 @@
+"""The books as they come: CSV, Parquet, an Excel workbook or a DuckDB file, each row with its file and its number.
+
+CSV and Excel are read as text; nothing is guessed. A file whose form is broken becomes a `Finding` with its row.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crmlib.engagement import Engagement, Formats, SettingsError
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import openpyxl
+    from ibis.backends.duckdb import Backend
+
+LARGEST_WORKBOOK = 2 * 1024**3  # bytes unpacked; a larger one is refused unopened
+BROKEN_ROWS = {
+    "MISSING COLUMNS": ("row-too-short", "fewer values than the header", "fill the row up to the header's columns"),
+    "TOO MANY COLUMNS": ("row-too-long", "more values than the header", "quote values that hold the delimiter"),
+    "UNQUOTED VALUE": ("quote-open", "a quotation mark is not closed", "close it, or double marks inside a value"),
+    "INVALID ENCODING": ("undecodable", "bytes that are not in the declared encoding", "set formats.encoding, or save as UTF-8"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found in the books: verdict (reject, warn or accept), where, what, and the way out.
+
+    `row` counts as a spreadsheet does (the header is row 1); `count` and `amount` say how much is concerned.
+    """
+
+    verdict: str
+    code: str
+    message: str
+    way_out: str
+    table: str = ""
+    file: str = ""
+    row: int | None = None
+    column: str = ""
+    value: str = ""
+    count: int = 1
+    amount: Decimal | None = None
+
+
+def rejection(code: str, message: str, way_out: str, **where: Any) -> Finding:
+    """A finding that stops the run."""
+    return Finding("reject", code, message, way_out, **where)
+
+
+@dataclass
+class RawBooks:
+    """Raw tables by ledger name (columns as the client names them, and `_file` and `_row`), and what was found on the way.
+
+    `text` names the tables whose values are all text; `files` gives each file's SHA-256; `skipped` the rows of a file
+    that hold no record.
+    """
+
+    tables: dict[str, ir.Table] = field(default_factory=dict)
+    text: set[str] = field(default_factory=set)
+    files: dict[str, str] = field(default_factory=dict)
+    defects: list[Finding] = field(default_factory=list)
+    skipped: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def source_path(engagement: Engagement) -> Path:
+    """The folder, workbook or database of an engagement; `env:NAME` reads the path from the environment.
+
+    Raises
+    ------
+    SettingsError
+        The variable is not set, or nothing is there.
+    """
+    source = engagement.settings.source
+    if source.startswith("env:"):
+        if not (found := os.environ.get(source[4:])):
+            raise SettingsError(f"source is {source}, but the environment variable {source[4:]} is not set")
+        path = Path(found).expanduser().resolve()
+    else:
+        path = (engagement.folder / source).resolve()
+    if not path.exists():
+        raise SettingsError(f"source {source!r} of {engagement.name} is not there; relative paths begin at engagement.yml")
+    return path
+
+
+def read_raw(engagement: Engagement, names: Iterable[str], con: Backend, work: Path) -> RawBooks:
+    """Read the named tables that are there; text is staged as Parquet in the folder `work`.
+
+    Raises
+    ------
+    SettingsError
+        The source is not there, is of no known kind, or a mapping names something that is not in it.
+    """
+    path, books = source_path(engagement), RawBooks()
+    if path.is_dir():
+        _read_folder(engagement, path, names, con, work, books)
+    elif path.suffix.lower() in {".xlsx", ".xlsm"}:
+        _read_workbook(engagement, path, names, con, work, books)
+    elif path.suffix.lower() in {".duckdb", ".db"}:
+        _read_database(engagement, path, names, con, books)
+    else:
+        raise SettingsError(f"source {path.name}: expected a folder, an .xlsx workbook or a .duckdb file")
+    _read_queries(engagement, path, names, con, books)
+    return books
+
+
+def _wanted(engagement: Engagement, names: Iterable[str], available: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Ledger name and source name of each table that comes straight from the source."""
+    known = list(available)
+    for name in names:
+        given = engagement.table(name).source
+        if given and given.endswith(".sql"):
+            continue
+        if given and given not in known:
+            near = difflib.get_close_matches(given, known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known[:12]) or 'none'}"
+            raise SettingsError(f"tables.{name}.source: {given!r} is not in the source{hint}")
+        if given or name in known:
+            yield name, given or name
+
+
+# --- folders ---------------------------------------------------------------------------------------------------------
+
+
+def _read_folder(
+    engagement: Engagement, folder: Path, names: Iterable[str], con: Backend, work: Path, books: RawBooks
+) -> None:
+    groups = _files_by_table(folder)
+    for name, source in _wanted(engagement, names, [*groups, *(f.name for group in groups.values() for f in group)]):
+        files = groups.get(source) or [folder / source]
+        formats = engagement.table(name).formats or engagement.settings.formats
+        parts = [_read_file(file, formats, con, work, books, name) for file in files]
+        for file in files:
+            books.files[file.name] = sha256(file)
+        _reject_copies(files, books, name)
+        _add(books, name, [p for p in parts if p is not None], text=files[0].suffix.lower() == ".csv")
+
+
+def _files_by_table(folder: Path) -> dict[str, list[Path]]:
+    """CSV and Parquet files by table: `costs.csv`, and `costs-2024.csv` beside `costs-2025.csv`."""
+    groups: dict[str, list[Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and file.suffix.lower() in {".csv", ".parquet"}:
+            groups.setdefault(file.stem.split("-")[0], []).append(file)
+    return groups
+
+
+def _reject_copies(files: list[Path], books: RawBooks, table: str) -> None:
+    seen: dict[str, str] = {}
+    for file in files:
+        digest = books.files[file.name]
+        if digest in seen:
+            message = f"{file.name} has the same content as {seen[digest]}"
+            books.defects.append(rejection("file-twice", message, "remove one of them", table=table, file=file.name))
+        seen.setdefault(digest, file.name)
+
+
+def _add(books: RawBooks, name: str, parts: list[ir.Table], *, text: bool) -> None:
+    import ibis
+
+    if not parts:
+        return
+    headers = {tuple(p.columns) for p in parts}
+    if len(headers) > 1:
+        way_out = "give all files of a table the same header"
+        books.defects.append(rejection("headers-differ", f"the files of {name} differ in their headers", way_out, table=name))
+        return
+    books.tables[name] = ibis.union(*parts) if len(parts) > 1 else parts[0]
+    if text:
+        books.text.add(name)
+
+
+def _read_file(
+    file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str
+) -> ir.Table | None:
+    if file.suffix.lower() == ".parquet":
+        relation = f"read_parquet({_quoted(file)}, file_row_number = true)"
+        return con.sql(f"SELECT *, {_quoted(file.name)} AS _file, file_row_number + 1 AS _row FROM {relation}").drop(
+            "file_row_number"
+        )
+    try:
+        return _read_csv(file, formats, con, work, books, table)
+    except _Unreadable as error:
+        books.defects.append(error.finding)
+        return None
+
+
+class _Unreadable(Exception):
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+def _read_csv(file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str) -> ir.Table:
+    where = {"table": table, "file": file.name}
+    plain, blank_lines = _as_utf8(file, formats.encoding, work, where)
+    header = _header(plain, formats.delimiter, where)
+    columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in header)
+    con.raw_sql("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
+    staged = work / f"text-{file.stem}.parquet"
+    con.raw_sql(f"""
+        COPY (SELECT *, {_quoted(file.name)} AS _file, row_number() OVER () AS _row
+              FROM read_csv({_quoted(plain)}, header = true, auto_detect = false, columns = {{{columns}}}, delim = {_quoted(formats.delimiter)},
+                            quote = '"', escape = '"', store_rejects = true, rejects_limit = 10000, max_line_size = 16777216))
+        TO {_quoted(staged)} (FORMAT parquet)""")
+    broken = con.raw_sql("SELECT line, error_type, csv_line FROM reject_errors ORDER BY line").fetchall()
+    for line, kind, text in {row[0]: row for row in broken}.values():
+        code, message, way_out = BROKEN_ROWS.get(kind, ("row-unreadable", kind.lower(), "mend the row"))
+        books.defects.append(rejection(code, message, way_out, row=line, value=shortened(text), **where))
+    books.skipped[file.name] = tuple(sorted({row[0] for row in broken} | set(blank_lines)))
+    expr = con.read_parquet(str(staged))
+    if not broken and not expr.limit(1).count().execute():
+        raise _Unreadable(rejection("header-only", "there is a header and no row", "fill or remove the file", **where))
+    return expr
+
+
+def _as_utf8(file: Path, encoding: str, work: Path, where: Mapping[str, str]) -> tuple[Path, list[int]]:
+    """The file as UTF-8, and the numbers of its blank lines; refuses NUL and what cannot be decoded."""
+    with file.open("rb") as stream:
+        mark = stream.read(4)
+    if not mark:
+        raise _Unreadable(rejection("file-empty", "the file is empty", "fill or remove it", **where))
+    if mark[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        encoding = "utf-16"
+    utf8 = encoding.lower().replace("_", "-") in {"utf-8", "utf8", "utf-8-sig", "ascii"}
+    plain = file if utf8 else work / f"utf8-{file.name}"
+    if not utf8:
+        _transcode(file, plain, encoding, where)
+    blank: list[int] = []
+    with plain.open("rb") as stream:
+        for number, line in enumerate(stream, 1):
+            if b"\0" in line:
+                raise _Unreadable(rejection("nul", "a NUL character", "remove it", row=number, **where))
+            if not line.strip():
+                blank.append(number)
+    return plain, blank
+
+
+def _transcode(file: Path, plain: Path, encoding: str, where: Mapping[str, str]) -> None:
+    number = 1
+    try:
+        with file.open(encoding=encoding, newline="") as source, plain.open("w", encoding="utf-8", newline="") as target:
+            for number, line in enumerate(source, 2):  # noqa: B007 (the number is read when decoding fails)
+                target.write(line)
+    except UnicodeError as error:
+        code, message, way_out = BROKEN_ROWS["INVALID ENCODING"]
+        raise _Unreadable(rejection(code, f"{message} ({error.reason if hasattr(error, 'reason') else error})", way_out,
+                                    row=number, **where)) from None  # fmt: skip
+
+
+def _header(plain: Path, delimiter: str, where: Mapping[str, str]) -> list[str]:
+    with plain.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        header = next(csv.reader(stream, delimiter=delimiter), [])
+    _check_header(header, where)
+    return header
+
+
+def _check_header(header: list[str], where: Mapping[str, str]) -> None:
+    folded = [name.strip().casefold() for name in header]
+    if twice := sorted({name for name in folded if name and folded.count(name) > 1}):
+        raise _Unreadable(
+            rejection("column-twice", f"the header has {twice[0]!r} more than once", "keep one of them", row=1,
+                      column=twice[0], **where)
+        )  # fmt: skip
+    if not any(folded) or any(not name for name in folded):
+        raise _Unreadable(rejection("header-blank", "the header has a blank name", "name every column in row 1", row=1, **where))
+
+
+# --- workbooks -------------------------------------------------------------------------------------------------------
+
+
+def _read_workbook(
+    engagement: Engagement, path: Path, names: Iterable[str], con: Backend, work: Path, books: RawBooks
+) -> None:
+    books.files[path.name] = sha256(path)
+    try:
+        values, formulas = _open_workbook(path)
+    except _Unreadable as error:
+        books.defects.append(error.finding)
+        return
+    titles = values.sheetnames
+    for name in names:
+        near = [t for t in titles if t.strip().casefold() == name]
+        if not engagement.table(name).source and near and (near != [name]):
+            message = f"sheets {', '.join(map(repr, near))} could all be {name}"
+            way_out = f"name the right one under tables.{name}.source"
+            books.defects.append(rejection("sheet-unclear", message, way_out, table=name, file=path.name))
+            titles = [t for t in titles if t not in near]
+    for name, sheet in _wanted(engagement, names, titles):
+        formats = engagement.table(name).formats or engagement.settings.formats
+        where = {"table": name, "file": f"{path.name}:{sheet}"}
+        try:
+            staged = _stage_sheet(values[sheet], formulas[sheet], formats, work / f"text-{name}.parquet", books, where)
+        except _Unreadable as error:
+            books.defects.append(error.finding)
+            continue
+        _add(books, name, [con.read_parquet(str(staged))], text=True)
+
+
+def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
+    """The workbook twice: with values, and with formulas."""
+    import zipfile
+
+    import openpyxl
+
+    where = {"file": path.name}
+    if path.read_bytes()[:4] == b"\xd0\xcf\x11\xe0":
+        raise _Unreadable(rejection("encrypted", "the workbook is encrypted, or in the format before 2007",
+                                    "save it without password as .xlsx", **where))  # fmt: skip
+    if not zipfile.is_zipfile(path):
+        raise _Unreadable(rejection("not-a-workbook", "the file is no Excel workbook", "save it as .xlsx, or as CSV", **where))
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(item.file_size for item in archive.infolist())
+    if unpacked > max(LARGEST_WORKBOOK, 0) or unpacked > 500 * max(path.stat().st_size, 100_000):
+        raise _Unreadable(rejection("workbook-bomb", f"the workbook would unpack to {unpacked:,} bytes", "export it as CSV", **where))
+    try:
+        return openpyxl.load_workbook(path, data_only=True), openpyxl.load_workbook(path)
+    except Exception as error:  # openpyxl raises what its parsers raise
+        raise _Unreadable(rejection("not-a-workbook", f"the workbook cannot be read: {error}", "save it anew as .xlsx", **where)) from None
+
+
+def _stage_sheet(
+    values: Any, formulas: Any, formats: Formats, staged: Path, books: RawBooks, where: Mapping[str, str]
+) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    merged = [str(r) for r in values.merged_cells.ranges if r.min_row == 1]
+    if merged:
+        raise _Unreadable(rejection("header-merged", f"cells {merged[0]} of the header are merged", "unmerge them", row=1, **where))
+    rows = list(values.iter_rows(values_only=True))
+    header = ["" if v is None else str(v) for v in rows[0]] if rows else []
+    while header and not header[-1]:
+        header.pop()
+    _check_header(header, where)
+    filled = [(n, r[: len(header)]) for n, r in enumerate(rows[1:], 2) if any(v is not None for v in r)]
+    if not filled:
+        raise _Unreadable(rejection("header-only", "there is a header and no row", "fill or remove the sheet", **where))
+    books.defects += _hidden_rows(values, where) + _formulas_without_value(values, formulas, header, where)
+    text = {name: [as_declared(r[i], formats) for _, r in filled] for i, name in enumerate(header)}
+    table = pa.table({k: pa.array(v, pa.string()) for k, v in text.items()})
+    table = table.append_column("_file", pa.array([where["file"]] * len(filled), pa.string()))
+    pq.write_table(table.append_column("_row", pa.array([n - 1 for n, _ in filled], pa.int64())), staged)
+    return staged
+
+
+def _hidden_rows(sheet: Any, where: Mapping[str, str]) -> list[Finding]:
+    hidden = [n for n, row in sheet.row_dimensions.items() if row.hidden and 1 < n <= sheet.max_row]
+    if not hidden:
+        return []
+    message = f"{len(hidden)} hidden row(s), read like the others"
+    return [Finding("warn", "rows-hidden", message, "unhide or delete them", row=min(hidden), count=len(hidden), **where)]
+
+
+def _formulas_without_value(
+    values: Any, formulas: Any, header: list[str], where: Mapping[str, str]
+) -> list[Finding]:
+    found = []
+    for row in formulas.iter_rows(min_row=2, max_col=len(header)):
+        for cell in row:
+            if cell.data_type == "f" and values.cell(cell.row, cell.column).value is None:
+                found.append(
+                    rejection("formula-without-value", "a formula whose value was never saved", "open and save in Excel",
+                              row=cell.row, column=header[cell.column - 1], value=shortened(str(cell.value)), **where)
+                )  # fmt: skip
+    return found
+
+
+def as_declared(value: Any, formats: Formats) -> str | None:
+    """A native cell as the declared format would write it; numbers within 1e-9 of four decimals are those four decimals."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, datetime | date):
+        midnight = not isinstance(value, datetime) or value.time() == datetime.min.time()
+        return f"{value:{formats.dates[0]}}" if midnight else value.isoformat(sep=" ")
+    number = Decimal(str(value))
+    if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
+        number = rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()
+    text = f"{abs(number):f}".replace(".", formats.decimal)
+    forms = {"leading": f"-{text}", "trailing": f"{text}-", "parentheses": f"({text})"}
+    return forms[formats.negative] if number < 0 else text
+
+
+# --- databases and queries -------------------------------------------------------------------------------------------
+
+
+def _read_database(engagement: Engagement, path: Path, names: Iterable[str], con: Backend, books: RawBooks) -> None:
+    books.files[path.name] = sha256(path)
+    try:
+        con.raw_sql(f"ATTACH {_quoted(path)} AS client (READ_ONLY)")
+    except Exception as error:  # the engine's own error says why
+        raise SettingsError(f"source {path.name} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}") from None
+    known = [row[0] for row in con.raw_sql("SELECT table_name FROM duckdb_tables() WHERE database_name = 'client'").fetchall()]
+    known += [row[0] for row in con.raw_sql("SELECT view_name FROM duckdb_views() WHERE database_name = 'client' AND NOT internal").fetchall()]
+    for name, source in _wanted(engagement, names, known):
+        books.tables[name] = con.sql(
+            f'SELECT *, {_quoted(source)} AS _file, row_number() OVER () AS _row FROM client."{source}"'
+        )
+
+
+def _read_queries(engagement: Engagement, path: Path, names: Iterable[str], con: Backend, books: RawBooks) -> None:
+    """Tables mapped to a .sql file, which sees every file of the folder, or table of the database, under its own name."""
+    queries = {n: s for n in names if (s := engagement.table(n).source) and s.endswith(".sql")}
+    if not queries:
+        return
+    if path.is_dir():
+        for file in [f for group in _files_by_table(path).values() for f in group]:
+            reader = "read_parquet" if file.suffix.lower() == ".parquet" else "read_csv"
+            options = "" if reader == "read_parquet" else ", all_varchar = true, header = true"
+            con.raw_sql(f'CREATE OR REPLACE VIEW "{file.stem}" AS SELECT * FROM {reader}({_quoted(file)}{options})')
+            books.files[file.name] = sha256(file)
+    elif path.suffix.lower() in {".duckdb", ".db"}:
+        con.raw_sql("SET search_path = 'client.main,memory.main'")
+    for name, query in queries.items():
+        file = engagement.folder / query
+        if not file.is_file():
+            raise SettingsError(f"tables.{name}.source: there is no {query} beside engagement.yml")
+        books.files[query] = sha256(file)
+        text = file.read_text(encoding="utf-8").strip().rstrip(";")
+        try:
+            books.tables[name] = con.sql(f"SELECT *, {_quoted(query)} AS _file, row_number() OVER () AS _row FROM ({text}\n)")
+        except Exception as error:  # the engine's own error says why
+            raise SettingsError(f"{query}: {error}") from None
+
+
+def sha256(file: Path) -> str:
+    """Hash of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """A value as it is shown: control and bidirectional characters as visible escapes, long ones cut with a mark."""
+    visible = re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda m: f"\\u{ord(m[0]):04x}", text)
+    return visible if len(visible) <= length else visible[: length - 1] + "…"
+
+
+def _quoted(value: str | Path) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
