@@ -173,10 +173,17 @@ def half_even(value: Any) -> Any:
     if not dtype.is_decimal() or (dtype.scale or 0) <= 8:
         return value.cast("decimal(38, 8)")
     up = value.cast("decimal(38, 8)")
-    tie = (up.cast(f"decimal(38, {dtype.scale})") - value).abs() == ibis.literal(CELL / 2).cast(f"decimal(38, {dtype.scale})")
+    tie = (up.cast(f"decimal(38, {dtype.scale})") - value).abs() == _constant(CELL / 2, f"decimal(38, {dtype.scale})")
     odd = (up * 100_000_000).cast("decimal(38, 0)") % 2 != 0
-    step = ibis.literal(CELL).cast("decimal(38, 8)")
+    step = _constant(CELL, "decimal(38, 8)")
     return ibis.ifelse(tie & odd, up - ibis.ifelse(up > 0, step, -step), up).cast("decimal(38, 8)")
+
+
+def _constant(value: Decimal, dtype: str) -> Any:
+    """A decimal by way of its text: Ibis writes a decimal literal with three decimals."""
+    import ibis
+
+    return ibis.literal(f"{value:f}").cast(dtype)
 
 
 def _outer(left: ir.Table, right: ir.Table) -> ir.Table:
@@ -259,6 +266,8 @@ def _line_amounts(ledger: Ledger, lines: ir.Table, statement: Statement) -> dict
         amounts[f"driver_{measure}"] = lines[measure].sum()
     if ledger.has("invoice_lines", "quantity"):
         amounts["driver_units"] = lines.quantity.sum(where=lines.quantity > 0)
+    if ledger.has("invoice_lines", "fixed_cost_of_goods"):
+        amounts["fixed_cost_of_goods"] = lines.fixed_cost_of_goods.sum()
     return amounts
 
 
@@ -360,8 +369,19 @@ def _bookings(ledger: Ledger, statement: Statement) -> ir.Table | None:
         return None
     costs = ledger.covered("costs").filter(lambda t: t["level"] == "customer")
     return costs.group_by(owner=costs.key.fill_null(UNASSIGNED), month=_month(costs.date)).aggregate(
-        **_booked(costs, statement)
+        **_booked(costs, statement), **_answered(costs)
     )
+
+
+def _answered(costs: ir.Table) -> dict[str, Any]:
+    """Bookings that say by themselves whether they are avoidable: `now_LINE` and `never_LINE`."""
+    if "avoidable" not in costs.columns:
+        return {}
+    said = costs.filter(costs.avoidable.notnull()).select("avoidable", "line").distinct().order_by("avoidable", "line").execute()
+    return {
+        f"{answer}_{line}": costs.amount.sum(where=(costs.avoidable == answer) & (costs.line == line))
+        for answer, line in said.itertuples(index=False)
+    }
 
 
 def _booked(costs: ir.Table, statement: Statement) -> dict[str, Any]:
@@ -401,10 +421,8 @@ def charge_rate(balance: str, rates: Rates) -> Decimal:
 
 
 def _half_rate(yearly: Decimal) -> Any:
-    import ibis
-
     with localcontext(prec=60):
-        return ibis.literal(monthly_rate(yearly) / 2).cast("decimal(20, 17)")
+        return _constant(monthly_rate(yearly) / 2, "decimal(20, 17)")
 
 
 def _twice_mean_balances(ledger: Ledger, columns: list[str]) -> ir.Table:

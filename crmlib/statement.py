@@ -257,7 +257,7 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
     if wrong:
         raise SettingsError("statement and ledger do not go together:\n" + "\n".join(f"  {w}" for w in wrong))
     marked = [li if li.subtotal else replace(li, sources=filled[li.id], available=bool(filled[li.id])) for li in statement.lines]
-    return Statement(tuple(_noted(marked)))
+    return Statement(tuple(noted(marked)))
 
 
 def _filled(statement: Statement, ledger: Ledger) -> dict[str, tuple[str, ...]]:
@@ -286,8 +286,8 @@ def _there(source: str, ledger: Ledger) -> bool:
     return ledger.has(table, *([column] if column else []))
 
 
-def _noted(lines: Sequence[Line]) -> list[Line]:
-    """Subtotals read "before …" for every line above them that this ledger cannot fill."""
+def noted(lines: Sequence[Line]) -> list[Line]:
+    """The lines, whose subtotals read "before …" for every line above them that is not available."""
     missing: list[Line] = []
     noted = []
     for line in lines:
