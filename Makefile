@@ -1,0 +1,39 @@
+# make report   set up everything and regenerate all reports of the sample engagement
+# make test     set up everything and pass the tests
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: report test check generated clean
+
+report: $(READY)
+	$(BIN)/crm run data/sample
+
+test: $(READY)
+	$(BIN)/pytest
+	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider notebooks
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# uv where it is there, pip otherwise; both install exactly what constraints.txt says was tested
+$(READY): pyproject.toml constraints.txt
+	@if command -v uv >/dev/null 2>&1; then \
+	    uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
+	    uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'; \
+	else \
+	    $(PYTHON) -m venv .venv && \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'; \
+	fi
+	@touch $(READY)
+
+# what is generated and committed; a test regenerates and compares each
+generated: $(READY)
+	$(BIN)/pyproject2conda yaml -p pyproject.toml -e dev -n crm -c conda-forge --python "" --python-include 'python>=3.11' --overwrite force -o environment.yml
+	$(BIN)/python -c 'import json, pathlib; from crmlib.engagement import PACKAGE, Settings; (PACKAGE / "engagement.schema.json").write_text(json.dumps(Settings.model_json_schema(), indent=1) + "\n")'
+	$(BIN)/python data/generate.py
+
+clean:
+	rm -rf .venv reports/* reports/.cache
