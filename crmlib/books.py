@@ -38,12 +38,13 @@ Frame = pd.DataFrame
 class Books:
     """Checked, tied-out books in the cache: every frame small enough for pandas, the cube read by period.
 
-    `statement` has the lines that this ledger fills; `spans` the first and last month of each line's sources; `sources`
-    the files read with their SHA-256.
+    `statement` has the lines that this ledger fills; `columns` what each of its tables has; `spans` the first and last day of
+    each line's sources; `sources` the files read with their SHA-256.
     """
 
     engagement: Engagement
     statement: Statement
+    columns: Mapping[str, list[str]]
     spans: Mapping[str, tuple[date, date]]
     sources: Mapping[str, str]
     data_hash: str
@@ -107,6 +108,43 @@ def plain(frame: Frame) -> Frame:
     return frame
 
 
+def standing(books: Books) -> str:
+    """What was read, used, excluded and unassigned, and whether it ties out, in words computed from the checks."""
+    rows = books.intake[books.intake["column"] == "rows"].set_index("table")
+    sales = books.intake.query("table == 'invoice_lines' and column == 'gross_sales'").iloc[0]
+    found = books.findings.groupby("verdict")["count"].sum()
+    used = sales["assigned"] + sales["unassigned"]
+    loose = f"{sales['unassigned'] / used:.1%}" if used > 0 else "no share"
+    return (
+        f"{books.engagement.settings.client}: {int(rows.at['invoice_lines', 'read']):,} invoice lines and {len(rows) - 1} other tables read, "
+        f"covering {books.engagement.coverage.label}; {int(rows['excluded'].sum()):,} rows excluded, "
+        f"{loose} of sales without a known customer, {int(found.get('warn', 0)):,} warnings; "
+        f"{int(books.tie_out['tied'].sum())} of {len(books.tie_out)} checks tied out to the cent."
+    )
+
+
+def absent(books: Books) -> Frame:
+    """What this ledger does not have and what it would switch on: table, column, would_add; one row per table or column."""
+    from crmlib.ledger import tables
+
+    rows = [
+        (table.name, column.name, column.enables)
+        for table in tables().values()
+        for column in table.columns.values()
+        if column.enables and column.name not in books.columns.get(table.name, [])
+    ]
+    return pd.DataFrame(rows, columns=["table", "column", "would_add"])
+
+
+def provenance(books: Books, period: Period) -> Frame:
+    """What a result rests on: client, period, data hash, and versions; one row each."""
+    from crmlib import __version__
+
+    rows = {"Client": books.engagement.settings.client, "Period": period.label, "Data (SHA-256)": books.data_hash[:16],
+            "crmlib": __version__, **_versions()}  # fmt: skip
+    return pd.DataFrame({"what": list(rows), "value": list(rows.values())})
+
+
 # --- opening ---------------------------------------------------------------------------------------------------------
 
 
@@ -132,7 +170,7 @@ def open_books(engagement: str | Path | Engagement) -> Books:
     record = json.loads((cache / "books.json").read_text(encoding="utf-8"))
     lines = tuple(Line(**{**line, "sources": tuple(line["sources"])}) for line in record["lines"])
     spans = {k: (date.fromisoformat(a), date.fromisoformat(b)) for k, (a, b) in record["spans"].items()}
-    return Books(opened, Statement(lines), spans, hashes, data_hash, cache)
+    return Books(opened, Statement(lines), record["columns"], spans, hashes, data_hash, cache)
 
 
 def _source_hashes(engagement: Engagement) -> dict[str, str]:
@@ -171,9 +209,9 @@ def _fill(engagement: Engagement, cache: Path) -> None:
         except OSError:
             if not (cache / "books.json").exists():
                 raise
-        for old in cache.parent.glob(f"{engagement.name}-????????????????"):
-            if old != cache:
-                shutil.rmtree(old, ignore_errors=True)
+        kept = sorted(cache.parent.glob(f"{engagement.name}-{'?' * 16}"), key=lambda folder: folder.stat().st_mtime)
+        for old in kept[:-3]:  # a run in progress may still read the last ones
+            shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
@@ -201,7 +239,8 @@ def _compute(engagement: Engagement, work: Path) -> None:
     for name, frame in (("findings", findings), ("intake", amounts), ("tie_out", tied)):
         frame.to_parquet(work / f"{name}.parquet")
     spans = {k: [str(a), str(b)] for k, (a, b) in line_spans(books, rules).items()}
-    record = {"lines": [asdict(line) for line in rules.lines], "spans": spans}
+    columns = {name: [c for c in expr.columns if not c.startswith("_")] for name, expr in books.tables.items()}
+    record = {"lines": [asdict(line) for line in rules.lines], "columns": columns, "spans": spans}
     (work / "books.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ from crmlib.engagement import Period, SettingsError
 from crmlib.statement import Line, Statement
 
 CELL = Decimal("1e-8")
+GROUPINGS = ("account_type", "segment", "industry", "region")
 
 
 # --- reading the cube ------------------------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def group_profitability(books: Books, period: Period, by: str = "account_type") 
     """
     statement = books.statement_in(period)
     totals = owner_totals(books, period)
-    named = _group_of(books, totals, by)
+    named = group_of(books, totals, by)
     leaves = [line.id for line in statement.leaves]
     rows = totals.assign(group=named, _own=_own_costs(totals, statement)).groupby("group", sort=False)
     summed = rows[[*leaves, "_own"]].sum().reset_index()
@@ -102,11 +103,19 @@ def group_profitability(books: Books, period: Period, by: str = "account_type") 
     return lines.drop(columns="_last").rename(columns={"group": by}).reset_index(drop=True)
 
 
-def _group_of(books: Books, totals: Frame, by: str) -> pd.Series:
-    """Each owner's group; the firm's own rows and what cannot be placed have names of their own."""
-    if by not in books.customers.columns:
+def grouping(books: Books, wanted: str = "account_type") -> str:
+    """The attribute to group customers by: the one wanted, else the first that the ledger has, else 'all' (one group)."""
+    return next((name for name in (wanted, *GROUPINGS) if name in books.customers.columns), "all")
+
+
+def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
+    """The group of each row of the cube (level, owner): a value of `by`, Unassigned, Other owners or Firm."""
+    if by == "all":
+        groups = pd.Series("All customers", index=books.customers["customer_id"])
+    elif by in books.customers.columns:
+        groups = books.customers.set_index("customer_id")[by]
+    else:
         raise SettingsError(f"customers have no column {by!r}; there are {', '.join(books.customers.columns)}")
-    groups = books.customers.set_index("customer_id")[by]
     level, own_level = totals["level"], by.removesuffix("_id")
     named = totals["owner"].map(groups).where(level == "customer", totals["owner"].where(level == own_level, "Other owners"))
     return named.replace("", "(none given)").mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")

@@ -209,8 +209,8 @@ def _check_order(lines: Sequence[Line], wrong: list[str]) -> None:
             rank = max(rank, CLASSES.index(line.cls))
         if line.subtotal and line.firm_only != (rank == CLASSES.index("pool")):
             wrong.append(f"{line.id}: a subtotal below a pool line is `firm_only: true`, and no other is")
-    if not any(line.sources == ("invoice_lines.gross_sales",) and line.cls == "revenue" for line in lines):
-        wrong.append("no revenue line has the source invoice_lines.gross_sales")
+    if not lines or lines[0].id != "sales" or lines[0].sources != ("invoice_lines.gross_sales",):
+        wrong.append("the first line must have the id sales and the source invoice_lines.gross_sales")
     if not any(line.subtotal and not line.firm_only for line in lines):
         wrong.append("no subtotal: at least the margin of a customer must stand at the end of its column")
 

@@ -1,0 +1,365 @@
+"""Measure the sample company's planted stories from its written books, and write README.md with the dictionary.
+
+The statement here is a short one of its own, for one year and in floats, to say how large each story is. The figures
+that count are crmlib's; the tests compare the two.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+HERE = Path(__file__).resolve().parent
+YEAR, BEFORE = "2025", "2024"
+CAPITAL_RATE = 0.09 / (1 - 0.25) / 12  # charge for capital before tax, a month
+BALANCE_RATES = {"receivables": CAPITAL_RATE, "inventory": CAPITAL_RATE + 0.10 / 12, "dedicated_assets": CAPITAL_RATE}
+TEXT = {"customer_id", "key", "order_id", "product_id", "line_no", "period", "parent_id", "driver", "pool", "avoidable"}
+Books = dict[str, pd.DataFrame]
+PLANTED = [
+    "Pico & Basil Kitchens",
+    "Old Quay Wholesale",
+    "Grand Élan Department Stores",
+    "Vellum & Thread Department Stores",
+    "@Corner Apothecary",
+]
+TEMPLATE = """\
+# Data
+
+`sample/` is an engagement with the books of Tallow & Reed, a fictional manufacturer of consumer goods:
+{customers} customers of six account types, {lines} invoice lines from January 2023 to December 2025. In {year} it had
+net sales of USD {net_sales} and an operating profit of USD {profit} ({share} of net sales). All names are made up.
+`python data/generate.py` makes the books and this page again, the same to the byte; `--seed` and `--out` make another
+company of the same kind elsewhere.
+
+## Where the stories are
+
+What a consultant would look for in these books, for {year} unless it says otherwise, in USD. The figures are measured
+from the files by `stories.py`. Numbers such as 27 are notebooks.
+
+{stories}
+
+Some names and keys are awkward on purpose: quotes, commas, ampersands, accents, a leading `@`, the customer `00123`,
+and a parent that buys nothing itself (Kestrel Retail Holdings, Inc.).
+
+Full cost spreads each joint cost by its `full_cost_basis`. The fixed manufacturing cost that stands on the invoice
+lines (`fixed_cost_of_goods`) is the same money as the joint cost of that name, as a full-cost system absorbs it: use
+one or the other, never both.
+
+## Dictionary of the ledger
+
+Generated from `crmlib/ledger.yml`. Every table holds positive amounts for what its name says; reversals are negative.
+Files are UTF-8 with commas, decimal points and ISO dates unless the engagement declares otherwise.
+
+{dictionary}
+"""
+
+
+def read_records() -> dict[str, dict[str, Any]]:
+    """The column records of the ledger, by table."""
+    records: dict[str, dict[str, Any]] = yaml.safe_load((HERE.parent / "crmlib" / "ledger.yml").read_text("utf-8"))
+    return records
+
+
+def read_books(ledger: Path) -> Books:
+    """Every table of a folder of CSV files; keys are text, dates are ISO text."""
+    books = {}
+    for path in sorted(ledger.glob("*.csv")):
+        columns = pd.read_csv(path, nrows=0).columns
+        text = dict.fromkeys(TEXT.intersection(columns), str)
+        books[path.stem] = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"unit_minutes": [""]})
+    return books
+
+
+def events(books: Books) -> pd.DataFrame:
+    """Quantities by customer_id, date and activity: the ledger's own drivers and the rows of activities."""
+    lines = books["invoice_lines"].rename(columns={"invoice_date": "date"}).sort_values("date", kind="stable")
+    ones = {"orders": lines.drop_duplicates("order_id"), "invoice_lines": lines, "credits": books["credits"]}
+    drivers = {name: table.assign(quantity=1) for name, table in ones.items()} | {"units": lines[lines["quantity"] > 0]}
+    types = books["activity_types"]
+    derived = [drivers[row.driver].assign(activity=row.activity) for row in types.itertuples() if row.driver]
+    columns = ["customer_id", "date", "activity", "quantity"]
+    found = pd.concat([table[columns] for table in [*derived, books["activities"]]])
+    return found.groupby(columns[:3], as_index=False)["quantity"].sum().merge(types, on="activity")
+
+
+def activity_costs(books: Books) -> pd.DataFrame:
+    """Events with their cost: by the rate of the day or, for a pool without rates, by cost of its capacity."""
+    pools = books["capacity"].merge(books["activity_types"], on="pool")
+    pools = pools[~pools["activity"].isin(books["rates"]["activity"])]
+    pools["rate"] = pools["cost"] / pools["practical_capacity"] * pools["unit_minutes"]
+    derived = pools.rename(columns={"month": "valid_from"})[["activity", "valid_from", "rate"]]
+    rates = pd.concat([books["rates"], derived]).assign(day=lambda table: pd.to_datetime(table["valid_from"]))
+    done = events(books).assign(day=lambda table: pd.to_datetime(table["date"])).sort_values("day", kind="stable")
+    costed = pd.merge_asof(done, rates.sort_values("day", kind="stable"), on="day", by="activity")
+    return costed.assign(amount=costed["quantity"] * costed["rate"])
+
+
+def capital_charges(books: Books) -> pd.DataFrame:
+    """Charges on mean balances by customer_id, date and line; `capital` is the part that is the price of capital."""
+    months = sorted(books["balances"]["month"].unique())
+    found = []
+    for name, rate in BALANCE_RATES.items():
+        balance = books["balances"].pivot_table(index="customer_id", columns="month", values=name, aggfunc="sum")
+        balance = balance.reindex(columns=months).fillna(0.0)
+        mean = (balance + balance.shift(axis=1).fillna({months[0]: balance[months[0]]})) / 2
+        rows = mean.stack().rename("mean").reset_index().rename(columns={"month": "date"})
+        found.append(
+            rows.assign(line=f"charge on {name}", amount=rows["mean"] * rate, capital=rows["mean"] * CAPITAL_RATE)
+        )
+    return pd.concat(found)
+
+
+def statement(books: Books, year: str) -> pd.DataFrame:
+    """Amounts of a year by line, and net segment margin; one row per level and owner ('': customers nobody knows)."""
+    lines = books["invoice_lines"].rename(columns={"invoice_date": "date"})
+    notes, returned = books["credits"], lines["gross_sales"].clip(upper=0)
+    parts = [
+        lines.assign(line="sales", amount=lines["gross_sales"].clip(lower=0)),
+        lines.assign(line="deductions", amount=lines["discount"] - returned),
+        notes.assign(line="deductions"),
+        lines.assign(line="cost_of_goods", amount=lines["cost_of_goods"]),
+        notes.assign(line="cost_of_goods", amount=-notes["cost_recovered"]),
+        lines.assign(line="commission", amount=lines["commission"]),
+        lines.assign(line="freight", amount=lines["freight"]),
+        activity_costs(books),
+        capital_charges(books),
+    ]
+    of_customers = pd.concat(parts).assign(level="customer")
+    table = pd.concat([of_customers, books["costs"].rename(columns={"key": "customer_id"})])
+    table = table[table["date"].str.startswith(year)]
+    unknown = (table["level"] == "customer") & ~table["customer_id"].isin(books["customers"]["customer_id"])
+    table["owner"] = table["customer_id"].mask(unknown, "")
+    wide = table.pivot_table(index=["level", "owner"], columns="line", values="amount", aggfunc="sum").fillna(0.0)
+    wide["net_sales"] = wide["sales"] - wide["deductions"]
+    wide["net_segment_margin"] = wide["net_sales"] - wide.drop(columns=["sales", "deductions", "net_sales"]).sum(axis=1)
+    return wide
+
+
+def full_cost_by_type(books: Books, wide: pd.DataFrame) -> pd.DataFrame:
+    """Account types: margin after their own costs, and what full cost makes of it with joint costs spread."""
+    customers = wide.loc["customer"]
+    done = events(books)
+    done = done[done["date"].str.startswith(YEAR)]
+    orders, units = (
+        done[done["activity"] == name].groupby("customer_id")["quantity"].sum()
+        for name in ("order_entry", "case_handling")
+    )
+    bases = {
+        "net_sales": customers["net_sales"],
+        "cost_of_goods": customers["cost_of_goods"],
+        "orders": orders,
+        "units": units,
+    }
+    joint = books["joint_costs"][books["joint_costs"]["month"].str.startswith(YEAR)]
+    spread = sum(
+        (amount * bases[basis] / bases[basis].sum()).reindex(customers.index, fill_value=0)
+        for basis, amount in joint.groupby("full_cost_basis")["amount"].sum().items()
+    )
+    kind = books["customers"].set_index("customer_id")["account_type"]
+    table = (
+        customers.assign(spread=spread, customers=customers["net_segment_margin"])
+        .groupby(kind)[["net_sales", "customers", "spread"]]
+        .sum()
+    )
+    table["own_costs"] = -wide.loc["account_type", "net_segment_margin"]
+    table["margin"] = table["customers"] - table["own_costs"]
+    return table.assign(full_cost_profit=table["margin"] - table["spread"])
+
+
+def figures(books: Books) -> dict[str, Any]:
+    """What the stories say, measured: amounts in the ledger's currency, shares from 0 to 1."""
+    now, before = statement(books, YEAR), statement(books, BEFORE)
+    names = books["customers"].set_index("customer_id")["customer_name"]
+    margin = now.loc["customer", "net_segment_margin"].drop("").sort_values(ascending=False)
+    joint = books["joint_costs"].set_index("month").filter(regex=f"^{YEAR}", axis=0)["amount"].sum()
+    cost, charges = activity_costs(books), capital_charges(books)
+    pools = (
+        books["capacity"][books["capacity"]["month"].str.startswith(YEAR)]
+        .groupby("pool")[["cost", "practical_capacity"]]
+        .sum()
+    )
+    cost = cost[cost["date"].str.startswith(YEAR) & (cost["pool"] != "")]
+    pools["used"] = (cost["quantity"] * cost["unit_minutes"]).groupby(cost["pool"]).sum()
+    pools["uncharged"] = pools["cost"] - cost.groupby("pool")["amount"].sum()
+    capital = charges.loc[charges["date"].str.startswith(YEAR), "capital"].sum()
+    sales = (
+        books["invoice_lines"].groupby(~books["invoice_lines"]["customer_id"].isin(names.index))["gross_sales"].sum()
+    )
+    return {
+        "names": names,
+        "now": now.loc["customer"],
+        "before": before.loc["customer"],
+        "margin": margin,
+        "pools": pools,
+        "types": full_cost_by_type(books, now),
+        "net_sales": now["net_sales"].sum(),
+        "operating_profit": now["net_segment_margin"].sum() - pools["uncharged"].sum() - joint + capital,
+        "top_fifth": margin[: round(len(margin) / 5)].sum() / margin.sum(),
+        "peak": margin.clip(lower=0).sum() / margin.sum(),
+        "lost_sales": sales[True],
+        "lost_share": sales[True] / sales.sum(),
+    }
+
+
+def customer_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, str, str]]:
+    """Rows of the table of stories that are about one customer: story, who, where to see it, how large."""
+    now, before, names = found["now"].drop(""), found["before"]["sales"], found["names"]
+    days, returned = average_days_to_pay(books, now), returned_share(books, now)
+    done = events(books).query(f"date.str.startswith('{YEAR}')")
+    by_activity = done.pivot_table(index="customer_id", columns="activity", values="quantity", aggfunc="sum")
+    rushes, orders = by_activity["rush_order"].fillna(0), by_activity["order_entry"]
+    share = now["sales"] / now["sales"].sum()
+    loser = now["net_segment_margin"][now["sales"].nlargest(3).index].idxmin()
+    ids = {name: customer for customer, name in names.items()}
+    grower, decliner, payer, returner, rusher = (ids[name] for name in PLANTED)
+    sales, loss = whole(now.loc[loser, "sales"]), whole(now.loc[loser, "net_segment_margin"])
+    moved = {
+        customer: f"sales {now.loc[customer, 'sales'] / before[customer] - 1:+.0%} on the year before, "
+        f"from {whole(before[customer])} to {whole(now.loc[customer, 'sales'])}"
+        for customer in (grower, decliner)
+    }
+    slow = f"{days[payer]:.0f} days of net sales outstanding, agreed 30; the median customer {days.median():.0f}"
+    back = f"{returned[returner]:.0%} of its sales came back; of all customers' sales {returned @ share:.1%}"
+    hurry = f"{rushes[rusher] / orders[rusher]:.0%} of its {whole(orders[rusher])} orders; "
+    hurry += f"of all orders {rushes.sum() / orders.sum():.0%}"
+    rows = [
+        (
+            "One of the three largest loses money",
+            loser,
+            "27, top and bottom",
+            f"sales {sales}, net segment margin {loss}",
+        ),
+        ("Small and growing fast", grower, "27, what moved", moved[grower]),
+        ("In slow decline", decliner, "27, over time", moved[decliner]),
+        ("Slow payer", payer, "27, receivables charge", slow),
+        ("Serial returner", returner, "27, net price index", back),
+        ("Rush orderer", rusher, "27, cost to serve", hurry),
+    ]
+    return [(story, f"{names[customer]} ({customer})", where, size) for story, customer, where, size in rows]
+
+
+def average_days_to_pay(books: Books, known: pd.DataFrame) -> pd.Series:
+    """Mean receivables of the year in days of net sales, by customer."""
+    balances = books["balances"][books["balances"]["month"].str.startswith(YEAR)]
+    owed = balances.groupby("customer_id")["receivables"].sum() / 12
+    days: pd.Series = (owed / known["net_sales"] * 365).reindex(known.index)
+    return days
+
+
+def returned_share(books: Books, known: pd.DataFrame) -> pd.Series:
+    """Negative lines and credits for returns of the year as a share of sales, by customer."""
+    lines, notes = books["invoice_lines"], books["credits"]
+    lines = lines[(lines["gross_sales"] < 0) & lines["invoice_date"].str.startswith(YEAR)]
+    notes = notes[(notes["kind"] == "return") & notes["date"].str.startswith(YEAR)]
+    returned = notes.groupby("customer_id")["amount"].sum()
+    returned = returned.sub(lines.groupby("customer_id")["gross_sales"].sum(), fill_value=0)
+    share: pd.Series = returned.reindex(known.index, fill_value=0) / known["sales"]
+    return share.fillna(0)
+
+
+def product_stories(books: Books) -> str:
+    """New and lost products and the rise of a family's price, in words."""
+    lines = books["invoice_lines"].merge(books["products"], on="product_id")
+    sold = lines.pivot_table(
+        index="product_name", columns=lines["invoice_date"].str[:4], values="gross_sales", aggfunc="sum"
+    )
+    new, lost = sold[sold[BEFORE].isna()][YEAR], sold[sold[YEAR].isna()][BEFORE]
+    month, family = lines["invoice_date"].str[:7], lines["product_family"] == "Household care"
+    price = [
+        (part.groupby("product_id")["gross_sales"].sum() / part.groupby("product_id")["quantity"].sum())
+        for part in (lines[family & month.between(f"{YEAR}-01", f"{YEAR}-06")], lines[family & (month > f"{YEAR}-06")])
+    ]
+    return (
+        f"new: {', '.join(new.index)} ({whole(new.sum())} in {YEAR}); discontinued: {', '.join(lost.index)} "
+        f"({whole(lost.sum())} in {BEFORE}); household care {(price[1] / price[0]).median() - 1:+.1%} from July {YEAR}"
+    )
+
+
+def firm_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, str, str]]:
+    """Rows of the table of stories that are about the firm, account types and the books."""
+    types, pools, margin = found["types"], found["pools"], found["margin"]
+    worst, owner = types["full_cost_profit"].idxmin(), types["own_costs"].idxmax()
+    lines, costs, items = books["invoice_lines"], books["costs"], books["reconciliation"]
+    twice, booked_twice = lines[lines.duplicated()], costs[costs.duplicated()]
+    whale = f"{found['top_fifth']:.2f} times the customers' net segment margin; peak {found['peak']:.2f} times; "
+    whale += f"{(margin < 0).sum()} of {len(margin)} lose money"
+    full = f"full-cost profit {whole(types.loc[worst, 'full_cost_profit'])}, the lowest of the six; "
+    full += f"margin after its own costs {whole(types.loc[worst, 'margin'])}"
+    own = f"{whole(types['own_costs'].sum())}, of which {owner} {whole(types.loc[owner, 'own_costs'])}"
+    unused = "; ".join(
+        f"{pool} {1 - row.used / row.practical_capacity:.0%} (uncharged {whole(row.uncharged)})"
+        for pool, row in pools.iterrows()
+    )
+    lost = f"{whole(found['lost_sales'])}, {found['lost_share']:.2%} of gross sales of all years"
+    double = f"{len(twice)} invoice lines, {twice['gross_sales'].sum():,.2f}; "
+    double += f"{len(booked_twice)} bookings of costs, {booked_twice['amount'].sum():,.2f}"
+    differences = "; ".join(f"{row.line} {row.period} {row.amount:,.2f}" for row in items.itertuples())
+    return [
+        ("A few customers earn it all", "the top fifth", "27, whale curve", whale),
+        ("Worst at full cost, yet contributes", worst, "31, verdicts that flip", full),
+        ("Costs of an account type and of no customer", f"all, most {owner}", "27, account types", own),
+        ("Unused capacity", ", ".join(pools.index), "31, time-driven lens", unused),
+        ("Price, volume and mix", "all", "27, bridges", product_stories(books)),
+        ("Sales without a known customer", "blank, X901, C999", "00, unassigned", lost),
+        ("Duplicate bookings, kept", "invoice_lines, costs", "00, findings", double),
+        ("Two reconciling items", "control totals", "00, tie-out", differences),
+    ]
+
+
+def dictionary(records: dict[str, dict[str, Any]]) -> str:
+    """The column records as one Markdown table for each table of the ledger."""
+    parts = []
+    for name, record in records.items():
+        needed = ", required" if record.get("required") else ""
+        key = f"; no two rows with the same {' and '.join(record['key'])}" if record.get("key") else ""
+        rows = [(column, *described(column_record)) for column, column_record in record["columns"].items()]
+        header = ("column", "type", "unit", "meaning", "required", "switches on")
+        parts.append(f"### {name}{needed}\n\n{record['grain'].capitalize()}{key}.\n\n{markdown(header, rows)}")
+    return "\n\n".join(parts)
+
+
+def described(record: dict[str, Any]) -> tuple[str, ...]:
+    """Cells of a column's row in the dictionary."""
+    kind = record["type"] + (f" ({', '.join(record['values'])})" if "values" in record else "")
+    needed = "yes" if record.get("required") else ""
+    unit = record.get("unit") or ("engagement's currency" if record["type"] == "money" else "")
+    return (
+        kind,
+        unit,
+        record["meaning"],
+        needed + (", may be blank" if needed and record.get("blank") else ""),
+        record.get("enables", ""),
+    )
+
+
+def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """A table in Markdown; a bar within a cell is escaped."""
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def whole(amount: float) -> str:
+    """An amount without decimals."""
+    return f"{amount:,.0f}"
+
+
+def readme(ledger: Path) -> str:
+    """data/README.md: what the sample is, where its stories are, the dictionary of the ledger."""
+    books = read_books(ledger)
+    found = figures(books)
+    stories = markdown(
+        ("story", "who", "where to see it", "how large"), [*firm_stories(found, books), *customer_stories(found, books)]
+    )
+    return TEMPLATE.format(
+        customers=len(books["customers"]),
+        lines=whole(len(books["invoice_lines"])),
+        year=YEAR,
+        net_sales=whole(found["net_sales"]),
+        profit=whole(found["operating_profit"]),
+        share=f"{found['operating_profit'] / found['net_sales']:.1%}",
+        stories=stories,
+        dictionary=dictionary(read_records()),
+    )
