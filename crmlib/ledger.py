@@ -10,7 +10,7 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,18 +72,20 @@ class Table:
 def tables() -> dict[str, Table]:
     """The ledger's tables by name, from ledger.yml."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content = yaml.load((PACKAGE / "ledger.yml").read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 (safe)
+    content = yaml.load((PACKAGE / "ledger.yml").read_text(encoding="utf-8"), Loader=loader)
     return {name: _table(name, record) for name, record in content.items()}
 
 
 def _table(name: str, record: Mapping[str, Any]) -> Table:
-    columns = {c: Column(c, **{**spec, "values": tuple(spec.get("values", ()))}) for c, spec in record["columns"].items()}
+    columns = {
+        c: Column(c, **{**spec, "values": tuple(spec.get("values", ()))}) for c, spec in record["columns"].items()
+    }
     return Table(name, record["grain"], columns, tuple(record.get("key", ())), record.get("date"), "required" in record)
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The typed tables that are there, each with `_file` and `_row`, as unexecuted expressions.
+    """The typed tables that are there, each with `_file` and `_row` (as a spreadsheet counts), as unexecuted expressions.
 
     `sources` names the files read with their SHA-256; `defects` holds what could not be read.
     """
@@ -93,7 +95,6 @@ class Ledger:
     tables: Mapping[str, ir.Table]
     sources: Mapping[str, str]
     defects: tuple[Finding, ...]
-    skipped: Mapping[str, tuple[int, ...]]
 
     def has(self, table: str, *columns: str) -> bool:
         """Whether a table is there, with all these columns."""
@@ -103,13 +104,6 @@ class Ledger:
         """Rows of a table within the engagement's coverage (all, where the table has no date)."""
         expr, day, coverage = self.tables[table], tables()[table].date, self.engagement.coverage
         return expr if day is None else expr.filter((expr[day] >= coverage.start) & (expr[day] < coverage.end))
-
-    def spreadsheet_row(self, file: str, record: int) -> int:
-        """The row that a spreadsheet shows for the n-th record of a file: header, blank and broken rows counted."""
-        row = record + 1
-        for skip in self.skipped.get(file, ()):
-            row += skip <= row
-        return row
 
 
 def connect() -> Backend:
@@ -132,17 +126,29 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
     work.mkdir(parents=True, exist_ok=True)
     con = connect()
     raw = read_raw(engagement, tables(), con, work)
-    empty = Ledger(engagement, con, {}, raw.files, (), raw.skipped)
     typed, defects = {}, [*raw.defects, *_missing_tables(raw)]
+    con.raw_sql("CREATE SCHEMA memory.typed")
     for name, expr in raw.tables.items():
         columns, found = _columns(engagement, tables()[name], expr)
-        defects += found
-        if found:
-            continue
-        defects += [replace(d, row=d.row and empty.spreadsheet_row(d.file, d.row)) for d in _value_defects(expr, columns, name)]
-        table = expr.select("_file", "_row", **{c.name: value for c, _, value, _ in columns})
-        typed[name] = _written(con, table, work / f"{name}.parquet") if name in raw.text else table
-    return replace(empty, tables=typed, defects=tuple(defects))
+        bad = {f"_bad_{c.name}": problem for c, _, _, problem in columns}
+        checked = expr.select("_file", "_row", **{c.name: value for c, _, value, _ in columns}, **bad)
+        path = work / f"{name}.parquet" if name in raw.text else None  # text is converted once, then as quick as what came typed
+        _make_views(con, checked, name, path)
+        defects += [*found, *_value_defects(con, expr, columns, name)]
+        if not found:
+            typed[name] = con.table(name, database=("memory", "typed"))
+    return Ledger(engagement, con, typed, raw.files, tuple(defects))
+
+
+def _make_views(con: Backend, checked: ir.Table, name: str, path: Path | None) -> None:
+    """The view `typed.NAME`, and `typed.checked_NAME` that has the defects' codes too."""
+    if path:
+        con.to_parquet(checked, str(path))
+        con.raw_sql(f"CREATE VIEW memory.typed.checked_{name} AS FROM read_parquet('{str(path).replace(chr(39), chr(39) * 2)}')")
+    else:
+        con.create_view(f"checked_{name}", checked, database=("memory", "typed"))
+    kept = ", ".join(f'"{c}"' for c in checked.columns if not c.startswith("_bad_"))
+    con.raw_sql(f"CREATE VIEW memory.typed.{name} AS SELECT {kept} FROM memory.typed.checked_{name}")
 
 
 def _missing_tables(raw: RawBooks) -> list[Finding]:
@@ -152,11 +158,6 @@ def _missing_tables(raw: RawBooks) -> list[Finding]:
         for t in tables().values()
         if t.required and t.name not in raw.tables and t.name not in blamed and "" not in blamed
     ]  # fmt: skip
-
-
-def _written(con: Backend, expr: ir.Table, path: Path) -> ir.Table:
-    con.to_parquet(expr, str(path))
-    return con.read_parquet(str(path))
 
 
 # --- columns ---------------------------------------------------------------------------------------------------------
@@ -174,7 +175,9 @@ def _columns(engagement: Engagement, table: Table, raw: ir.Table) -> tuple[list[
         source = spec.column(column.name)
         if source.column in raw.columns:
             typed.append((column, str(source.column), *_typed(raw[source.column], column, source, formats)))
-        elif near := _near_column(str(source.column), raw.columns, mapped=column.name in spec.columns or column.required):
+        elif near := _near_column(
+            str(source.column), raw.columns, mapped=column.name in spec.columns or column.required
+        ):
             found.append(_header_finding(table.name, str(source.column), near, raw))
         elif column.required or column.name in spec.columns:
             found.append(_header_finding(table.name, str(source.column), "", raw))
@@ -185,7 +188,9 @@ def _measures(engagement: Engagement, table: Table) -> dict[str, Column]:
     """Measures of invoice_lines that this engagement's statement names beyond the records."""
     if table.name != "invoice_lines":
         return {}
-    sources = [s for line in engagement.statement for s in line.get("sources") or () if str(s).startswith("invoice_lines.")]
+    sources = [
+        s for line in engagement.statement for s in line.get("sources") or () if str(s).startswith("invoice_lines.")
+    ]
     names = [s.split(".", 1)[1] for s in sources]
     return {n: Column(n, "measure", "measure named by the statement") for n in names if n not in table.columns}
 
@@ -213,9 +218,7 @@ def _header_finding(table: str, wanted: str, near: str, raw: ir.Table) -> Findin
                      file=file.iloc[0] if len(file) else "", row=1, column=wanted, value=shortened(near))  # fmt: skip
 
 
-def _typed(
-    value: Any, column: Column, source: ColumnSource, formats: Formats
-) -> tuple[ir.Value, ir.StringValue]:
+def _typed(value: Any, column: Column, source: ColumnSource, formats: Formats) -> tuple[ir.Value, ir.StringValue]:
     """A column's typed value, and the code of what is wrong with it (null where nothing is)."""
     dtype = value.type()
     if dtype.is_string():
@@ -239,7 +242,7 @@ def _cases(otherwise: Any, *cases: tuple[Any, Any], dtype: str) -> Any:
 def _when(test: Any, problem: Any) -> Any:
     import ibis
 
-    return ibis.ifelse(test, problem, ibis.null("string"))
+    return ibis.ifelse(ibis.literal(False) if test is False else test, problem, ibis.null("string"))
 
 
 def _blank_or(problem: Any, present: Any, column: Column) -> Any:
@@ -261,10 +264,13 @@ def _from_text(value: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
         return _number(text, column, formats)
     if column.type in {"date", "month"}:
         return _date(text, column, formats)
-    text = text.nullif("")
     if column.values:
-        return text, ibis.ifelse(text.isin(column.values), ibis.null("string"), "value-unknown")
-    return text, ibis.null("string")
+        return text.nullif(""), ibis.ifelse(text.isin(column.values), ibis.null("string"), "value-unknown")
+    return text.nullif(""), _untrimmed(value, text, column)
+
+
+def _untrimmed(value: Any, text: Any, column: Column) -> Any:
+    return _when((value != text) & (text != ""), "key-trimmed") if column.type == "key" else _when(False, "")
 
 
 def _number(text: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
@@ -281,7 +287,9 @@ def _number(text: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
     fits = text.re_search(_number_pattern(formats, SCALES[column.type]))
     longer = text.re_search(_number_pattern(formats, 99))
     value = ibis.ifelse(fits, normal, ibis.null("string")).try_cast(column.dtype)
-    problem = ibis.cases((fits & value.notnull(), ibis.null("string")), (longer, "number-too-long"), else_="number-format")
+    problem = ibis.cases(
+        (fits & value.notnull(), ibis.null("string")), (longer, "number-too-long"), else_="number-format"
+    )
     return value, problem
 
 
@@ -341,12 +349,15 @@ def _from_native(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]:
             return ibis.null("date"), ibis.literal("type-not-date")
         day = value.cast("date")
         timed = [] if dtype.is_date() or cast else [(value != day.cast(dtype), "date-with-time")]
-        timed += [(ibis.literal(True), "date-with-zone")] if dtype.is_timestamp() and dtype.timezone and not cast else []
+        timed += (
+            [(ibis.literal(True), "date-with-zone")] if dtype.is_timestamp() and dtype.timezone and not cast else []
+        )
         cases = timed + _not_first(day, column)
         return day, ibis.cases(*cases, else_=none) if cases else none
     if dtype.is_floating() or not (cast or dtype.is_string()):
         return value.cast("string"), ibis.literal("type-not-text")
-    return value.cast("string").strip().nullif(""), none
+    given = value.cast("string")
+    return given.strip().nullif(""), _untrimmed(given, given.strip(), column)
 
 
 def _native_number(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]:
@@ -367,10 +378,11 @@ def _native_number(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]
 # --- defects ---------------------------------------------------------------------------------------------------------
 
 TOLD = {
+    "key-trimmed": ("a key with blanks around it; read without them", "trim it at the source"),
     "blank": ("blank where a value is needed", "fill it; for a number, `blank: zero` in the mapping means nought"),
-    "number-format": ("not a number as the settings declare it", "write it like {number}, or declare its format under formats"),
+    "number-format": ("not a number as the settings declare it", "write it like 1234.56, or declare its format under formats"),
     "number-too-long": ("more digits or decimals than the column holds ({digits})", "round it at the source"),
-    "date-format": ("not a date as the settings declare it ({dates})", "write it so, or declare its format under formats.dates"),
+    "date-format": ("not a date as the settings declare it", "write it so, or declare its format under formats.dates"),
     "date-impossible": ("a date that does not exist", "mend it at the source"),
     "date-ambiguous": ("a date that fits two declared formats with two results", "declare one format for this table"),
     "date-with-time": ("a time of day where a date is needed", "map the column with `cast: true` to take the date"),
@@ -384,12 +396,13 @@ TOLD = {
 }  # fmt: skip
 
 
-def _value_defects(raw: ir.Table, columns: list[TypedColumn], table: str) -> list[Finding]:
+def _value_defects(con: Backend, raw: ir.Table, columns: list[TypedColumn], table: str) -> list[Finding]:
     """One finding per row and column that cannot be read: counted in one pass, listed only where there are any."""
-    counted = raw.aggregate(**{c.name: problem.notnull().sum() for c, _, _, problem in columns}).execute().iloc[0]
+    counts = ", ".join(f'count("_bad_{c.name}")' for c, *_ in columns)
+    counted = con.raw_sql(f"SELECT {counts} FROM memory.typed.checked_{table}").fetchall()[0] if columns else ()
     found: list[Finding] = []
-    for column, source, _, problem in columns:
-        if counted[column.name]:
+    for (column, source, _, problem), count in zip(columns, counted, strict=True):
+        if count:
             shown = raw.select("_file", "_row", code=problem, text=raw[source].cast("string"))
             found += _listed(shown.filter(shown.code.notnull()), column, table)
     return found
@@ -397,14 +410,14 @@ def _value_defects(raw: ir.Table, columns: list[TypedColumn], table: str) -> lis
 
 def _listed(shown: ir.Table, column: Column, table: str) -> list[Finding]:
     found = []
+    filled = {"values": ", ".join(column.values), "digits": column.dtype}
     for code, total in shown.group_by("code").count(name="n").order_by("code").execute().itertuples(index=False):
-        rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(SHOWN).execute()
+        rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(SHOWN).to_pyarrow().to_pylist()
+        verdict = "warn" if code == "key-trimmed" else "reject"
         message, way_out = TOLD[code]
-        filled = {"values": ", ".join(column.values), "digits": column.dtype, "dates": "formats.dates", "number": "1234.56"}
-        for i, row in enumerate(rows.itertuples(index=False), 1):
+        for i, row in enumerate(rows, 1):
             left = int(total) - SHOWN if i == SHOWN else 0
-            more = f"; {left} more rows like this" if left else ""
-            text = "" if row.text is None or row.text != row.text else shortened(str(row.text))
-            found.append(rejection(code, message.format(**filled) + more, way_out.format(**filled), table=table, file=row[0],
-                                   row=int(row[1]), column=column.name, value=text, count=1 + left))  # fmt: skip
+            more = f"; {left:,} more rows like this" if left else ""
+            found.append(Finding(verdict, code, message.format(**filled) + more, way_out, table=table, file=row["_file"],
+                                 row=row["_row"], column=column.name, value=shortened(row["text"] or ""), count=1 + left))  # fmt: skip
     return found

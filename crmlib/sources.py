@@ -5,13 +5,14 @@ CSV and Excel are read as text; nothing is guessed. A file whose form is broken 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 LARGEST_WORKBOOK = 2 * 1024**3  # bytes unpacked; a larger one is refused unopened
+MOST_LISTED = 100  # broken rows of one kind in one file
+BATCH = 50_000  # records held in memory
 BROKEN_ROWS = {
-    "MISSING COLUMNS": ("row-too-short", "fewer values than the header", "fill the row up to the header's columns"),
-    "TOO MANY COLUMNS": ("row-too-long", "more values than the header", "quote values that hold the delimiter"),
-    "UNQUOTED VALUE": ("quote-open", "a quotation mark is not closed", "close it, or double marks inside a value"),
-    "INVALID ENCODING": ("undecodable", "bytes that are not in the declared encoding", "set formats.encoding, or save as UTF-8"),
+    "row-too-short": ("fewer values than the header", "fill the row up to the header's columns"),
+    "row-too-long": ("more values than the header", "quote values that hold the delimiter"),
+    "quote-open": ("a quotation mark is not closed, or text follows it; the row ends where the reader found its feet", "close it, or double marks inside a value"),
+    "undecodable": ("bytes that are not in the declared encoding", "set formats.encoding, or save as UTF-8"),
+    "nul": ("a NUL character", "remove it"),
 }  # fmt: skip
 
 
@@ -62,15 +66,13 @@ def rejection(code: str, message: str, way_out: str, **where: Any) -> Finding:
 class RawBooks:
     """Raw tables by ledger name (columns as the client names them, and `_file` and `_row`), and what was found on the way.
 
-    `text` names the tables whose values are all text; `files` gives each file's SHA-256; `skipped` the rows of a file
-    that hold no record.
+    `_row` counts as a spreadsheet does. `text` names the tables whose values are all text; `files` gives each file's SHA-256.
     """
 
     tables: dict[str, ir.Table] = field(default_factory=dict)
     text: set[str] = field(default_factory=set)
     files: dict[str, str] = field(default_factory=dict)
     defects: list[Finding] = field(default_factory=list)
-    skipped: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def source_path(engagement: Engagement) -> Path:
@@ -89,7 +91,9 @@ def source_path(engagement: Engagement) -> Path:
     else:
         path = (engagement.folder / source).resolve()
     if not path.exists():
-        raise SettingsError(f"source {source!r} of {engagement.name} is not there; relative paths begin at engagement.yml")
+        raise SettingsError(
+            f"source {source!r} of {engagement.name} is not there; relative paths begin at engagement.yml"
+        )
     return path
 
 
@@ -173,26 +177,40 @@ def _add(books: RawBooks, name: str, parts: list[ir.Table], *, text: bool) -> No
     headers = {tuple(p.columns) for p in parts}
     if len(headers) > 1:
         way_out = "give all files of a table the same header"
-        books.defects.append(rejection("headers-differ", f"the files of {name} differ in their headers", way_out, table=name))
+        books.defects.append(
+            rejection("headers-differ", f"the files of {name} differ in their headers", way_out, table=name)
+        )
         return
     books.tables[name] = ibis.union(*parts) if len(parts) > 1 else parts[0]
     if text:
         books.text.add(name)
 
 
-def _read_file(
-    file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str
-) -> ir.Table | None:
+def _read_file(file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str) -> ir.Table | None:
     if file.suffix.lower() == ".parquet":
-        relation = f"read_parquet({_quoted(file)}, file_row_number = true)"
-        return con.sql(f"SELECT *, {_quoted(file.name)} AS _file, file_row_number + 1 AS _row FROM {relation}").drop(
-            "file_row_number"
-        )
+        return _read_parquet(file, con, books, table)
     try:
         return _read_csv(file, formats, con, work, books, table)
     except _Unreadable as error:
         books.defects.append(error.finding)
         return None
+
+
+def _read_parquet(file: Path, con: Backend, books: RawBooks, table: str) -> ir.Table | None:
+    where = {"table": table, "file": file.name}
+    query = f"SELECT *, {_quoted(file.name)} AS _file, file_row_number + 2 AS _row FROM read_parquet({_quoted(file)}, file_row_number = true)"
+    try:
+        expr = con.sql(query).drop("file_row_number")
+    except Exception as error:  # the engine's own error says why
+        message = f"the file cannot be read as Parquet: {str(error).splitlines()[0]}"
+        books.defects.append(rejection("not-parquet", shortened(message, 200), "export it anew", **where))
+        return None
+    if not expr.limit(1).count().execute():
+        books.defects.append(
+            rejection("header-only", "there are columns and no row", "fill or remove the file", **where)
+        )
+        return None
+    return expr
 
 
 class _Unreadable(Exception):
@@ -202,67 +220,130 @@ class _Unreadable(Exception):
 
 
 def _read_csv(file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str) -> ir.Table:
-    where = {"table": table, "file": file.name}
-    plain, blank_lines = _as_utf8(file, formats.encoding, work, where)
-    header = _header(plain, formats.delimiter, where)
-    columns = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in header)
-    con.raw_sql("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
-    staged = work / f"text-{file.stem}.parquet"
-    con.raw_sql(f"""
-        COPY (SELECT *, {_quoted(file.name)} AS _file, row_number() OVER () AS _row
-              FROM read_csv({_quoted(plain)}, header = true, auto_detect = false, columns = {{{columns}}}, delim = {_quoted(formats.delimiter)},
-                            quote = '"', escape = '"', store_rejects = true, rejects_limit = 10000, max_line_size = 16777216))
-        TO {_quoted(staged)} (FORMAT parquet)""")
-    broken = con.raw_sql("SELECT line, error_type, csv_line FROM reject_errors ORDER BY line").fetchall()
-    for line, kind, text in {row[0]: row for row in broken}.values():
-        code, message, way_out = BROKEN_ROWS.get(kind, ("row-unreadable", kind.lower(), "mend the row"))
-        books.defects.append(rejection(code, message, way_out, row=line, value=shortened(text), **where))
-    books.skipped[file.name] = tuple(sorted({row[0] for row in broken} | set(blank_lines)))
-    expr = con.read_parquet(str(staged))
-    if not broken and not expr.limit(1).count().execute():
-        raise _Unreadable(rejection("header-only", "there is a header and no row", "fill or remove the file", **where))
-    return expr
-
-
-def _as_utf8(file: Path, encoding: str, work: Path, where: Mapping[str, str]) -> tuple[Path, list[int]]:
-    """The file as UTF-8, and the numbers of its blank lines; refuses NUL and what cannot be decoded."""
-    with file.open("rb") as stream:
-        mark = stream.read(4)
-    if not mark:
+    """A CSV file staged as text, record by record."""
+    where, encoding = {"table": table, "file": file.name}, _encoding(file, formats.encoding)
+    if not file.stat().st_size:
         raise _Unreadable(rejection("file-empty", "the file is empty", "fill or remove it", **where))
+    header, staged = _header(file, encoding, formats.delimiter, where), work / f"text-{table}-{file.stem}.parquet"
+    rows, broken = _staged_records(file, encoding, header, formats.delimiter, staged)
+    books.defects += [replace(found, **where) for found in broken]
+    if not rows and not broken:
+        raise _Unreadable(rejection("header-only", "there is a header and no row", "fill or remove the file", **where))
+    return con.read_parquet(str(staged))
+
+
+def _encoding(file: Path, declared: str) -> str:
+    """The declared encoding, or the one that a byte-order mark names."""
+    with file.open("rb") as stream:
+        mark = stream.read(3)
     if mark[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        encoding = "utf-16"
-    utf8 = encoding.lower().replace("_", "-") in {"utf-8", "utf8", "utf-8-sig", "ascii"}
-    plain = file if utf8 else work / f"utf8-{file.name}"
-    if not utf8:
-        _transcode(file, plain, encoding, where)
-    blank: list[int] = []
-    with plain.open("rb") as stream:
-        for number, line in enumerate(stream, 1):
-            if b"\0" in line:
-                raise _Unreadable(rejection("nul", "a NUL character", "remove it", row=number, **where))
-            if not line.strip():
-                blank.append(number)
-    return plain, blank
+        return "utf-16"
+    return "utf-8-sig" if mark == b"\xef\xbb\xbf" or codecs.lookup(declared).name in {"utf-8", "ascii"} else declared
 
 
-def _transcode(file: Path, plain: Path, encoding: str, where: Mapping[str, str]) -> None:
-    number = 1
-    try:
-        with file.open(encoding=encoding, newline="") as source, plain.open("w", encoding="utf-8", newline="") as target:
-            for number, line in enumerate(source, 2):  # noqa: B007 (the number is read when decoding fails)
-                target.write(line)
-    except UnicodeError as error:
-        code, message, way_out = BROKEN_ROWS["INVALID ENCODING"]
-        raise _Unreadable(rejection(code, f"{message} ({error.reason if hasattr(error, 'reason') else error})", way_out,
-                                    row=number, **where)) from None  # fmt: skip
-
-
-def _header(plain: Path, delimiter: str, where: Mapping[str, str]) -> list[str]:
-    with plain.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        header = next(csv.reader(stream, delimiter=delimiter), [])
+def _header(file: Path, encoding: str, delimiter: str, where: Mapping[str, str]) -> list[str]:
+    with file.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
+        try:
+            header = next(csv.reader(stream, delimiter=delimiter, strict=True), [])
+        except (csv.Error, UnicodeError) as error:
+            raise _Unreadable(
+                rejection("header-unreadable", f"the header cannot be read: {error}", "mend row 1", row=1, **where)
+            ) from None
+    if problem := _bad_text("".join(header)):
+        raise _Unreadable(_broken(problem, 1, "".join(header), **where))
     _check_header(header, where)
     return header
+
+
+def _staged_records(
+    file: Path, encoding: str, header: list[str], delimiter: str, staged: Path
+) -> tuple[int, list[Finding]]:
+    """Stage a file record by record; returns how many, and the records that are broken."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([*((name, pa.string()) for name in header), ("_file", pa.string()), ("_row", pa.int64())])
+    broken: list[Finding] = []
+    good: list[tuple[Any, ...]] = []
+    staged_rows = 0
+    with (
+        file.open(encoding=encoding, errors="surrogateescape", newline="") as stream,
+        pq.ParquetWriter(staged, schema) as writer,
+    ):
+        records = _records(stream, delimiter)
+        next(records)
+        for row, values, problem in records:
+            problem = problem or _length_problem(len(values), len(header)) or _bad_text("".join(values))
+            if problem:
+                _tally(broken, _broken(problem, row, delimiter.join(values)))
+            elif any(values):
+                good.append((*values, file.name, row))
+            if len(good) == BATCH:
+                staged_rows += _flushed(good, writer)
+        staged_rows += _flushed(good, writer)
+    return staged_rows, broken
+
+
+def _flushed(rows: list[tuple[Any, ...]], writer: Any) -> int:
+    """Write the rows in memory, forget them, and say how many there were."""
+    import pyarrow as pa
+
+    columns = zip(*rows, strict=True) if rows else ([] for _ in writer.schema)
+    writer.write_table(
+        pa.table(
+            [pa.array(c, kind) for c, kind in zip(columns, writer.schema.types, strict=True)], schema=writer.schema
+        )
+    )
+    written = len(rows)
+    rows.clear()
+    return written
+
+
+def _records(stream: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str], str]]:
+    """Row as a spreadsheet counts, values, and what is wrong with the record; blank lines count and are left out."""
+    reader, row = csv.reader(stream, delimiter=delimiter, strict=True), 0
+    while True:
+        row, before = row + 1, reader.line_num
+        try:
+            values = next(reader)
+        except StopIteration:
+            return
+        except csv.Error:
+            yield row, [], "quote-open"
+            row += max(reader.line_num - before - 1, 0)
+        except UnicodeError:
+            yield row, [], "undecodable"
+            return
+        else:
+            if values and (len(values) > 1 or values[0].strip()):
+                yield row, values, ""
+
+
+def _length_problem(found: int, expected: int) -> str:
+    return "" if found == expected else "row-too-short" if found < expected else "row-too-long"
+
+
+def _bad_text(text: str) -> str:
+    """NUL, or bytes that could not be decoded (which arrive as lone surrogates)."""
+    if "\0" in text:
+        return "nul"
+    return "" if text.isascii() or not re.search(r"[\ud800-\udfff]", text) else "undecodable"
+
+
+def _broken(code: str, row: int, text: str, **where: Any) -> Finding:
+    message, way_out = BROKEN_ROWS[code]
+    return rejection(
+        code, message, way_out, row=row, value=shortened(text.encode("utf-8", "backslashreplace").decode()), **where
+    )
+
+
+def _tally(found: list[Finding], one: Finding) -> None:
+    """List a broken row, or count it in the last of its kind when a hundred are listed."""
+    same = [i for i, f in enumerate(found) if f.code == one.code]
+    if len(same) < MOST_LISTED:
+        found.append(one)
+    else:
+        found[same[-1]] = replace(found[same[-1]], count=found[same[-1]].count + 1)
 
 
 def _check_header(header: list[str], where: Mapping[str, str]) -> None:
@@ -273,7 +354,9 @@ def _check_header(header: list[str], where: Mapping[str, str]) -> None:
                       column=twice[0], **where)
         )  # fmt: skip
     if not any(folded) or any(not name for name in folded):
-        raise _Unreadable(rejection("header-blank", "the header has a blank name", "name every column in row 1", row=1, **where))
+        raise _Unreadable(
+            rejection("header-blank", "the header has a blank name", "name every column in row 1", row=1, **where)
+        )
 
 
 # --- workbooks -------------------------------------------------------------------------------------------------------
@@ -318,15 +401,21 @@ def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
         raise _Unreadable(rejection("encrypted", "the workbook is encrypted, or in the format before 2007",
                                     "save it without password as .xlsx", **where))  # fmt: skip
     if not zipfile.is_zipfile(path):
-        raise _Unreadable(rejection("not-a-workbook", "the file is no Excel workbook", "save it as .xlsx, or as CSV", **where))
+        raise _Unreadable(
+            rejection("not-a-workbook", "the file is no Excel workbook", "save it as .xlsx, or as CSV", **where)
+        )
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(item.file_size for item in archive.infolist())
     if unpacked > max(LARGEST_WORKBOOK, 0) or unpacked > 500 * max(path.stat().st_size, 100_000):
-        raise _Unreadable(rejection("workbook-bomb", f"the workbook would unpack to {unpacked:,} bytes", "export it as CSV", **where))
+        raise _Unreadable(
+            rejection("workbook-bomb", f"the workbook would unpack to {unpacked:,} bytes", "export it as CSV", **where)
+        )
     try:
         return openpyxl.load_workbook(path, data_only=True), openpyxl.load_workbook(path)
     except Exception as error:  # openpyxl raises what its parsers raise
-        raise _Unreadable(rejection("not-a-workbook", f"the workbook cannot be read: {error}", "save it anew as .xlsx", **where)) from None
+        raise _Unreadable(
+            rejection("not-a-workbook", f"the workbook cannot be read: {error}", "save it anew as .xlsx", **where)
+        ) from None
 
 
 def _stage_sheet(
@@ -337,7 +426,9 @@ def _stage_sheet(
 
     merged = [str(r) for r in values.merged_cells.ranges if r.min_row == 1]
     if merged:
-        raise _Unreadable(rejection("header-merged", f"cells {merged[0]} of the header are merged", "unmerge them", row=1, **where))
+        raise _Unreadable(
+            rejection("header-merged", f"cells {merged[0]} of the header are merged", "unmerge them", row=1, **where)
+        )
     rows = list(values.iter_rows(values_only=True))
     header = ["" if v is None else str(v) for v in rows[0]] if rows else []
     while header and not header[-1]:
@@ -350,7 +441,7 @@ def _stage_sheet(
     text = {name: [as_declared(r[i], formats) for _, r in filled] for i, name in enumerate(header)}
     table = pa.table({k: pa.array(v, pa.string()) for k, v in text.items()})
     table = table.append_column("_file", pa.array([where["file"]] * len(filled), pa.string()))
-    pq.write_table(table.append_column("_row", pa.array([n - 1 for n, _ in filled], pa.int64())), staged)
+    pq.write_table(table.append_column("_row", pa.array([n for n, _ in filled], pa.int64())), staged)
     return staged
 
 
@@ -359,12 +450,12 @@ def _hidden_rows(sheet: Any, where: Mapping[str, str]) -> list[Finding]:
     if not hidden:
         return []
     message = f"{len(hidden)} hidden row(s), read like the others"
-    return [Finding("warn", "rows-hidden", message, "unhide or delete them", row=min(hidden), count=len(hidden), **where)]
+    return [
+        Finding("warn", "rows-hidden", message, "unhide or delete them", row=min(hidden), count=len(hidden), **where)
+    ]
 
 
-def _formulas_without_value(
-    values: Any, formulas: Any, header: list[str], where: Mapping[str, str]
-) -> list[Finding]:
+def _formulas_without_value(values: Any, formulas: Any, header: list[str], where: Mapping[str, str]) -> list[Finding]:
     found = []
     for row in formulas.iter_rows(min_row=2, max_col=len(header)):
         for cell in row:
@@ -401,12 +492,22 @@ def _read_database(engagement: Engagement, path: Path, names: Iterable[str], con
     try:
         con.raw_sql(f"ATTACH {_quoted(path)} AS client (READ_ONLY)")
     except Exception as error:  # the engine's own error says why
-        raise SettingsError(f"source {path.name} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}") from None
-    known = [row[0] for row in con.raw_sql("SELECT table_name FROM duckdb_tables() WHERE database_name = 'client'").fetchall()]
-    known += [row[0] for row in con.raw_sql("SELECT view_name FROM duckdb_views() WHERE database_name = 'client' AND NOT internal").fetchall()]
+        raise SettingsError(
+            f"source {path.name} cannot be opened as a DuckDB file: {str(error).splitlines()[0]}"
+        ) from None
+    known = [
+        row[0]
+        for row in con.raw_sql("SELECT table_name FROM duckdb_tables() WHERE database_name = 'client'").fetchall()
+    ]
+    known += [
+        row[0]
+        for row in con.raw_sql(
+            "SELECT view_name FROM duckdb_views() WHERE database_name = 'client' AND NOT internal"
+        ).fetchall()
+    ]
     for name, source in _wanted(engagement, names, known):
         books.tables[name] = con.sql(
-            f'SELECT *, {_quoted(source)} AS _file, row_number() OVER () AS _row FROM client."{source}"'
+            f'SELECT *, {_quoted(source)} AS _file, row_number() OVER () + 1 AS _row FROM client."{source}"'
         )
 
 
@@ -430,7 +531,9 @@ def _read_queries(engagement: Engagement, path: Path, names: Iterable[str], con:
         books.files[query] = sha256(file)
         text = file.read_text(encoding="utf-8").strip().rstrip(";")
         try:
-            books.tables[name] = con.sql(f"SELECT *, {_quoted(query)} AS _file, row_number() OVER () AS _row FROM ({text}\n)")
+            books.tables[name] = con.sql(
+                f"SELECT *, {_quoted(query)} AS _file, row_number() OVER () + 1 AS _row FROM ({text}\n)"
+            )
         except Exception as error:  # the engine's own error says why
             raise SettingsError(f"{query}: {error}") from None
 
@@ -443,7 +546,9 @@ def sha256(file: Path) -> str:
 
 def shortened(text: str, length: int = 60) -> str:
     """A value as it is shown: control and bidirectional characters as visible escapes, long ones cut with a mark."""
-    visible = re.sub(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda m: f"\\u{ord(m[0]):04x}", text)
+    visible = re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda m: f"\\u{ord(m[0]):04x}", text
+    )
     return visible if len(visible) <= length else visible[: length - 1] + "…"
 
 
