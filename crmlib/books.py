@@ -384,16 +384,17 @@ def _not_tied(tied: Frame, findings: Frame) -> Frame:
 
 
 def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, date]]:
-    """The first and last day on which each line's sources have a row at all."""
-    table_of = {"rates": "activities", "capital_charges": "balances", "returns": "invoice_lines"}
+    """The days from which to which each line's sources speak.
+
+    Where a table of events begins, a later month without a row is zero; a table of states (balances, capacity) speaks only
+    of the months that it has.
+    """
+    coverage, table_of = ledger.engagement.coverage, {"rates": "activities", "capital_charges": "balances"}
     spans: dict[str, tuple[date, date]] = {}
-    seen: dict[str, tuple[date, date]] = {}
+    dated = {name: _span(ledger, name) for name in ("credits", "activities", "costs", "balances", "capacity", "joint_costs") if ledger.has(name)}
     for line in statement.leaves:
-        found = []
-        for source in line.sources:
-            name = table_of.get(source, source.split(".")[0])
-            name = name if ledger.has(name) else "invoice_lines"  # activities that hang on the ledger's own drivers
-            found.append(seen.setdefault(name, _span(ledger, name)))
+        names = [table_of.get(source, source.split(".")[0]) for source in line.sources]
+        found = [dated.get(name, (coverage.start, coverage.end)) for name in names]
         spans[line.id] = (min(s[0] for s in found), max(s[1] for s in found))
     return spans
 
@@ -403,4 +404,7 @@ def _span(ledger: Ledger, name: str) -> tuple[date, date]:
 
     covered, day = ledger.covered(name), str(tables()[name].date)
     found = plain(covered.aggregate(first=covered[day].min(), last=covered[day].max()).execute()).iloc[0]
-    return found["first"], found["last"]
+    whole = ledger.engagement.coverage
+    if pd.isna(found["first"]):
+        return whole.start, whole.end
+    return found["first"], found["last"] if name in {"balances", "capacity"} else whole.end

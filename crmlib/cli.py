@@ -100,7 +100,7 @@ def new(
 ) -> None:
     """Make an engagement: a commented template of everything."""
     with _told():
-        from crmlib.engagement import write_template
+        from crmlib.intake import write_template
         from crmlib.kernels import near
 
         write_template(folder, from_ or [])

@@ -18,7 +18,7 @@ import pandas as pd
 
 from crmlib.engagement import PACKAGE, SettingsError, parse_period, read_yaml
 from crmlib.ledger import SHOWN, Ledger, Table, tables
-from crmlib.sources import Finding, shortened
+from crmlib.sources import BROKEN_ROWS, Finding, shortened
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -76,7 +76,7 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
     found = list(ledger.defects)
     for name in ledger.tables:
         checks = [_check(ledger, code, name) for code, spec in _specs().items() if name in spec.get("tables", ())]
-        checks = [c for c in checks if all(ledger.has(*need.split(".")) for need in c.spec.get("needs", ()))]
+        checks = [c for c in checks if all(_whole(ledger, *need.split(".")) for need in c.spec.get("needs", ()))]
         hits = _row_hits(ledger, name, [c for c in checks if "where" in c.spec])
         for check in checks:
             if "rows" in check.spec or check in hits:
@@ -87,6 +87,11 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
         found += _unassigned_shares(ledger, name) if any(c.code == "customer-unknown" for c in hits) else []
         found += _repeats(ledger, name) if name in REPEATABLE else []
     return findings_frame([*found, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
+
+
+def _whole(ledger: Ledger, table: str, *columns: str) -> bool:
+    """Whether a table is there with these columns and all its rows, so that what is not in it is unknown."""
+    return ledger.has(table, *columns) and not any(d.table == table and d.code in BROKEN_ROWS for d in ledger.defects)
 
 
 def findings_frame(found: Iterable[Finding]) -> pd.DataFrame:
@@ -198,7 +203,8 @@ def _placed(ledger: Ledger, name: str) -> str:
         return f"SELECT '' AS _file, 0 AS _row, false AS _covered, false AS _assigned{missing} WHERE false"
     covered = f"coalesce({table.date} >= DATE '{coverage.start}' AND {table.date} < DATE '{coverage.end}', false)" if table.date else "true"
     on = "USING (level, key)" if name == "costs" else "USING (customer_id)"
-    if name == "customers" or "customer_id" not in table.columns and name != "costs" or not ledger.has("customers", "customer_id"):
+    owned = name == "costs" or (name != "customers" and "customer_id" in table.columns)
+    if not (owned and _whole(ledger, "customers", "customer_id")):
         return f"SELECT *, {covered} AS _covered, true AS _assigned{missing} FROM typed.{name}"
     known = "books.owners" if name == "costs" else "(SELECT DISTINCT customer_id FROM typed.customers)"
     return f"SELECT * EXCLUDE (_known), {covered} AS _covered, _known IS NOT NULL AS _assigned{missing} FROM typed.{name} LEFT JOIN (SELECT *, true AS _known FROM {known}) {on}"

@@ -411,12 +411,13 @@ def _value_defects(con: Backend, raw: ir.Table, columns: list[TypedColumn], tabl
 def _listed(shown: ir.Table, column: Column, table: str) -> list[Finding]:
     found = []
     filled = {"values": ", ".join(column.values), "digits": column.dtype}
-    for code, total in shown.group_by("code").count(name="n").order_by("code").execute().itertuples(index=False):
+    for kind in shown.group_by("code").aggregate(total=shown.count()).order_by("code").to_pyarrow().to_pylist():
+        code, total = kind["code"], kind["total"]
         rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(SHOWN).to_pyarrow().to_pylist()
         verdict = "warn" if code == "key-trimmed" else "reject"
         message, way_out = TOLD[code]
         for i, row in enumerate(rows, 1):
-            left = int(total) - SHOWN if i == SHOWN else 0
+            left = total - SHOWN if i == SHOWN else 0
             more = f"; {left:,} more rows like this" if left else ""
             found.append(Finding(verdict, code, message.format(**filled) + more, way_out, table=table, file=row["_file"],
                                  row=row["_row"], column=column.name, value=shortened(row["text"] or ""), count=1 + left))  # fmt: skip

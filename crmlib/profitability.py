@@ -67,7 +67,8 @@ def customer_profitability(books: Books, period: Period) -> Frame:
     statement = books.statement_in(period)
     lines = statement.with_subtotals(rows.drop(columns="level"))
     named = books.customers.merge(lines, how="right", left_on="customer_id", right_on="owner").drop(columns="owner")
-    named = named.fillna(dict.fromkeys(books.customers.columns, ""))
+    texts = [c for c in books.customers.columns if books.customers[c].dtype == object]
+    named = named.fillna(dict.fromkeys(texts, ""))
     named.loc[named["customer_id"] == "", "customer_name"] = "Unassigned"
     order = [c.id for c in statement.customer_lines]
     memo = [c for c in amounts if c not in {line.id for line in statement.lines}]
@@ -118,7 +119,8 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
         raise SettingsError(f"customers have no column {by!r}; there are {', '.join(books.customers.columns)}")
     level, own_level = totals["level"], by.removesuffix("_id")
     named = totals["owner"].map(groups).where(level == "customer", totals["owner"].where(level == own_level, "Other owners"))
-    return named.replace("", "(none given)").mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
+    named = named.replace({"": "(none given)", **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
+    return named.mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
 
 
 def _own_costs(totals: Frame, statement: Statement) -> pd.Series:

@@ -264,7 +264,7 @@ def _states(books: Books) -> list[dict[str, Any]]:
     """What to know before the figures: whether the books tie out, and what was found in them."""
     checks, untied = len(books.tie_out), int((~books.tie_out["tied"].astype(bool)).sum())
     tied = f"{untied} of {checks} checks do not tie out" if untied else f"tied out to the cent, all {checks} checks"
-    counts = books.findings["verdict"].value_counts()
+    counts = books.findings.groupby("verdict")["count"].sum()
     warned, accepted = int(counts.get("warn", 0)), int(counts.get("accept", 0))
     kinds = books.findings.loc[books.findings["verdict"] == "warn", "code"].nunique()
     told = f"{warned:,} warnings of {kinds} kinds, {accepted:,} accepted" if warned else "no warnings"

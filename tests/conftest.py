@@ -18,7 +18,11 @@ from crmlib.books import Books, open_books
 from crmlib.engagement import PROJECT
 
 settings.register_profile(
-    "tests", deadline=None, derandomize=True, max_examples=30, suppress_health_check=list(HealthCheck),
+    "tests",
+    deadline=None,
+    derandomize=True,
+    max_examples=30,
+    suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],  # shrinking whole ledgers takes minutes; examples are small anyway
 )
 settings.load_profile("tests")

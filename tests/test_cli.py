@@ -14,7 +14,7 @@ import pytest
 from test_runner import SETTINGS, write_toy
 from typer.testing import CliRunner
 
-from crmlib import __version__, books, engagement, kernels, notebooks, runner
+from crmlib import __version__, books, engagement, intake, kernels, notebooks, runner
 from crmlib.cli import app
 from crmlib.engagement import CrmError, DataRejected, SettingsError
 from crmlib.runner import NotebookFailed, Report, Request, Step
@@ -189,7 +189,7 @@ def test_check_sums_the_findings_up_and_lists_them(
 
 def test_new_writes_the_template_and_says_what_comes_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[object] = []
-    monkeypatch.setattr(engagement, "write_template", lambda *arguments: seen.append(arguments), raising=False)
+    monkeypatch.setattr(intake, "write_template", lambda *arguments: seen.append(arguments), raising=False)
     (tmp_path / "a.csv").write_text("x")
     result = crm("new", tmp_path / "new", "--from", tmp_path / "a.csv")
     assert result.exit_code == 0, result.output

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from crmlib.engagement import open_engagement
-from crmlib.intake import check_ledger, describe, intake_amounts
+from crmlib.intake import check_ledger
 from crmlib.ledger import read_ledger, tables
 
 CORPUS = yaml.safe_load((Path(__file__).parent / "ledgers.yml").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from decimal import Decimal
 
 import numpy as np
@@ -42,6 +43,7 @@ def test_neither_the_answer_nor_a_hash_without_salt_is_in_the_file(exercise: str
     words = " ".join([record["question"], record["right"], *record["hints"], *(m["hint"] for m in record["mistakes"])])
     answer = str(ANSWERS[exercise])
     assert answer not in words.replace(",", "").split()
+    assert hashlib.sha256(answer.casefold().encode()).hexdigest() != record["answer"]
     assert len({record["salt"] for record in EXERCISES.values()}) == len(EXERCISES)
 
 
