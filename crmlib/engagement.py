@@ -205,7 +205,7 @@ class TableSource(_Model):
     def column(self, name: str) -> ColumnSource:
         """The source of a column, its own name where nothing else is said."""
         given = self.columns.get(name, name)
-        given = ColumnSource(column=given) if isinstance(given, str) else given
+        given = ColumnSource.model_validate({"column": given}) if isinstance(given, str) else given
         return given if given.column else given.model_copy(update={"column": name})
 
 
@@ -268,7 +268,8 @@ class Engagement:
 
     def table(self, name: str) -> TableSource:
         """Where a ledger table comes from."""
-        return self.settings.tables.get(name, TableSource.model_validate({}))  # type: ignore[call-overload, no-any-return]
+        found: Mapping[str, TableSource] = {str(key): source for key, source in self.settings.tables.items()}
+        return found.get(name, TableSource.model_validate({}))
 
 
 def open_engagement(folder: str | Path) -> Engagement:
@@ -307,7 +308,7 @@ class _UniqueKeys(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
@@ -353,11 +354,11 @@ def _told(error: Any) -> str:
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    models = {"coverage": Coverage, "formats": Formats, "rates": Rates, "thresholds": Thresholds}
+    models: dict[str, type[BaseModel]] = {"coverage": Coverage, "formats": Formats, "rates": Rates, "thresholds": Thresholds}
     if not location:
         return list(Settings.model_fields)
     if location[0] == "tables":
-        inner = Formats if location[-1] == "formats" else ColumnSource if "columns" in location else TableSource
+        inner: type[BaseModel] = Formats if location[-1] == "formats" else ColumnSource if "columns" in location else TableSource
         return list(inner.model_fields)
     return list(models[location[0]].model_fields) if location[0] in models else []
 

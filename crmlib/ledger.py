@@ -265,7 +265,8 @@ def _from_text(value: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
     if column.type in {"date", "month"}:
         return _date(text, column, formats)
     if column.values:
-        return text.nullif(""), ibis.ifelse(text.isin(column.values), ibis.null("string"), "value-unknown")
+        known = text.isin(column.values)
+        return _when(known, text), _when(~known, "value-unknown")
     return text.nullif(""), _untrimmed(value, text, column)
 
 

@@ -18,7 +18,7 @@ from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib.engagement import Period, Rates, add_months
+from crmlib.engagement import Rates, add_months
 from crmlib.ledger import Ledger
 from crmlib.statement import DRIVERS, Statement
 
@@ -83,7 +83,7 @@ def rate_days(ledger: Ledger) -> list[date]:
     """First days of the spans in which no rate changes: every covered month, and each change within one."""
     coverage = ledger.engagement.coverage
     changes = ledger.tables["rates"].valid_from.execute() if ledger.has("rates") else []
-    inside = {d.date() if hasattr(d, "date") else d for d in changes}
+    inside = {_day(d) for d in changes}
     return sorted({*coverage.month_starts(), *(d for d in inside if coverage.start <= d < coverage.end)})
 
 
@@ -103,7 +103,8 @@ def rate_table(ledger: Ledger) -> dict[str, dict[date, Decimal]]:
 
 
 def _day(value: Any) -> date:
-    return value.date() if hasattr(value, "date") else value
+    day: date = value.date() if hasattr(value, "date") else value
+    return day
 
 
 def _pools(ledger: Ledger) -> dict[tuple[str, date], tuple[Decimal, Decimal]]:
@@ -135,45 +136,73 @@ def cube(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
 
     Levels are customer, unassigned (owner ''), and the groups that own costs. Unexecuted.
     """
-    pieces = [p for p in (
-        _trade(ledger, statement, work), _events(ledger, statement, work), _bookings(ledger, statement), _charges(ledger, statement),
-    ) if p is not None]  # fmt: skip
-    joined = functools.reduce(_outer, pieces)
-    known = ledger.tables["customers"].select("customer_id").distinct()
-    values = [c for c in joined.columns if c not in {"owner", "month"}]
-    combined = _combined(joined, statement, values)
-    named = combined.semi_join(known, combined.owner == known.customer_id)
-    unknown = combined.anti_join(known, combined.owner == known.customer_id)
-    columns = [c for c in combined.columns if c not in {"owner", "month"}]
-    unassigned = unknown.group_by("month").aggregate(**{c: unknown[c].sum() for c in columns})
-    rows = [_owned(named, "customer", named.owner, columns), _owned(unassigned, "unassigned", UNASSIGNED, columns)]
-    if (groups := _group_costs(ledger, statement)) is not None:
-        rows.append(_owned(groups, groups["level"], groups.owner, columns))
     import ibis
 
+    pieces = (_activity(ledger, statement, work), _bookings(ledger, statement), _balances(ledger, statement))
+    joined = functools.reduce(_outer, [p for p in pieces if p is not None])
+    known = ledger.tables["customers"].select(known="customer_id").distinct()
+    placed = joined.left_join(known, joined.owner == known.known).select(*joined.columns, "known")
+    # filters of one table, not semi and anti joins with it: Ibis would write the table twice, and it would be computed twice
+    named, unknown = placed.filter(placed.known.notnull()), placed.filter(placed.known.isnull())
+    amounts = [c for c in joined.columns if c not in {"owner", "month"}]
+    unassigned = unknown.group_by("month").aggregate(**{c: unknown[c].sum() for c in amounts})
+    cells = [_cells(table, amounts, ledger, statement) for table in (named, unassigned)]
+    rows = [_owned(named, "customer", named.owner, cells[0]), _owned(unassigned, "unassigned", UNASSIGNED, cells[1])]
+    if (groups := _group_costs(ledger, statement)) is not None:
+        booked = {c: half_even(groups[c]) if c in groups.columns else _zero() for c in cells[0]}
+        rows.append(_owned(groups, groups["level"], groups.owner, booked))
     return ibis.union(*rows)
 
 
-def _owned(table: ir.Table, level: Any, owner: Any, columns: Iterable[str]) -> ir.Table:
-    """The cube's columns, each cell rounded once; a column that the rows do not have is zero."""
+def _owned(table: ir.Table, level: Any, owner: Any, cells: Mapping[str, Any]) -> ir.Table:
     import ibis
 
     level = ibis.literal(level) if isinstance(level, str) else level
     owner = ibis.literal(owner) if isinstance(owner, str) else owner
-    cells = {c: half_even(table[c]) if c in table.columns else ibis.literal(0).cast("decimal(38, 8)") for c in columns}
     return table.select(level=level, owner=owner, month=table.month, **cells)
 
 
-def half_even(value: Any) -> Any:
-    """A decimal rounded half-even to 8 decimals (engines round half away from zero), null as zero."""
+def _zero() -> Any:
+    import ibis
+
+    return ibis.literal(0).cast("decimal(38, 8)")
+
+
+def _cells(table: ir.Table, amounts: Iterable[str], ledger: Ledger, statement: Statement) -> dict[str, Any]:
+    """The cube's columns, each cell rounded once: parts of a line (`line:part`) added, balances charged."""
+    parts: dict[str, list[Any]] = {}
+    for column in amounts:
+        if not column.startswith("balance:"):
+            parts.setdefault(column.split(":")[0], []).append(table[column])
+    cells = {c: half_even(functools.reduce(operator.add, [p.fill_null(0) for p in found])) for c, found in parts.items()}
+    charges = _charges(table, ledger, statement)
+    order = [line.id for line in statement.leaves if line.id in {**cells, **charges}]
+    return {c: cells.get(c, charges.get(c)) for c in dict.fromkeys([*order, *cells, *charges])}
+
+
+def half_even(value: Any, near: Any = None) -> Any:
+    """A decimal rounded half-even to 8 decimals (engines round half away from zero), null as zero.
+
+    DuckDB divides numbers of 128 bits bit by bit, some hundred times slower than what fits 64. So a cell that is probably right is
+    taken where it is proven right, being less than half a step away: `near`, an amount in floating point, or the 64 bits.
+    """
     import ibis
 
     value = value.fill_null(0)
     dtype = value.type()
     if not dtype.is_decimal() or (dtype.scale or 0) <= 8:
         return value.cast("decimal(38, 8)")
+    exact = value if near is not None else value.try_cast(f"decimal(18, {dtype.scale})")
+    cell = near.cast("decimal(38, 8)") if near is not None else exact.cast("decimal(18, 8)")
+    off = (cell.cast(exact.type()) - exact).abs()
+    return ibis.ifelse(off < _constant(CELL / 2, str(exact.type())), cell.cast("decimal(38, 8)"), _tie_to_even(value))
+
+
+def _tie_to_even(value: Any) -> Any:
+    import ibis
+
     up = value.cast("decimal(38, 8)")
-    tie = (up.cast(f"decimal(38, {dtype.scale})") - value).abs() == _constant(CELL / 2, f"decimal(38, {dtype.scale})")
+    tie = (up.cast(value.type()) - value).abs() == _constant(CELL / 2, str(value.type()))
     odd = (up * 100_000_000).cast("decimal(38, 0)") % 2 != 0
     step = _constant(CELL, "decimal(38, 8)")
     return ibis.ifelse(tie & odd, up - ibis.ifelse(up > 0, step, -step), up).cast("decimal(38, 8)")
@@ -195,60 +224,50 @@ def _outer(left: ir.Table, right: ir.Table) -> ir.Table:
     return joined.select(**keys, **{c: joined[c] for c in (*left.columns, *right.columns) if c not in keys}).view()
 
 
-def _combined(joined: ir.Table, statement: Statement, values: list[str]) -> ir.Table:
-    """Parts of a line, named `line:part`, added into the line."""
-    parts: dict[str, list[Any]] = {}
-    for column in values:
-        parts.setdefault(column.split(":")[0], []).append(joined[column])
-    summed = {c: functools.reduce(operator.add, [p.fill_null(0) for p in found]) if len(found) > 1 else found[0].fill_null(0)
-              for c, found in parts.items()}  # fmt: skip
-    order = [line.id for line in statement.leaves if line.id in summed]
-    order += [c for c in summed if c not in order]
-    return joined.select("owner", "month", **{c: summed[c] for c in order})
-
-
 def _month(day: Any) -> Any:
-    """The first day of a date's month, as a date: the engine's truncation returns a timestamp that Ibis takes for a date."""
-    return day.truncate("M").cast("timestamp").cast("date")
+    """The first day of a date's month, as a date (truncation returns a timestamp that Ibis takes for a date)."""
+    import ibis
+
+    return ibis.date(day.year(), day.month(), 1)
+
+
+# --- by customer and month -------------------------------------------------------------------------------------------
 
 
 def _span(day: Any, ledger: Ledger) -> Any:
     """The first day of the span without a rate change in which a day lies."""
     import ibis
 
-    month = _month(day)
-    changes = [d for d in rate_days(ledger) if d.day != 1]
-    if not changes:
-        return month
-    cases = [((day >= d) & (day < add_months(d, 1)), ibis.literal(d)) for d in reversed(changes)]
-    return ibis.cases(*cases, else_=month)
+    cases = [((day >= d) & (day < add_months(d, 1)), ibis.literal(d)) for d in reversed(rate_days(ledger)) if d.day != 1]
+    return ibis.cases(*cases, else_=_month(day)) if cases else _month(day)
 
 
-def _by_span(table: ir.Table, ledger: Ledger, **amounts: Any) -> ir.Table:
-    return table.group_by(owner=table.customer_id.fill_null(UNASSIGNED), span=_span(table[_date(table)], ledger)).aggregate(
-        **amounts
-    )
+def _by_span(table: ir.Table, ledger: Ledger, amounts: Mapping[str, Any]) -> ir.Table:
+    """Amounts by owner and span, which is called month; the key of what has no customer is filled in after, where there are few rows."""
+    day = table.invoice_date if "invoice_date" in table.columns else table.date
+    summed = table.group_by("customer_id", month=_span(day, ledger)).aggregate(**amounts)
+    return summed.select(*amounts, "month", owner=summed.customer_id.fill_null(UNASSIGNED))
 
 
-def _date(table: ir.Table) -> str:
-    return "invoice_date" if "invoice_date" in table.columns else "date"
-
-
-def _trade(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
-    """Invoice lines, orders and credits by customer and month: amounts, drivers, and the lines that hang on these drivers."""
+def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
+    """What customers bought, sent back and had done for them, by customer and month, and what that cost at the rates of its days."""
     lines = ledger.covered("invoice_lines")
-    facts = _by_span(lines, ledger, **_line_amounts(ledger, lines, statement), driver_invoice_lines=lines.count().cast("decimal(38, 4)"))
+    pieces = [_by_span(lines, ledger, _line_amounts(ledger, lines, statement))]
     if ledger.has("invoice_lines", "order_id"):
         first = lines.filter(lines.order_id.notnull()).group_by("customer_id", "order_id").aggregate(date=lines.invoice_date.min())
-        orders = _by_span(first, ledger, driver_orders=first.count().cast("decimal(38, 4)"))
-        facts = _spans_outer(facts, orders)
+        pieces.append(_by_span(first, ledger, {"driver_orders": first.count().cast("decimal(38, 4)")}))
     if ledger.has("credits"):
-        facts = _spans_outer(facts, _by_span(credits := ledger.covered("credits"), ledger, **_credit_amounts(credits, statement)))
-    return _by_month(_with_driver_costs(facts, ledger, statement, work))
-
-
-def _spans_outer(left: ir.Table, right: ir.Table) -> ir.Table:
-    return _outer(left.rename(month="span"), right.rename(month="span")).rename(span="month")
+        notes = ledger.covered("credits")
+        pieces.append(_by_span(notes, ledger, _credit_amounts(notes, statement)))
+    if ledger.has("activities") and (found := [a.name for a in activities(ledger) if not a.driver]):
+        events = ledger.covered("activities")
+        pieces.append(_by_span(events, ledger, {f"driver_{a}": events.quantity.sum(where=events.activity == a) for a in found}))
+    facts = _with_rates(functools.reduce(_outer, pieces), ledger, statement, work)
+    if all(d.day == 1 for d in rate_days(ledger)):
+        return facts
+    return facts.group_by("owner", month=_month(facts.month)).aggregate(
+        **{c: facts[c].sum() for c in facts.columns if c not in {"owner", "month"}}
+    )
 
 
 def _line_amounts(ledger: Ledger, lines: ir.Table, statement: Statement) -> dict[str, Any]:
@@ -268,38 +287,34 @@ def _line_amounts(ledger: Ledger, lines: ir.Table, statement: Statement) -> dict
         amounts["driver_units"] = lines.quantity.sum(where=lines.quantity > 0)
     if ledger.has("invoice_lines", "fixed_cost_of_goods"):
         amounts["fixed_cost_of_goods"] = lines.fixed_cost_of_goods.sum()
-    return amounts
+    return {**amounts, "driver_invoice_lines": lines.count().cast("decimal(38, 4)")}
 
 
-def _credit_amounts(credits: ir.Table, statement: Statement) -> dict[str, Any]:
-    amounts = {"driver_credits": credits.count().cast("decimal(38, 4)")}
+def _credit_amounts(notes: ir.Table, statement: Statement) -> dict[str, Any]:
+    amounts = {"driver_credits": notes.count().cast("decimal(38, 4)")}
     for line in statement.leaves:
         if "credits" in line.sources:
-            amounts[f"{line.id}:credits"] = credits.amount.sum()
-        if "invoice_lines.cost_of_goods" in line.sources and "cost_recovered" in credits.columns:
-            amounts[f"{line.id}:recovered"] = -credits.cost_recovered.sum()
+            amounts[f"{line.id}:credits"] = notes.amount.sum()
+        if "invoice_lines.cost_of_goods" in line.sources and "cost_recovered" in notes.columns:
+            amounts[f"{line.id}:recovered"] = -notes.cost_recovered.sum()
     return amounts
 
 
-def _by_month(table: ir.Table) -> ir.Table:
-    month = _month(table.span)
-    values = [c for c in table.columns if c not in {"owner", "span"}]
-    return table.group_by("owner", month=month).aggregate(**{c: table[c].sum() for c in values})
-
-
-def _with_driver_costs(facts: ir.Table, ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
-    """Lines that hang on drivers which the ledger holds by itself: quantity × the rate of its span."""
-    driven = [a for a in activities(ledger) if a.driver]
-    if not driven:
+def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
+    """Each activity's quantity × the rate of its span, by line and by pool."""
+    found = [a for a in activities(ledger) if a.driver or f"driver_{a.name}" in facts.columns]
+    if not found:
         return facts
-    rates = _wide_rates(ledger, driven, work)
-    joined = facts.left_join(rates, facts.span == rates.day)
-    costs = {a.name: _product(_driver_quantity(joined, a.driver, statement), joined[f"rate:{a.name}"], 12) for a in driven}
-    return joined.select("owner", "span", *[joined[c] for c in facts.columns if c not in {"owner", "span"}],
-                         **_sums_by(driven, lambda a: costs[a.name]))  # fmt: skip
+    joined = facts.left_join(rates := _wide_rates(ledger, found, work), facts.month == rates.day)
+    costs: dict[str, Any] = {}
+    for activity in found:
+        cost = _product(_quantity(joined, activity.driver or activity.name, statement), joined[f"rate:{activity.name}"], 12)
+        for column in [f"{activity.line}:rates", *([f"charged_{activity.pool}"] if activity.pool else [])]:
+            costs[column] = costs[column] + cost if column in costs else cost
+    return joined.select(*facts.columns, **costs)
 
 
-def _driver_quantity(facts: ir.Table, driver: str, statement: Statement) -> Any:
+def _quantity(facts: ir.Table, driver: str, statement: Statement) -> Any:
     if driver == "net_sales":
         parts = [(line.sign, c) for line in statement.leaves if line.cls in {"revenue", "deduction"}
                  for c in facts.columns if c.split(":")[0] == line.id]  # fmt: skip
@@ -307,60 +322,16 @@ def _driver_quantity(facts: ir.Table, driver: str, statement: Statement) -> Any:
     return facts[f"driver_{driver}"].fill_null(0).cast("decimal(18, 4)")
 
 
-def _sums_by(found: Iterable[Activity], cost: Any) -> dict[str, Any]:
-    """Costs of activities added by line and by pool, as parts that later meet those of other pieces."""
-    sums: dict[str, Any] = {}
-    for activity in found:
-        kind = "driven" if activity.driver else "events"
-        for column in [f"{activity.line}:{kind}", *([f"charged_{activity.pool}:{kind}"] if activity.pool else [])]:
-            sums[column] = sums[column] + cost(activity) if column in sums else cost(activity)
-    return sums
-
-
 def _wide_rates(ledger: Ledger, found: list[Activity], work: Path) -> ir.Table:
     """One row per span, one column per activity; written as Parquet, since every engine reads that."""
-    rates = rate_table(ledger)
-    columns = {f"rate:{a.name}": [rates[a.name].get(d, Decimal(0)) for d in rate_days(ledger)] for a in found}
-    return _small_table(ledger, {"day": rate_days(ledger), **columns}, work / "rates-by-span.parquet")
-
-
-def _small_table(ledger: Ledger, columns: Mapping[str, list[Any]], path: Path) -> ir.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {str: pa.string(), date: pa.date32(), Decimal: pa.decimal128(18, 8)}
-    pq.write_table(pa.table({name: pa.array(v, kinds[type(v[0])]) for name, v in columns.items()}), path)
+    rates, days = rate_table(ledger), rate_days(ledger)
+    columns = {f"rate:{a.name}": pa.array([rates[a.name].get(d, Decimal(0)) for d in days], pa.decimal128(18, 8)) for a in found}
+    path = work / "rates-by-span.parquet"
+    pq.write_table(pa.table({"day": pa.array(days, pa.date32()), **columns}), path)
     return ledger.con.read_parquet(str(path))
-
-
-def _events(ledger: Ledger, statement: Statement, work: Path) -> ir.Table | None:
-    """Activities by customer and month: quantity × the rate of its span, by line; quantities as drivers."""
-    found = [a for a in activities(ledger) if not a.driver]
-    if not found or not ledger.has("activities"):
-        return None
-    events = ledger.covered("activities")
-    spans = events.group_by(
-        owner=events.customer_id.fill_null(UNASSIGNED), span=_span(events.date, ledger), activity=events.activity
-    ).aggregate(quantity=events.quantity.sum().cast("decimal(18, 4)"))
-    pairs = [(a, d, r) for a, by_day in rate_table(ledger).items() for d, r in by_day.items()]
-    rates = _small_table(ledger, {"activity": [p[0] for p in pairs], "day": [p[1] for p in pairs], "rate": [p[2] for p in pairs]},
-                         work / "rates-by-activity.parquet")  # fmt: skip
-    priced = spans.left_join(rates, [spans.activity == rates.activity, spans.span == rates.day])
-    cost = _product(priced.quantity, priced.rate, 12)
-    month = _month(priced.span)
-    quantities = {f"driver_{a.name}": priced.quantity.sum(where=priced.activity == a.name) for a in found}
-    sums = _sums_by_names(found)
-    return priced.group_by("owner", month=month).aggregate(
-        **{column: cost.sum(where=priced.activity.isin(names)) for column, names in sums.items()}, **quantities
-    )
-
-
-def _sums_by_names(found: Iterable[Activity]) -> dict[str, list[str]]:
-    names: dict[str, list[str]] = {}
-    for activity in found:
-        for column in [f"{activity.line}:events", *([f"charged_{activity.pool}:events"] if activity.pool else [])]:
-            names.setdefault(column, []).append(activity.name)
-    return names
 
 
 def _bookings(ledger: Ledger, statement: Statement) -> ir.Table | None:
@@ -398,16 +369,26 @@ def _group_costs(ledger: Ledger, statement: Statement) -> ir.Table | None:
     return booked.rename(lambda c: c.split(":")[0])
 
 
-def _charges(ledger: Ledger, statement: Statement) -> ir.Table | None:
+def _held(statement: Statement) -> dict[str, str]:
+    """Lines that charge for a balance, with the balance."""
+    return {line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")}
+
+
+def _charges(table: ir.Table, ledger: Ledger, statement: Statement) -> dict[str, Any]:
     """Charges for capital: the mean of the previous and this month end × the month's rate; `capital_charge` is their capital part."""
-    held = {line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")}
-    if not held:
-        return None
-    rates = ledger.engagement.settings.rates
-    means = _twice_mean_balances(ledger, list(held.values()))
-    charges = {f"{line}:charge": _product(means[b], _half_rate(charge_rate(b, rates)), 21) for line, b in held.items()}
-    capital = [half_even(_product(means[b], _half_rate(rates.capital_charge_rate), 21)) for b in held.values()]
-    return means.select("owner", "month", **charges, capital_charge=functools.reduce(operator.add, capital))
+    held, rates = _held(statement), ledger.engagement.settings.rates
+    charges = {line: _charge(table[f"balance:{b}"], charge_rate(b, rates)) for line, b in held.items()}
+    capital = [_charge(table[f"balance:{b}"], rates.capital_charge_rate) for b in held.values()]
+    return {**charges, "capital_charge": functools.reduce(operator.add, capital)} if held else {}
+
+
+def _charge(twice_mean: Any, yearly: Decimal) -> Any:
+    """Twice a mean balance × half a month's rate."""
+    with localcontext(prec=60):
+        half = monthly_rate(yearly) / 2
+    balance = twice_mean.fill_null(0).cast("decimal(20, 4)")
+    exact = _product(balance, _constant(half, "decimal(20, 17)"), 21)
+    return half_even(exact, near=balance.cast("float64") * float(half))
 
 
 def _product(left: Any, right: Any, scale: int) -> Any:
@@ -420,25 +401,21 @@ def charge_rate(balance: str, rates: Rates) -> Decimal:
     return rates.capital_charge_rate + (rates.inventory_noncapital_rate if balance == "inventory" else 0)
 
 
-def _half_rate(yearly: Decimal) -> Any:
-    with localcontext(prec=60):
-        return _constant(monthly_rate(yearly) / 2, "decimal(20, 17)")
-
-
-def _twice_mean_balances(ledger: Ledger, columns: list[str]) -> ir.Table:
+def _balances(ledger: Ledger, statement: Statement) -> ir.Table | None:
     """Previous plus this month end by customer and month; the first month of the table has only its own, counted twice."""
     import ibis
 
+    held = sorted(set(_held(statement).values()))
+    if not held:
+        return None
     balances = ledger.covered("balances")
-    first = balances.month.min().execute()
-    own = balances.select(
-        owner=balances.customer_id.fill_null(UNASSIGNED), month=balances.month,
-        **{c: balances[c] * ibis.ifelse(balances.month == ibis.literal(_day(first)), 2, 1) for c in columns},
-    )  # fmt: skip
+    first = ibis.literal(_day(balances.month.min().execute()))
+    owner = balances.customer_id.fill_null(UNASSIGNED)
+    own = balances.select(owner=owner, month="month", **{f"balance:{b}": balances[b] * ibis.ifelse(balances.month == first, 2, 1) for b in held})
     following = _month(balances.month + ibis.interval(months=1))
-    carried = balances.select(owner=balances.customer_id.fill_null(UNASSIGNED), month=following, **{c: balances[c] for c in columns})
+    carried = balances.select(owner=owner, month=following, **{f"balance:{b}": balances[b] for b in held})
     both = ibis.union(own, carried.filter(carried.month < ledger.engagement.coverage.end))
-    return both.group_by("owner", "month").aggregate(**{c: both[c].sum().cast("decimal(20, 4)") for c in columns})
+    return both.group_by("owner", "month").aggregate(**{c: both[c].sum() for c in own.columns if c not in {"owner", "month"}})
 
 
 def sales_cube(ledger: Ledger) -> ir.Table | None:
@@ -471,7 +448,7 @@ def firm_rows(ledger: Ledger, statement: Statement, owners: ir.Table) -> ir.Tabl
     if "capital_charges" in lines:
         charged = owners.group_by("month").aggregate(amount=owners.capital_charge.sum())
         rows.append((lines["capital_charges"], charged.select("month", "amount", owner=ibis.literal("charges for capital"))))
-    tables = [_owned(t.rename({line: "amount"}), "firm", t.owner, lines.values()) for line, t in rows]
+    tables = [_owned(t, "firm", t.owner, {c: half_even(t.amount) if c == line else _zero() for c in lines.values()}) for line, t in rows]
     return ibis.union(*tables) if tables else None
 
 
