@@ -107,6 +107,8 @@ def _label(start: date, end: date) -> str:
 def parse_period(text: str | int, coverage: Period | None, fiscal_year_start: int = 1) -> Period:
     """The period that a text names; without a coverage, `last-…` has no meaning and nothing is out of range.
 
+    `last-12-months` ends with the last month covered, and is shorter where the books are.
+
     Raises
     ------
     SettingsError
@@ -134,7 +136,7 @@ def _parse(text: str, coverage: Period | None, fiscal_year_start: int) -> Period
         start = date(int(m[1]) - (fiscal_year_start > 1), fiscal_year_start, 1)
         return Period(start, add_months(start, 12), f"FY{m[1]}")
     if (m := re.fullmatch(r"last-(\d{1,3})-months?", text)) and coverage:
-        return Period(add_months(coverage.end, -int(m[1])), coverage.end)
+        return Period(max(coverage.start, add_months(coverage.end, -int(m[1]))), coverage.end)
     return None
 
 

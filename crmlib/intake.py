@@ -6,12 +6,17 @@ pass per table, and listed only where there are any.
 
 from __future__ import annotations
 
+import csv
 import difflib
 import functools
+import json
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -85,7 +90,9 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
                 )
         found += _turned_signs(ledger, name)
         found += _unassigned_shares(ledger, name) if any(c.code == "customer-unknown" for c in hits) else []
-        unread = any(d.table == name and d.column and d.row and d.verdict == "reject" for d in ledger.defects)  # rows look equal where unread
+        unread = any(
+            d.table == name and d.column and d.row and d.verdict == "reject" for d in ledger.defects
+        )  # rows look equal where unread
         found += _repeats(ledger, name) if name in REPEATABLE and not unread else []
     return findings_frame([*found, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
 
@@ -141,7 +148,10 @@ def _amounts_of(ledger: Ledger, name: str) -> list[tuple[Any, ...]]:
     unassigned = [g for g in split if g["_covered"] and not g["_assigned"]]
     excluded = [g for g in split if not g["_covered"]]
     groups, nought = (read, assigned, unassigned, excluded), {"rows": 0}
-    return [(name, c, *(sum((g[c] for g in group), nought.get(c, Decimal(0))) for group in groups)) for c in ("rows", *columns)]
+    return [
+        (name, c, *(sum((g[c] for g in group), nought.get(c, Decimal(0))) for group in groups))
+        for c in ("rows", *columns)
+    ]
 
 
 def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:
@@ -168,12 +178,24 @@ def _make_books(ledger: Ledger) -> None:
     measures = numeric_columns(ledger.tables["invoice_lines"]) if ledger.has("invoice_lines") else []
     drivers = {d: source.split(".")[0] for d, source in DRIVERS.items() if ledger.has(*source.split("."))}
     _make_view(ledger, "lines", _values("lines(line, booked, rated)", lines))
-    _make_view(ledger, "drivers", _values("drivers(driver, source)", [*drivers.items(), *((c, "invoice_lines") for c in measures), ("", "")]))
-    _make_view(ledger, "months", "SELECT CAST(month AS DATE) AS month FROM (" + _values("m(month)", [(m,) for m in ledger.engagement.coverage.month_starts()]) + ")")
+    _make_view(
+        ledger,
+        "drivers",
+        _values("drivers(driver, source)", [*drivers.items(), *((c, "invoice_lines") for c in measures), ("", "")]),
+    )
+    _make_view(
+        ledger,
+        "months",
+        "SELECT CAST(month AS DATE) AS month FROM ("
+        + _values("m(month)", [(m,) for m in ledger.engagement.coverage.month_starts()])
+        + ")",
+    )
     days = (f"SELECT '{n}' AS source, min({d}) AS day FROM books.{n} WHERE _covered GROUP BY date_trunc('month', {d})"
             for n, d in (("invoice_lines", "invoice_date"), ("credits", "date")))  # fmt: skip
     _make_view(ledger, "driver_days", " UNION ALL ".join(days))
-    _make_view(ledger, "first_rates", "SELECT activity, min(valid_from) AS first_day FROM books.rates GROUP BY activity")
+    _make_view(
+        ledger, "first_rates", "SELECT activity, min(valid_from) AS first_day FROM books.rates GROUP BY activity"
+    )
     _make_view(ledger, "pool_months", "SELECT DISTINCT pool, month FROM books.capacity WHERE pool IS NOT NULL")
 
 
@@ -199,10 +221,18 @@ def _owners(ledger: Ledger) -> list[str]:
 def _placed(ledger: Ledger, name: str) -> str:
     """Query for a table with all its columns, `_covered` (or without a date) and `_assigned` (to a known customer or owner)."""
     table, coverage = tables()[name], ledger.engagement.coverage
-    missing = "".join(f", CAST(NULL AS {SQL_TYPES.get(c.type, 'VARCHAR')}) AS {c.name}" for c in table.columns.values() if not ledger.has(name, c.name))
+    missing = "".join(
+        f", CAST(NULL AS {SQL_TYPES.get(c.type, 'VARCHAR')}) AS {c.name}"
+        for c in table.columns.values()
+        if not ledger.has(name, c.name)
+    )
     if name not in ledger.tables:
         return f"SELECT '' AS _file, 0 AS _row, false AS _covered, false AS _assigned{missing} WHERE false"
-    covered = f"coalesce({table.date} >= DATE '{coverage.start}' AND {table.date} < DATE '{coverage.end}', false)" if table.date else "true"
+    covered = (
+        f"coalesce({table.date} >= DATE '{coverage.start}' AND {table.date} < DATE '{coverage.end}', false)"
+        if table.date
+        else "true"
+    )
     on = "USING (level, key)" if name == "costs" else "USING (customer_id)"
     owned = name == "costs" or (name != "customers" and "customer_id" in table.columns)
     if not (owned and _whole(ledger, "customers", "customer_id")):
@@ -312,7 +342,7 @@ def _simple(code: str, table: str, words: Mapping[str, Any] | None = None, **pla
 def _turned_signs(ledger: Ledger, name: str) -> list[Finding]:
     money = [] if name in SIGNED else _money(ledger, name)
     sums = (
-        ledger.con.raw_sql(f"SELECT {', '.join(f'sum({c})' for c in money)} FROM books.{name}").fetchall()[0]
+        ledger.con.raw_sql(f"SELECT {', '.join(f'sum({c})' for c in money)} FROM typed.{name}").fetchall()[0]
         if money
         else ()
     )
@@ -355,7 +385,7 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     if key:
         mark = f"CASE WHEN {' OR '.join(f'{c} IS NULL' for c in key)} THEN {mark} ELSE hash({', '.join(key)}) END"
     ledger.con.raw_sql(
-        f"CREATE OR REPLACE TEMP TABLE several AS SELECT {mark} AS mark FROM books.{name} GROUP BY mark HAVING count(*) > 1"
+        f"CREATE OR REPLACE TEMP TABLE several AS SELECT {mark} AS mark FROM typed.{name} GROUP BY mark HAVING count(*) > 1"
     )
     if not ledger.con.raw_sql("SELECT count(*) FROM several").fetchall()[0][0]:
         return []
@@ -430,3 +460,93 @@ def _tables_needed(ledger: Ledger) -> list[Finding]:
     blamed = {d.table for d in ledger.defects}
     pairs = [(n, o) for n, o in needed.items() if n in ledger.tables and o not in ledger.tables and o not in blamed]
     return [_simple("table-needed", name, {"other": other}) for name, other in pairs]
+
+
+# --- a new engagement ------------------------------------------------------------------------------------------------
+
+
+def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
+    """A new engagement: commented engagement.yml, an example statement, headers of every table, and a place for judgement.
+
+    From the client's files, delimiter, encoding, date formats and columns are proposed as comments, for a person to confirm.
+
+    Raises
+    ------
+    SettingsError
+        The folder is there and not empty, or a file is not there.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SettingsError(f"{folder} is there and not empty; name a new folder")
+    if gone := [str(f) for f in files if not f.is_file()]:
+        raise SettingsError(f"no such file: {', '.join(gone)}")
+    proposals = "".join(_proposal(file) for file in files)
+    for place in ("ledger", "judgement", "headers"):
+        (folder / place).mkdir(parents=True, exist_ok=True)
+    settings = (PACKAGE / "templates" / "engagement.yml").read_text(encoding="utf-8")
+    (folder / "engagement.yml").write_text(settings + proposals, encoding="utf-8")
+    statement = (PACKAGE / "statement.yml").read_text(encoding="utf-8")
+    (folder / "statement.example.yml").write_text(
+        "# Rename to statement.yml to use a statement of your own.\n" + statement, encoding="utf-8"
+    )
+    (folder / "judgement" / "README.md").write_text(
+        "What people decide in workshops; each notebook that reads one says how.\n", encoding="utf-8"
+    )
+    for table in tables().values():
+        (folder / "headers" / f"{table.name}.csv").write_text(",".join(table.columns) + "\n", encoding="utf-8")
+
+
+def _proposal(file: Path) -> str:
+    """What the first thousand rows of a file suggest, as commented lines of engagement.yml."""
+    if file.suffix.lower() != ".csv":
+        return f"\n# {file.name}: only CSV files are looked at; see the comments above\n"
+    raw = file.read_bytes()[:1_000_000]
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else _first_that_decodes(raw)
+    lines = raw.decode(encoding, errors="ignore").splitlines()[:1001]
+    delimiter = max(",;\t|", key=lambda mark: min((line.count(mark) for line in lines[:20]), default=0))
+    header, *rows = list(csv.reader(lines, delimiter=delimiter)) or [[]]
+    table = max(
+        tables().values(),
+        key=lambda t: (t.name == file.stem.casefold(), sum(1 for c in t.columns if _nearest(c, header))),
+    )
+    columns = [f"#       {c}: {near!r}" for c in table.columns if (near := _nearest(c, header)) and near != c]
+    cells = [cell for row in rows for cell in row]
+    commas = sum(bool(re.fullmatch(r"-?[\d.]+,\d{1,2}", c)) for c in cells)
+    points = sum(bool(re.fullmatch(r"-?[\d,]+\.\d{1,2}", c)) for c in cells)
+    return "\n".join([
+        f"\n# {file.name} looks like this; confirm each line, then take away the marks",
+        "# tables:", f"#   {table.name}:", f"#     source: {file.stem}", "#     columns:", *columns, "#     formats:",
+        f"#       encoding: {encoding}", f"#       delimiter: {json.dumps(delimiter)}",
+        f"#       decimal: {json.dumps(',' if commas > points else '.')}", f"#       {_dates_proposed(cells)}", "",
+    ])  # fmt: skip
+
+
+def _first_that_decodes(raw: bytes) -> str:
+    try:
+        raw[: raw.rfind(b"\n")].decode("utf-8")
+    except UnicodeDecodeError:
+        return "cp1252"
+    return "utf-8"
+
+
+def _nearest(column: str, header: Sequence[str]) -> str:
+    plain = {re.sub(r"\W|_", "", h).casefold(): h for h in header}
+    near = difflib.get_close_matches(column.replace("_", ""), plain, 1, cutoff=0.72)
+    return plain[near[0]] if near else ""
+
+
+def _dates_proposed(cells: Sequence[str]) -> str:
+    """A date format, or why none is proposed: where day and month could change places, people must say."""
+    forms = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d-%m-%Y", "%m-%d-%Y")
+    dated = [c for c in cells if re.fullmatch(r"\d{4}-\d\d-\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{4}", c)]
+    fit = [form for form in forms if dated and all(_is_date(c, form) for c in dated)]
+    if len(fit) == 1:
+        return f"dates: {json.dumps(fit)}"
+    return f"dates: not clear ({'could be ' + ' or '.join(fit) if fit else 'none or several formats'}; such as {', '.join(dated[:3])})"
+
+
+def _is_date(text: str, form: str) -> bool:
+    try:
+        datetime.strptime(text, form)
+    except ValueError:
+        return False
+    return True

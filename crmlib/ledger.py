@@ -72,7 +72,7 @@ class Table:
 def tables() -> dict[str, Table]:
     """The ledger's tables by name, from ledger.yml."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content = yaml.load((PACKAGE / "ledger.yml").read_text(encoding="utf-8"), Loader=loader)
+    content = yaml.load((PACKAGE / "ledger.yml").read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 (both are safe)
     return {name: _table(name, record) for name, record in content.items()}
 
 
@@ -132,7 +132,9 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
         columns, found = _columns(engagement, tables()[name], expr)
         bad = {f"_bad_{c.name}": problem for c, _, _, problem in columns}
         checked = expr.select("_file", "_row", **{c.name: value for c, _, value, _ in columns}, **bad)
-        path = work / f"{name}.parquet" if name in raw.text else None  # text is converted once, then as quick as what came typed
+        path = (
+            work / f"{name}.parquet" if name in raw.text else None
+        )  # text is converted once, then as quick as what came typed
         _make_views(con, checked, name, path)
         defects += [*found, *_value_defects(con, expr, columns, name)]
         if not found:
@@ -144,7 +146,9 @@ def _make_views(con: Backend, checked: ir.Table, name: str, path: Path | None) -
     """The view `typed.NAME`, and `typed.checked_NAME` that has the defects' codes too."""
     if path:
         con.to_parquet(checked, str(path))
-        con.raw_sql(f"CREATE VIEW memory.typed.checked_{name} AS FROM read_parquet('{str(path).replace(chr(39), chr(39) * 2)}')")
+        con.raw_sql(
+            f"CREATE VIEW memory.typed.checked_{name} AS FROM read_parquet('{str(path).replace(chr(39), chr(39) * 2)}')"
+        )
     else:
         con.create_view(f"checked_{name}", checked, database=("memory", "typed"))
     kept = ", ".join(f'"{c}"' for c in checked.columns if not c.startswith("_bad_"))
@@ -257,8 +261,6 @@ def _blank_or(problem: Any, present: Any, column: Column) -> Any:
 
 
 def _from_text(value: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
-    import ibis
-
     text = value.strip()
     if column.numeric:
         return _number(text, column, formats)

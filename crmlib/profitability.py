@@ -242,6 +242,8 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
         line.label: (customers[line.id] - customers["sales"] * (customers[line.id].sum() / total if total > 0 else Decimal(0))) * line.sign
         for line in leaves
     })  # fmt: skip
+    if effects.empty:
+        effects = pd.DataFrame({statement["sales"].label: customers["sales"] * 0})
     ahead = effects.sum(axis=1)
     rows = []
     for position, row in effects.iterrows():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from crmlib.engagement import PACKAGE, CrmError, Period, SettingsError, open_engagement
+from crmlib.engagement import PACKAGE, CrmError, Period
 from crmlib.exhibits import amount, share_text
 from crmlib.rollup import ROUNDING_RULE
 from crmlib.workbook import CSV_HINT, versions
@@ -96,15 +96,11 @@ _SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpe
 
 
 def _heading(notebook: NotebookNode, name: str) -> dict[str, Any]:
-    """Client, period, title and parameters of a page; the client's name only where the engagement can be opened."""
+    """Client, period, title and parameters of a page; the client's name only where the runner gave it."""
     parameters = _parameters(notebook)
     given = {row["name"]: row["value"] for row in parameters}
-    client, period = "", given.get("period", "")
-    try:
-        engagement = open_engagement(given.get("engagement", ""))
-        client, period = engagement.settings.client, engagement.period(period).label
-    except SettingsError:
-        pass
+    made = notebook.metadata.get("crm", {})  # what the runner knows of it
+    client, period = made.get("client", ""), made.get("period", given.get("period", ""))
     markdown = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = re.search(r"^# +(.+?)\s*$", markdown, re.MULTILINE)
     heading = " · ".join(part for part in (client, period, title[1] if title else name) if part)

@@ -305,10 +305,14 @@ def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Pat
     found = [a for a in activities(ledger) if a.driver or f"driver_{a.name}" in facts.columns]
     if not found:
         return facts
-    joined = facts.left_join(rates := _wide_rates(ledger, found, work), facts.month == rates.day)
+    rates = _wide_rates(ledger, found, work)
+    joined = facts.left_join(rates, facts.month == rates.day)
+    quantities = {a.name: _quantity(joined, a.driver or a.name, statement) for a in found}
+    decimals = max(q.type().scale for q in quantities.values())  # 8 where a measure is a driver
     costs: dict[str, Any] = {}
     for activity in found:
-        cost = _product(_quantity(joined, activity.driver or activity.name, statement), joined[f"rate:{activity.name}"], 12)
+        quantity = quantities[activity.name].cast(f"decimal({14 + decimals}, {decimals})")
+        cost = _product(quantity, joined[f"rate:{activity.name}"], decimals + 8)
         for column in [f"{activity.line}:rates", *([f"charged_{activity.pool}"] if activity.pool else [])]:
             costs[column] = costs[column] + cost if column in costs else cost
     return joined.select(*facts.columns, **costs)
@@ -319,7 +323,7 @@ def _quantity(facts: ir.Table, driver: str, statement: Statement) -> Any:
         parts = [(line.sign, c) for line in statement.leaves if line.cls in {"revenue", "deduction"}
                  for c in facts.columns if c.split(":")[0] == line.id]  # fmt: skip
         return functools.reduce(operator.add, [facts[c].fill_null(0) * sign for sign, c in parts]).cast("decimal(18, 4)")
-    return facts[f"driver_{driver}"].fill_null(0).cast("decimal(18, 4)")
+    return facts[f"driver_{driver}"].fill_null(0)
 
 
 def _wide_rates(ledger: Ledger, found: list[Activity], work: Path) -> ir.Table:

@@ -339,6 +339,7 @@ def _make(job: _Job, notebook: Notebook, manager: type, stopped: threading.Event
     if failure:
         raise _failed(job, notebook, executed, failure, stopped.is_set())
     file = job.beside("run") / notebook.path.name
+    executed.metadata["crm"] = {"client": job.engagement.settings.client, "period": job.period.label}
     write_notebook(executed, file, job.private_folders)
     export_page(file, file.with_suffix(".html"))
     seconds = time.monotonic() - begun

@@ -114,7 +114,7 @@ def read_raw(engagement: Engagement, names: Iterable[str], con: Backend, work: P
         _read_database(engagement, path, names, con, books)
     else:
         raise SettingsError(f"source {path.name}: expected a folder, an .xlsx workbook or a .duckdb file")
-    _read_queries(engagement, path, names, con, books)
+    _read_queries(engagement, path, names, con, work, books)
     return books
 
 
@@ -191,7 +191,7 @@ def _read_file(file: Path, formats: Formats, con: Backend, work: Path, books: Ra
         return _read_parquet(file, con, books, table)
     try:
         return _read_csv(file, formats, con, work, books, table)
-    except _Unreadable as error:
+    except _UnreadableError as error:
         books.defects.append(error.finding)
         return None
 
@@ -213,7 +213,7 @@ def _read_parquet(file: Path, con: Backend, books: RawBooks, table: str) -> ir.T
     return expr
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
         self.finding = finding
@@ -223,12 +223,14 @@ def _read_csv(file: Path, formats: Formats, con: Backend, work: Path, books: Raw
     """A CSV file staged as text, record by record."""
     where, encoding = {"table": table, "file": file.name}, _encoding(file, formats.encoding)
     if not file.stat().st_size:
-        raise _Unreadable(rejection("file-empty", "the file is empty", "fill or remove it", **where))
+        raise _UnreadableError(rejection("file-empty", "the file is empty", "fill or remove it", **where))
     header, staged = _header(file, encoding, formats.delimiter, where), work / f"text-{table}-{file.stem}.parquet"
     rows, broken = _staged_records(file, encoding, header, formats.delimiter, staged)
-    books.defects += [replace(found, **where) for found in broken]
+    books.defects += [replace(found, table=table, file=file.name) for found in broken]
     if not rows and not broken:
-        raise _Unreadable(rejection("header-only", "there is a header and no row", "fill or remove the file", **where))
+        raise _UnreadableError(
+            rejection("header-only", "there is a header and no row", "fill or remove the file", **where)
+        )
     return con.read_parquet(str(staged))
 
 
@@ -246,11 +248,11 @@ def _header(file: Path, encoding: str, delimiter: str, where: Mapping[str, str])
         try:
             header = next(csv.reader(stream, delimiter=delimiter, strict=True), [])
         except (csv.Error, UnicodeError) as error:
-            raise _Unreadable(
+            raise _UnreadableError(
                 rejection("header-unreadable", f"the header cannot be read: {error}", "mend row 1", row=1, **where)
             ) from None
     if problem := _bad_text("".join(header)):
-        raise _Unreadable(_broken(problem, 1, "".join(header), **where))
+        raise _UnreadableError(_broken(problem, 1, "".join(header), **where))
     _check_header(header, where)
     return header
 
@@ -276,7 +278,7 @@ def _staged_records(
             problem = problem or _length_problem(len(values), len(header)) or _bad_text("".join(values))
             if problem:
                 _tally(broken, _broken(problem, row, delimiter.join(values)))
-            elif any(values):
+            elif any(map(str.strip, values)):
                 good.append((*values, file.name, row))
             if len(good) == BATCH:
                 staged_rows += _flushed(good, writer)
@@ -349,12 +351,12 @@ def _tally(found: list[Finding], one: Finding) -> None:
 def _check_header(header: list[str], where: Mapping[str, str]) -> None:
     folded = [name.strip().casefold() for name in header]
     if twice := sorted({name for name in folded if name and folded.count(name) > 1}):
-        raise _Unreadable(
+        raise _UnreadableError(
             rejection("column-twice", f"the header has {twice[0]!r} more than once", "keep one of them", row=1,
                       column=twice[0], **where)
         )  # fmt: skip
     if not any(folded) or any(not name for name in folded):
-        raise _Unreadable(
+        raise _UnreadableError(
             rejection("header-blank", "the header has a blank name", "name every column in row 1", row=1, **where)
         )
 
@@ -368,7 +370,7 @@ def _read_workbook(
     books.files[path.name] = sha256(path)
     try:
         values, formulas = _open_workbook(path)
-    except _Unreadable as error:
+    except _UnreadableError as error:
         books.defects.append(error.finding)
         return
     titles = values.sheetnames
@@ -384,7 +386,7 @@ def _read_workbook(
         where = {"table": name, "file": f"{path.name}:{sheet}"}
         try:
             staged = _stage_sheet(values[sheet], formulas[sheet], formats, work / f"text-{name}.parquet", books, where)
-        except _Unreadable as error:
+        except _UnreadableError as error:
             books.defects.append(error.finding)
             continue
         _add(books, name, [con.read_parquet(str(staged))], text=True)
@@ -398,22 +400,22 @@ def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
 
     where = {"file": path.name}
     if path.read_bytes()[:4] == b"\xd0\xcf\x11\xe0":
-        raise _Unreadable(rejection("encrypted", "the workbook is encrypted, or in the format before 2007",
+        raise _UnreadableError(rejection("encrypted", "the workbook is encrypted, or in the format before 2007",
                                     "save it without password as .xlsx", **where))  # fmt: skip
     if not zipfile.is_zipfile(path):
-        raise _Unreadable(
+        raise _UnreadableError(
             rejection("not-a-workbook", "the file is no Excel workbook", "save it as .xlsx, or as CSV", **where)
         )
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(item.file_size for item in archive.infolist())
     if unpacked > max(LARGEST_WORKBOOK, 0) or unpacked > 500 * max(path.stat().st_size, 100_000):
-        raise _Unreadable(
+        raise _UnreadableError(
             rejection("workbook-bomb", f"the workbook would unpack to {unpacked:,} bytes", "export it as CSV", **where)
         )
     try:
         return openpyxl.load_workbook(path, data_only=True), openpyxl.load_workbook(path)
     except Exception as error:  # openpyxl raises what its parsers raise
-        raise _Unreadable(
+        raise _UnreadableError(
             rejection("not-a-workbook", f"the workbook cannot be read: {error}", "save it anew as .xlsx", **where)
         ) from None
 
@@ -426,7 +428,7 @@ def _stage_sheet(
 
     merged = [str(r) for r in values.merged_cells.ranges if r.min_row == 1]
     if merged:
-        raise _Unreadable(
+        raise _UnreadableError(
             rejection("header-merged", f"cells {merged[0]} of the header are merged", "unmerge them", row=1, **where)
         )
     rows = list(values.iter_rows(values_only=True))
@@ -436,7 +438,9 @@ def _stage_sheet(
     _check_header(header, where)
     filled = [(n, r[: len(header)]) for n, r in enumerate(rows[1:], 2) if any(v is not None for v in r)]
     if not filled:
-        raise _Unreadable(rejection("header-only", "there is a header and no row", "fill or remove the sheet", **where))
+        raise _UnreadableError(
+            rejection("header-only", "there is a header and no row", "fill or remove the sheet", **where)
+        )
     books.defects += _hidden_rows(values, where) + _formulas_without_value(values, formulas, header, where)
     text = {name: [as_declared(r[i], formats) for _, r in filled] for i, name in enumerate(header)}
     table = pa.table({k: pa.array(v, pa.string()) for k, v in text.items()})
@@ -445,7 +449,7 @@ def _stage_sheet(
     return staged
 
 
-def _hidden_rows(sheet: Any, where: Mapping[str, str]) -> list[Finding]:
+def _hidden_rows(sheet: Any, where: Mapping[str, Any]) -> list[Finding]:
     hidden = [n for n, row in sheet.row_dimensions.items() if row.hidden and 1 < n <= sheet.max_row]
     if not hidden:
         return []
@@ -475,7 +479,7 @@ def as_declared(value: Any, formats: Formats) -> str | None:
         return str(value).upper()
     if isinstance(value, datetime | date):
         midnight = not isinstance(value, datetime) or value.time() == datetime.min.time()
-        return f"{value:{formats.dates[0]}}" if midnight else value.isoformat(sep=" ")
+        return f"{value:{formats.dates[0]}}" if midnight else str(value)
     number = Decimal(str(value))
     if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
         number = rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()
@@ -511,7 +515,9 @@ def _read_database(engagement: Engagement, path: Path, names: Iterable[str], con
         )
 
 
-def _read_queries(engagement: Engagement, path: Path, names: Iterable[str], con: Backend, books: RawBooks) -> None:
+def _read_queries(
+    engagement: Engagement, path: Path, names: Iterable[str], con: Backend, work: Path, books: RawBooks
+) -> None:
     """Tables mapped to a .sql file, which sees every file of the folder, or table of the database, under its own name."""
     queries = {n: s for n in names if (s := engagement.table(n).source) and s.endswith(".sql")}
     if not queries:
@@ -530,12 +536,14 @@ def _read_queries(engagement: Engagement, path: Path, names: Iterable[str], con:
             raise SettingsError(f"tables.{name}.source: there is no {query} beside engagement.yml")
         books.files[query] = sha256(file)
         text = file.read_text(encoding="utf-8").strip().rstrip(";")
+        staged = work / f"query-{name}.parquet"  # kept, so that its rows have one order
+        rows = f"SELECT *, {_quoted(query)} AS _file, row_number() OVER () + 1 AS _row FROM ({text}\n)"
         try:
-            books.tables[name] = con.sql(
-                f"SELECT *, {_quoted(query)} AS _file, row_number() OVER () + 1 AS _row FROM ({text}\n)"
-            )
+            con.raw_sql(f"COPY ({rows}) TO {_quoted(staged)} (FORMAT parquet)")
+            books.tables[name] = con.read_parquet(str(staged))
         except Exception as error:  # the engine's own error says why
             raise SettingsError(f"{query}: {error}") from None
+    con.raw_sql("SET search_path = 'memory.main'")
 
 
 def sha256(file: Path) -> str:

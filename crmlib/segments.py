@@ -1,0 +1,462 @@
+"""Segments: every customer in exactly one, by rules as data, with the reason in words; and other lenses beside the rules.
+
+The rules are the decision. The matrices of the field and the groups that the data forms by itself are there to be
+disagreed with: where a lens contradicts the decision, it says which customers and why.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import AfterValidator, Field
+
+from crmlib import criteria
+from crmlib.books import Books, Frame
+from crmlib.criteria import MEASURES, Record, Register, rank_share
+from crmlib.engagement import Period
+
+CONDITION = re.compile(r"(\w+)\s*(>=|<=|>|<|=|\bis\b)\s*(\S.*)")
+COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq, "is": operator.eq}
+RANKED = "_rank_share"
+KNOWN = (*MEASURES, "score", "top_group", *(f"{name}{RANKED}" for name in (*MEASURES, "score")))
+Stance = Literal["invest", "keep", "change"]
+BEHAVIOUR = ("sales", "growth_share", "margin_level_share", "cost_to_serve_share", "discount_share", "order_value", "active_months_share",
+             "product_concentration_share")  # fmt: skip
+MADE = ("segment", "stance", "key", "reason", "flagged")
+SAMPLE = 10_000  # accounts on which groups are formed and tested; all others are placed in them
+SILHOUETTES = 4_000  # of the sample, as it compares all with all
+BOOTSTRAPS = 10
+STABLE = 0.75  # mean adjusted Rand index from which a number of groups counts as stable
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _readable(when: tuple[str, ...]) -> tuple[str, ...]:
+    wrong = []
+    for text in when:
+        found = CONDITION.fullmatch(text.strip())
+        if not found:
+            wrong.append(f"{text!r} is no condition; write it as `sales >= 1000` or `account_type is Wholesalers`")
+        elif found[2] != "is" and found[1] not in KNOWN:
+            wrong.append(f"{text!r}: unknown measure {found[1]!r}; allowed: {', '.join(MEASURES)}, score, top_group, and any with {RANKED}")
+        elif found[2] != "is" and not re.fullmatch(r"-?\d+(\.\d+)?", found[3].strip()):
+            wrong.append(f"{text!r}: {found[3]!r} is no number; write 0.15 for 15 %")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return when
+
+
+Conditions = Annotated[tuple[str, ...], AfterValidator(_readable)]
+
+
+class Rule(Record):
+    """One rule: who is in the segment, and what the segment means."""
+
+    segment: str = Field(min_length=1)
+    when: Conditions
+    because: str = Field(min_length=1)
+    stance: Stance
+    key: bool = False
+
+
+class Flag(Record):
+    """A warning beside the segment."""
+
+    flag: str = Field(min_length=1)
+    when: Annotated[Conditions, Field(min_length=1)]
+    because: str = Field(min_length=1)
+
+
+def _complete(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    early = [r.segment for r in rules[:-1] if not r.when]
+    if early or rules[-1].when:
+        raise ValueError(f"the last rule, and no other, has `when: []`, so that every customer is in one segment{': ' + ', '.join(early) if early else ''}")
+    names = [r.segment for r in rules]
+    if twice := {n for n in names if names.count(n) > 1 and len({(r.stance, r.key) for r in rules if r.segment == n}) > 1}:
+        raise ValueError(f"segment {', '.join(sorted(twice))} stands twice with another stance or key")
+    return rules
+
+
+class Rules(Record):
+    """segments.yml."""
+
+    parents: Literal["apart", "together"] = "apart"
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(_complete)]
+    flags: tuple[Flag, ...] = ()
+
+    @property
+    def together(self) -> bool:
+        """Whether a parent and its subsidiaries are one account."""
+        return self.parents == "together"
+
+    @property
+    def segments(self) -> list[str]:
+        """The segments in the order of the rules."""
+        return list(dict.fromkeys(rule.segment for rule in self.rules))
+
+
+def read_segments(books: Books) -> Rules:
+    """The rules of an engagement (errors as `criteria.judgement`)."""
+    rules = criteria.judgement(books.engagement, "segments.yml", Rules)
+    named = [(f"rules ({r.segment})", r.when) for r in rules.rules] + [(f"flags ({f.flag})", f.when) for f in rules.flags]
+    columns = [str(c) for c in books.customers if c != "customer_id"]
+    wrong = [
+        f"{place}: {text!r}: customers have no column {_parts(text)[0]!r}; there are {', '.join(columns)}"
+        for place, when in named for text in when if _parts(text)[1] == "is" and _parts(text)[0] not in columns
+    ]  # fmt: skip
+    criteria.refuse("segments.yml", wrong)
+    return rules
+
+
+def _parts(condition: str) -> tuple[str, str, Any]:
+    found = CONDITION.fullmatch(condition.strip())
+    assert found, f"{condition!r} was not checked"
+    return found[1], found[2], found[3].strip() if found[2] == "is" else float(found[3])
+
+
+def compared(books: Books, period: Period, rules: Rules, register: Register) -> Frame:
+    """What the rules are held against, by account: attributes, measures, score (without the other axis), score_rank_share, top_group."""
+    measured = criteria.measures(books, period, together=rules.together)
+    rated = criteria.judged(criteria.read_ratings(books, register), criteria.accounts(books, together=rules.together), period)
+    given = criteria.points(measured, rated, register)
+    if given.empty:
+        return measured.assign(score=np.nan, top_group=0.0)
+    score = criteria.scores(given, criteria.weights(register, given, without=[register.other_axis]))
+    top = criteria.top_group(score, register.top_share).astype(float)
+    return measured.assign(score=score.reindex(measured.index), top_group=top.reindex(measured.index).fillna(0.0))
+
+
+def column(table: Frame, name: str) -> pd.Series:
+    """A measure of the compared accounts, its rank share among those that bought, or a column of customers; missing where it is not there."""
+    base = name.removesuffix(RANKED)
+    if base not in table:
+        return pd.Series(np.nan, index=table.index)
+    return rank_share(table[base], table["sales"] > 0) if name.endswith(RANKED) else table[base]
+
+
+def holds(table: Frame, when: Sequence[str]) -> pd.Series:
+    """Whether every condition holds, by account; a measure without a value fulfils none."""
+    met = pd.Series(True, index=table.index)
+    for name, sign, bound in map(_parts, when):
+        met &= COMPARE[sign](column(table, name), bound)
+    return met
+
+
+def without_effect(table: Frame, rules: Rules) -> list[str]:
+    """Conditions that nobody can fulfil in this ledger and period, since their measure has no value."""
+    every = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
+    return [text for text in dict.fromkeys(every) if column(table, _parts(text)[0]).isna().all()]
+
+
+def assigned(table: Frame, rules: Rules) -> Frame:
+    """The compared accounts with segment, stance, key, reason and flagged: the first rule that holds decides."""
+    open_ = pd.Series(True, index=table.index)
+    made = pd.DataFrame("", index=table.index, columns=list(MADE), dtype=object).assign(key=False)
+    for rule in rules.rules:
+        here = open_ & holds(table, rule.when)
+        made.loc[here, "segment"], made.loc[here, "stance"], made.loc[here, "key"] = rule.segment, rule.stance, rule.key
+        made.loc[here, "reason"] = rule.because + _facts(table, here, rule.when or ("score > 0", "net_margin < 0"))
+        open_ &= ~here
+    for flag in rules.flags:
+        here = holds(table, flag.when)
+        before = made.loc[here, "flagged"].map(lambda text: text + "; " if text else "")
+        made.loc[here, "flagged"] = before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
+    return table.drop(columns=[c for c in MADE if c in table]).join(made)
+
+
+def _facts(table: Frame, where: pd.Series, when: Sequence[str]) -> pd.Series:
+    """What the conditions found, in words: ' (growth of sales on the year before 92%, net margin 6,098)'."""
+    names = [name for name, sign, _ in map(_parts, when) if sign != "is" and name != "top_group"]
+    shown = [n for n in names if f"{n}{RANKED}" not in names]
+    if any(name == "top_group" for name, _, _ in map(_parts, when)):
+        shown.insert(0, "score")
+    told = pd.Series("", index=table.index[where])
+    for place, name in enumerate(shown):
+        told = told + (", " if place else " (") + in_words(name, column(table, name)[where])
+    return told + (")" if shown else "")
+
+
+def in_words(name: str, values: pd.Series) -> pd.Series:
+    """A measure's values as a person says them: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
+    base = name.removesuffix(RANKED)
+    label = MEASURES.get(base, base)
+    if name.endswith(RANKED):
+        return values.map(lambda v: f"{label} the highest" if v == 1 else f"{label} higher than {math.floor(v * 100)}% of customers", na_action="ignore")
+    pattern = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
+    return values.map(lambda v: f"{label} {pattern.format(v)}", na_action="ignore").fillna(f"{label} not available")
+
+
+def differentiate(books: Books, period: Period) -> Frame:
+    """Every customer in exactly one segment.
+
+    Returns
+    -------
+    One row per customer of the books, also those who bought nothing: customer_id, customer_name, account_id, segment, stance (invest, keep, change),
+    key, reason, flagged, score, and what was compared; in a family kept together the account's, on each of its members.
+    """
+    rules, register = read_segments(books), criteria.read_criteria(books)
+    made = assigned(compared(books, period, rules, register), rules)
+    account = criteria.accounts(books, together=rules.together)
+    rows = made.loc[account.to_numpy()].reset_index(drop=True)
+    first = [*MADE, "score"]
+    named = books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account.to_numpy())
+    return pd.concat([named, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
+
+
+def key_accounts(differentiated: Frame) -> Frame:
+    """The key accounts with the reason, most profitable first."""
+    chosen = differentiated[differentiated["key"]].sort_values(["net_margin", "customer_id"], ascending=[False, True])
+    return chosen[["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]].reset_index(drop=True)
+
+
+def eligible(table: Frame, rules: Rules) -> pd.Series:
+    """Accounts that are key once they are in the top group: the key rules' other conditions hold; None but by top_group is needed."""
+    able = pd.Series(False, index=table.index)
+    for rule in rules.rules:
+        if rule.key and any(_parts(text)[0] == "top_group" for text in rule.when):
+            able |= holds(table, [text for text in rule.when if _parts(text)[0] != "top_group"])
+    return able
+
+
+def migration(now: Frame, before: Frame, segments: Sequence[str]) -> Frame:
+    """Customers by segment in two periods (as `differentiate`): rows before, columns now, in the order of the rules."""
+    kept = before.set_index("customer_id")["segment"]
+    pairs = pd.crosstab(now["customer_id"].map(kept).rename("before"), now["segment"].rename("now"))
+    return pairs.reindex(index=list(segments), columns=list(segments), fill_value=0)
+
+
+def moved(now: Frame, before: Frame) -> Frame:
+    """Customers whose segment changed: customer_id, customer_name, before, now, net_margin, reason; the largest by sales first."""
+    kept = now["customer_id"].map(before.set_index("customer_id")["segment"])
+    rows = now.assign(before=kept, now=now["segment"])[(kept != now["segment"]) & kept.notna()]
+    return rows.sort_values(["sales", "customer_id"], ascending=[False, True])[["customer_id", "customer_name", "before", "now", "sales", "net_margin", "reason"]].reset_index(drop=True)
+
+
+# --- the matrices of the field ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lens:
+    """A matrix: what is across and up, the cells (upper left, upper right, lower left, lower right) and what each means."""
+
+    name: str
+    across: str
+    up: str
+    cells: tuple[str, str, str, str]
+    stances: tuple[str, str, str, str]
+    fixed: float | None = None  # cut across; the medians otherwise
+
+    def cuts(self, placed: Frame) -> tuple[float, float]:
+        """Where the cells meet."""
+        across = placed[self.across].median() if self.fixed is None else self.fixed
+        return float(across), float(placed[self.up].median())
+
+
+LENSES = (
+    # Shapiro, Rangan, Moriarty and Ross, Manage customers for profits (not just sales), Harvard Business Review, 1987
+    Lens("price", "net_price_index", "cost_to_serve", ("Aggressive", "Carriage trade", "Bargain basement", "Passive"), ("change", "keep", "keep", "invest"), 1.0),
+    # Fiocca, Account portfolio analysis for strategy development, Industrial Marketing Management, 1982
+    Lens("relationship", "relationship", "attractiveness", ("Build", "Deepen", "Reduce effort", "Harvest"), ("invest", "invest", "change", "keep")),
+    Lens("potential", "value_now", "potential", ("Grow", "Grow and protect", "Serve simply", "Protect"), ("invest", "invest", "change", "keep")),
+)  # fmt: skip
+
+
+def lens(name: str) -> Lens:
+    """The matrix of that name: price, relationship or potential."""
+    return next(one for one in LENSES if one.name == name)
+
+
+def axes(books: Books, period: Period) -> Frame:
+    """Where each account that bought stands in the matrices of relationship and potential, each from 0 to 1.
+
+    Returns
+    -------
+    By account: attractiveness, relationship, potential (mean points of the criteria with that axis, over what is there) and value_now (rank share of
+    the net margin); an axis without criteria is not there.
+    """
+    rules, register = read_segments(books), criteria.read_criteria(books)
+    measured = criteria.measures(books, period, together=rules.together)
+    rated = criteria.judged(criteria.read_ratings(books, register), criteria.accounts(books, together=rules.together), period)
+    given = criteria.points(measured, rated, register)
+    chosen = {axis: [c.id for c in register.criteria if axis in c.axes and c.id in given] for axis in ("attractiveness", "relationship", "potential")}
+    means = {axis: given[ids].mean(axis=1) for axis, ids in chosen.items() if ids}
+    return pd.DataFrame({**means, "value_now": rank_share(measured["net_margin"], measured["sales"] > 0).reindex(given.index)})
+
+
+def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
+    """Every lens beside the decision, for customers who bought.
+
+    Parameters
+    ----------
+    axis_points, priced
+        As `axes`, and `profitability.net_price_and_cost_to_serve` (by customer).
+
+    Returns
+    -------
+    One row per customer: customer_id, segment, stance, reason, the values across and up, and for each lens its cell and `…_stance`.
+    """
+    prices = priced.set_index("customer_id")[["net_price_index", "cost_to_serve"]].astype(float)
+    rows = differentiated[differentiated["sales"] > 0][["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]]
+    rows = rows.join(prices, on="customer_id").join(axis_points, on="account_id").reset_index(drop=True)
+    for one in LENSES:
+        if one.across in rows and one.up in rows:
+            rows = rows.join(_cells(rows, one))
+    return rows
+
+
+def _cells(placed: Frame, one: Lens) -> Frame:
+    across, up = one.cuts(placed)
+    known = placed[[one.across, one.up]].notna().all(axis=1)
+    place = 2 * (placed[one.up] < up).astype(int) + (placed[one.across] >= across).astype(int)
+    pick = {one.name: one.cells, f"{one.name}_stance": one.stances}
+    return pd.DataFrame({name: place.map(dict(enumerate(texts))).where(known, "") for name, texts in pick.items()})
+
+
+def disagreements(placed: Frame) -> Frame:
+    """Where a lens says invest and the decision says change, or the reverse: one row per customer and lens, the largest first.
+
+    Parameters
+    ----------
+    placed
+        As `matrices`.
+
+    Returns
+    -------
+    Columns customer_id, customer_name, segment, lens, cell, why, sales, net_margin.
+    """
+    parts = []
+    for one in LENSES:
+        if one.name not in placed:
+            continue
+        against = placed[f"{one.name}_stance"]
+        odd = placed[((placed["stance"] == "invest") & (against == "change")) | ((placed["stance"] == "change") & (against == "invest"))]
+        across, up = one.cuts(placed)
+        words = [odd[name].map(lambda v, n=name, c=cut: f"{n.replace('_', ' ')} {v:.2f} ({'at least' if v >= c else 'below'} {c:.2f})") for name, cut in ((one.across, across), (one.up, up))]
+        parts.append(odd.assign(lens=one.name, cell=odd[one.name], why="decision: " + odd["reason"] + "; lens: " + words[0] + ", " + words[1]))
+    rows = pd.concat(parts) if parts else placed.iloc[:0].assign(lens="", cell="", why="")
+    return rows.sort_values(["sales", "customer_id", "lens"], ascending=[False, True, True])[["customer_id", "customer_name", "segment", "lens", "cell", "why", "sales", "net_margin"]].reset_index(drop=True)
+
+
+# --- what the data says by itself ------------------------------------------------------------------------------------
+
+
+def features(table: Frame) -> Frame:
+    """How accounts that bought behave, each measure ranked from 0 to 1; what is missing stands in the middle, and is to be counted.
+
+    Parameters
+    ----------
+    table
+        By account, with any of `BEHAVIOUR`; measures without a value anywhere are left out.
+    """
+    bought = table[table["sales"] > 0]
+    there = [name for name in BEHAVIOUR if name in bought and bought[name].notna().any()]
+    every = pd.Series(True, index=bought.index)
+    return pd.DataFrame({name: rank_share(bought[name], every).fillna(0.5) for name in there})
+
+
+def _sampled(scaled: Frame, seed: int) -> Any:
+    values = scaled.to_numpy(np.float64)
+    if len(values) <= SAMPLE:
+        return values
+    return values[np.sort(np.random.default_rng(seed).choice(len(values), SAMPLE, replace=False))]
+
+
+def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8) -> Frame:
+    """How good each number of groups is, on a sample of at most `SAMPLE` accounts.
+
+    Parameters
+    ----------
+    scaled
+        As `features`.
+
+    Returns
+    -------
+    By number of groups from 2: silhouette (−1 to 1, how far apart groups are), stability (mean adjusted Rand index between the groups and those of
+    bootstrap samples), smallest_share, and chosen: the best silhouette among the stable ones, else the most stable. Empty with too few accounts.
+    """
+    from sklearn.metrics import adjusted_rand_score, silhouette_score
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    values, rng, rows = _sampled(scaled, seed), np.random.default_rng(seed), {}
+    with threadpool_limits(1):  # sums in one order, so that every run gives the same
+        for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
+            labels = _k_means(values, count, seed).labels_
+            draws = (rng.integers(0, len(values), len(values)) for _ in range(BOOTSTRAPS))
+            alike = [adjusted_rand_score(labels, _k_means(values[draw], count, seed, starts=2).predict(values)) for draw in draws]
+            apart = silhouette_score(values, labels, sample_size=min(len(values), SILHOUETTES), random_state=seed)
+            rows[count] = (apart, float(np.mean(alike)), np.bincount(labels).min() / len(labels))
+    tested = pd.DataFrame.from_dict(rows, orient="index", columns=["silhouette", "stability", "smallest_share"]).rename_axis("groups")
+    stable = tested[tested["stability"] >= STABLE]
+    best = None if tested.empty else stable["silhouette"].idxmax() if len(stable) else tested["stability"].idxmax()
+    return tested.assign(chosen=tested.index == best)
+
+
+def _k_means(values: Any, count: int, seed: int, starts: int = 5) -> Any:
+    from sklearn.cluster import KMeans
+
+    return KMeans(count, n_init=starts, random_state=seed).fit(values)
+
+
+def groups(scaled: Frame, count: int, *, seed: int) -> pd.Series:
+    """The group of each account, 1 to `count`, from the largest by mean sales: formed on the sample, the rest placed in the nearest."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(1):
+        fitted = _k_means(_sampled(scaled, seed), count, seed)
+        labels = fitted.predict(scaled.to_numpy(np.float64))
+    order = np.lexsort((*fitted.cluster_centers_.T[::-1],))[::-1]
+    return pd.Series(np.argsort(order)[labels] + 1, index=scaled.index, name="group")
+
+
+def described_groups(table: Frame, scaled: Frame, labels: pd.Series, *, seed: int) -> Frame:
+    """The groups in words, by a tree of three questions.
+
+    Returns
+    -------
+    By group: accounts, description (the way to the leaf that holds most of it, in the measures' own numbers), of_group_share (how much of the group is
+    in that leaf), leaf_share (how much of the leaf is the group), median_sales, margin (sum).
+    """
+    from sklearn.tree import DecisionTreeClassifier
+
+    tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=max(1, min(len(scaled) // 50, 50)), random_state=seed).fit(scaled.to_numpy(), labels.to_numpy())
+    crossed = pd.crosstab(labels, tree.apply(scaled.to_numpy()))
+    bounds, rows = _paths(tree.tree_), {}
+    for group in crossed.index:
+        counts = crossed.loc[group]
+        leaf = int(counts.to_numpy().argmax())
+        mine = table.loc[labels.index[labels == group]]
+        inside, way = counts.iloc[leaf], _way(bounds[int(crossed.columns[leaf])], table, scaled)
+        rows[group] = (len(mine), way, inside / counts.sum(), inside / crossed.iloc[:, leaf].sum(), mine["sales"].median(), mine["net_margin"].sum())
+    columns = ["accounts", "description", "of_group_share", "leaf_share", "median_sales", "net_margin"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("group")
+
+
+def _paths(tree: Any) -> dict[int, dict[tuple[int, str], float]]:
+    """For each node of a tree the tightest bounds on the way to it: (feature, above or up to) → threshold."""
+    paths: dict[int, dict[tuple[int, str], float]] = {0: {}}
+    for node in range(tree.node_count):
+        if tree.children_left[node] < 0:
+            continue
+        feature, cut = int(tree.feature[node]), float(tree.threshold[node])
+        paths[tree.children_left[node]] = {**paths[node], (feature, "up to"): cut}
+        paths[tree.children_right[node]] = {**paths[node], (feature, "above"): cut}
+    return paths
+
+
+def _way(bounds: Mapping[tuple[int, str], float], table: Frame, scaled: Frame) -> str:
+    """'gross sales above 61,000 and cost to serve of sales up to 35%'; cuts between ranks told in the measure itself."""
+    told = []
+    for (feature, side), cut in bounds.items():
+        name = scaled.columns[feature]
+        values = table.loc[scaled.index, name].where(scaled[name] <= cut)
+        label, bound = in_words(name, pd.Series([values.max()])).iloc[0].rsplit(" ", 1)
+        told.append(f"{label} {side} {bound}")
+    return " and ".join(told) or "all"
