@@ -346,8 +346,10 @@ def _pools(ledger: Ledger, cube: Frame, work: Path) -> Iterator[Check]:
     booked = ledger.covered("capacity").group_by("pool").aggregate(cost=lambda t: t.cost.sum()).execute().set_index("pool")["cost"]
     for column in [c for c in cube.columns if c.startswith("charged_")]:
         pool = column.removeprefix("charged_")
+        if pool not in booked:  # warned of at intake: nothing was booked that could be charged or not
+            continue
         uncharged = firm.loc[firm["owner"] == pool, "uncharged_capacity"].sum()
-        yield "charged + uncharged = booked pool", pool, "all", cube[column].sum() + uncharged, booked.get(pool, Decimal(0))
+        yield "charged + uncharged = booked pool", pool, "all", cube[column].sum() + uncharged, booked[pool]
 
 
 def _capital_charges(ledger: Ledger, statement: Statement, cube: Frame, firm: Frame) -> Iterator[Check]:

@@ -91,7 +91,7 @@ class Register(Record):
 
     top_share: Annotated[float, Field(gt=0, lt=1)] = 0.10
     other_axis: str = ""
-    criteria: Annotated[tuple[Criterion, ...], Field(min_length=1), AfterValidator(_unlike)]
+    criteria: Annotated[tuple[Criterion, ...], AfterValidator(_unlike)]
 
     def __getitem__(self, criterion: str) -> Criterion:
         return next(c for c in self.criteria if c.id == criterion)
@@ -461,8 +461,8 @@ def krippendorff_alpha(values: pd.Series, units: pd.Series) -> float:
 
 def collinear(given: Frame, *, limit: float = 0.8) -> Frame:
     """Pairs of criteria that say nearly the same: first, second, rho (Spearman, beyond ±`limit`), strongest first."""
-    rho = given.corr(method="spearman").rename_axis(index="first", columns="second")
-    pairs = rho.stack().rename("rho").reset_index()
+    rho = given.corr(method="spearman").rename_axis(index="first").reset_index()
+    pairs = rho.melt(id_vars="first", var_name="second", value_name="rho")
     order = {name: place for place, name in enumerate(given)}
     pairs = pairs[(pairs["rho"].abs() > limit) & (pairs["first"].map(order) < pairs["second"].map(order))]
     return pairs.sort_values("rho", key=abs, ascending=False, kind="stable").reset_index(drop=True)

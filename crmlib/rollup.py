@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
@@ -93,10 +93,10 @@ def rate_table(ledger: Ledger) -> dict[str, dict[date, Decimal]]:
     if ledger.has("rates"):
         for r in ledger.tables["rates"].order_by("valid_from").execute().to_dict("records"):
             given.setdefault(r["activity"], []).append((_day(r["valid_from"]), r["rate"]))
-    pools = _pools(ledger)
+    pools, days = _pools(ledger), rate_days(ledger)
     return {
         activity.name: {
-            day: rate for day in rate_days(ledger) if (rate := _rate(activity, day, given, pools)) is not None
+            day: rate for day in days if (rate := _rate(activity, day, given, pools)) is not None
         }
         for activity in activities(ledger)
     }
@@ -140,44 +140,39 @@ def cube(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
 
     pieces = (_activity(ledger, statement, work), _bookings(ledger, statement), _balances(ledger, statement))
     joined = functools.reduce(_outer, [p for p in pieces if p is not None])
+    amounts = {c: t for c, t in joined.schema().items() if c not in {"owner", "month"}}
     known = ledger.tables["customers"].select(known="customer_id").distinct()
-    placed = joined.left_join(known, joined.owner == known.known).select(*joined.columns, "known")
+    placed = joined.left_join(known, joined.owner == known.known).select("known", *joined.columns)
     # filters of one table, not semi and anti joins with it: Ibis would write the table twice, and it would be computed twice
     named, unknown = placed.filter(placed.known.notnull()), placed.filter(placed.known.isnull())
-    amounts = [c for c in joined.columns if c not in {"owner", "month"}]
     unassigned = unknown.group_by("month").aggregate(**{c: unknown[c].sum() for c in amounts})
-    cells = [_cells(table, amounts, ledger, statement) for table in (named, unassigned)]
-    rows = [_owned(named, "customer", named.owner, cells[0]), _owned(unassigned, "unassigned", UNASSIGNED, cells[1])]
+    rows = [_owned(named, "customer", named.owner, amounts), _owned(unassigned, "unassigned", UNASSIGNED, amounts)]
     if (groups := _group_costs(ledger, statement)) is not None:
-        booked = {c: half_even(groups[c]) if c in groups.columns else _zero() for c in cells[0]}
-        rows.append(_owned(groups, groups["level"], groups.owner, booked))
-    return ibis.union(*rows)
+        rows.append(_owned(groups, groups["level"], groups.owner, amounts))
+    owned = ibis.union(*rows)
+    return owned.select("level", "owner", "month", **_cells(owned, ledger, statement))
 
 
-def _owned(table: ir.Table, level: Any, owner: Any, cells: Mapping[str, Any]) -> ir.Table:
+def _owned(table: ir.Table, level: Any, owner: Any, amounts: Mapping[str, Any]) -> ir.Table:
+    """Level, owner, month and the amounts; one that the rows do not have is null."""
     import ibis
 
     level = ibis.literal(level) if isinstance(level, str) else level
     owner = ibis.literal(owner) if isinstance(owner, str) else owner
-    return table.select(level=level, owner=owner, month=table.month, **cells)
+    held = {c: table[c] if c in table.columns else ibis.null(dtype) for c, dtype in amounts.items()}
+    return table.select(level=level, owner=owner, month=table.month, **held)
 
 
-def _zero() -> Any:
-    import ibis
-
-    return ibis.literal(0).cast("decimal(38, 8)")
-
-
-def _cells(table: ir.Table, amounts: Iterable[str], ledger: Ledger, statement: Statement) -> dict[str, Any]:
+def _cells(table: ir.Table, ledger: Ledger, statement: Statement) -> dict[str, Any]:
     """The cube's columns, each cell rounded once: parts of a line (`line:part`) added, balances charged."""
     parts: dict[str, list[Any]] = {}
-    for column in amounts:
+    for column in table.columns[3:]:
         if not column.startswith("balance:"):
             parts.setdefault(column.split(":")[0], []).append(table[column])
     cells = {c: half_even(functools.reduce(operator.add, [p.fill_null(0) for p in found])) for c, found in parts.items()}
-    charges = _charges(table, ledger, statement)
-    order = [line.id for line in statement.leaves if line.id in {**cells, **charges}]
-    return {c: cells.get(c, charges.get(c)) for c in dict.fromkeys([*order, *cells, *charges])}
+    cells |= _charges(table, ledger, statement)
+    order = [line.id for line in statement.leaves if line.id in cells]
+    return {c: cells[c] for c in dict.fromkeys([*order, *cells])}
 
 
 def half_even(value: Any, near: Any = None) -> Any:
@@ -234,36 +229,36 @@ def _month(day: Any) -> Any:
 # --- by customer and month -------------------------------------------------------------------------------------------
 
 
-def _span(day: Any, ledger: Ledger) -> Any:
+def _span(day: Any, days: list[date]) -> Any:
     """The first day of the span without a rate change in which a day lies."""
     import ibis
 
-    cases = [((day >= d) & (day < add_months(d, 1)), ibis.literal(d)) for d in reversed(rate_days(ledger)) if d.day != 1]
+    cases = [((day >= d) & (day < add_months(d, 1)), ibis.literal(d)) for d in reversed(days) if d.day != 1]
     return ibis.cases(*cases, else_=_month(day)) if cases else _month(day)
 
 
-def _by_span(table: ir.Table, ledger: Ledger, amounts: Mapping[str, Any]) -> ir.Table:
+def _by_span(table: ir.Table, days: list[date], amounts: Mapping[str, Any]) -> ir.Table:
     """Amounts by owner and span, which is called month; the key of what has no customer is filled in after, where there are few rows."""
     day = table.invoice_date if "invoice_date" in table.columns else table.date
-    summed = table.group_by("customer_id", month=_span(day, ledger)).aggregate(**amounts)
+    summed = table.group_by("customer_id", month=_span(day, days)).aggregate(**amounts)
     return summed.select(*amounts, "month", owner=summed.customer_id.fill_null(UNASSIGNED))
 
 
 def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     """What customers bought, sent back and had done for them, by customer and month, and what that cost at the rates of its days."""
-    lines = ledger.covered("invoice_lines")
-    pieces = [_by_span(lines, ledger, _line_amounts(ledger, lines, statement))]
+    days, lines = rate_days(ledger), ledger.covered("invoice_lines")
+    pieces = [_by_span(lines, days, _line_amounts(ledger, lines, statement))]
     if ledger.has("invoice_lines", "order_id"):
         first = lines.filter(lines.order_id.notnull()).group_by("customer_id", "order_id").aggregate(date=lines.invoice_date.min())
-        pieces.append(_by_span(first, ledger, {"driver_orders": first.count().cast("decimal(38, 4)")}))
+        pieces.append(_by_span(first, days, {"driver_orders": first.count().cast("decimal(38, 4)")}))
     if ledger.has("credits"):
         notes = ledger.covered("credits")
-        pieces.append(_by_span(notes, ledger, _credit_amounts(notes, statement)))
+        pieces.append(_by_span(notes, days, _credit_amounts(notes, statement)))
     if ledger.has("activities") and (found := [a.name for a in activities(ledger) if not a.driver]):
         events = ledger.covered("activities")
-        pieces.append(_by_span(events, ledger, {f"driver_{a}": events.quantity.sum(where=events.activity == a) for a in found}))
+        pieces.append(_by_span(events, days, {f"driver_{a}": events.quantity.sum(where=events.activity == a) for a in found}))
     facts = _with_rates(functools.reduce(_outer, pieces), ledger, statement, work)
-    if all(d.day == 1 for d in rate_days(ledger)):
+    if all(d.day == 1 for d in days):
         return facts
     return facts.group_by("owner", month=_month(facts.month)).aggregate(
         **{c: facts[c].sum() for c in facts.columns if c not in {"owner", "month"}}
@@ -369,8 +364,7 @@ def _group_costs(ledger: Ledger, statement: Statement) -> ir.Table | None:
     if not ledger.has("costs"):
         return None
     costs = ledger.covered("costs").filter(lambda t: t["level"] != "customer")
-    booked = costs.group_by("level", owner="key", month=_month(costs.date)).aggregate(**_booked(costs, statement))
-    return booked.rename(lambda c: c.split(":")[0])
+    return costs.group_by("level", owner="key", month=_month(costs.date)).aggregate(**_booked(costs, statement))
 
 
 def _held(statement: Statement) -> dict[str, str]:
@@ -452,8 +446,12 @@ def firm_rows(ledger: Ledger, statement: Statement, owners: ir.Table) -> ir.Tabl
     if "capital_charges" in lines:
         charged = owners.group_by("month").aggregate(amount=owners.capital_charge.sum())
         rows.append((lines["capital_charges"], charged.select("month", "amount", owner=ibis.literal("charges for capital"))))
-    tables = [_owned(t, "firm", t.owner, {c: half_even(t.amount) if c == line else _zero() for c in lines.values()}) for line, t in rows]
-    return ibis.union(*tables) if tables else None
+    amounts = dict.fromkeys(lines.values(), "decimal(38, 8)")
+    tables = [_owned(t.select("owner", "month", **{line: half_even(t.amount)}), "firm", t.owner, amounts) for line, t in rows]
+    if not tables:
+        return None
+    owned = ibis.union(*tables)
+    return owned.select("level", "owner", "month", **{c: owned[c].fill_null(0) for c in amounts})
 
 
 def _uncharged(ledger: Ledger, owners: ir.Table) -> list[ir.Table]:
@@ -465,7 +463,7 @@ def _uncharged(ledger: Ledger, owners: ir.Table) -> list[ir.Table]:
     for pool in sorted({a.pool for a in activities(ledger) if a.pool}):
         booked = capacity.filter(capacity.pool == pool).group_by("month").aggregate(cost=capacity.cost.sum())
         column = f"charged_{pool}"
-        charged = owners.group_by("month").aggregate(charged=owners[column].sum() if column in owners.columns else ibis.literal(0).sum())
+        charged = owners.group_by("month").aggregate(charged=owners[column].sum() if column in owners.columns else owners.count() * 0)
         both = booked.left_join(charged, "month")
         tables.append(both.select("month", owner=ibis.literal(pool), amount=both.cost - both.charged.fill_null(0).cast("decimal(38, 8)")))
     return tables

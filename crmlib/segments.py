@@ -77,7 +77,7 @@ class Flag(Record):
 
 def _complete(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     early = [r.segment for r in rules[:-1] if not r.when]
-    if early or rules[-1].when:
+    if not rules or early or rules[-1].when:
         raise ValueError(f"the last rule, and no other, has `when: []`, so that every customer is in one segment{': ' + ', '.join(early) if early else ''}")
     names = [r.segment for r in rules]
     if twice := {n for n in names if names.count(n) > 1 and len({(r.stance, r.key) for r in rules if r.segment == n}) > 1}:
@@ -89,7 +89,7 @@ class Rules(Record):
     """segments.yml."""
 
     parents: Literal["apart", "together"] = "apart"
-    rules: Annotated[tuple[Rule, ...], Field(min_length=1), AfterValidator(_complete)]
+    rules: Annotated[tuple[Rule, ...], AfterValidator(_complete)]
     flags: tuple[Flag, ...] = ()
 
     @property
@@ -191,7 +191,7 @@ def in_words(name: str, values: pd.Series) -> pd.Series:
     if name.endswith(RANKED):
         return values.map(lambda v: f"{label} the highest" if v == 1 else f"{label} higher than {math.floor(v * 100)}% of customers", na_action="ignore")
     pattern = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
-    return values.map(lambda v: f"{label} {pattern.format(v)}", na_action="ignore").fillna(f"{label} not available")
+    return values.map(lambda v: f"{label} {pattern.format(v).replace('-', '−')}", na_action="ignore").fillna(f"{label} not available")
 
 
 def differentiate(books: Books, period: Period) -> Frame:
@@ -218,12 +218,15 @@ def key_accounts(differentiated: Frame) -> Frame:
 
 
 def eligible(table: Frame, rules: Rules) -> pd.Series:
-    """Accounts that are key once they are in the top group: the key rules' other conditions hold; None but by top_group is needed."""
-    able = pd.Series(False, index=table.index)
-    for rule in rules.rules:
-        if rule.key and any(_parts(text)[0] == "top_group" for text in rule.when):
-            able |= holds(table, [text for text in rule.when if _parts(text)[0] != "top_group"])
-    return able
+    """Accounts whose being key hangs on the top group: a key rule's other conditions hold, and no key rule without it takes them anyway."""
+    able, anyway = pd.Series(False, index=table.index), pd.Series(False, index=table.index)
+    for rule in (r for r in rules.rules if r.key):
+        others = [text for text in rule.when if _parts(text)[0] != "top_group"]
+        if len(others) < len(rule.when):
+            able |= holds(table, others)
+        else:
+            anyway |= holds(table, others)
+    return able & ~anyway
 
 
 def migration(now: Frame, before: Frame, segments: Sequence[str]) -> Frame:
@@ -301,7 +304,7 @@ def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
 
     Returns
     -------
-    One row per customer: customer_id, segment, stance, reason, the values across and up, and for each lens its cell and `…_stance`.
+    One row per customer: customer_id, segment, stance, reason, the values across and up, and for each lens `…_cell` and `…_stance`.
     """
     prices = priced.set_index("customer_id")[["net_price_index", "cost_to_serve"]].astype(float)
     rows = differentiated[differentiated["sales"] > 0][["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]]
@@ -316,7 +319,7 @@ def _cells(placed: Frame, one: Lens) -> Frame:
     across, up = one.cuts(placed)
     known = placed[[one.across, one.up]].notna().all(axis=1)
     place = 2 * (placed[one.up] < up).astype(int) + (placed[one.across] >= across).astype(int)
-    pick = {one.name: one.cells, f"{one.name}_stance": one.stances}
+    pick = {f"{one.name}_cell": one.cells, f"{one.name}_stance": one.stances}
     return pd.DataFrame({name: place.map(dict(enumerate(texts))).where(known, "") for name, texts in pick.items()})
 
 
@@ -334,13 +337,13 @@ def disagreements(placed: Frame) -> Frame:
     """
     parts = []
     for one in LENSES:
-        if one.name not in placed:
+        if f"{one.name}_cell" not in placed:
             continue
         against = placed[f"{one.name}_stance"]
         odd = placed[((placed["stance"] == "invest") & (against == "change")) | ((placed["stance"] == "change") & (against == "invest"))]
         across, up = one.cuts(placed)
         words = [odd[name].map(lambda v, n=name, c=cut: f"{n.replace('_', ' ')} {v:.2f} ({'at least' if v >= c else 'below'} {c:.2f})") for name, cut in ((one.across, across), (one.up, up))]
-        parts.append(odd.assign(lens=one.name, cell=odd[one.name], why="decision: " + odd["reason"] + "; lens: " + words[0] + ", " + words[1]))
+        parts.append(odd.assign(lens=one.name, cell=odd[f"{one.name}_cell"], why="decision: " + odd["reason"] + "; lens: " + words[0] + ", " + words[1]))
     rows = pd.concat(parts) if parts else placed.iloc[:0].assign(lens="", cell="", why="")
     return rows.sort_values(["sales", "customer_id", "lens"], ascending=[False, True, True])[["customer_id", "customer_name", "segment", "lens", "cell", "why", "sales", "net_margin"]].reset_index(drop=True)
 
@@ -407,7 +410,7 @@ def _k_means(values: Any, count: int, seed: int, starts: int = 5) -> Any:
 
 def groups(scaled: Frame, count: int, *, seed: int) -> pd.Series:
     """The group of each account, 1 to `count`, from the largest by mean sales: formed on the sample, the rest placed in the nearest."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
         fitted = _k_means(_sampled(scaled, seed), count, seed)

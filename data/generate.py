@@ -15,6 +15,7 @@ import pandas as pd
 
 import stories
 from company import MONTHS, REGIONS, cents, make_customers, make_goods
+from judgement import write_judgement
 from sales import MEASURES, booked, by_month, by_quarter, habit, make_credits, make_lines, ordered
 
 HERE = Path(__file__).resolve().parent
@@ -273,7 +274,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="0 is the sample that is committed")
     parser.add_argument("--out", type=Path, default=HERE / "sample", help="folder of the engagement")
     options = parser.parse_args()
-    write(build(options.seed), options.out / "ledger")
+    books = build(options.seed)
+    write(books, options.out / "ledger")
+    write_judgement(options.out / "judgement", books["customers"], books["invoice_lines"], options.seed)
     (options.out / "engagement.yml").write_text(ENGAGEMENT, encoding="utf-8")
     page = HERE if options.out.resolve() == HERE / "sample" else options.out
     (page / "README.md").write_text(stories.readme(options.out / "ledger"), encoding="utf-8")

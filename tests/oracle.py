@@ -185,18 +185,18 @@ def _quantities(case: Case, activity: Row) -> Iterable[Quantity]:
 def _driver(case: Case, driver: str) -> list[Quantity]:
     """A quantity that the ledger holds by itself."""
     lines = [(row["customer_id"], row["invoice_date"], row) for row in case.rows("invoice_lines", "invoice_date")]
-    credits = [(row["customer_id"], row["date"], row) for row in case.rows("credits", "date")]
+    credited = [(row["customer_id"], row["date"], row) for row in case.rows("credits", "date")]
     if driver == "orders":
         return _orders(lines)
     if driver == "credits":
-        return [(customer, day, Decimal(1)) for customer, day, _ in credits]
+        return [(customer, day, Decimal(1)) for customer, day, _ in credited]
     if driver == "invoice_lines":
         return [(customer, day, Decimal(1)) for customer, day, _ in lines]
     if driver == "units":
         return [(c, day, Decimal(row["quantity"])) for c, day, row in lines if Decimal(row.get("quantity", 0)) > 0]
     if driver == "net_sales":
         net = [(c, day, Decimal(row["gross_sales"]) - Decimal(row.get("discount", 0))) for c, day, row in lines]
-        return net + [(customer, day, -Decimal(row["amount"])) for customer, day, row in credits]
+        return net + [(customer, day, -Decimal(row["amount"])) for customer, day, row in credited]
     return [(customer, day, Decimal(row[driver])) for customer, day, row in lines]
 
 

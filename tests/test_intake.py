@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from crmlib.engagement import open_engagement
-from crmlib.intake import check_ledger
+from crmlib.engagement import SettingsError, open_engagement
+from crmlib.intake import check_ledger, describe, intake_amounts, write_template
 from crmlib.ledger import read_ledger, tables
 
 CORPUS = yaml.safe_load((Path(__file__).parent / "ledgers.yml").read_text(encoding="utf-8"))
@@ -52,7 +52,12 @@ def as_parquet(text: str, table: str) -> pa.Table:
     """A CSV text as the types that the ledger wants."""
     header, *rows = csv.reader(io.StringIO(text))
     columns = tables()[table].columns
-    return pa.table({name: pa.array([typed(row[i], columns.get(name)) for row in rows], kind(columns.get(name))) for i, name in enumerate(header)})
+    return pa.table(
+        {
+            name: pa.array([typed(row[i], columns.get(name)) for row in rows], kind(columns.get(name)))
+            for i, name in enumerate(header)
+        }
+    )
 
 
 def kind(column: Any) -> pa.DataType:
@@ -80,7 +85,9 @@ def assert_as_expected(found: pd.DataFrame, case: dict[str, Any], suffix: str = 
     expected = [case["expect"]] if isinstance(case.get("expect"), str) else case.get("expect", [])
     if rows := case.get("expect_rows"):
         first, last = map(int, rows["rows"].split(".."))
-        expected = [f"{rows['verdict']} {rows['code']} {rows['file']} {row} {rows['column']}" for row in range(first, last + 1)]
+        expected = [
+            f"{rows['verdict']} {rows['code']} {rows['file']} {row} {rows['column']}" for row in range(first, last + 1)
+        ]
     wanted = {e.replace(".csv", f".{suffix}") for e in expected if e != "accept"}
     got = {p for p in places(found) if not p.startswith("accept")} | {p for p in places(found) if p in wanted}
     assert got == wanted
@@ -101,3 +108,40 @@ def test_a_bad_parquet_ledger_is_told_with_its_place(case: dict[str, Any], tmp_p
         name = Path(file).stem
         pq.write_table(as_parquet(text, name.split("-")[0]), folder / "ledger" / f"{name}.parquet")
     assert_as_expected(check(folder), case, "parquet")
+
+
+def test_read_is_assigned_and_unassigned_and_excluded(tmp_path: Path) -> None:
+    folder = make_engagement(tmp_path / "e")
+    changed = {"change": {"credits.csv": {"C2,": "C9,", "2024-02-01": "2023-02-01"}}, "name": "amounts"}
+    for file, text in files_of(changed).items():
+        (folder / "ledger" / file).write_text(text, encoding="utf-8")
+    amounts = intake_amounts(read_ledger(open_engagement(folder), folder / "work")).set_index(["table", "column"])
+    assert list(amounts.loc[("credits", "amount")]) == [Decimal(14), Decimal(0), Decimal(4), Decimal(10)]
+    assert list(amounts.loc[("credits", "rows")]) == [2, 0, 1, 1]
+    assert (amounts["read"] == amounts["assigned"] + amounts["unassigned"] + amounts["excluded"]).all()
+
+
+def test_the_summary_has_rejections_first_and_keeps_count_and_amount(tmp_path: Path) -> None:
+    folder = make_engagement(tmp_path / "e")
+    case = next(c for c in CASES if c["name"] == "too many unknown customers")
+    for file, text in files_of(case).items():
+        (folder / "ledger" / file).write_text(text, encoding="utf-8")
+    found = check(folder)
+    summary = describe(found)
+    assert summary["verdict"].iloc[0] == "reject"
+    assert summary["count"].sum() == found["count"].sum()
+
+
+def test_a_new_engagement_opens_and_proposes_nothing_for_dates_that_could_be_two(tmp_path: Path) -> None:
+    client = tmp_path / "invoice_lines.csv"
+    client.write_bytes(
+        "CustomerID;Invoice Date;Gross Sales\nC1;03/04/2024;1.234,50\nC\xfc;05/06/2024;7,00\n".encode("cp1252")
+    )
+    write_template(tmp_path / "new", [client])
+    told = (tmp_path / "new" / "engagement.yml").read_text(encoding="utf-8")
+    assert open_engagement(tmp_path / "new").settings.currency == "USD"
+    for line in ("encoding: cp1252", 'delimiter: ";"', 'decimal: ","', "customer_id: 'CustomerID'", "gross_sales: 'Gross Sales'",
+                 "dates: not clear (could be %d/%m/%Y or %m/%d/%Y"):  # fmt: skip
+        assert line in told
+    with pytest.raises(SettingsError, match="not empty"):
+        write_template(tmp_path / "new")

@@ -1,0 +1,78 @@
+"""What the sample company decided in workshops: strategy, ratings by several raters, criteria and segments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from company import MANAGERS
+
+HERE = Path(__file__).resolve().parent
+RULES = HERE.parent / "crmlib"
+RATED = 120  # customers by sales, and those whom the sales force named
+NAMED = ("C235", "C266", "C301", "C101", "C102", "00123")
+DATES = ("2024-11-29", "2025-11-28")
+# criterion: mean rating, how far true positions and raters spread, share that nobody could tell, second rater
+CRITERIA = {
+    "growth_potential": (3.0, 0.9, 0.5, 0.06, "Marketing"),
+    "competitive_position": (3.2, 0.8, 0.6, 0.05, "Marketing"),
+    "market_knowledge": (2.8, 0.9, 0.9, 0.15, "Product management"),
+    "strategy_fit": (3.1, 0.8, 0.7, 0.10, "Management"),
+    "technology": (2.9, 0.8, 0.6, 0.20, "Logistics"),
+}
+# what everyone in the house agrees on, beside the mean
+KNOWN = {("C301", "growth_potential"): 1.8, ("C301", "strategy_fit"): 1.2, ("C301", "competitive_position"): 0.8}
+KNOWN |= {("C266", "growth_potential"): -1.4, ("C266", "competitive_position"): -1.0}
+KNOWN |= {("C235", "growth_potential"): -0.6, ("C235", "strategy_fit"): -1.5, ("C235", "market_knowledge"): 0.8}
+STRATEGY = """\
+# Strategy of the sample company, made by data/generate.py
+goals:
+  - {text: Sales grow by 5 % a year, measure: growth_share, target: 0.05}
+  - {text: Wholesalers leave at least 15 % of sales as net margin, measure: net_margin_share, target: 0.15, by: account_type}
+markets:
+  - {by: account_type, group: Food service, stance: grow, because: eating out grows and no competitor owns it}
+  - {by: account_type, group: Department stores, stance: hold, because: personal care shows best there}
+  - {by: account_type, group: Grocery chains, stance: hold, because: volume that keeps the plant busy}
+  - {by: account_type, group: Discount stores, stance: shrink, because: prices fall and demands on service rise}
+  - {by: region, group: West, stance: grow, because: the new warehouse has room}
+constraints:
+  - No second plant before 2028
+  - At most 25 key accounts, as each needs a team
+"""
+
+
+def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, seed: int) -> None:
+    """Write strategy.yml, ratings.csv, criteria.yml and segments.yml into a folder, the same for the same seed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "strategy.yml").write_text(STRATEGY, encoding="utf-8")
+    for name in ("criteria.yml", "segments.yml"):
+        (folder / name).write_text((RULES / name).read_text(encoding="utf-8"), encoding="utf-8")
+    ratings = make_ratings(customers, lines, np.random.default_rng([seed, 12]))
+    ratings.to_csv(folder / "ratings.csv", index=False, lineterminator="\n")
+
+
+def make_ratings(customers: pd.DataFrame, lines: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Two rounds, two raters for each criterion: the account's manager and a function; some could not tell."""
+    largest = lines.assign(amount=lines["gross_sales"].astype(float)).groupby("customer_id")["amount"].sum()
+    largest = largest[largest.index.isin(customers["customer_id"])].sort_values(ascending=False, kind="stable")
+    chosen = sorted({*largest.index[:RATED], *[c for c in NAMED if c in largest]})
+    manager = customers.set_index("customer_id").get("account_manager", pd.Series(dtype=object)).reindex(chosen)
+    managers = manager.replace("", np.nan).fillna(MANAGERS[0]).to_numpy()
+    return pd.concat([rated(criterion, chosen, managers, rng) for criterion in CRITERIA], ignore_index=True)
+
+
+def rated(criterion: str, chosen: list[str], managers: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
+    """The ratings on one criterion; the second round follows the first, and a blank says that the rater could not tell."""
+    mean, spread, noise, unknown, function = CRITERIA[criterion]
+    told = np.array([KNOWN.get((customer, criterion), np.nan) for customer in chosen])
+    true = mean + np.where(np.isnan(told), rng.normal(0, spread, len(chosen)), told)
+    parts = []
+    for date in DATES:
+        for rater in (managers, np.full(len(chosen), function)):
+            given = np.clip(np.rint(true + rng.normal(0, noise, len(chosen))), 1, 5).astype(int).astype(str)
+            blank = rng.random(len(chosen)) < unknown
+            rows = {"customer_id": chosen, "criterion": criterion, "rater": rater, "date": date}
+            parts.append(pd.DataFrame({**rows, "rating": np.where(blank, "", given)}))
+    return pd.concat(parts, ignore_index=True)
