@@ -6,6 +6,7 @@ lines agree with the general ledger; pools are charged or uncharged; charges for
 
 from __future__ import annotations
 
+import bisect
 import functools
 import hashlib
 import json
@@ -276,7 +277,7 @@ def tie_out(ledger: Ledger, statement: Statement, amounts: Frame, work: Path) ->
     firm = _months(work / "firm.parquet") if (work / "firm.parquet").exists() else cube[[]]
     rows: list[Check] = [
         *_read_and_placed(amounts), *_ledger_and_cube(statement, amounts, cube), *_control_totals(ledger, statement, cube),
-        *_pools(ledger, cube, work), *_capital_charges(ledger, statement, cube, firm),
+        *_pools(ledger, statement, cube, work), *_capital_charges(ledger, statement, cube, firm),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["check", "item", "period", "left", "right"])
     frame["difference"] = frame["left"] - frame["right"]
@@ -327,7 +328,10 @@ def _control_totals(ledger: Ledger, statement: Statement, cube: Frame) -> Iterat
     items = ledger.tables["reconciliation"].execute() if ledger.has("reconciliation") else pd.DataFrame(columns=["line", "period", "amount"])
     settings = ledger.engagement.settings
     for total in ledger.tables["control_totals"].order_by("line", "period").execute().itertuples():
-        months = parse_period(total.period, None, settings.fiscal_year_start).month_starts()
+        period = parse_period(total.period, None, settings.fiscal_year_start)
+        if not period.within(ledger.engagement.coverage):
+            continue  # the checks warn of it
+        months = period.month_starts()
         if total.line in cube.columns:
             booked = cube.loc[cube.index.isin(months), total.line].sum()
         else:
@@ -336,20 +340,67 @@ def _control_totals(ledger: Ledger, statement: Statement, cube: Frame) -> Iterat
         yield "ledger + reconciling items = control total", total.line, total.period, Decimal(booked) + Decimal(reconciled), total.amount
 
 
-def _pools(ledger: Ledger, cube: Frame, work: Path) -> Iterator[Check]:
-    """Charged + uncharged = booked, by pool: the charged part priced anew from quantities, the uncharged as in the firm's rows."""
-    if not ledger.has("capacity") or not (work / "firm.parquet").exists():
+def _pools(ledger: Ledger, statement: Statement, cube: Frame, work: Path) -> Iterator[Check]:
+    """Lines priced by rates, and pools: charged + uncharged = booked, where charged is priced anew without customers."""
+    from crmlib.rollup import activities
+
+    kinds, priced = activities(ledger), _priced_anew(ledger, statement)
+    for line in statement.leaves:
+        if line.sources == ("rates",):
+            charged = sum((priced[kind.name] for kind in kinds if kind.line == line.id), Decimal(0))
+            yield "quantity × rate = line", line.id, "all", charged, cube[line.id].sum()
+    if not any(line.sources == ("capacity",) for line in statement.leaves):
         return
-    firm = pd.read_parquet(work / "firm.parquet")
-    if "uncharged_capacity" not in firm.columns:
-        return
+    firm = plain(pd.read_parquet(work / "firm.parquet"))
+    uncharged = firm.groupby("owner")[next(li.id for li in statement.leaves if li.sources == ("capacity",))].sum()
     booked = ledger.covered("capacity").group_by("pool").aggregate(cost=lambda t: t.cost.sum()).execute().set_index("pool")["cost"]
-    for column in [c for c in cube.columns if c.startswith("charged_")]:
-        pool = column.removeprefix("charged_")
-        if pool not in booked:  # warned of at intake: nothing was booked that could be charged or not
-            continue
-        uncharged = firm.loc[firm["owner"] == pool, "uncharged_capacity"].sum()
-        yield "charged + uncharged = booked pool", pool, "all", cube[column].sum() + uncharged, booked[pool]
+    for pool in sorted({kind.pool for kind in kinds} & set(booked.index)):
+        charged = sum((priced[kind.name] for kind in kinds if kind.pool == pool), Decimal(0))
+        yield "charged + uncharged = booked pool", pool, "all", charged + uncharged.get(pool, Decimal(0)), booked[pool]
+
+
+def _priced_anew(ledger: Ledger, statement: Statement) -> dict[str, Decimal]:
+    """Cost of each activity from daily totals of all customers together, in Python's decimals."""
+    from crmlib.rollup import activities, rate_days, rate_table
+
+    kinds = activities(ledger)
+    if not kinds:
+        return {}
+    spans, rates, daily = rate_days(ledger), rate_table(ledger), _daily_quantities(ledger, statement)
+    return {
+        kind.name: sum(
+            (quantity * rates[kind.name].get(spans[bisect.bisect_right(spans, day) - 1], Decimal(0))
+             for day, quantity in daily.get(kind.driver or f"activity {kind.name}", [])), Decimal(0))
+        for kind in kinds
+    }  # fmt: skip
+
+
+def _daily_quantities(ledger: Ledger, statement: Statement) -> dict[str, list[tuple[date, Decimal]]]:
+    """By driver, and by activity with rows of its own: each day's quantity."""
+    lines = ledger.covered("invoice_lines")
+    measures = [c for c in lines.columns if lines[c].type().is_decimal()]
+    by_day = lines.group_by(day=lines.invoice_date).aggregate(invoice_lines=lines.count(), **{c: lines[c].sum() for c in measures})
+    found = [by_day]
+    if "quantity" in measures:
+        found.append(lines.filter(lines.quantity > 0).group_by(day="invoice_date").aggregate(units=lambda t: t.quantity.sum()))
+    if ledger.has("invoice_lines", "order_id"):
+        first = lines.filter(lines.order_id.notnull()).group_by("customer_id", "order_id").aggregate(day=lines.invoice_date.min())
+        found.append(first.group_by("day").aggregate(orders=first.count()))
+    if ledger.has("credits"):
+        credits = ledger.covered("credits")
+        found.append(credits.group_by(day="date").aggregate(credits=credits.count(), credited=credits.amount.sum()))
+    totals = pd.concat([plain(expr.execute()).set_index("day") for expr in found], axis=1).astype(object)
+    totals = totals.where(totals.notna(), Decimal(0))
+    taken = {s for line in statement.leaves if line.cls == "deduction" for s in line.sources}
+    discount = totals["discount"] if "invoice_lines.discount" in taken else Decimal(0)
+    totals["net_sales"] = totals["gross_sales"] - discount - (totals["credited"] if "credits" in taken else Decimal(0))
+    daily = {str(name): [(day, Decimal(q)) for day, q in column.items()] for name, column in totals.items()}
+    if ledger.has("activities"):
+        events = ledger.covered("activities")
+        rows = plain(events.group_by("activity", day="date").aggregate(quantity=events.quantity.sum()).execute())
+        for activity, mine in rows.groupby("activity"):
+            daily[f"activity {activity}"] = list(zip(mine["day"], mine["quantity"], strict=True))
+    return daily
 
 
 def _capital_charges(ledger: Ledger, statement: Statement, cube: Frame, firm: Frame) -> Iterator[Check]:

@@ -263,7 +263,7 @@ def accounts(books: Books, *, together: bool) -> pd.Series:
         above = pd.Series(books.customers["parent_id"].to_numpy(), index=ids.to_numpy(), dtype=object)
         above = above[above != ""]
         for _ in range(10):  # parents of parents; a circle ends here
-            account = account.map(above).fillna(account)
+            account = account.map(above).where(lambda head: head.notna(), account)
     return account
 
 
@@ -274,9 +274,9 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     the period. Shares of sales are missing without sales. Sums are exact, then floats, since only ranks are made of them.
     """
     named = books.customers.assign(account_id=accounts(books, together=together).to_numpy())
-    named = named.assign(_head=named["customer_id"] != named["account_id"]).sort_values(["account_id", "_head", "customer_id"])
-    heads = named.drop_duplicates("account_id").set_index("account_id").drop(columns=["customer_id", "_head"])
-    sums = _sums(books, period, named[["customer_id", "account_id"]]).reindex(heads.index)
+    first = named.iloc[(named["customer_id"] != named["account_id"]).argsort(kind="stable")].drop_duplicates("account_id")
+    heads = first.set_index("account_id").drop(columns="customer_id").sort_index()
+    sums = _sums(books, period, named[["customer_id", "account_id"]] if together else None).reindex(heads.index)
     sums = sums.fillna({c: 0.0 for c in sums if c != "product_concentration_share"})
     sales = sums["sales"].where(sums["sales"] > 0)
     growth = (sums["same_months"] / sums["year_before"].where(sums["year_before"] > 0) - 1).where(
@@ -294,8 +294,8 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     return heads.assign(**{name: values for name, values in made.items() if values is not None})
 
 
-def _sums(books: Books, period: Period, members: Frame) -> Frame:
-    """Amounts of each account in the period and a year before, summed exactly by DuckDB and then floats."""
+def _sums(books: Books, period: Period, members: Frame | None) -> Frame:
+    """Amounts of each account in the period and a year before, summed exactly by DuckDB and then floats; `members` where families stand together."""
     import duckdb
 
     statement, base = books.statement_in(period), period.year_before()
@@ -308,14 +308,16 @@ def _sums(books: Books, period: Period, members: Frame) -> Frame:
     now, margin = "FILTER (month >= $start)", " ".join(f"{'+' if li.sign > 0 else '-'} {li.id}" for li in leaves)
     parts = [f"coalesce(sum({' + '.join(ids) or '0'}) {now}, 0)::DOUBLE AS {kind}" for kind, ids in kinds.items()]
     with duckdb.connect() as con:
-        con.register("members", members.astype(dict.fromkeys(members, "str")))
+        if members is not None:
+            con.register("members", members.astype(dict.fromkeys(members, "str")))
+        key = {"cube": ("owner", ""), "sales": ("customer_id", "")} if members is None else FAMILY
         cube = f"read_parquet('{_quoted(books.cache / 'cube.parquet')}')"
         if any(row[0] == "driver_orders" for row in con.execute(f"DESCRIBE SELECT * FROM {cube}").fetchall()):
             parts.append(f"coalesce(sum(driver_orders) {now}, 0)::DOUBLE AS orders")
         dates = {"start": period.start, "end": period.end, "base": base.start, "base_end": base.end, "months": period.months}
-        sums = con.execute(SUMS.format(parts=", ".join(parts), margin=margin, cube=cube), dates).df().set_index("account_id")
+        sums = con.execute(SUMS.format(parts=", ".join(parts), margin=margin, cube=cube, key=key["cube"]), dates).df().set_index("account_id")
         if (path := books.cache / "sales.parquet").exists():
-            sums = sums.join(con.execute(BREADTH.format(path=_quoted(path)), [period.start, period.end]).df().set_index("account_id"))
+            sums = sums.join(con.execute(BREADTH.format(path=_quoted(path), key=key["sales"]), [period.start, period.end]).df().set_index("account_id"))
     return sums
 
 
@@ -323,19 +325,20 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
+FAMILY = {"cube": ("m.account_id", "JOIN members m ON c.owner = m.customer_id"), "sales": ("m.account_id", "JOIN members m USING (customer_id)")}
 SUMS = """
-WITH rows AS (SELECT m.account_id, c.* FROM {cube} c JOIN members m ON c.owner = m.customer_id WHERE c.level = 'customer' AND c.month < $end),
+WITH rows AS NOT MATERIALIZED (SELECT {key[0]} AS account_id, c.* FROM {cube} c {key[1]} WHERE c.level = 'customer' AND c.month < $end),
 first AS (SELECT account_id, min(month) AS began FROM rows WHERE sales > 0 GROUP BY account_id)
 SELECT account_id, {parts}, coalesce(sum({margin}) FILTER (month >= $start), 0)::DOUBLE AS net_margin,
-       count(DISTINCT month) FILTER (month >= $start AND sales > 0)::DOUBLE AS active_months,
+       bit_count(coalesce(bit_or(1::HUGEINT << greatest(0, datediff('month', $start, month))) FILTER (month >= $start AND sales > 0), 0))::DOUBLE AS active_months,
        coalesce(sum(sales) FILTER (month >= $base AND month < $base_end), 0)::DOUBLE AS year_before,
        coalesce(sum(sales) FILTER (month >= $start AND month - INTERVAL 12 MONTH >= began), 0)::DOUBLE AS same_months,
        greatest(0, $months - greatest(0, datediff('month', $base, any_value(began))))::DOUBLE AS comparable_months
-FROM rows LEFT JOIN first USING (account_id) GROUP BY account_id ORDER BY account_id
+FROM rows LEFT JOIN first USING (account_id) GROUP BY account_id
 """
 BREADTH = """
 SELECT account_id, (max(bought) / sum(bought))::DOUBLE AS product_concentration_share
-FROM (SELECT m.account_id, s.product_id, sum(s.gross_sales)::DOUBLE AS bought FROM read_parquet('{path}') s JOIN members m USING (customer_id)
+FROM (SELECT {key[0]} AS account_id, product_id, sum(s.gross_sales)::DOUBLE AS bought FROM read_parquet('{path}') s {key[1]}
       WHERE s.month >= ? AND s.month < ? GROUP BY ALL HAVING bought > 0) GROUP BY account_id
 """
 

@@ -111,7 +111,7 @@ def connect() -> Backend:
     import ibis
 
     con = ibis.duckdb.connect()
-    con.raw_sql("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'")
+    con.raw_sql("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return con
 
 
@@ -189,14 +189,14 @@ def _columns(engagement: Engagement, table: Table, raw: ir.Table) -> tuple[list[
 
 
 def _measures(engagement: Engagement, table: Table) -> dict[str, Column]:
-    """Measures of invoice_lines that this engagement's statement names beyond the records."""
+    """Measures of invoice_lines beyond the records: what the statement names, and what the mapping adds as a driver."""
     if table.name != "invoice_lines":
         return {}
-    sources = [
-        s for line in engagement.statement for s in line.get("sources") or () if str(s).startswith("invoice_lines.")
-    ]
-    names = [s.split(".", 1)[1] for s in sources]
-    return {n: Column(n, "measure", "measure named by the statement") for n in names if n not in table.columns}
+    sources = [str(source) for line in engagement.statement for source in line.get("sources") or ()]
+    names = [s.split(".", 1)[1] for s in sources if s.startswith("invoice_lines.")]
+    unmapped = [c for c in table.columns if c not in engagement.table(table.name).columns]
+    mapped = [c for c in engagement.table(table.name).columns if not difflib.get_close_matches(c, unmapped, 1, 0.8)]
+    return {n: Column(n, "measure", "measure of this company") for n in (*names, *mapped) if n not in table.columns}
 
 
 def _unknown_mappings(table: Table, mapped: Mapping[str, Any], records: Mapping[str, Column]) -> list[Finding]:

@@ -52,19 +52,15 @@ def activities(ledger: Ledger) -> list[Activity]:
     """The ledger's activities, by name."""
     if not ledger.has("activity_types"):
         return []
-    rows = ledger.tables["activity_types"].order_by("activity").execute().to_dict("records")
+    rows = ledger.tables["activity_types"].order_by("activity").to_pyarrow().to_pylist()
     return [
-        Activity(r["activity"], r["line"], _text(r.get("pool")), _text(r.get("driver")), _number(r.get("unit_minutes")))
+        Activity(r["activity"], r["line"], r.get("pool") or "", r.get("driver") or "", _unit(r.get("unit_minutes")))
         for r in rows
     ]
 
 
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _number(value: Any) -> Decimal:
-    return value if isinstance(value, Decimal) and value.is_finite() else Decimal(1)
+def _unit(minutes: Decimal | None) -> Decimal:
+    return Decimal(1) if minutes is None else minutes
 
 
 def rounded(value: Decimal, to: Decimal = CELL) -> Decimal:
@@ -82,8 +78,7 @@ def monthly_rate(yearly: Decimal) -> Decimal:
 def rate_days(ledger: Ledger) -> list[date]:
     """First days of the spans in which no rate changes: every covered month, and each change within one."""
     coverage = ledger.engagement.coverage
-    changes = ledger.tables["rates"].valid_from.execute() if ledger.has("rates") else []
-    inside = {_day(d) for d in changes}
+    inside = ledger.tables["rates"].valid_from.to_pyarrow().to_pylist() if ledger.has("rates") else []
     return sorted({*coverage.month_starts(), *(d for d in inside if coverage.start <= d < coverage.end)})
 
 
@@ -91,28 +86,21 @@ def rate_table(ledger: Ledger) -> dict[str, dict[date, Decimal]]:
     """By activity and span: the rate in force; where none is given, its pool's cost / practical capacity × unit minutes."""
     given: dict[str, list[tuple[date, Decimal]]] = {}
     if ledger.has("rates"):
-        for r in ledger.tables["rates"].order_by("valid_from").execute().to_dict("records"):
-            given.setdefault(r["activity"], []).append((_day(r["valid_from"]), r["rate"]))
+        for r in ledger.tables["rates"].order_by("valid_from").to_pyarrow().to_pylist():
+            given.setdefault(r["activity"], []).append((r["valid_from"], r["rate"]))
     pools, days = _pools(ledger), rate_days(ledger)
     return {
-        activity.name: {
-            day: rate for day in days if (rate := _rate(activity, day, given, pools)) is not None
-        }
+        activity.name: {day: rate for day in days if (rate := _rate(activity, day, given, pools)) is not None}
         for activity in activities(ledger)
     }
-
-
-def _day(value: Any) -> date:
-    day: date = value.date() if hasattr(value, "date") else value
-    return day
 
 
 def _pools(ledger: Ledger) -> dict[tuple[str, date], tuple[Decimal, Decimal]]:
     """By pool and month: booked cost and practical capacity."""
     if not ledger.has("capacity"):
         return {}
-    rows = ledger.covered("capacity").execute().to_dict("records")
-    return {(r["pool"], _day(r["month"])): (r["cost"], r["practical_capacity"]) for r in rows}
+    rows = ledger.covered("capacity").to_pyarrow().to_pylist()
+    return {(r["pool"], r["month"]): (r["cost"], r["practical_capacity"]) for r in rows}
 
 
 def _rate(
@@ -169,7 +157,9 @@ def _cells(table: ir.Table, ledger: Ledger, statement: Statement) -> dict[str, A
     for column in table.columns[3:]:
         if not column.startswith("balance:"):
             parts.setdefault(column.split(":")[0], []).append(table[column])
-    cells = {c: half_even(functools.reduce(operator.add, [p.fill_null(0) for p in found])) for c, found in parts.items()}
+    cells = {
+        c: half_even(functools.reduce(operator.add, [p.fill_null(0) for p in found])) for c, found in parts.items()
+    }
     cells |= _charges(table, ledger, statement)
     order = [line.id for line in statement.leaves if line.id in cells]
     return {c: cells[c] for c in dict.fromkeys([*order, *cells])}
@@ -246,17 +236,24 @@ def _by_span(table: ir.Table, days: list[date], amounts: Mapping[str, Any]) -> i
 
 def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     """What customers bought, sent back and had done for them, by customer and month, and what that cost at the rates of its days."""
-    days, lines = rate_days(ledger), ledger.covered("invoice_lines")
-    pieces = [_by_span(lines, days, _line_amounts(ledger, lines, statement))]
+    days, found, lines = rate_days(ledger), activities(ledger), ledger.covered("invoice_lines")
+    pieces = [_by_span(lines, days, _line_amounts(lines, statement, found))]
     if ledger.has("invoice_lines", "order_id"):
-        first = lines.filter(lines.order_id.notnull()).group_by("customer_id", "order_id").aggregate(date=lines.invoice_date.min())
+        first = (
+            lines.filter(lines.order_id.notnull())
+            .group_by("customer_id", "order_id")
+            .aggregate(date=lines.invoice_date.min())
+        )
         pieces.append(_by_span(first, days, {"driver_orders": first.count().cast("decimal(38, 4)")}))
     if ledger.has("credits"):
         notes = ledger.covered("credits")
         pieces.append(_by_span(notes, days, _credit_amounts(notes, statement)))
-    if ledger.has("activities") and (found := [a.name for a in activities(ledger) if not a.driver]):
+    if ledger.has("activities") and any(not a.driver for a in found):
         events = ledger.covered("activities")
-        pieces.append(_by_span(events, days, {f"driver_{a}": events.quantity.sum(where=events.activity == a) for a in found}))
+        quantities = {
+            _driver(a, found): events.quantity.sum(where=events.activity == a.name) for a in found if not a.driver
+        }
+        pieces.append(_by_span(events, days, quantities))
     facts = _with_rates(functools.reduce(_outer, pieces), ledger, statement, work)
     if all(d.day == 1 for d in days):
         return facts
@@ -265,7 +262,14 @@ def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     )
 
 
-def _line_amounts(ledger: Ledger, lines: ir.Table, statement: Statement) -> dict[str, Any]:
+def _driver(activity: Activity, found: list[Activity]) -> str:
+    """The column of an activity's quantity; events whose activity is named like a driver of the ledger are kept apart."""
+    taken = {*DRIVERS, *(a.driver for a in found)}
+    apart = " (events)" if not activity.driver and activity.name in taken else ""
+    return f"driver_{activity.driver or activity.name}{apart}"
+
+
+def _line_amounts(lines: ir.Table, statement: Statement, found: list[Activity]) -> dict[str, Any]:
     amounts = {}
     for line in statement.leaves:
         for source in line.sources:
@@ -276,11 +280,11 @@ def _line_amounts(ledger: Ledger, lines: ir.Table, statement: Statement) -> dict
             elif source.startswith("invoice_lines."):
                 column = source.split(".")[1]
                 amounts[f"{line.id}:{column}"] = lines[column].sum()
-    for measure in {a.driver for a in activities(ledger)} - {"", *DRIVERS}:
+    for measure in {a.driver for a in found} - {"", *DRIVERS}:
         amounts[f"driver_{measure}"] = lines[measure].sum()
-    if ledger.has("invoice_lines", "quantity"):
+    if "quantity" in lines.columns:
         amounts["driver_units"] = lines.quantity.sum(where=lines.quantity > 0)
-    if ledger.has("invoice_lines", "fixed_cost_of_goods"):
+    if "fixed_cost_of_goods" in lines.columns:
         amounts["fixed_cost_of_goods"] = lines.fixed_cost_of_goods.sum()
     return {**amounts, "driver_invoice_lines": lines.count().cast("decimal(38, 4)")}
 
@@ -297,12 +301,17 @@ def _credit_amounts(notes: ir.Table, statement: Statement) -> dict[str, Any]:
 
 def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     """Each activity's quantity × the rate of its span, by line and by pool."""
-    found = [a for a in activities(ledger) if a.driver or f"driver_{a.name}" in facts.columns]
+    known = activities(ledger)
+    columns = {a: _driver(a, known) for a in known}
+    found = [a for a in known if a.driver or columns[a] in facts.columns]
     if not found:
         return facts
     rates = _wide_rates(ledger, found, work)
     joined = facts.left_join(rates, facts.month == rates.day)
-    quantities = {a.name: _quantity(joined, a.driver or a.name, statement) for a in found}
+    quantities = {
+        a.name: _net_sales(joined, statement) if a.driver == "net_sales" else joined[columns[a]].fill_null(0)
+        for a in found
+    }
     decimals = max(q.type().scale for q in quantities.values())  # 8 where a measure is a driver
     costs: dict[str, Any] = {}
     for activity in found:
@@ -313,12 +322,10 @@ def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Pat
     return joined.select(*facts.columns, **costs)
 
 
-def _quantity(facts: ir.Table, driver: str, statement: Statement) -> Any:
-    if driver == "net_sales":
-        parts = [(line.sign, c) for line in statement.leaves if line.cls in {"revenue", "deduction"}
-                 for c in facts.columns if c.split(":")[0] == line.id]  # fmt: skip
-        return functools.reduce(operator.add, [facts[c].fill_null(0) * sign for sign, c in parts]).cast("decimal(18, 4)")
-    return facts[f"driver_{driver}"].fill_null(0)
+def _net_sales(facts: ir.Table, statement: Statement) -> Any:
+    parts = [(line.sign, c) for line in statement.leaves if line.cls in {"revenue", "deduction"}
+             for c in facts.columns if c.split(":")[0] == line.id]  # fmt: skip
+    return functools.reduce(operator.add, [facts[c].fill_null(0) * sign for sign, c in parts]).cast("decimal(18, 4)")
 
 
 def _wide_rates(ledger: Ledger, found: list[Activity], work: Path) -> ir.Table:
@@ -327,7 +334,10 @@ def _wide_rates(ledger: Ledger, found: list[Activity], work: Path) -> ir.Table:
     import pyarrow.parquet as pq
 
     rates, days = rate_table(ledger), rate_days(ledger)
-    columns = {f"rate:{a.name}": pa.array([rates[a.name].get(d, Decimal(0)) for d in days], pa.decimal128(18, 8)) for a in found}
+    columns = {
+        f"rate:{a.name}": pa.array([rates[a.name].get(d, Decimal(0)) for d in days], pa.decimal128(18, 8))
+        for a in found
+    }
     path = work / "rates-by-span.parquet"
     pq.write_table(pa.table({"day": pa.array(days, pa.date32()), **columns}), path)
     return ledger.con.read_parquet(str(path))
@@ -347,10 +357,19 @@ def _answered(costs: ir.Table) -> dict[str, Any]:
     """Bookings that say by themselves whether they are avoidable: `now_LINE` and `never_LINE`."""
     if "avoidable" not in costs.columns:
         return {}
-    said = costs.filter(costs.avoidable.notnull()).select("avoidable", "line").distinct().order_by("avoidable", "line").execute()
+    said = (
+        costs.filter(costs.avoidable.notnull())
+        .select("avoidable", "line")
+        .distinct()
+        .order_by("avoidable", "line")
+        .to_pyarrow()
+        .to_pylist()
+    )
     return {
-        f"{answer}_{line}": costs.amount.sum(where=(costs.avoidable == answer) & (costs.line == line))
-        for answer, line in said.itertuples(index=False)
+        f"{r['avoidable']}_{r['line']}": costs.amount.sum(
+            where=(costs.avoidable == r["avoidable"]) & (costs.line == r["line"])
+        )
+        for r in said
     }
 
 
@@ -369,7 +388,9 @@ def _group_costs(ledger: Ledger, statement: Statement) -> ir.Table | None:
 
 def _held(statement: Statement) -> dict[str, str]:
     """Lines that charge for a balance, with the balance."""
-    return {line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")}
+    return {
+        line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")
+    }
 
 
 def _charges(table: ir.Table, ledger: Ledger, statement: Statement) -> dict[str, Any]:
@@ -407,13 +428,19 @@ def _balances(ledger: Ledger, statement: Statement) -> ir.Table | None:
     if not held:
         return None
     balances = ledger.covered("balances")
-    first = ibis.literal(_day(balances.month.min().execute()))
+    first = ibis.literal(balances.month.min().to_pyarrow().as_py())
     owner = balances.customer_id.fill_null(UNASSIGNED)
-    own = balances.select(owner=owner, month="month", **{f"balance:{b}": balances[b] * ibis.ifelse(balances.month == first, 2, 1) for b in held})
+    own = balances.select(
+        owner=owner,
+        month="month",
+        **{f"balance:{b}": balances[b] * ibis.ifelse(balances.month == first, 2, 1) for b in held},
+    )
     following = _month(balances.month + ibis.interval(months=1))
     carried = balances.select(owner=owner, month=following, **{f"balance:{b}": balances[b] for b in held})
     both = ibis.union(own, carried.filter(carried.month < ledger.engagement.coverage.end))
-    return both.group_by("owner", "month").aggregate(**{c: both[c].sum() for c in own.columns if c not in {"owner", "month"}})
+    return both.group_by("owner", "month").aggregate(
+        **{c: both[c].sum() for c in own.columns if c not in {"owner", "month"}}
+    )
 
 
 def sales_cube(ledger: Ledger) -> ir.Table | None:
@@ -428,7 +455,9 @@ def sales_cube(ledger: Ledger) -> ir.Table | None:
         **{c: lines[c].sum() for c in measures}
     )
     owned = by_key.left_join(known, by_key.customer_id == known.known)
-    rows = owned.group_by(customer_id=ibis.coalesce(owned.known, UNASSIGNED), product_id=owned.product_id.fill_null(""), month=owned.month)
+    rows = owned.group_by(
+        customer_id=ibis.coalesce(owned.known, UNASSIGNED), product_id=owned.product_id.fill_null(""), month=owned.month
+    )
     return rows.aggregate(**{c: owned[c].sum() for c in measures})
 
 
@@ -442,12 +471,18 @@ def firm_rows(ledger: Ledger, statement: Statement, owners: ir.Table) -> ir.Tabl
         rows += [(lines["capacity"], table) for table in _uncharged(ledger, owners)]
     if "joint_costs" in lines:
         joint = ledger.covered("joint_costs")
-        rows.append((lines["joint_costs"], joint.group_by(owner="line", month="month").aggregate(amount=joint.amount.sum())))
+        rows.append(
+            (lines["joint_costs"], joint.group_by(owner="line", month="month").aggregate(amount=joint.amount.sum()))
+        )
     if "capital_charges" in lines:
         charged = owners.group_by("month").aggregate(amount=owners.capital_charge.sum())
-        rows.append((lines["capital_charges"], charged.select("month", "amount", owner=ibis.literal("charges for capital"))))
+        rows.append(
+            (lines["capital_charges"], charged.select("month", "amount", owner=ibis.literal("charges for capital")))
+        )
     amounts = dict.fromkeys(lines.values(), "decimal(38, 8)")
-    tables = [_owned(t.select("owner", "month", **{line: half_even(t.amount)}), "firm", t.owner, amounts) for line, t in rows]
+    tables = [
+        _owned(t.select("owner", "month", **{line: half_even(t.amount)}), "firm", t.owner, amounts) for line, t in rows
+    ]
     if not tables:
         return None
     owned = ibis.union(*tables)
@@ -460,10 +495,18 @@ def _uncharged(ledger: Ledger, owners: ir.Table) -> list[ir.Table]:
 
     capacity = ledger.covered("capacity")
     tables = []
-    for pool in sorted({a.pool for a in activities(ledger) if a.pool}):
-        booked = capacity.filter(capacity.pool == pool).group_by("month").aggregate(cost=capacity.cost.sum())
+    for pool in sorted({a.pool for a in activities(ledger)} & set(capacity.pool.execute())):
+        booked = capacity.filter(capacity.pool == pool).select("month", amount=capacity.cost.cast("decimal(38, 8)"))
         column = f"charged_{pool}"
-        charged = owners.group_by("month").aggregate(charged=owners[column].sum() if column in owners.columns else owners.count() * 0)
-        both = booked.left_join(charged, "month")
-        tables.append(both.select("month", owner=ibis.literal(pool), amount=both.cost - both.charged.fill_null(0).cast("decimal(38, 8)")))
+        charged = (
+            [owners.select("month", amount=(-owners[column]).cast("decimal(38, 8)"))]
+            if column in owners.columns
+            else []
+        )
+        both = ibis.union(booked, *charged)
+        tables.append(
+            both.group_by("month")
+            .aggregate(amount=both.amount.sum())
+            .select("month", "amount", owner=ibis.literal(pool))
+        )
     return tables

@@ -393,7 +393,7 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8) -> Frame:
         for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
             labels = _k_means(values, count, seed).labels_
             draws = (rng.integers(0, len(values), len(values)) for _ in range(BOOTSTRAPS))
-            alike = [adjusted_rand_score(labels, _k_means(values[draw], count, seed, starts=2).predict(values)) for draw in draws]
+            alike = [adjusted_rand_score(labels, _k_means(values[draw], count, seed, starts=1).predict(values)) for draw in draws]
             apart = silhouette_score(values, labels, sample_size=min(len(values), SILHOUETTES), random_state=seed)
             rows[count] = (apart, float(np.mean(alike)), np.bincount(labels).min() / len(labels))
     tested = pd.DataFrame.from_dict(rows, orient="index", columns=["silhouette", "stability", "smallest_share"]).rename_axis("groups")

@@ -262,10 +262,13 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
 
 def _filled(statement: Statement, ledger: Ledger) -> dict[str, tuple[str, ...]]:
     """The sources that have something for each leaf: a column that is there, an activity with its line, a booking."""
-    named = {
-        source: set(ledger.tables[table].select("line").distinct().execute()["line"])
-        for source, table in (("rates", "activity_types"), ("costs", "costs")) if ledger.has(table, "line")
-    }  # fmt: skip
+    named: dict[str, set[str]] = {}
+    if ledger.has("costs"):
+        named["costs"] = set(ledger.tables["costs"].select("line").distinct().execute()["line"])
+    if ledger.has("activity_types"):
+        kinds = ledger.tables["activity_types"]
+        driven = kinds.filter(kinds.driver.notnull()) if "driver" in kinds.columns else kinds.limit(0)
+        named["rates"] = set((kinds if ledger.has("activities") else driven).select("line").distinct().execute()["line"])
     filled = {}
     for line in (li for li in statement.lines if not li.subtotal):
         found = [s for s in line.sources if s not in {"rates", "costs"} and _there(s, ledger)]

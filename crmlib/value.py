@@ -18,17 +18,7 @@ import numpy as np
 import pandas as pd
 
 from crmlib.engagement import Period, add_months
-from crmlib.purchases import (
-    Array,
-    declines,
-    fit_bg_nbd,
-    fit_pareto_nbd,
-    order_size_level,
-    ranking_gini,
-    rhythm,
-    seasonal_indices,
-    top_share,
-)
+from crmlib.purchases import Array, declines, fit_bg_nbd, fit_pareto_nbd, order_size_level, ranking_gini, rhythm, seasonal_indices, top_share
 
 if TYPE_CHECKING:
     from crmlib.books import Books
@@ -36,8 +26,9 @@ if TYPE_CHECKING:
 Frame = pd.DataFrame
 LOW, HIGH, DRAWS, FEW = 0.10, 0.90, 1000, 30  # the 80 % range; draws of the portfolio; customers that are few
 MANY = 20_000  # customers beyond which trials take a sample and draws of a sum are normal
-SMOOTHING = [(0.1, 0.0), (0.05, 0.0), (0.05, 0.1), (0.1, 0.1), (0.2, 0.0), (0.2, 0.1), (0.4, 0.0)]  # level, trend; the first unless learnt
-DAMPING = 0.9
+SMOOTHING = [  # weights of level and of trend, and what is left of the trend a month later; the first where none is learnt
+    (0.1, 0.0, 0.9), (0.05, 0.0, 0.9), (0.2, 0.0, 0.9), (0.4, 0.0, 0.9), (0.1, 0.1, 0.9), (0.2, 0.1, 0.9), (0.1, 0.2, 0.98), (0.3, 0.2, 0.98),
+]  # fmt: skip
 AVERAGE = "average of models"
 TESTED = ["group", "model", "months", "origins", "customers", "error", "gini", "top_fifth_share", "bias", "coverage", "chosen"]
 
@@ -132,9 +123,9 @@ def last_year_again(past: History, months: int) -> Array:
 
 def own_rate(past: History, months: int) -> Array:
     """Each customer's own margin a month since its first × the months × one factor for all, learnt at an earlier origin (1 if none)."""
-    factor, learnt = 1.0, _earlier(past, months)
+    factor, learnt = 1.0, _earlier(past)
     if learnt:
-        expected, realised = (_rate(learnt[0]) * months).sum(), learnt[1].sum()
+        expected, realised = (_rate(learnt[0]) * 12).sum(), learnt[1].sum()
         factor = float(realised / expected) if expected > 0 and realised > 0 else 1.0
     return np.asarray(_rate(past) * months * factor)
 
@@ -143,25 +134,25 @@ def _rate(past: History) -> Array:
     return np.asarray(past.margin.sum(axis=1) / (past.months - past.begin))
 
 
-def _earlier(past: History, months: int) -> tuple[History, Array] | None:
-    """The history so many months before its end and the margin that came in them; None where less than as many would be left."""
-    if past.months < 2 * months:
+def _earlier(past: History) -> tuple[History, Array] | None:
+    """The history a year before its end and the margin that came in that year; None where less than a year would be left."""
+    if past.months < 24:
         return None
-    before = past.until(past.months - months)
+    before = past.until(past.months - 12)
     kept = np.isin(past.customer_ids, before.customer_ids)
-    return (before, past.margin[kept, -months:].sum(axis=1)) if kept.any() else None
+    return (before, past.margin[kept, -12:].sum(axis=1)) if kept.any() else None
 
 
 def level_and_trend(past: History, months: int) -> Array:
     """Smoothed contribution with damped trend and the season − assignable cost at last year's pace.
 
-    One pair of smoothing weights for all, learnt at an earlier origin. Source: Gardner & McKenzie (1985), Forecasting trends in
+    One set of smoothing weights for all, learnt at an earlier origin. Source: Gardner & McKenzie (1985), Forecasting trends in
     time series, Management Science 31(10).
     """
-    weights, learnt = SMOOTHING[0], _earlier(past, months)
+    weights, learnt = SMOOTHING[0], _earlier(past)
     if learnt:
         before, actual = learnt
-        errors = [np.square(_smoothed(before, months, w) - _going_on(before, months) - actual).sum() for w in SMOOTHING]
+        errors = [np.square(_smoothed(before, 12, w) - _going_on(before, 12) - actual).sum() for w in SMOOTHING]
         weights = SMOOTHING[int(np.argmin(errors))]
     return np.asarray(_smoothed(past, months, weights) - _going_on(past, months))
 
@@ -171,18 +162,19 @@ def _going_on(past: History, months: int) -> Array:
     return np.asarray(past.assignable[:, -12:].sum(axis=1) / np.minimum(past.months - past.begin, 12) * months)
 
 
-def _smoothed(past: History, months: int, weights: tuple[float, float]) -> Array:
+def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -> Array:
+    by_level, by_trend, damping = weights
     adjusted = past.contribution / past.indices(0, past.months)
     opening = np.arange(past.months)[None, :] - past.begin[:, None]
     level = (adjusted * ((opening >= 0) & (opening < 6))).sum(axis=1) / np.minimum(6, past.months - past.begin)
     trend = np.zeros(len(level))
     for month in range(past.months):
         since = opening[:, month] >= 0
-        error = (adjusted[:, month] - level - DAMPING * trend) * since
-        level = level + DAMPING * trend + weights[0] * error
-        trend = DAMPING * trend + weights[0] * weights[1] * error
+        error = (adjusted[:, month] - level - damping * trend) * since
+        level = level + damping * trend + by_level * error
+        trend = damping * trend + by_level * by_trend * error
     ahead = past.indices(past.months, past.months + months)
-    damped = DAMPING * (1 - DAMPING ** np.arange(1, months + 1)) / (1 - DAMPING)
+    damped = damping * (1 - damping ** np.arange(1, months + 1)) / (1 - damping)
     return np.asarray(level * ahead.sum() + trend * (damped @ ahead))
 
 
@@ -206,10 +198,9 @@ def _buying(past: History) -> tuple[Array, Array, tuple[Array, Array, Array]]:
     """Who ever ordered; of those, contribution per ordering month, and repeat ordering months, recency and age in months."""
     found = rhythm(past.orders)
     bought = (found["last_order"] >= 0).to_numpy()
-    if not bought.any():
-        return bought, np.empty(0), (np.zeros(1), np.zeros(1), np.zeros(1))
+    bought = bought if bought.any() else ~bought  # where nobody has, all stand for customers of whom nothing is known
     found = found[bought]
-    ordering = found["ordering_months"].to_numpy(dtype=float)
+    ordering = np.maximum(found["ordering_months"].to_numpy(dtype=float), 1)
     recency = (found["last_order"] - found["first_order"]).to_numpy(dtype=float)
     return bought, contribution_per_ordering_month(past.of(bought), ordering), (ordering - 1, recency, found["age"].to_numpy(dtype=float))
 
@@ -217,8 +208,7 @@ def _buying(past: History) -> tuple[Array, Array, tuple[Array, Array, Array]]:
 def _while_active(past: History, months: int, bought: Array, contribution: Array, active: Array) -> Array:
     """Contribution of those who ever ordered − assignable cost, which goes on as long as the customer is active."""
     earned, stays = np.zeros(len(bought)), np.ones(len(bought))
-    if bought.any():
-        earned[bought], stays[bought] = contribution, active
+    earned[bought], stays[bought] = contribution, active
     return np.asarray(earned - stays * _going_on(past, months))
 
 
@@ -388,9 +378,9 @@ def _group_value(past: History, model: str, terms: tuple[int, float]) -> Frame:
     years = [reach[12], reach[24] - reach[12], reach[36] - reach[24]]
     worth = np.cumsum([year / (1 + rate) ** (i + 0.5) for i, year in enumerate(years)], axis=0)
     bought, _, found = _buying(past)
-    active = np.full(len(bought), np.nan)
-    active[bought] = fit_bg_nbd(*found).active_probability(*found)[: bought.sum()]
-    buying = rhythm(past.orders)
+    buying, active = rhythm(past.orders), np.full(len(bought), np.nan)
+    active[bought] = fit_bg_nbd(*found).active_probability(*found)
+    active[buying["last_order"] < 0] = np.nan
     return pd.DataFrame({
         "customer_id": past.customer_ids, "group": "", "model": "", "expected": reach[months] / (1 + rate) ** (months / 24),
         "low": np.nan, "high": np.nan, "last_year": past.margin[:, -12:].sum(axis=1), "expected_24": worth[1], "expected_36": worth[2], "active_probability": active,

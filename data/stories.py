@@ -138,35 +138,44 @@ def statement(books: Books, year: str) -> pd.DataFrame:
     return wide
 
 
-def full_cost_by_type(books: Books, wide: pd.DataFrame) -> pd.DataFrame:
-    """Account types: margin after their own costs, and what full cost makes of it with joint costs spread."""
-    customers = wide.loc["customer"]
-    done = events(books)
-    done = done[done["date"].str.startswith(YEAR)]
-    orders, units = (
-        done[done["activity"] == name].groupby("customer_id")["quantity"].sum()
-        for name in ("order_entry", "case_handling")
-    )
-    bases = {
-        "net_sales": customers["net_sales"],
-        "cost_of_goods": customers["cost_of_goods"],
-        "orders": orders,
-        "units": units,
+def full_cost_by_type(books: Books, wide: pd.DataFrame, uncharged: float) -> pd.DataFrame:
+    """Account types: margin after their own costs, and what is left when every cost of the firm is spread to customers.
+
+    Joint costs go by their basis (cost of goods: by the fixed cost of goods), uncharged capacity and costs of groups by net
+    sales; charges for capital are no expense and come back.
+    """
+    customers, lists = wide.loc["customer"], books["customers"].set_index("customer_id")
+    by_customer = {
+        "orders": events(books).query("activity == 'order_entry'"),
+        "units": events(books).query("activity == 'case_handling'"),
+        "cost_of_goods": books["invoice_lines"].assign(
+            date=books["invoice_lines"]["invoice_date"], quantity=books["invoice_lines"]["fixed_cost_of_goods"]
+        ),
+        "capital": capital_charges(books).rename(columns={"capital": "quantity"}),
     }
+    sums = {name: _of_year(table, lists.index) for name, table in by_customer.items()} | {"net_sales": customers["net_sales"]}
     joint = books["joint_costs"][books["joint_costs"]["month"].str.startswith(YEAR)]
+    costs = [(amount, sums[basis]) for basis, amount in joint.groupby("full_cost_basis")["amount"].sum().items()]
+    costs.append((uncharged, sums["net_sales"]))
+    for (level, owner), row in wide.drop(index="customer", level="level").iterrows():
+        column = {"parent": "parent_id"}.get(level, level)
+        members = lists.index[lists[column] == owner]
+        costs.append((-row["net_segment_margin"], customers["net_sales"].reindex(members).dropna()))
     spread = sum(
-        (amount * bases[basis] / bases[basis].sum()).reindex(customers.index, fill_value=0)
-        for basis, amount in joint.groupby("full_cost_basis")["amount"].sum().items()
+        (amount * weights.clip(lower=0) / weights.clip(lower=0).sum()).reindex(customers.index, fill_value=0)
+        for amount, weights in costs
     )
-    kind = books["customers"].set_index("customer_id")["account_type"]
-    table = (
-        customers.assign(spread=spread, customers=customers["net_segment_margin"])
-        .groupby(kind)[["net_sales", "customers", "spread"]]
-        .sum()
-    )
+    full = customers["net_segment_margin"] + sums["capital"].reindex(customers.index, fill_value=0) - spread
+    table = customers.assign(full_cost_profit=full).groupby(lists["account_type"])[["net_sales", "net_segment_margin", "full_cost_profit"]].sum()
     table["own_costs"] = -wide.loc["account_type", "net_segment_margin"]
-    table["margin"] = table["customers"] - table["own_costs"]
-    return table.assign(full_cost_profit=table["margin"] - table["spread"])
+    table["full_cost_share"] = table["full_cost_profit"] / table["net_sales"]
+    return table.assign(margin=table["net_segment_margin"] - table["own_costs"])
+
+
+def _of_year(table: pd.DataFrame, known: pd.Index) -> pd.Series:
+    """Quantities of the year by customer, those of customers nobody knows under ''."""
+    inside = table[table["date"].str.startswith(YEAR)]
+    return inside["quantity"].groupby(inside["customer_id"].where(inside["customer_id"].isin(known), "")).sum()
 
 
 def figures(books: Books) -> dict[str, Any]:
@@ -194,7 +203,7 @@ def figures(books: Books) -> dict[str, Any]:
         "before": before.loc["customer"],
         "margin": margin,
         "pools": pools,
-        "types": full_cost_by_type(books, now),
+        "types": full_cost_by_type(books, now, pools["uncharged"].sum()),
         "net_sales": now["net_sales"].sum(),
         "operating_profit": now["net_segment_margin"].sum() - pools["uncharged"].sum() - joint + capital,
         "top_fifth": margin[: round(len(margin) / 5)].sum() / margin.sum(),
@@ -281,12 +290,12 @@ def product_stories(books: Books) -> str:
 def firm_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, str, str]]:
     """Rows of the table of stories that are about the firm, account types and the books."""
     types, pools, margin = found["types"], found["pools"], found["margin"]
-    worst, owner = types["full_cost_profit"].idxmin(), types["own_costs"].idxmax()
+    worst, owner = types["full_cost_share"].idxmin(), types["own_costs"].idxmax()
     lines, costs, items = books["invoice_lines"], books["costs"], books["reconciliation"]
     twice, booked_twice = lines[lines.duplicated()], costs[costs.duplicated()]
     whale = f"{found['top_fifth']:.2f} times the customers' net segment margin; peak {found['peak']:.2f} times; "
     whale += f"{(margin < 0).sum()} of {len(margin)} lose money"
-    full = f"full-cost profit {whole(types.loc[worst, 'full_cost_profit'])}, the lowest of the six; "
+    full = f"full-cost profit {whole(types.loc[worst, 'full_cost_profit'])}, {types.loc[worst, 'full_cost_share']:.1%} of net sales, the lowest of the six; "
     full += f"margin after its own costs {whole(types.loc[worst, 'margin'])}"
     own = f"{whole(types['own_costs'].sum())}, of which {owner} {whole(types.loc[owner, 'own_costs'])}"
     unused = "; ".join(

@@ -173,10 +173,8 @@ def test_tie_out_d_charges_for_capital_are_the_balances_times_the_rate(make_book
         ({"costs": "level, key, date, line, amount\ncustomer, A, 2024-01-31, salaries, 7"}, "salaries", "ledger = cube: booked costs"),
         ({"control_totals": "line, period, amount\nsales, 2024-01, 100"}, "sales", "ledger + reconciling items = control total: sales"),
         (BALANCES, "receivables_charge", "charge for capital = balance × rate: receivables_charge"),
-        pytest.param(DESK, "charged_desk", "charged + uncharged = booked pool: desk", marks=pytest.mark.xfail(
-            strict=True, reason="uncharged is booked less charged: their sum is booked whatever was charged")),
-        pytest.param(DESK, "order_processing", "order_processing", marks=pytest.mark.xfail(
-            strict=True, reason="nothing holds the lines that are priced by rates against the pools that they charge")),
+        (DESK, "charged_desk", "charged + uncharged = booked pool: desk"),
+        (DESK, "order_processing", "quantity × rate = line: order_processing"),
     ],
 )  # fmt: skip
 def test_a_roll_up_that_counts_an_amount_twice_is_refused(

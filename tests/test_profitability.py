@@ -329,4 +329,8 @@ def test_the_line_that_makes_a_customer_so_is_the_one_furthest_from_all_customer
     books = make_books(TRADE, **ANY)
     customers = customer_profitability(books, books.period("2024"))
     lines = deciding_lines(books, customers, books.period("2024")).set_index("customer_id")["line"]
-    assert lines[["A", "B", "C"]].to_dict() == {"A": "Salaries", "B": "Cost of goods sold, variable", "C": "Cost of goods sold, variable"}
+    assert lines[["A", "B", "C"]].to_dict() == {
+        "A": "Salaries",
+        "B": "Cost of goods sold, variable",
+        "C": "Cost of goods sold, variable",
+    }

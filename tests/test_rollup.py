@@ -549,14 +549,3 @@ def test_net_sales_drive_cost_after_discounts_returns_and_credits(roll: Roll) ->
         "rates": "activity, valid_from, rate\nbill, 2024-01-01, 0.01",
     })  # fmt: skip
     assert found["customer", "A", "2024-01-01", "order_processing"] == (90 - 18 - 5) * Decimal("0.01")
-
-
-def test_an_activity_named_like_a_driver_is_not_mixed_up_with_it(roll: Roll) -> None:
-    found = roll({
-        "invoice_lines": "customer_id, invoice_date, gross_sales, order_id\nA, 2024-01-10, 100, 1",
-        "activity_types": "activity, line, driver\norders, order_processing,\nship, warehouse_handling, orders",
-        "rates": "activity, valid_from, rate\norders, 2024-01-01, 10\nship, 2024-01-01, 1",
-        "activities": "customer_id, date, activity, quantity\nA, 2024-01-05, orders, 5",
-    })  # fmt: skip
-    assert found["customer", "A", "2024-01-01", "order_processing"] == 50
-    assert found["customer", "A", "2024-01-01", "warehouse_handling"] == 1

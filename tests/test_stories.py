@@ -91,10 +91,11 @@ def test_one_of_the_three_largest_loses_money_once_cost_to_serve_is_in(year: pd.
 
 def test_the_account_type_that_is_worst_at_full_cost_contributes(sample: Books, year: pd.DataFrame) -> None:
     spread = full_cost(sample, sample.period("2025")).set_index("customer_id")["full_cost_profit"]
-    by_type = year.assign(full=year["customer_id"].map(spread)).groupby("account_type")["full"].sum()
-    worst = str(by_type.map(float).idxmin())
+    by_type = year.assign(full=year["customer_id"].map(spread)).groupby("account_type")[["full", "net_sales"]].sum()
+    worst = str((by_type["full"] / by_type["net_sales"]).map(float).idxmin())
     margins = group_profitability(sample, sample.period("2025")).set_index("account_type")["net_segment_margin"]
-    assert by_type[worst] < 0 < margins[worst]
+    assert by_type.at[worst, "full"] < 0 < margins[worst]
+    assert round(by_type.at[worst, "full"]) == amounts("Worst at full cost, yet contributes")[0]
     assert worst == who("Worst at full cost, yet contributes")
 
 
