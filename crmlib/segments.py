@@ -178,7 +178,7 @@ def _facts(table: Frame, where: pd.Series, when: Sequence[str]) -> pd.Series:
     shown = [n for n in names if f"{n}{RANKED}" not in names]
     if any(name == "top_group" for name, _, _ in map(_parts, when)):
         shown.insert(0, "score")
-    told = pd.Series("", index=table.index[where])
+    told = pd.Series("", index=table.index[where], dtype=object)
     for place, name in enumerate(shown):
         told = told + (", " if place else " (") + in_words(name, column(table, name)[where])
     return told + (")" if shown else "")
@@ -188,10 +188,12 @@ def in_words(name: str, values: pd.Series) -> pd.Series:
     """A measure's values as a person says them: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
     base = name.removesuffix(RANKED)
     label = MEASURES.get(base, base)
-    if name.endswith(RANKED):
-        return values.map(lambda v: f"{label} the highest" if v == 1 else f"{label} higher than {math.floor(v * 100)}% of customers", na_action="ignore")
     pattern = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
-    return values.map(lambda v: f"{label} {pattern.format(v).replace('-', '−')}", na_action="ignore").fillna(f"{label} not available")
+    if name.endswith(RANKED):
+        told = values.map(lambda v: "the highest" if v == 1 else f"higher than {math.floor(v * 100)}% of customers", na_action="ignore")
+    else:
+        told = values.map(lambda v: pattern.format(v).replace("-", "−"), na_action="ignore")
+    return f"{label} " + told.astype(object).where(values.notna(), "not available")
 
 
 def differentiate(books: Books, period: Period) -> Frame:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from crmlib import purchases
 from crmlib.engagement import Period, add_months
-from crmlib.purchases import Array, declines, fit_bg_nbd, fit_pareto_nbd, order_size_level, ranking_gini, rhythm, seasonal_indices, top_share
+from crmlib.purchases import Array, order_size_level, ranking_gini, rhythm, top_share
 
 if TYPE_CHECKING:
     from crmlib.books import Books
@@ -73,11 +74,14 @@ class History:
         kept = {name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales", "orders")}
         return replace(self, customer_ids=self.customer_ids[chosen], **kept)
 
+    def known_by(self, months: int) -> Array:
+        """Who was a customer within the first months."""
+        return np.asarray(((self.margin[:, :months] != 0) | (self.orders[:, :months] > 0)).any(axis=1))
+
     def until(self, months: int) -> History:
         """The first months only, of those who were customers by then, with the season as it was known then."""
-        there = ((self.margin[:, :months] != 0) | (self.orders[:, :months] > 0)).any(axis=1)
-        season = seasonal_indices(self.sales[:, :months].sum(axis=0), self.start.month)
-        return replace(self.of(there, months), season=season)
+        season = purchases.seasonal_indices(self.sales[:, :months].sum(axis=0), self.start.month)
+        return replace(self.of(self.known_by(months), months), season=season)
 
     def indices(self, first: int, last: int) -> Array:
         """The season's index of months by number, from the first to before the last."""
@@ -138,9 +142,8 @@ def _earlier(past: History) -> tuple[History, Array] | None:
     """The history a year before its end and the margin that came in that year; None where less than a year would be left."""
     if past.months < 24:
         return None
-    before = past.until(past.months - 12)
-    kept = np.isin(past.customer_ids, before.customer_ids)
-    return (before, past.margin[kept, -12:].sum(axis=1)) if kept.any() else None
+    kept = past.known_by(past.months - 12)
+    return (past.until(past.months - 12), past.margin[kept, -12:].sum(axis=1)) if kept.any() else None
 
 
 def level_and_trend(past: History, months: int) -> Array:
@@ -181,7 +184,7 @@ def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -
 def bg_nbd_value(past: History, months: int) -> Array:
     """Expected ordering months (BG/NBD) × contribution per ordering month, shrunk − assignable cost while the customer stays."""
     bought, per_order, found = _buying(past)
-    model = fit_bg_nbd(*found)
+    model = purchases.fit_bg_nbd(*found)
     return _while_active(past, months, bought, model.expected_purchases(months, *found) * per_order, model.active_probability(*found))
 
 
@@ -190,7 +193,7 @@ def pareto_nbd_value(past: History, months: int) -> Array:
     bought, per_order, found = _buying(past)
     own = past.contribution[bought].sum(axis=1) / np.maximum((past.orders[bought] > 0).sum(axis=1), 1)
     level = order_size_level(own)
-    model = fit_pareto_nbd(*found, level)
+    model = purchases.fit_pareto_nbd(*found, level)
     return _while_active(past, months, bought, model.expected_purchases(months, *found, level) * per_order, model.active_probability(*found, level))
 
 
@@ -272,7 +275,7 @@ def trials(past: History, months: int, *, seed: int = 0) -> Frame:
     rows = [pd.DataFrame(columns=["origin", "group", "model", "expected", "actual", "spread"])]
     for origin in range(past.months - months, months - 1, -3):
         known = past.until(origin)
-        later = past.margin[np.isin(past.customer_ids, known.customer_ids), origin : origin + months].sum(axis=1)
+        later = past.margin[past.known_by(origin), origin : origin + months].sum(axis=1)
         for group, chosen in groups_of(known).items():
             tried, scale = forecasts(known.of(chosen), months), spread(known.of(chosen), months)
             rows += [pd.DataFrame({"origin": origin, "group": group, "model": model, "expected": expected, "actual": later[chosen],
@@ -379,7 +382,7 @@ def _group_value(past: History, model: str, terms: tuple[int, float]) -> Frame:
     worth = np.cumsum([year / (1 + rate) ** (i + 0.5) for i, year in enumerate(years)], axis=0)
     bought, _, found = _buying(past)
     buying, active = rhythm(past.orders), np.full(len(bought), np.nan)
-    active[bought] = fit_bg_nbd(*found).active_probability(*found)
+    active[bought] = purchases.fit_bg_nbd(*found).active_probability(*found)
     active[buying["last_order"] < 0] = np.nan
     return pd.DataFrame({
         "customer_id": past.customer_ids, "group": "", "model": "", "expected": reach[months] / (1 + rate) ** (months / 24),
@@ -406,7 +409,7 @@ def _drawn_total(part: Frame, column: str, errors: Frame | None, rng: np.random.
         missed = [(t["actual"] - t["expected"]).sum() / t["spread"].sum() for _, t in errors.groupby("origin")]
         shared = rng.standard_t(max(len(missed), 2), DRAWS) * float(np.sqrt(np.mean(np.square(missed))))
     many = len(scale) > MANY
-    alone = rng.normal(0, own.std() * np.sqrt(scale @ scale), DRAWS) if many else np.array([scale @ rng.choice(own, len(scale)) for _ in range(DRAWS)])
+    alone: Array = rng.normal(0, own.std() * np.sqrt(scale @ scale), DRAWS) if many else np.array([scale @ rng.choice(own, len(scale)) for _ in range(DRAWS)])
     return np.asarray(part[column].sum() + alone + shared * scale.sum())
 
 
@@ -452,7 +455,7 @@ def at_risk(books: Books, period: Period, *, least_fall: float = 0.15, silent_ga
     """
     past = history(books, period)
     found = rhythm(past.orders)
-    since, fall, slope = declines(past.sales / past.indices(0, past.months), past.begin)
+    since, fall, slope = purchases.declines(past.sales / past.indices(0, past.months), past.begin)
     silent = (found["months_silent"] >= np.maximum(3, silent_gaps * found["usual_gap"].fillna(np.inf))).to_numpy() & (found["last_order"] >= 0).to_numpy()
     falling = ~silent & (fall >= least_fall) & (slope < -4)
     last = np.where(silent, found["last_order"], past.months - 1)
