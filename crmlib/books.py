@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -307,7 +307,7 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Itera
     trade = [line for line in statement.leaves if line.cls in {"revenue", "deduction"}]
     net = sum(cube[line.id].sum() * line.sign for line in trade)
     columns = [s for line in trade for s in line.sources if s.startswith("invoice_lines.")]
-    signed = {s: -1 for s in columns} | {"invoice_lines.gross_sales": 1}
+    signed = dict.fromkeys(columns, -1) | {"invoice_lines.gross_sales": 1}
     booked = held.get("credits.amount", Decimal(0)) if any("credits" in line.sources for line in trade) else Decimal(0)
     yield "ledger = cube", "net sales", "all", sum(held[s] * sign for s, sign in signed.items()) - booked, net
     for line in statement.leaves:
@@ -375,7 +375,7 @@ def _priced_anew(ledger: Ledger, statement: Statement) -> dict[str, Decimal]:
     }  # fmt: skip
 
 
-def _daily_quantities(ledger: Ledger, statement: Statement) -> dict[str, list[tuple[date, Decimal]]]:
+def _daily_quantities(ledger: Ledger, statement: Statement) -> dict[str, list[tuple[Any, Decimal]]]:
     """By driver, and by activity with rows of its own: each day's quantity."""
     lines = ledger.covered("invoice_lines")
     measures = [c for c in lines.columns if lines[c].type().is_decimal()]

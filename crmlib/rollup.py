@@ -251,7 +251,7 @@ def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     if ledger.has("activities") and any(not a.driver for a in found):
         events = ledger.covered("activities")
         quantities = {
-            _driver(a, found): events.quantity.sum(where=events.activity == a.name) for a in found if not a.driver
+            f"driver_{a.driver or a.name}": events.quantity.sum(where=events.activity == a.name) for a in found if not a.driver
         }
         pieces.append(_by_span(events, days, quantities))
     facts = _with_rates(functools.reduce(_outer, pieces), ledger, statement, work)
@@ -260,13 +260,6 @@ def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     return facts.group_by("owner", month=_month(facts.month)).aggregate(
         **{c: facts[c].sum() for c in facts.columns if c not in {"owner", "month"}}
     )
-
-
-def _driver(activity: Activity, found: list[Activity]) -> str:
-    """The column of an activity's quantity; events whose activity is named like a driver of the ledger are kept apart."""
-    taken = {*DRIVERS, *(a.driver for a in found)}
-    apart = " (events)" if not activity.driver and activity.name in taken else ""
-    return f"driver_{activity.driver or activity.name}{apart}"
 
 
 def _line_amounts(lines: ir.Table, statement: Statement, found: list[Activity]) -> dict[str, Any]:
@@ -302,7 +295,7 @@ def _credit_amounts(notes: ir.Table, statement: Statement) -> dict[str, Any]:
 def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     """Each activity's quantity × the rate of its span, by line and by pool."""
     known = activities(ledger)
-    columns = {a: _driver(a, known) for a in known}
+    columns = {a: f"driver_{a.driver or a.name}" for a in known}
     found = [a for a in known if a.driver or columns[a] in facts.columns]
     if not found:
         return facts

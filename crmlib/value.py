@@ -255,7 +255,7 @@ def spread(past: History, months: int) -> Array:
     variance = (np.square(past.margin - _rate(past)[:, None]) * inside).sum(axis=1) / count
     size = np.abs(past.contribution).sum(axis=1) / count
     total = np.sqrt((months * variance + np.square(0.1 * months * size)) * (1 + 6 / count))
-    return np.maximum(total, 0.01 * float(np.median(total)) + 1e-9)
+    return np.asarray(np.maximum(total, 0.01 * float(np.median(total)) + 1e-9))
 
 
 def groups_of(past: History) -> dict[str, Array]:

@@ -14,7 +14,7 @@ import pytest
 from test_runner import SETTINGS, write_toy
 from typer.testing import CliRunner
 
-from crmlib import __version__, books, engagement, intake, kernels, notebooks, runner
+from crmlib import __version__, books, intake, kernels, notebooks, runner
 from crmlib.cli import app
 from crmlib.engagement import CrmError, DataRejected, SettingsError
 from crmlib.runner import NotebookFailed, Report, Request, Step

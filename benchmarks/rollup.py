@@ -1,0 +1,273 @@
+"""The roll-up beside hand-written SQL, beside what an analyst would write in pandas, and beside the bare scan.
+
+Each in a process of its own, in turn, several rounds: CPU seconds (user and system) and wall time of the work, imports not
+counted, and the peak memory of the process. The results are compared before a figure is printed.
+"""
+
+import argparse
+import importlib
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from pathlib import Path
+
+from ledger import write_ledger
+
+WAYS = {
+    "cube": "crmlib: cube of the typed ledger",
+    "whole": "crmlib: the same, and reading and checking the types of all values before",
+    "sql": "DuckDB SQL by hand, the same exact decimals",
+    "pandas": "pandas, in floating point",
+    "scan": "bare scan of the same columns",
+}
+SCANNED = {
+    "invoice_lines": "customer_id, invoice_date, order_id, quantity, gross_sales, discount, cost_of_goods, freight",
+    "credits": "customer_id, date, amount, cost_recovered",
+    "activities": "customer_id, date, activity, quantity",
+    "costs": "level, key, date, line, amount",
+    "balances": "customer_id, month, receivables, inventory",
+    "customers": "customer_id",
+}
+
+
+# --- the ways --------------------------------------------------------------------------------------------------------
+
+
+def imports_of(way: str) -> None:
+    """What the way needs, before the clock starts."""
+    if way == "pandas":
+        needed = ("pandas", "pyarrow.parquet")
+    elif way in {"cube", "whole"}:
+        needed = ("pandas", "pyarrow.parquet", "ibis", "ibis.backends.duckdb", "crmlib.rollup")
+    else:
+        needed = ("duckdb", "pyarrow")
+    for name in needed:
+        importlib.import_module(name)
+
+
+def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
+    from crmlib.engagement import open_engagement
+    from crmlib.ledger import Ledger, connect, read_ledger
+    from crmlib.rollup import cube
+    from crmlib.statement import read_statement, with_sources
+
+    engagement = open_engagement(folder)
+    if whole:
+        books = read_ledger(engagement, out.parent / "work")
+        assert not books.defects
+    else:
+        (out.parent / "work").mkdir(exist_ok=True)
+        con = connect()
+        files = sorted((folder / "ledger").glob("*.parquet"))
+        books = Ledger(engagement, con, {f.stem: con.read_parquet(str(f)) for f in files}, {}, ())
+    books.con.raw_sql("SET enable_progress_bar = false")
+    statement = with_sources(read_statement(engagement), books)
+    books.con.to_parquet(cube(books, statement, out.parent / "work"), str(out))
+
+
+def roll_up_whole(folder: Path, out: Path) -> None:
+    roll_up_cube(folder, out, whole=True)
+
+
+def roll_up_sql(folder: Path, out: Path) -> None:
+    import duckdb
+
+    con = duckdb.connect()
+    con.execute("SET enable_progress_bar = false")
+    for file in sorted((folder / "ledger").glob("*.parquet")):
+        con.execute(f"CREATE VIEW {file.stem} AS FROM '{file}'")
+    # a decimal quotient is floating point in DuckDB: the 36 rates of the pool are divided outside
+    rates = [(month, _half_even(cost * Decimal("1.5") / minutes)) for month, cost, minutes in
+             con.sql("SELECT month, cost, practical_capacity FROM capacity WHERE pool = 'office'").fetchall()]  # fmt: skip
+    con.execute("CREATE TABLE office_rates (month DATE, rate_per_line DECIMAL(18, 8))")
+    con.executemany("INSERT INTO office_rates VALUES (?, ?)", rates)
+    con.execute((Path(__file__).parent / "cube.sql").read_text(encoding="utf-8").replace("{out}", str(out)))
+
+
+def _half_even(value: Decimal) -> Decimal:
+    with localcontext(prec=60):
+        return value.quantize(Decimal("1e-8"), ROUND_HALF_EVEN)
+
+
+def roll_up_pandas(folder: Path, out: Path) -> None:
+    """Money as floats, one groupby per table, outer merges: what most analysts would write."""
+    import pandas as pd
+
+    def read(name: str, columns: str | None = None) -> pd.DataFrame:
+        return pd.read_parquet(folder / "floats" / f"{name}.parquet", columns=columns and columns.split(", "))
+
+    def month(days: pd.Series) -> pd.Series:
+        return pd.to_datetime(days).dt.to_period("M").dt.to_timestamp()
+
+    known = set(read("customers")["customer_id"])
+
+    def owned(frame: pd.DataFrame, day: str, key: str = "customer_id") -> pd.DataFrame:
+        return frame.assign(owner=frame[key].where(frame[key].isin(known), ""), month=month(frame[day]))
+
+    by = ["owner", "month"]
+    lines = owned(read("invoice_lines", SCANNED["invoice_lines"]), "invoice_date")
+    lines["returns"] = -lines["gross_sales"].clip(upper=0)
+    lines["sales"] = lines["gross_sales"].clip(lower=0)
+    lines["units"] = lines["quantity"].clip(lower=0)
+    cube = lines.groupby(by)[["sales", "returns", "discount", "cost_of_goods", "freight", "units"]].sum()
+    cube["lines"] = lines.groupby(by).size()
+    orders = lines.groupby(["customer_id", "order_id"], dropna=False).agg(
+        owner=("owner", "first"), month=("month", "min")
+    )
+    cube["orders"] = orders.groupby(by).size()
+    notes = owned(read("credits"), "date").groupby(by).agg(
+        credits=("amount", "size"), credited=("amount", "sum"), recovered=("cost_recovered", "sum")
+    )  # fmt: skip
+    events = owned(read("activities"), "date").pivot_table(
+        index=by, columns="activity", values="quantity", aggfunc="sum"
+    )
+    costs = read("costs")
+    own = owned(costs[costs["level"] == "customer"], "date", "key")
+    booked = own.pivot_table(index=by, columns="line", values="amount", aggfunc="sum")
+    balances = owned(read("balances"), "month").sort_values(["customer_id", "month"])
+    held = balances[["receivables", "inventory"]]
+    mean = (held + held.groupby(balances["customer_id"]).shift().fillna(held)) / 2
+    held = balances[by].join(mean).groupby(by).sum()
+    for part in (notes, events, booked, held):
+        cube = cube.merge(part, how="outer", left_index=True, right_index=True)
+    cube = cube.fillna(0).reset_index()
+
+    rates = read("rates").pivot_table(index="valid_from", columns="activity", values="rate")
+    rates.index = pd.to_datetime(rates.index)
+    rates = rates.reindex(sorted(cube["month"].unique()), method="ffill")
+    office = read("capacity").query("pool == 'office'").set_index("month")
+    rates["order lines"] = (office["cost"] / office["practical_capacity"] * 1.5).round(8).to_numpy()
+    rate = rates.loc[cube["month"]].reset_index(drop=True)
+    cube["discounts_returns_allowances"] = cube["discount"] + cube["returns"] + cube["credited"]
+    cube["cost_of_goods_sold"] = cube["cost_of_goods"] - cube["recovered"]
+    cube["sales_commissions"] = (cube["sales"] - cube["discounts_returns_allowances"]) * rate["commission"]
+    cube["transportation"] = cube["freight"]
+    cube["warehouse_handling"] = cube["pallets"] * rate["pallets"] + cube["cases"] * rate["cases"]
+    cube["special_packaging"] = cube["special packs"] * rate["special packs"]
+    cube["order_processing"] = cube["orders"] * rate["sales orders"] + cube["lines"] * rate["order lines"]
+    cube["receivables_charge"] = cube["receivables"] * 0.01
+    cube["inventory_carrying_cost"] = cube["inventory"] * (0.12 + 0.10) / 12
+    cube["capital_charge"] = (cube["receivables"] + cube["inventory"]) * 0.01
+    cube["level"] = "customer"
+    cube.loc[cube["owner"] == "", "level"] = "unassigned"
+    groups = costs[costs["level"] != "customer"]
+    groups = groups.assign(month=month(groups["date"])).pivot_table(
+        index=["level", "key", "month"], columns="line", values="amount", aggfunc="sum"
+    )  # fmt: skip
+    cube = pd.concat([cube, groups.reset_index().rename(columns={"key": "owner"})], ignore_index=True).fillna(0)
+    names = {
+        "units": "driver_units",
+        "lines": "driver_invoice_lines",
+        "orders": "driver_orders",
+        "credits": "driver_credits",
+    }
+    cube.rename(columns=names).to_parquet(out)
+
+
+def roll_up_scan(folder: Path, out: Path) -> None:
+    import duckdb
+
+    con = duckdb.connect()
+    con.execute("SET enable_progress_bar = false")
+    for table, columns in SCANNED.items():
+        con.execute(
+            f"SELECT {', '.join(f'max({c})' for c in columns.split(', '))} FROM '{folder}/ledger/{table}.parquet'"
+        ).fetchall()
+    out.write_text("")
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def run_child(way: str, folder: Path, out: Path) -> None:
+    """Do it in this process, and print CPU seconds, wall seconds and peak memory."""
+    imports_of(way)
+    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    globals()[f"roll_up_{way}"](folder, out)
+    wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
+    cpu = used.ru_utime - before.ru_utime + used.ru_stime - before.ru_stime
+    print(json.dumps({"cpu": cpu, "wall": wall, "gib": used.ru_maxrss / 1024**2}))
+
+
+def measured(way: str, folder: Path, out: Path) -> dict[str, float]:
+    command = [sys.executable, "-W", "ignore", __file__, "--child", way, "--folder", str(folder), "--out", str(out)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def assert_same(folder: Path) -> None:
+    """SQL gives our cube exactly, and pandas its totals to a millionth (floats do no better)."""
+    import duckdb
+
+    con = duckdb.connect()
+    ours, theirs, floats = (folder / f"{way}.parquet" for way in ("cube", "sql", "pandas"))
+    columns = [c for c, *_ in con.sql(f"DESCRIBE FROM '{ours}'").fetchall()]
+    listed = ", ".join(f'"{c}"' for c in columns)
+    for other in (theirs, folder / "whole.parquet"):
+        for a, b in ((ours, other), (other, ours)):
+            different = con.sql(
+                f"SELECT count(*) FROM (SELECT {listed} FROM '{a}' EXCEPT ALL SELECT {listed} FROM '{b}')"
+            ).fetchone()
+            assert different == (0,), f"{a.name} and {b.name} differ in {different[0]} rows"
+    there = [c for c, *_ in con.sql(f"DESCRIBE FROM '{floats}'").fetchall()]
+    for column in [c for c in columns[3:] if c in there]:
+        exact, near = (con.sql(f"SELECT sum(\"{column}\")::DOUBLE FROM '{f}'").fetchone()[0] for f in (ours, floats))
+        assert abs(exact - near) <= 1e-6 * abs(exact), f"{column}: {exact} and {near} in pandas"
+    rows = [con.sql(f"SELECT count(*) FROM '{f}'").fetchone() for f in (ours, floats)]
+    assert rows[0] == rows[1], rows
+
+
+def table(runs: dict[str, list[dict[str, float]]]) -> str:
+    """The median of each way, and its CPU beside SQL and its CPU and memory beside pandas."""
+    median = {w: {k: sorted(r[k] for r in found)[len(found) // 2] for k in found[0]} for w, found in runs.items()}
+    rows = [
+        "| | CPU s | wall s | peak GiB | CPU / SQL | CPU / pandas | memory / pandas |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for way, m in median.items():
+        ratios = (
+            m["cpu"] / median["sql"]["cpu"],
+            m["cpu"] / median["pandas"]["cpu"],
+            m["gib"] / median["pandas"]["gib"],
+        )
+        rows.append(
+            f"| {WAYS[way]} | {m['cpu']:.2f} | {m['wall']:.2f} | {m['gib']:.2f} | "
+            + " | ".join(f"{r:.2f}" for r in ratios)
+            + " |"
+        )
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lines", type=int, default=1_000_000, help="invoice lines")
+    parser.add_argument("--customers", type=int, help="default: one for every 2,000 lines")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--repeat", type=int, default=3, help="rounds; the median is shown")
+    parser.add_argument("--folder", type=Path, help="keep the ledger here, and use it if it is there")
+    parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        run_child(given.child, given.folder, given.out)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (given.folder or Path(temporary)).resolve()
+        if not (folder / "engagement.yml").exists():
+            customers = given.customers or max(1, given.lines // 2000)
+            write_ledger(folder, lines=given.lines, customers=customers, seed=given.seed)
+        runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
+        for _ in range(given.repeat):
+            for way, found in runs.items():
+                found.append(measured(way, folder, folder / f"{way}.parquet"))
+        assert_same(folder)
+    print(f"{given.lines:,} invoice lines, median of {given.repeat} rounds; results compared and equal\n")
+    print(table(runs))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Groups of a million customers: measures, features, number of groups and labels, with time and peak memory.
+
+`python benchmarks/segments.py [--customers 1000000] [--out FOLDER]` writes a ledger of three kinds of customers and rolls it up once (not
+counted), then runs the step twice, each in a process of its own, and compares the labels. Goal: 20 s and 1 GB for a million.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ENGAGEMENT = "client: Benchmark\ncurrency: USD\ncoverage: {start: 2024-01, end: 2025-12}\nsource: ledger\n"
+# i is the customer, n the order of one; kinds differ in how often and how much they buy, at which discount and margin
+QUERIES = {
+    "customers": "SELECT 'C' || lpad(i::VARCHAR, 7, '0') AS customer_id, 'Customer ' || i AS customer_name FROM range({customers}) t(i)",
+    "products": "SELECT 'P' || i AS product_id, 'Product ' || i AS product_name FROM range(50) t(i)",
+    "invoice_lines": """
+        SELECT 'C' || lpad(i::VARCHAR, 7, '0') AS customer_id, DATE '2024-01-01' + (u(i, n) * 730)::INTEGER AS invoice_date, 'O' || i || '-' || n AS order_id,
+               'P' || floor(u(i, n + 100) * 50)::INTEGER AS product_id, 1::DECIMAL(18, 4) AS quantity, gross::DECIMAL(18, 4) AS gross_sales,
+               (gross * (0.02 + 0.04 * (i % 3)))::DECIMAL(18, 4) AS discount, (gross * (0.5 + 0.1 * u(i, 300)))::DECIMAL(18, 4) AS cost_of_goods,
+               (gross * (0.05 + 0.1 * (i % 3) * u(i, 400)))::DECIMAL(18, 4) AS freight
+        FROM (SELECT i, n, 50 + 900 * (2 - i % 3) + 200 * u(i, n + 200) AS gross FROM range({customers}) t(i), range(6) o(n) WHERE n < 2 + 2 * (i % 3))""",
+}
+
+
+def write_ledger(folder: Path, customers: int) -> None:
+    """An engagement of so many customers, always the same."""
+    import duckdb
+
+    (folder / "ledger").mkdir(parents=True, exist_ok=True)
+    (folder / "engagement.yml").write_text(ENGAGEMENT, encoding="utf-8")
+    with duckdb.connect() as con:
+        con.execute("CREATE MACRO u(i, k) AS (hash(i * 1000 + k) >> 11)::DOUBLE / 9007199254740992")
+        for name, query in QUERIES.items():
+            con.execute(f"COPY ({query.format(customers=customers)}) TO '{folder}/ledger/{name}.parquet' (FORMAT parquet)")
+
+
+def step(folder: Path) -> None:
+    """Print seconds of each part, and a hash of the labels."""
+    from crmlib import books, criteria, segments
+
+    opened = books.open_books(folder)
+    marks = [time.perf_counter()]
+    measured = criteria.measures(opened, opened.period(2025))
+    marks.append(time.perf_counter())
+    scaled = segments.features(measured)
+    marks.append(time.perf_counter())
+    tested = segments.numbers_of_groups(scaled, seed=0)
+    marks.append(time.perf_counter())
+    labels = segments.groups(scaled, int(tested.index[tested["chosen"]][0]), seed=0)
+    marks.append(time.perf_counter())
+    parts = zip(("measures", "features", "number of groups", "labels"), marks, marks[1:], strict=False)
+    told = ", ".join(f"{name} {end - start:.1f} s" for name, start, end in parts)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
+    digest = hashlib.sha256(labels.to_numpy().tobytes()).hexdigest()[:12]
+    print(f"{len(labels):,} customers, {labels.max()} groups: {told}; {marks[-1] - marks[0]:.1f} s in all, peak {peak:.2f} GB; labels {digest}")
+
+
+def main() -> None:
+    """Write the ledger unless it is there, then run the step twice."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, default=1_000_000)
+    parser.add_argument("--out", type=Path, default=None, help="keeps the ledger and its roll-up")
+    parser.add_argument("--step", action="store_true", help="only the step, on a folder that is there")
+    options = parser.parse_args()
+    if options.step:
+        return step(options.out)
+    folder = options.out or Path(tempfile.mkdtemp(prefix="segments-"))
+    os.environ.setdefault("CRM_CACHE", str(folder / "cache"))
+    if not (folder / "engagement.yml").exists():
+        write_ledger(folder, options.customers)
+    from crmlib.books import open_books
+
+    open_books(folder)
+    told = [subprocess.run([sys.executable, __file__, "--step", "--out", str(folder)], check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    print("".join(told) + ("the labels agree" if told[0].split()[-1] == told[1].split()[-1] else "THE LABELS DIFFER"))
+    return None
+
+
+if __name__ == "__main__":
+    main()
