@@ -39,7 +39,9 @@ def write_ledger(folder: Path, customers: int) -> None:
     with duckdb.connect() as con:
         con.execute("CREATE MACRO u(i, k) AS (hash(i * 1000 + k) >> 11)::DOUBLE / 9007199254740992")
         for name, query in QUERIES.items():
-            con.execute(f"COPY ({query.format(customers=customers)}) TO '{folder}/ledger/{name}.parquet' (FORMAT parquet)")
+            con.execute(
+                f"COPY ({query.format(customers=customers)}) TO '{folder}/ledger/{name}.parquet' (FORMAT parquet)"
+            )
 
 
 def step(folder: Path) -> None:
@@ -60,7 +62,9 @@ def step(folder: Path) -> None:
     told = ", ".join(f"{name} {end - start:.1f} s" for name, start, end in parts)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024**2
     digest = hashlib.sha256(labels.to_numpy().tobytes()).hexdigest()[:12]
-    print(f"{len(labels):,} customers, {labels.max()} groups: {told}; {marks[-1] - marks[0]:.1f} s in all, peak {peak:.2f} GB; labels {digest}")
+    print(
+        f"{len(labels):,} customers, {labels.max()} groups: {told}; {marks[-1] - marks[0]:.1f} s in all, peak {peak:.2f} GB; labels {digest}"
+    )
 
 
 def main() -> None:
@@ -79,7 +83,12 @@ def main() -> None:
     from crmlib.books import open_books
 
     open_books(folder)
-    told = [subprocess.run([sys.executable, __file__, "--step", "--out", str(folder)], check=True, capture_output=True, text=True).stdout for _ in range(2)]
+    told = [
+        subprocess.run(
+            [sys.executable, __file__, "--step", "--out", str(folder)], check=True, capture_output=True, text=True
+        ).stdout
+        for _ in range(2)
+    ]
     print("".join(told) + ("the labels agree" if told[0].split()[-1] == told[1].split()[-1] else "THE LABELS DIFFER"))
     return None
 

@@ -24,7 +24,9 @@ from crmlib import purchases
 
 END, WEEKS = pd.Timestamp("1997-09-30"), 39
 Range = tuple[np.ndarray, np.ndarray]
-Forecast = tuple[float, np.ndarray, Range | None]  # seconds to fit; expected purchases; low and high where there is a range
+Forecast = tuple[
+    float, np.ndarray, Range | None
+]  # seconds to fit; expected purchases; low and high where there is a range
 
 
 def timed(fit: Callable[[], Any]) -> tuple[float, Any]:
@@ -40,8 +42,19 @@ def split(folder: Path) -> pd.DataFrame:
     days = bought.groupby(["customer_id", "day"], as_index=False)["dollars"].sum()
     before = days[days["day"] <= END].groupby("customer_id")
     first, last, count = before["day"].min(), before["day"].max(), before.size()
-    table = pd.DataFrame({"x": count - 1, "recency": (last - first).dt.days / 7, "age": (END - first).dt.days / 7, "order": before["dollars"].sum() / count})
-    return table.assign(later=days[days["day"] > END].groupby("customer_id").size().reindex(table.index).fillna(0)).astype(float).reset_index(drop=True)
+    table = pd.DataFrame(
+        {
+            "x": count - 1,
+            "recency": (last - first).dt.days / 7,
+            "age": (END - first).dt.days / 7,
+            "order": before["dollars"].sum() / count,
+        }
+    )
+    return (
+        table.assign(later=days[days["day"] > END].groupby("customer_id").size().reindex(table.index).fillna(0))
+        .astype(float)
+        .reset_index(drop=True)
+    )
 
 
 def half_way(folder: Path) -> float:
@@ -75,13 +88,18 @@ def our_pareto(past: pd.DataFrame, *, by_size: bool) -> Forecast:
 
 
 def lifetimes_model(past: pd.DataFrame, name: str) -> Forecast:
-    model, data = getattr(importlib.import_module("lifetimes"), name)(penalizer_coef=0.0), [past[c] for c in ("x", "recency", "age")]
+    model, data = (
+        getattr(importlib.import_module("lifetimes"), name)(penalizer_coef=0.0),
+        [past[c] for c in ("x", "recency", "age")],
+    )
     seconds, _ = timed(lambda: model.fit(*data))
     return seconds, np.asarray(model.conditional_expected_number_of_purchases_up_to_time(WEEKS, *data)), None
 
 
 def pymc_model(past: pd.DataFrame, name: str) -> Forecast:
-    data = past.rename(columns={"x": "frequency", "age": "T"}).assign(customer_id=np.arange(len(past)))[["customer_id", "frequency", "recency", "T"]]
+    data = past.rename(columns={"x": "frequency", "age": "T"}).assign(customer_id=np.arange(len(past)))[
+        ["customer_id", "frequency", "recency", "T"]
+    ]
     model = getattr(importlib.import_module("pymc_marketing.clv"), name)(data=data)
     seconds, _ = timed(lambda: model.fit(method="map", progressbar=False))
     return seconds, np.asarray(model.expected_purchases(data=data, future_t=WEEKS)).ravel(), None

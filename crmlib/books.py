@@ -180,7 +180,11 @@ def _source_hashes(engagement: Engagement) -> dict[str, str]:
 
     path = source_path(engagement)
     files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in {".csv", ".parquet"}] if path.is_dir() else [path]
-    files += [engagement.folder / t.source for t in engagement.settings.tables.values() if t.source and t.source.endswith(".sql")]
+    files += [
+        engagement.folder / t.source
+        for t in engagement.settings.tables.values()
+        if t.source and t.source.endswith(".sql")
+    ]
     return {file.name: sha256(file) for file in files if file.is_file()}
 
 
@@ -260,7 +264,10 @@ def refuse(findings: Frame) -> None:
     place = ", ".join(str(part) for part in (first["file"] or first["table"], f"row {first['row']}" if pd.notna(first["row"]) else "",
                       first["column"]) if part)  # fmt: skip
     count = int(rejected["count"].sum())
-    raise DataRejected(f"the data was rejected: {count} defect(s). The first: {place}: {first['message']}; {first['way_out']}", findings)
+    raise DataRejected(
+        f"the data was rejected: {count} defect(s). The first: {place}: {first['message']}; {first['way_out']}",
+        findings,
+    )
 
 
 # --- tie-out ---------------------------------------------------------------------------------------------------------
@@ -313,7 +320,11 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Itera
     for line in statement.leaves:
         sources = set(line.sources)
         if line not in trade and sources and all(s.startswith("invoice_lines.") for s in sources):
-            back = held.get("credits.cost_recovered", Decimal(0)) if "invoice_lines.cost_of_goods" in sources else Decimal(0)
+            back = (
+                held.get("credits.cost_recovered", Decimal(0))
+                if "invoice_lines.cost_of_goods" in sources
+                else Decimal(0)
+            )
             yield "ledger = cube", line.id, "all", sum(held[s] for s in sources) - back, cube[line.id].sum()
     only_booked = [line.id for line in statement.leaves if line.sources == ("costs",)]
     if "costs.amount" in held and all(len(li.sources) == 1 for li in statement.leaves if "costs" in li.sources):
@@ -323,9 +334,17 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Itera
 def _control_totals(ledger: Ledger, statement: Statement, cube: Frame) -> Iterator[Check]:
     if not ledger.has("control_totals"):
         return
-    joint = ledger.covered("joint_costs").execute() if ledger.has("joint_costs") else pd.DataFrame(columns=["line", "month", "amount"])
+    joint = (
+        ledger.covered("joint_costs").execute()
+        if ledger.has("joint_costs")
+        else pd.DataFrame(columns=["line", "month", "amount"])
+    )
     joint = plain(joint)
-    items = ledger.tables["reconciliation"].execute() if ledger.has("reconciliation") else pd.DataFrame(columns=["line", "period", "amount"])
+    items = (
+        ledger.tables["reconciliation"].execute()
+        if ledger.has("reconciliation")
+        else pd.DataFrame(columns=["line", "period", "amount"])
+    )
     settings = ledger.engagement.settings
     for total in ledger.tables["control_totals"].order_by("line", "period").execute().itertuples():
         period = parse_period(total.period, None, settings.fiscal_year_start)
@@ -337,7 +356,13 @@ def _control_totals(ledger: Ledger, statement: Statement, cube: Frame) -> Iterat
         else:
             booked = joint.loc[(joint["line"] == total.line) & joint["month"].isin(months), "amount"].sum()
         reconciled = items.loc[(items["line"] == total.line) & (items["period"] == total.period), "amount"].sum()
-        yield "ledger + reconciling items = control total", total.line, total.period, Decimal(booked) + Decimal(reconciled), total.amount
+        yield (
+            "ledger + reconciling items = control total",
+            total.line,
+            total.period,
+            Decimal(booked) + Decimal(reconciled),
+            total.amount,
+        )
 
 
 def _pools(ledger: Ledger, statement: Statement, cube: Frame, work: Path) -> Iterator[Check]:
@@ -353,7 +378,13 @@ def _pools(ledger: Ledger, statement: Statement, cube: Frame, work: Path) -> Ite
         return
     firm = plain(pd.read_parquet(work / "firm.parquet"))
     uncharged = firm.groupby("owner")[next(li.id for li in statement.leaves if li.sources == ("capacity",))].sum()
-    booked = ledger.covered("capacity").group_by("pool").aggregate(cost=lambda t: t.cost.sum()).execute().set_index("pool")["cost"]
+    booked = (
+        ledger.covered("capacity")
+        .group_by("pool")
+        .aggregate(cost=lambda t: t.cost.sum())
+        .execute()
+        .set_index("pool")["cost"]
+    )
     for pool in sorted({kind.pool for kind in kinds} & set(booked.index)):
         charged = sum((priced[kind.name] for kind in kinds if kind.pool == pool), Decimal(0))
         yield "charged + uncharged = booked pool", pool, "all", charged + uncharged.get(pool, Decimal(0)), booked[pool]
@@ -379,16 +410,24 @@ def _daily_quantities(ledger: Ledger, statement: Statement) -> dict[str, list[tu
     """By driver, and by activity with rows of its own: each day's quantity."""
     lines = ledger.covered("invoice_lines")
     measures = [c for c in lines.columns if lines[c].type().is_decimal()]
-    by_day = lines.group_by(day=lines.invoice_date).aggregate(invoice_lines=lines.count(), **{c: lines[c].sum() for c in measures})
+    by_day = lines.group_by(day=lines.invoice_date).aggregate(
+        invoice_lines=lines.count(), **{c: lines[c].sum() for c in measures}
+    )
     found = [by_day]
     if "quantity" in measures:
-        found.append(lines.filter(lines.quantity > 0).group_by(day="invoice_date").aggregate(units=lambda t: t.quantity.sum()))
+        found.append(
+            lines.filter(lines.quantity > 0).group_by(day="invoice_date").aggregate(units=lambda t: t.quantity.sum())
+        )
     if ledger.has("invoice_lines", "order_id"):
-        first = lines.filter(lines.order_id.notnull()).group_by("customer_id", "order_id").aggregate(day=lines.invoice_date.min())
+        first = (
+            lines.filter(lines.order_id.notnull())
+            .group_by("customer_id", "order_id")
+            .aggregate(day=lines.invoice_date.min())
+        )
         found.append(first.group_by("day").aggregate(orders=first.count()))
     if ledger.has("credits"):
-        credits = ledger.covered("credits")
-        found.append(credits.group_by(day="date").aggregate(credits=credits.count(), credited=credits.amount.sum()))
+        notes = ledger.covered("credits")
+        found.append(notes.group_by(day="date").aggregate(credits=notes.count(), credited=notes.amount.sum()))
     totals = pd.concat([plain(expr.execute()).set_index("day") for expr in found], axis=1).astype(object)
     totals = totals.where(totals.notna(), Decimal(0))
     taken = {s for line in statement.leaves if line.cls == "deduction" for s in line.sources}
@@ -407,7 +446,9 @@ def _capital_charges(ledger: Ledger, statement: Statement, cube: Frame, firm: Fr
     """Charges for capital = total balance × rate, from month-end totals and in Python's decimals."""
     from crmlib.rollup import charge_rate, monthly_rate
 
-    held = {line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")}
+    held = {
+        line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")
+    }
     if not held:
         return
     balances = ledger.covered("balances")
@@ -444,7 +485,11 @@ def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, da
     """
     coverage, table_of = ledger.engagement.coverage, {"rates": "activities", "capital_charges": "balances"}
     spans: dict[str, tuple[date, date]] = {}
-    dated = {name: _span(ledger, name) for name in ("credits", "activities", "costs", "balances", "capacity", "joint_costs") if ledger.has(name)}
+    dated = {
+        name: _span(ledger, name)
+        for name in ("credits", "activities", "costs", "balances", "capacity", "joint_costs")
+        if ledger.has(name)
+    }
     for line in statement.leaves:
         names = [table_of.get(source, source.split(".")[0]) for source in line.sources]
         found = [dated.get(name, (coverage.start, coverage.end)) for name in names]

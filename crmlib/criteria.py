@@ -73,7 +73,9 @@ class Criterion(Record):
         if self.used and self.source not in {*MEASURES, "judged"} and not self.values:
             near = difflib.get_close_matches(self.source, [*MEASURES, "judged"], 1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise ValueError(f"source {self.source!r}: {hint}allowed: judged, {', '.join(MEASURES)}, or a column of customers with `values`")
+            raise ValueError(
+                f"source {self.source!r}: {hint}allowed: judged, {', '.join(MEASURES)}, or a column of customers with `values`"
+            )
         return self
 
 
@@ -159,7 +161,11 @@ def _told(error: Any, content: Any) -> str:
     place, inner = "", content
     for part in error["loc"]:
         inner = inner[part] if isinstance(inner, (list, dict)) and (isinstance(part, int) or part in inner) else None
-        name = next((str(inner[k]) for k in ("id", "segment", "flag", "group") if k in inner), "") if isinstance(inner, dict) else ""
+        name = (
+            next((str(inner[k]) for k in ("id", "segment", "flag", "group") if k in inner), "")
+            if isinstance(inner, dict)
+            else ""
+        )
         place += (f"[{part}]" if isinstance(part, int) else f".{part}") + (f" ({name})" if name else "")
     if error["type"] == "extra_forbidden":
         return f"{place.lstrip('.')}: unknown key; the template that `crm new` writes shows those there are"
@@ -185,9 +191,13 @@ def read_strategy(books: Books) -> Strategy:
     for place, market in enumerate(strategy.markets):
         values = sorted(set(books.customers[market.by])) if market.by in books.customers else None
         if values is None:
-            wrong.append(f"markets[{place}].by: customers have no column {market.by!r}; there are {', '.join(books.customers.columns)}")
+            wrong.append(
+                f"markets[{place}].by: customers have no column {market.by!r}; there are {', '.join(books.customers.columns)}"
+            )
         elif market.group not in values:
-            wrong.append(f"markets[{place}].group: no customer has {market.by} {market.group!r}; there are {', '.join(map(str, values))}")
+            wrong.append(
+                f"markets[{place}].group: no customer has {market.by} {market.group!r}; there are {', '.join(map(str, values))}"
+            )
     refuse("strategy.yml", wrong)
     return strategy
 
@@ -216,7 +226,14 @@ def read_ratings(books: Books, register: Register) -> Frame:
         ("rating", (rows["rating"] != "") & ~number.between(low, high) & low.notna(), "a number of the criterion's scale, or blank where nobody can tell"),
         ("date", rows.duplicated(list(RATINGS[:4]), keep=False), "the same rater rated the same twice on one day; keep one"),
     ]  # fmt: skip
-    refuse("ratings.csv", [f"row {i + 2}, {column}: {rows.at[i, column]!r}: {why}" for column, where, why in bad for i in rows.index[where]])
+    refuse(
+        "ratings.csv",
+        [
+            f"row {i + 2}, {column}: {rows.at[i, column]!r}: {why}"
+            for column, where, why in bad
+            for i in rows.index[where]
+        ],
+    )
     return rows.assign(date=rows["day"], rating=number)[list(RATINGS)]
 
 
@@ -225,7 +242,11 @@ def _rows(path: Path) -> Frame:
         header, *rows = list(csv.reader(file)) or [[]]
     if missing := [c for c in RATINGS if c not in header]:
         refuse(path.name, [f"row 1: column {c} is missing; the columns are {', '.join(RATINGS)}" for c in missing])
-    uneven = [f"row {i}: {len(row)} values under {len(header)} columns; quote values that hold a comma" for i, row in enumerate(rows, 2) if row and len(row) != len(header)]
+    uneven = [
+        f"row {i}: {len(row)} values under {len(header)} columns; quote values that hold a comma"
+        for i, row in enumerate(rows, 2)
+        if row and len(row) != len(header)
+    ]
     refuse(path.name, uneven)
     blank = [""] * len(header)
     return pd.DataFrame([[cell.strip() for cell in row or blank] for row in rows], columns=header, dtype=object)
@@ -274,15 +295,22 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     the period. Shares of sales are missing without sales. Sums are exact, then floats, since only ranks are made of them.
     """
     named = books.customers.assign(account_id=accounts(books, together=together).to_numpy())
-    first = named.iloc[(named["customer_id"] != named["account_id"]).argsort(kind="stable")].drop_duplicates("account_id")
+    first = named.iloc[(named["customer_id"] != named["account_id"]).argsort(kind="stable")].drop_duplicates(
+        "account_id"
+    )
     heads = first.set_index("account_id").drop(columns="customer_id").sort_index()
     sums = _sums(books, period, named[["customer_id", "account_id"]] if together else None).reindex(heads.index)
     sums = sums.fillna({c: 0.0 for c in sums if c != "product_concentration_share"})
     sales = sums["sales"].where(sums["sales"] > 0)
     growth = (sums["same_months"] / sums["year_before"].where(sums["year_before"] > 0) - 1).where(
-        sums["comparable_months"] >= COMPARABLE_MONTHS_SHARE * period.months)
+        sums["comparable_months"] >= COMPARABLE_MONTHS_SHARE * period.months
+    )
     orders = sums["orders"].where(sums["orders"] > 0) if "orders" in sums else None
-    since = pd.to_datetime(named["customer_since"], errors="coerce").groupby(named["account_id"]).min() if "customer_since" in named else None
+    since = (
+        pd.to_datetime(named["customer_since"], errors="coerce").groupby(named["account_id"]).min()
+        if "customer_since" in named
+        else None
+    )
     made = {
         "sales": sums["sales"], "net_margin": sums["net_margin"], "growth_share": growth if books.comparable(period.year_before()) else None,
         "margin_level_share": (sums["sales"] - sums["deductions"] - sums["goods"]) / sales, "net_margin_share": sums["net_margin"] / sales,
@@ -314,10 +342,24 @@ def _sums(books: Books, period: Period, members: Frame | None) -> Frame:
         cube = f"read_parquet('{_quoted(books.cache / 'cube.parquet')}')"
         if any(row[0] == "driver_orders" for row in con.execute(f"DESCRIBE SELECT * FROM {cube}").fetchall()):
             parts.append(f"coalesce(sum(driver_orders) {now}, 0)::DOUBLE AS orders")
-        dates = {"start": period.start, "end": period.end, "base": base.start, "base_end": base.end, "months": period.months}
-        sums = con.execute(SUMS.format(parts=", ".join(parts), margin=margin, cube=cube, key=key["cube"]), dates).df().set_index("account_id")
+        dates = {
+            "start": period.start,
+            "end": period.end,
+            "base": base.start,
+            "base_end": base.end,
+            "months": period.months,
+        }
+        sums = (
+            con.execute(SUMS.format(parts=", ".join(parts), margin=margin, cube=cube, key=key["cube"]), dates)
+            .df()
+            .set_index("account_id")
+        )
         if (path := books.cache / "sales.parquet").exists():
-            sums = sums.join(con.execute(BREADTH.format(path=_quoted(path), key=key["sales"]), [period.start, period.end]).df().set_index("account_id"))
+            sums = sums.join(
+                con.execute(BREADTH.format(path=_quoted(path), key=key["sales"]), [period.start, period.end])
+                .df()
+                .set_index("account_id")
+            )
     return sums
 
 
@@ -325,7 +367,10 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
-FAMILY = {"cube": ("m.account_id", "JOIN members m ON c.owner = m.customer_id"), "sales": ("m.account_id", "JOIN members m USING (customer_id)")}
+FAMILY = {
+    "cube": ("m.account_id", "JOIN members m ON c.owner = m.customer_id"),
+    "sales": ("m.account_id", "JOIN members m USING (customer_id)"),
+}
 SUMS = """
 WITH rows AS NOT MATERIALIZED (SELECT {key[0]} AS account_id, c.* FROM {cube} c {key[1]} WHERE c.level = 'customer' AND c.month < $end),
 first AS (SELECT account_id, min(month) AS began FROM rows WHERE sales > 0 GROUP BY account_id)
@@ -353,9 +398,13 @@ def rank_share(values: pd.Series, among: pd.Series) -> pd.Series:
 def judged(ratings: Frame, account: pd.Series, period: Period) -> Frame:
     """The mean rating by account and criterion, of each rater's latest before the period's end; criteria as columns."""
     known = ratings[(ratings["date"] < period.end) & ratings["rating"].notna()] if len(ratings) else ratings
-    latest = known.sort_values("date", kind="stable").drop_duplicates(["customer_id", "criterion", "rater"], keep="last")
+    latest = known.sort_values("date", kind="stable").drop_duplicates(
+        ["customer_id", "criterion", "rater"], keep="last"
+    )
     latest = latest.assign(account_id=latest["customer_id"].map(account))
-    return latest.astype({"rating": float}).pivot_table(index="account_id", columns="criterion", values="rating", aggfunc="mean")
+    return latest.astype({"rating": float}).pivot_table(
+        index="account_id", columns="criterion", values="rating", aggfunc="mean"
+    )
 
 
 def points(measured: Frame, rated: Frame, register: Register) -> Frame:
@@ -391,10 +440,14 @@ def weights(register: Register, given: Frame, *, without: Collection[str] = ()) 
     SettingsError
         Nothing is left to weigh.
     """
-    chosen = {c.id: c.weight for c in register.criteria if c.used and c.weight > 0 and c.id in given and c.id not in without}
+    chosen = {
+        c.id: c.weight for c in register.criteria if c.used and c.weight > 0 and c.id in given and c.id not in without
+    }
     left = pd.Series(chosen, dtype=float)
     if left.empty:
-        raise SettingsError("no criterion is used and has a source in these books; give one a weight in judgement/criteria.yml")
+        raise SettingsError(
+            "no criterion is used and has a source in these books; give one a weight in judgement/criteria.yml"
+        )
     return left / left.sum()
 
 
@@ -425,9 +478,39 @@ def register_table(register: Register, given: Frame, weight: pd.Series) -> Frame
     rows = []
     for c in register.criteria:
         known = int(given[c.id].notna().sum()) if c.id in given else 0
-        why = "" if c.id in weight else "not used" if not c.used else "no source here" if not known else "no weight" if not c.weight else "left out"
-        rows.append((c.label, c.owner if c.source == "judged" else "", MEASURES.get(c.source, c.source), c.direction, weight.get(c.id, 0.0), known, len(given) - known, why))
-    columns = ["criterion", "judged_by", "source", "better", "weight_share", "with_value", "missing", "outside_the_score"]
+        why = (
+            ""
+            if c.id in weight
+            else "not used"
+            if not c.used
+            else "no source here"
+            if not known
+            else "no weight"
+            if not c.weight
+            else "left out"
+        )
+        rows.append(
+            (
+                c.label,
+                c.owner if c.source == "judged" else "",
+                MEASURES.get(c.source, c.source),
+                c.direction,
+                weight.get(c.id, 0.0),
+                known,
+                len(given) - known,
+                why,
+            )
+        )
+    columns = [
+        "criterion",
+        "judged_by",
+        "source",
+        "better",
+        "weight_share",
+        "with_value",
+        "missing",
+        "outside_the_score",
+    ]
     return pd.DataFrame(rows, columns=columns, index=[c.id for c in register.criteria])
 
 
@@ -446,7 +529,15 @@ def agreement(ratings: Frame) -> Frame:
         pairs = known.merge(known, on=["customer_id", "date"])
         gaps = (pairs["rating_x"] - pairs["rating_y"]).abs()[pairs["rater_x"] < pairs["rater_y"]]
         alpha = krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
-        rows[criterion] = (said["rater"].nunique(), said["customer_id"].nunique(), len(known), len(said) - len(known), gaps.mean(), (gaps <= 1).mean(), alpha)
+        rows[criterion] = (
+            said["rater"].nunique(),
+            said["customer_id"].nunique(),
+            len(known),
+            len(said) - len(known),
+            gaps.mean(),
+            (gaps <= 1).mean(),
+            alpha,
+        )
     columns = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
@@ -494,7 +585,6 @@ def stays_in_top(given: Frame, weight: pd.Series, *, top_share: float, seed: int
     return pd.Series(held / draws, index=given.index[order], name="stays_share").reindex(given.index)
 
 
-
 def smallest_changes(given: Frame, weight: pd.Series, *, top_share: float, eligible: pd.Series | None = None) -> Frame:
     """By criterion: the smallest change of its weight, the others rescaled, that changes who is in the top group.
 
@@ -518,13 +608,18 @@ def smallest_changes(given: Frame, weight: pd.Series, *, top_share: float, eligi
         now, enters, leaves = min(found, key=lambda step: abs(step[0] - at), default=(None, NOBODY, NOBODY))
         names = [", ".join(ordered.index[place]) for place in (enters, leaves)]
         rows[criterion] = (at, now, None if now is None else now - at, *names)
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["weight", "changed_weight", "change", "enters", "leaves"])
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=["weight", "changed_weight", "change", "enters", "leaves"]
+    )
 
 
 def _paths(given: Frame, weight: pd.Series, criterion: str) -> Any:
     """Each account's score as (a + b t) / (c + d t) of the criterion's weight t: rows a, b, c, d."""
     own, rest = given[criterion], weight.drop(criterion) / (1 - weight[criterion])
-    others, there = given[rest.index].mul(rest).sum(axis=1).to_numpy(), given[rest.index].notna().mul(rest).sum(axis=1).to_numpy()
+    others, there = (
+        given[rest.index].mul(rest).sum(axis=1).to_numpy(),
+        given[rest.index].notna().mul(rest).sum(axis=1).to_numpy(),
+    )
     known = own.notna().to_numpy()
     paths = np.array([others, own.fillna(0).to_numpy() - others, there, known - there])
     paths[:, (there == 0) & ~known] = np.array([[-1.0], [0.0], [1.0], [0.0]])

@@ -30,7 +30,7 @@ class SettingsError(CrmError):
     """Settings, statement, parameters or a period that cannot be used."""
 
 
-class DataRejected(CrmError):
+class DataRejected(CrmError):  # noqa: N818 (the books are, no error is made)
     """A ledger that may not reach a report; `findings` says why, one row per defect."""
 
     def __init__(self, message: str, findings: pd.DataFrame) -> None:
@@ -174,7 +174,9 @@ class Formats(_Model):
     delimiter: str = Field(",", min_length=1, max_length=1)
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ",", ".", " ", "'"] = Field("", description="mark between thousands; empty: none allowed")
-    negative: Literal["leading", "trailing", "parentheses"] = Field("leading", description="how a negative number looks")
+    negative: Literal["leading", "trailing", "parentheses"] = Field(
+        "leading", description="how a negative number looks"
+    )
     currency_sign: str = Field("", description="sign that may stand before or after an amount, such as $")
     dates: list[str] = Field(["%Y-%m-%d"], min_length=1, description="date formats, in strftime's letters")
 
@@ -356,11 +358,18 @@ def _told(error: Any) -> str:
 
 
 def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {"coverage": Coverage, "formats": Formats, "rates": Rates, "thresholds": Thresholds}
+    models: dict[str, type[BaseModel]] = {
+        "coverage": Coverage,
+        "formats": Formats,
+        "rates": Rates,
+        "thresholds": Thresholds,
+    }
     if not location:
         return list(Settings.model_fields)
     if location[0] == "tables":
-        inner: type[BaseModel] = Formats if location[-1] == "formats" else ColumnSource if "columns" in location else TableSource
+        inner: type[BaseModel] = (
+            Formats if location[-1] == "formats" else ColumnSource if "columns" in location else TableSource
+        )
         return list(inner.model_fields)
     return list(models[location[0]].model_fields) if location[0] in models else []
 

@@ -92,7 +92,9 @@ def group_profitability(books: Books, period: Period, by: str = "account_type") 
     summed = rows[[*leaves, "_own"]].sum().reset_index()
     counts = totals[totals["level"] == "customer"].assign(group=named)["group"].value_counts()
     summed.insert(1, "customers", summed["group"].map(counts).fillna(0).astype(int))
-    firm = summed[leaves].sum().to_frame().T.assign(group="Firm", customers=int(counts.sum()), _own=summed["_own"].sum())
+    firm = (
+        summed[leaves].sum().to_frame().T.assign(group="Firm", customers=int(counts.sum()), _own=summed["_own"].sum())
+    )
     filled = pd.concat([summed[summed["group"] != "Firm"], firm[summed.columns]], ignore_index=True)
     lines = statement.with_subtotals(filled.rename(columns={"_own": "own_costs"}), firm=True)
     last = {"Unassigned": 1, "Other owners": 2, "Firm": 3}
@@ -118,7 +120,11 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
     else:
         raise SettingsError(f"customers have no column {by!r}; there are {', '.join(books.customers.columns)}")
     level, own_level = totals["level"], by.removesuffix("_id")
-    named = totals["owner"].map(groups).where(level == "customer", totals["owner"].where(level == own_level, "Other owners"))
+    named = (
+        totals["owner"]
+        .map(groups)
+        .where(level == "customer", totals["owner"].where(level == own_level, "Other owners"))
+    )
     named = named.replace({"": "(none given)", **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
     return named.mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
 
@@ -142,7 +148,12 @@ def compare_periods(books: Books, period: Period, others: Sequence[Period]) -> F
     A period that the books do not cover has no column; a line that a period does not have is None there.
     """
     columns = {p.label: firm_profitability(books, p) for p in [period, *others] if books.comparable(p)}
-    return pd.DataFrame(columns).reindex([li.id for li in books.statement.firm_lines]).astype(object).where(lambda t: t.notna(), None)
+    return (
+        pd.DataFrame(columns)
+        .reindex([li.id for li in books.statement.firm_lines])
+        .astype(object)
+        .where(lambda t: t.notna(), None)
+    )
 
 
 def share(part: Decimal | None, total: Decimal | None) -> Decimal | None:
@@ -175,7 +186,9 @@ def whale_curve(customers: Frame, measure: str) -> Frame:
     })  # fmt: skip
     curve.insert(3, "rank_share", curve["rank"] / count)
     fifth = max(1, round(count / 5))
-    position = curve["rank"].map(lambda r: "top fifth" if r <= fifth else "bottom fifth" if r > count - fifth else "middle")
+    position = curve["rank"].map(
+        lambda r: "top fifth" if r <= fifth else "bottom fifth" if r > count - fifth else "middle"
+    )
     return curve.assign(group=position)
 
 
@@ -189,13 +202,19 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     products) and `cost_to_serve` (cost below the manufacturing contribution over gross sales), and the net margin.
     """
     statement = books.statement_in(period)
-    served = [line.id for line in statement.leaves if line.cls in {"variable", "assignable", "asset_charge"} and not _goods(line)]
+    served = [
+        line.id
+        for line in statement.leaves
+        if line.cls in {"variable", "assignable", "asset_charge"} and not _goods(line)
+    ]
     buying = customers[(customers["sales"] > 0) & (customers["customer_id"] != "")]
     cost = buying[served].sum(axis=1) / buying["sales"] if served else buying["sales"] * 0
     index = _net_price_index(books, period)
     fallback = buying["net_sales"] / buying["sales"] if "net_sales" in buying else buying["sales"] * 0 + 1
     price = fallback if index is None else buying["customer_id"].map(index)
-    placed = buying[["customer_id", "customer_name", "sales", statement.net_margin.id]].assign(net_price_index=price, cost_to_serve=cost)
+    placed = buying[["customer_id", "customer_name", "sales", statement.net_margin.id]].assign(
+        net_price_index=price, cost_to_serve=cost
+    )
     return placed.dropna(subset=["net_price_index"]).reset_index(drop=True)
 
 
@@ -314,7 +333,9 @@ def price_volume_mix(books: Books, period: Period, base: Period) -> Frame | None
     }  # fmt: skip
     start, end = (_total(both[f"net_{i}"]) - _total(both[f"cost_{i}"]) for i in (0, 1))
     rows = [(label, amount, "step") for label, amount in steps.items() if amount or label != "No product or quantity"]
-    return pd.DataFrame([(base.label, start, "total"), *rows, (period.label, end, "total")], columns=["label", "amount", "kind"])
+    return pd.DataFrame(
+        [(base.label, start, "total"), *rows, (period.label, end, "total")], columns=["label", "amount", "kind"]
+    )
 
 
 def _by_product(books: Books, period: Period) -> Frame | None:
@@ -368,11 +389,20 @@ def full_cost(books: Books, period: Period) -> Frame:
         "orders": customers.get("driver_orders", customers["sales"]), "units": customers.get("driver_units", customers["sales"]),
     }  # fmt: skip
     keys = customers["customer_id"]
-    pool = _spread([(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)])
+    pool = _spread(
+        [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
+    )
     groups = _spread(_group_owned(books, period, customers))
     margin = customers[books.statement_in(period).net_margin.id] + customers.get("capital_charge", Decimal(0))
-    costs = pd.DataFrame({"group_costs": keys.map(lambda k: groups.get(k, Decimal(0))), "pool_costs": keys.map(lambda k: pool.get(k, Decimal(0)))})
-    return pd.DataFrame({"customer_id": keys, **costs, "full_cost_profit": margin - costs["group_costs"] - costs["pool_costs"]})
+    costs = pd.DataFrame(
+        {
+            "group_costs": keys.map(lambda k: groups.get(k, Decimal(0))),
+            "pool_costs": keys.map(lambda k: pool.get(k, Decimal(0))),
+        }
+    )
+    return pd.DataFrame(
+        {"customer_id": keys, **costs, "full_cost_profit": margin - costs["group_costs"] - costs["pool_costs"]}
+    )
 
 
 def _spread(costs: Sequence[tuple[Decimal, Mapping[str, Decimal]]]) -> dict[str, Decimal]:
@@ -390,7 +420,9 @@ def _pool_costs(books: Books, period: Period) -> list[tuple[Decimal, str]]:
     if joint is not None:
         inside = joint[(joint["month"] >= period.start) & (joint["month"] < period.end)]
         basis = inside["full_cost_basis"].replace("", "net_sales") if "full_cost_basis" in inside else "net_sales"
-        costs += [(amount, name) for name, amount in inside.assign(basis=basis).groupby("basis")["amount"].sum().items()]
+        costs += [
+            (amount, name) for name, amount in inside.assign(basis=basis).groupby("basis")["amount"].sum().items()
+        ]
     totals = owner_totals(books, period)
     if "uncharged_capacity" in totals:
         costs.append((_total(totals["uncharged_capacity"]), "net_sales"))
@@ -405,7 +437,9 @@ def _group_owned(books: Books, period: Period, customers: Frame) -> list[tuple[D
     for position in own[own != 0].index:
         column = {"parent": "parent_id"}.get(totals.at[position, "level"], totals.at[position, "level"])
         members = customers[customers[column] == totals.at[position, "owner"]]
-        owned.append((own[position], dict(zip(members["customer_id"], members.get("net_sales", members["sales"]), strict=True))))
+        owned.append(
+            (own[position], dict(zip(members["customer_id"], members.get("net_sales", members["sales"]), strict=True)))
+        )
     return owned
 
 
@@ -466,7 +500,9 @@ def time_driven(books: Books, period: Period) -> Frame | None:
         for kind in kinds[kinds["pool"] == pool].to_dict("records"):
             column = f"driver_{kind.get('driver') or kind['activity']}"
             minutes = kind.get("unit_minutes")
-            quantity = monthly[column].reindex(months.index).fillna(Decimal(0)) if column in monthly else months["cost"] * 0
+            quantity = (
+                monthly[column].reindex(months.index).fillna(Decimal(0)) if column in monthly else months["cost"] * 0
+            )
             used = quantity * (minutes if isinstance(minutes, Decimal) and minutes.is_finite() else Decimal(1))
             rows.append((pool, kind["activity"], _total(quantity), _total(used), _total(used * rate)))
             used_total, cost_total = used_total + _total(used), cost_total + _total(used * rate)

@@ -101,7 +101,9 @@ class BgNbd:
     def active_probability(self, frequency: Array, recency: Array, age: Array) -> Array:
         """Probability (0 to 1) that the customer has not left; by the model's nature 1 without a repeat purchase."""
         repeat = np.maximum(frequency, 1)
-        odds = np.log(self.a / (self.b + repeat - 1)) + (self.r + frequency) * np.log((self.alpha + age) / (self.alpha + recency))
+        odds = np.log(self.a / (self.b + repeat - 1)) + (self.r + frequency) * np.log(
+            (self.alpha + age) / (self.alpha + recency)
+        )
         return np.where(frequency > 0, 1 / (1 + np.exp(np.minimum(odds, 700))), 1.0)
 
     def expected_purchases(self, time: float, frequency: Array, recency: Array, age: Array) -> Array:
@@ -110,11 +112,15 @@ class BgNbd:
 
         a = self.a if abs(self.a - 1) > 1e-6 else 1 + 1e-6
         total, end = a + self.b + frequency - 1, self.alpha + age + time
-        series = hyp2f1(a + self.b - 1 - self.r, a - 1, total, time / end)  # after Euler's transformation: stable for many purchases
+        series = hyp2f1(
+            a + self.b - 1 - self.r, a - 1, total, time / end
+        )  # after Euler's transformation: stable for many purchases
         expected = total / (a - 1) * (1 - ((self.alpha + age) / end) ** (a - 1) * series)
         return np.asarray(expected * self.active_probability(frequency, recency, age))
 
-    def drawn_purchases(self, time: float, frequency: Array, recency: Array, age: Array, *, draws: int, seed: int) -> Array:
+    def drawn_purchases(
+        self, time: float, frequency: Array, recency: Array, age: Array, *, draws: int, seed: int
+    ) -> Array:
         """Simulated purchases in the `time` after `age`: one row per customer, one column per draw."""
         rng, shape = np.random.default_rng(seed), (len(frequency), draws)
         rate = rng.gamma((self.r + frequency)[:, None], 1 / (self.alpha + age)[:, None], shape)
@@ -155,7 +161,16 @@ def _bg_nbd_loss(logs: Array, x: Array, recency: Array, age: Array, weight: Arra
     left = np.where(x > 0, np.log(a) - np.log(b + np.maximum(x, 1) - 1) - (r + x) * to_last, -np.inf)
     either = np.logaddexp(stayed, left)
     share = np.exp(left - either)
-    likelihood = (gammaln(r + x) - gammaln(r) + r * np.log(alpha) + gammaln(b + x) - gammaln(a + b + x) + gammaln(a + b) - gammaln(b) + either)
+    likelihood = (
+        gammaln(r + x)
+        - gammaln(r)
+        + r * np.log(alpha)
+        + gammaln(b + x)
+        - gammaln(a + b + x)
+        + gammaln(a + b)
+        - gammaln(b)
+        + either
+    )
     common = digamma(a + b) - digamma(a + b + x)
     gradient = np.array([
         r * (weight @ (digamma(r + x) - digamma(r) + np.log(alpha) - (1 - share) * to_end - share * to_last)),
@@ -196,13 +211,13 @@ class ParetoNbd:
         while_active = (self.beta + age) / (s - 1) * (1 - ((self.beta + age) / (self.beta + age + time)) ** (s - 1))
         return np.asarray(self.active_probability(frequency, recency, age, level) * rate * while_active)
 
-    def drawn_purchases(
-        self, time: float, past: tuple[Array, Array, Array, Array], *, draws: int, seed: int
-    ) -> Array:
+    def drawn_purchases(self, time: float, past: tuple[Array, Array, Array, Array], *, draws: int, seed: int) -> Array:
         """Simulated purchases in the `time` after the past (frequency, recency, age, level): one row per customer, one column per draw."""
         rng, (frequency, _, age, level) = np.random.default_rng(seed), past
         shape = (len(frequency), draws)
-        rate = rng.gamma((self.r + frequency)[:, None], 1 / (self.alpha * np.exp(-self.lift * level) + age)[:, None], shape)
+        rate = rng.gamma(
+            (self.r + frequency)[:, None], 1 / (self.alpha * np.exp(-self.lift * level) + age)[:, None], shape
+        )
         leaving = np.maximum(rng.gamma(self.s, 1 / (self.beta + age)[:, None], shape), 1e-300)
         active = rng.random(shape) < self.active_probability(*past)[:, None]
         stays = np.minimum(rng.exponential(1.0, shape) / leaving, time)
@@ -223,7 +238,9 @@ def fit_pareto_nbd(frequency: Array, recency: Array, age: Array, level: Array | 
     return ParetoNbd(float(r), float(alpha * scale), float(s), float(beta * scale), float(found[4]), float(total))
 
 
-def _pareto_terms(logs: Array, x: Array, recency: Array, age: Array, level: Array) -> tuple[Array, Array, Array, Array, Array]:
+def _pareto_terms(
+    logs: Array, x: Array, recency: Array, age: Array, level: Array
+) -> tuple[Array, Array, Array, Array, Array]:
     """Log of the likelihood's parts without its constant (still active; left at each node), and the times behind them."""
     r, alpha, s, beta = np.exp(logs[:4])
     alphas = alpha * np.exp(-logs[4] * level)
@@ -283,7 +300,9 @@ def _grouped(*history: Array) -> tuple[list[Array], Array, float]:
     return list(rows.T), count, scale
 
 
-def _minimum(loss: Callable[..., tuple[float, Array]], start: list[float], bounds: list[float], data: tuple[Array, ...]) -> tuple[Array, float]:
+def _minimum(
+    loss: Callable[..., tuple[float, Array]], start: list[float], bounds: list[float], data: tuple[Array, ...]
+) -> tuple[Array, float]:
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
 

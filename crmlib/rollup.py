@@ -251,7 +251,9 @@ def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     if ledger.has("activities") and any(not a.driver for a in found):
         events = ledger.covered("activities")
         quantities = {
-            f"driver_{a.driver or a.name}": events.quantity.sum(where=events.activity == a.name) for a in found if not a.driver
+            f"driver_{a.driver or a.name}": events.quantity.sum(where=events.activity == a.name)
+            for a in found
+            if not a.driver
         }
         pieces.append(_by_span(events, days, quantities))
     facts = _with_rates(functools.reduce(_outer, pieces), ledger, statement, work)

@@ -23,7 +23,14 @@ from crmlib.criteria import MEASURES, Record, Register, rank_share
 from crmlib.engagement import Period
 
 CONDITION = re.compile(r"(\w+)\s*(>=|<=|>|<|=|\bis\b)\s*(\S.*)")
-COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq, "is": operator.eq}
+COMPARE = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+    "is": operator.eq,
+}
 RANKED = "_rank_share"
 KNOWN = (*MEASURES, "score", "top_group", *(f"{name}{RANKED}" for name in (*MEASURES, "score")))
 Stance = Literal["invest", "keep", "change"]
@@ -46,7 +53,9 @@ def _readable(when: tuple[str, ...]) -> tuple[str, ...]:
         if not found:
             wrong.append(f"{text!r} is no condition; write it as `sales >= 1000` or `account_type is Wholesalers`")
         elif found[2] != "is" and found[1] not in KNOWN:
-            wrong.append(f"{text!r}: unknown measure {found[1]!r}; allowed: {', '.join(MEASURES)}, score, top_group, and any with {RANKED}")
+            wrong.append(
+                f"{text!r}: unknown measure {found[1]!r}; allowed: {', '.join(MEASURES)}, score, top_group, and any with {RANKED}"
+            )
         elif found[2] != "is" and not re.fullmatch(r"-?\d+(\.\d+)?", found[3].strip()):
             wrong.append(f"{text!r}: {found[3]!r} is no number; write 0.15 for 15 %")
     if wrong:
@@ -78,9 +87,13 @@ class Flag(Record):
 def _complete(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     early = [r.segment for r in rules[:-1] if not r.when]
     if not rules or early or rules[-1].when:
-        raise ValueError(f"the last rule, and no other, has `when: []`, so that every customer is in one segment{': ' + ', '.join(early) if early else ''}")
+        raise ValueError(
+            f"the last rule, and no other, has `when: []`, so that every customer is in one segment{': ' + ', '.join(early) if early else ''}"
+        )
     names = [r.segment for r in rules]
-    if twice := {n for n in names if names.count(n) > 1 and len({(r.stance, r.key) for r in rules if r.segment == n}) > 1}:
+    if twice := {
+        n for n in names if names.count(n) > 1 and len({(r.stance, r.key) for r in rules if r.segment == n}) > 1
+    }:
         raise ValueError(f"segment {', '.join(sorted(twice))} stands twice with another stance or key")
     return rules
 
@@ -106,7 +119,9 @@ class Rules(Record):
 def read_segments(books: Books) -> Rules:
     """The rules of an engagement (errors as `criteria.judgement`)."""
     rules = criteria.judgement(books.engagement, "segments.yml", Rules)
-    named = [(f"rules ({r.segment})", r.when) for r in rules.rules] + [(f"flags ({f.flag})", f.when) for f in rules.flags]
+    named = [(f"rules ({r.segment})", r.when) for r in rules.rules] + [
+        (f"flags ({f.flag})", f.when) for f in rules.flags
+    ]
     columns = [str(c) for c in books.customers if c != "customer_id"]
     wrong = [
         f"{place}: {text!r}: customers have no column {_parts(text)[0]!r}; there are {', '.join(columns)}"
@@ -125,7 +140,9 @@ def _parts(condition: str) -> tuple[str, str, Any]:
 def compared(books: Books, period: Period, rules: Rules, register: Register) -> Frame:
     """What the rules are held against, by account: attributes, measures, score (without the other axis), score_rank_share, top_group."""
     measured = criteria.measures(books, period, together=rules.together)
-    rated = criteria.judged(criteria.read_ratings(books, register), criteria.accounts(books, together=rules.together), period)
+    rated = criteria.judged(
+        criteria.read_ratings(books, register), criteria.accounts(books, together=rules.together), period
+    )
     given = criteria.points(measured, rated, register)
     if given.empty:
         return measured.assign(score=np.nan, top_group=0.0)
@@ -190,7 +207,10 @@ def in_words(name: str, values: pd.Series) -> pd.Series:
     label = MEASURES.get(base, base)
     pattern = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
     if name.endswith(RANKED):
-        told = values.map(lambda v: "the highest" if v == 1 else f"higher than {math.floor(v * 100)}% of customers", na_action="ignore")
+        told = values.map(
+            lambda v: "the highest" if v == 1 else f"higher than {math.floor(v * 100)}% of customers",
+            na_action="ignore",
+        )
     else:
         told = values.map(lambda v: pattern.format(v).replace("-", "−"), na_action="ignore")
     return f"{label} " + told.astype(object).where(values.notna(), "not available")
@@ -209,14 +229,18 @@ def differentiate(books: Books, period: Period) -> Frame:
     account = criteria.accounts(books, together=rules.together)
     rows = made.loc[account.to_numpy()].reset_index(drop=True)
     first = [*MADE, "score"]
-    named = books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account.to_numpy())
+    named = (
+        books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account.to_numpy())
+    )
     return pd.concat([named, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
 
 
 def key_accounts(differentiated: Frame) -> Frame:
     """The key accounts with the reason, most profitable first."""
     chosen = differentiated[differentiated["key"]].sort_values(["net_margin", "customer_id"], ascending=[False, True])
-    return chosen[["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]].reset_index(drop=True)
+    return chosen[["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]].reset_index(
+        drop=True
+    )
 
 
 def eligible(table: Frame, rules: Rules) -> pd.Series:
@@ -242,7 +266,9 @@ def moved(now: Frame, before: Frame) -> Frame:
     """Customers whose segment changed: customer_id, customer_name, before, now, net_margin, reason; the largest by sales first."""
     kept = now["customer_id"].map(before.set_index("customer_id")["segment"])
     rows = now.assign(before=kept, now=now["segment"])[(kept != now["segment"]) & kept.notna()]
-    return rows.sort_values(["sales", "customer_id"], ascending=[False, True])[["customer_id", "customer_name", "before", "now", "sales", "net_margin", "reason"]].reset_index(drop=True)
+    return rows.sort_values(["sales", "customer_id"], ascending=[False, True])[
+        ["customer_id", "customer_name", "before", "now", "sales", "net_margin", "reason"]
+    ].reset_index(drop=True)
 
 
 # --- the matrices of the field ---------------------------------------------------------------------------------------
@@ -289,11 +315,18 @@ def axes(books: Books, period: Period) -> Frame:
     """
     rules, register = read_segments(books), criteria.read_criteria(books)
     measured = criteria.measures(books, period, together=rules.together)
-    rated = criteria.judged(criteria.read_ratings(books, register), criteria.accounts(books, together=rules.together), period)
+    rated = criteria.judged(
+        criteria.read_ratings(books, register), criteria.accounts(books, together=rules.together), period
+    )
     given = criteria.points(measured, rated, register)
-    chosen = {axis: [c.id for c in register.criteria if axis in c.axes and c.id in given] for axis in ("attractiveness", "relationship", "potential")}
+    chosen = {
+        axis: [c.id for c in register.criteria if axis in c.axes and c.id in given]
+        for axis in ("attractiveness", "relationship", "potential")
+    }
     means = {axis: given[ids].mean(axis=1) for axis, ids in chosen.items() if ids}
-    return pd.DataFrame({**means, "value_now": rank_share(measured["net_margin"], measured["sales"] > 0).reindex(given.index)})
+    return pd.DataFrame(
+        {**means, "value_now": rank_share(measured["net_margin"], measured["sales"] > 0).reindex(given.index)}
+    )
 
 
 def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
@@ -309,7 +342,9 @@ def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
     One row per customer: customer_id, segment, stance, reason, the values across and up, and for each lens `…_cell` and `…_stance`.
     """
     prices = priced.set_index("customer_id")[["net_price_index", "cost_to_serve"]].astype(float)
-    rows = differentiated[differentiated["sales"] > 0][["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]]
+    rows = differentiated[differentiated["sales"] > 0][
+        ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
+    ]
     rows = rows.join(prices, on="customer_id").join(axis_points, on="account_id").reset_index(drop=True)
     for one in LENSES:
         if one.across in rows and one.up in rows:
@@ -342,12 +377,28 @@ def disagreements(placed: Frame) -> Frame:
         if f"{one.name}_cell" not in placed:
             continue
         against = placed[f"{one.name}_stance"]
-        odd = placed[((placed["stance"] == "invest") & (against == "change")) | ((placed["stance"] == "change") & (against == "invest"))]
+        odd = placed[
+            ((placed["stance"] == "invest") & (against == "change"))
+            | ((placed["stance"] == "change") & (against == "invest"))
+        ]
         across, up = one.cuts(placed)
-        words = [odd[name].map(lambda v, n=name, c=cut: f"{n.replace('_', ' ')} {v:.2f} ({'at least' if v >= c else 'below'} {c:.2f})") for name, cut in ((one.across, across), (one.up, up))]
-        parts.append(odd.assign(lens=one.name, cell=odd[f"{one.name}_cell"], why="decision: " + odd["reason"] + "; lens: " + words[0] + ", " + words[1]))
+        words = [
+            odd[name].map(
+                lambda v, n=name, c=cut: f"{n.replace('_', ' ')} {v:.2f} ({'at least' if v >= c else 'below'} {c:.2f})"
+            )
+            for name, cut in ((one.across, across), (one.up, up))
+        ]
+        parts.append(
+            odd.assign(
+                lens=one.name,
+                cell=odd[f"{one.name}_cell"],
+                why="decision: " + odd["reason"] + "; lens: " + words[0] + ", " + words[1],
+            )
+        )
     rows = pd.concat(parts) if parts else placed.iloc[:0].assign(lens="", cell="", why="")
-    return rows.sort_values(["sales", "customer_id", "lens"], ascending=[False, True, True])[["customer_id", "customer_name", "segment", "lens", "cell", "why", "sales", "net_margin"]].reset_index(drop=True)
+    return rows.sort_values(["sales", "customer_id", "lens"], ascending=[False, True, True])[
+        ["customer_id", "customer_name", "segment", "lens", "cell", "why", "sales", "net_margin"]
+    ].reset_index(drop=True)
 
 
 # --- what the data says by itself ------------------------------------------------------------------------------------
@@ -395,10 +446,15 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8) -> Frame:
         for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
             labels = _k_means(values, count, seed).labels_
             draws = (rng.integers(0, len(values), len(values)) for _ in range(BOOTSTRAPS))
-            alike = [adjusted_rand_score(labels, _k_means(values[draw], count, seed, starts=1).predict(values)) for draw in draws]
+            alike = [
+                adjusted_rand_score(labels, _k_means(values[draw], count, seed, starts=1).predict(values))
+                for draw in draws
+            ]
             apart = silhouette_score(values, labels, sample_size=min(len(values), SILHOUETTES), random_state=seed)
             rows[count] = (apart, float(np.mean(alike)), np.bincount(labels).min() / len(labels))
-    tested = pd.DataFrame.from_dict(rows, orient="index", columns=["silhouette", "stability", "smallest_share"]).rename_axis("groups")
+    tested = pd.DataFrame.from_dict(
+        rows, orient="index", columns=["silhouette", "stability", "smallest_share"]
+    ).rename_axis("groups")
     stable = tested[tested["stability"] >= STABLE]
     best = None if tested.empty else stable["silhouette"].idxmax() if len(stable) else tested["stability"].idxmax()
     return tested.assign(chosen=tested.index == best)
@@ -431,7 +487,9 @@ def described_groups(table: Frame, scaled: Frame, labels: pd.Series, *, seed: in
     """
     from sklearn.tree import DecisionTreeClassifier
 
-    tree = DecisionTreeClassifier(max_depth=3, min_samples_leaf=max(1, min(len(scaled) // 50, 50)), random_state=seed).fit(scaled.to_numpy(), labels.to_numpy())
+    tree = DecisionTreeClassifier(
+        max_depth=3, min_samples_leaf=max(1, min(len(scaled) // 50, 50)), random_state=seed
+    ).fit(scaled.to_numpy(), labels.to_numpy())
     crossed = pd.crosstab(labels, tree.apply(scaled.to_numpy()))
     bounds, rows = _paths(tree.tree_), {}
     for group in crossed.index:
@@ -439,7 +497,14 @@ def described_groups(table: Frame, scaled: Frame, labels: pd.Series, *, seed: in
         leaf = int(counts.to_numpy().argmax())
         mine = table.loc[labels.index[labels == group]]
         inside, way = counts.iloc[leaf], _way(bounds[int(crossed.columns[leaf])], table, scaled)
-        rows[group] = (len(mine), way, inside / counts.sum(), inside / crossed.iloc[:, leaf].sum(), mine["sales"].median(), mine["net_margin"].sum())
+        rows[group] = (
+            len(mine),
+            way,
+            inside / counts.sum(),
+            inside / crossed.iloc[:, leaf].sum(),
+            mine["sales"].median(),
+            mine["net_margin"].sum(),
+        )
     columns = ["accounts", "description", "of_group_share", "leaf_share", "median_sales", "net_margin"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("group")
 

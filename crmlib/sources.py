@@ -287,7 +287,9 @@ def _staged_plain(
                 if any(not "".join(values).strip() for values in zip(*bare.to_pydict().values(), strict=True)):
                     return None  # a blank line counts as a row and is no record
                 numbers = pa.array(range(row, row + len(block)), pa.int64())
-                writer.write_batch(pa.record_batch([*block.columns, pa.repeat(file.name, len(block)), numbers], schema=schema))
+                writer.write_batch(
+                    pa.record_batch([*block.columns, pa.repeat(file.name, len(block)), numbers], schema=schema)
+                )
                 row += len(block)
     except pa.ArrowInvalid:
         return None

@@ -179,7 +179,9 @@ def _check_leaf(where: str, line: Line, spec: Mapping[str, Any], wrong: list[str
         wrong.append(f"{where}: neither varies with what the customer buys nor is there only for this customer or segment: "
                      "a joint cost; give it class pool and source joint_costs")  # fmt: skip
     if line.cls == "variable" and not line.varies:
-        wrong.append(f"{where}: class variable, but varies is false; class assignable holds what is dedicated and does not vary")
+        wrong.append(
+            f"{where}: class variable, but varies is false; class assignable holds what is dedicated and does not vary"
+        )
 
 
 def _source_problem(source: str, cls: str) -> str:
@@ -205,7 +207,9 @@ def _check_order(lines: Sequence[Line], wrong: list[str]) -> None:
         seen.add(line.id)
         if line.cls in CLASSES:
             if CLASSES.index(line.cls) < rank:
-                wrong.append(f"{line.id}: class {line.cls} stands below class {CLASSES[rank]}; the order is {', '.join(CLASSES)}")
+                wrong.append(
+                    f"{line.id}: class {line.cls} stands below class {CLASSES[rank]}; the order is {', '.join(CLASSES)}"
+                )
             rank = max(rank, CLASSES.index(line.cls))
         if line.subtotal and line.firm_only != (rank == CLASSES.index("pool")):
             wrong.append(f"{line.id}: a subtotal below a pool line is `firm_only: true`, and no other is")
@@ -246,7 +250,9 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
         found = filled.get(line.id, ())
         extra = [s for s in found if s not in line.sources]
         if len(found) > 1 and (extra or not line.add):
-            wrong.append(f"{line.id} has amounts in {' and '.join(found)}: remove one, or declare them as its sources with `add: true`")
+            wrong.append(
+                f"{line.id} has amounts in {' and '.join(found)}: remove one, or declare them as its sources with `add: true`"
+            )
         wrong += [
             f"{line.id}: source {s} is neither in the records nor in the ledger"
             for s in line.sources if s.startswith("invoice_lines.") and s.split(".")[1] not in tables()["invoice_lines"].columns
@@ -256,7 +262,10 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
         wrong.append("the ledger has returns (negative invoice lines), and no line has the source returns")
     if wrong:
         raise SettingsError("statement and ledger do not go together:\n" + "\n".join(f"  {w}" for w in wrong))
-    marked = [li if li.subtotal else replace(li, sources=filled[li.id], available=bool(filled[li.id])) for li in statement.lines]
+    marked = [
+        li if li.subtotal else replace(li, sources=filled[li.id], available=bool(filled[li.id]))
+        for li in statement.lines
+    ]
     return Statement(tuple(noted(marked)))
 
 
@@ -268,7 +277,9 @@ def _filled(statement: Statement, ledger: Ledger) -> dict[str, tuple[str, ...]]:
     if ledger.has("activity_types"):
         kinds = ledger.tables["activity_types"]
         driven = kinds.filter(kinds.driver.notnull()) if "driver" in kinds.columns else kinds.limit(0)
-        named["rates"] = set((kinds if ledger.has("activities") else driven).select("line").distinct().execute()["line"])
+        named["rates"] = set(
+            (kinds if ledger.has("activities") else driven).select("line").distinct().execute()["line"]
+        )
     filled = {}
     for line in (li for li in statement.lines if not li.subtotal):
         found = [s for s in line.sources if s not in {"rates", "costs"} and _there(s, ledger)]

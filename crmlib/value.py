@@ -31,7 +31,19 @@ SMOOTHING = [  # weights of level and of trend, and what is left of the trend a 
     (0.1, 0.0, 0.9), (0.05, 0.0, 0.9), (0.2, 0.0, 0.9), (0.4, 0.0, 0.9), (0.1, 0.1, 0.9), (0.2, 0.1, 0.9), (0.1, 0.2, 0.98), (0.3, 0.2, 0.98),
 ]  # fmt: skip
 AVERAGE = "average of models"
-TESTED = ["group", "model", "months", "origins", "customers", "error", "gini", "top_fifth_share", "bias", "coverage", "chosen"]
+TESTED = [
+    "group",
+    "model",
+    "months",
+    "origins",
+    "customers",
+    "error",
+    "gini",
+    "top_fifth_share",
+    "bias",
+    "coverage",
+    "chosen",
+]
 
 
 # --- history ---------------------------------------------------------------------------------------------------------
@@ -71,7 +83,9 @@ class History:
 
     def of(self, chosen: Array, months: int | None = None) -> History:
         """Some of the customers, and the first months only; the season of all, as it was known."""
-        kept = {name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales", "orders")}
+        kept = {
+            name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales", "orders")
+        }
         return replace(self, customer_ids=self.customer_ids[chosen], **kept)
 
     def known_by(self, months: int) -> Array:
@@ -185,7 +199,9 @@ def bg_nbd_value(past: History, months: int) -> Array:
     """Expected ordering months (BG/NBD) × contribution per ordering month, shrunk − assignable cost while the customer stays."""
     bought, per_order, found = _buying(past)
     model = purchases.fit_bg_nbd(*found)
-    return _while_active(past, months, bought, model.expected_purchases(months, *found) * per_order, model.active_probability(*found))
+    return _while_active(
+        past, months, bought, model.expected_purchases(months, *found) * per_order, model.active_probability(*found)
+    )
 
 
 def pareto_nbd_value(past: History, months: int) -> Array:
@@ -194,7 +210,13 @@ def pareto_nbd_value(past: History, months: int) -> Array:
     own = past.contribution[bought].sum(axis=1) / np.maximum((past.orders[bought] > 0).sum(axis=1), 1)
     level = order_size_level(own)
     model = purchases.fit_pareto_nbd(*found, level)
-    return _while_active(past, months, bought, model.expected_purchases(months, *found, level) * per_order, model.active_probability(*found, level))
+    return _while_active(
+        past,
+        months,
+        bought,
+        model.expected_purchases(months, *found, level) * per_order,
+        model.active_probability(*found, level),
+    )
 
 
 def _buying(past: History) -> tuple[Array, Array, tuple[Array, Array, Array]]:
@@ -205,7 +227,11 @@ def _buying(past: History) -> tuple[Array, Array, tuple[Array, Array, Array]]:
     found = found[bought]
     ordering = np.maximum(found["ordering_months"].to_numpy(dtype=float), 1)
     recency = (found["last_order"] - found["first_order"]).to_numpy(dtype=float)
-    return bought, contribution_per_ordering_month(past.of(bought), ordering), (ordering - 1, recency, found["age"].to_numpy(dtype=float))
+    return (
+        bought,
+        contribution_per_ordering_month(past.of(bought), ordering),
+        (ordering - 1, recency, found["age"].to_numpy(dtype=float)),
+    )
 
 
 def _while_active(past: History, months: int, bought: Array, contribution: Array, active: Array) -> Array:
@@ -292,7 +318,19 @@ def backtest(tried: Frame, months: int) -> Frame:
         error = float(np.sqrt(np.square(found["expected"] - found["actual"]).mean()))
         total = float(found["actual"].sum())
         bias = (found["expected"].sum() - total) / abs(total) if total else float("nan")
-        rows.append((group, model, months, len(origins), round(len(found) / len(origins)), error, *ranking, bias, _coverage(found, months)))
+        rows.append(
+            (
+                group,
+                model,
+                months,
+                len(origins),
+                round(len(found) / len(origins)),
+                error,
+                *ranking,
+                bias,
+                _coverage(found, months),
+            )
+        )
     tested = pd.DataFrame(rows, columns=TESTED[:-1])
     return tested.assign(chosen=tested.index.isin(tested.groupby("group")["error"].idxmin()))
 
@@ -345,7 +383,9 @@ class Valuation:
 
 def customer_value(books: Books, *, months: int = 12, seed: int = 0) -> Valuation:
     """The expected contribution of each of today's customers over the months after the books end, and of all together."""
-    return value_of(history(books), discount_rate=float(books.engagement.settings.rates.cost_of_capital), months=months, seed=seed)
+    return value_of(
+        history(books), discount_rate=float(books.engagement.settings.rates.cost_of_capital), months=months, seed=seed
+    )
 
 
 def value_of(past: History, *, discount_rate: float = 0.0, months: int = 12, seed: int = 0) -> Valuation:
@@ -362,10 +402,23 @@ def value_of(past: History, *, discount_rate: float = 0.0, months: int = 12, see
         errors = {a: t[(t["group"] == group) & (t["model"] == model)] for a, t in tried.items()}
         parts.append(_with_range(part, errors.get(months), rng))
         for ahead in testable:
-            draws[ahead] += _drawn_total(part, "expected" if ahead == months else f"expected_{ahead}", errors.get(ahead), rng)
-    customers = pd.concat(parts).drop(columns="spread").sort_values(["expected", "customer_id"], ascending=[False, True], ignore_index=True)
+            draws[ahead] += _drawn_total(
+                part, "expected" if ahead == months else f"expected_{ahead}", errors.get(ahead), rng
+            )
+    customers = (
+        pd.concat(parts)
+        .drop(columns="spread")
+        .sort_values(["expected", "customer_id"], ascending=[False, True], ignore_index=True)
+    )
     portfolio = _portfolio(customers, draws, testable, months)
-    return Valuation(months, discount_rate, customers, portfolio, pd.concat(tests, ignore_index=True), tuple(_warnings(past, tests[0], testable[months], months)))
+    return Valuation(
+        months,
+        discount_rate,
+        customers,
+        portfolio,
+        pd.concat(tests, ignore_index=True),
+        tuple(_warnings(past, tests[0], testable[months], months)),
+    )
 
 
 def chosen_model(tested: Frame, group: str) -> str:
@@ -396,7 +449,9 @@ def _group_value(past: History, model: str, terms: tuple[int, float]) -> Frame:
 def _with_range(part: Frame, errors: Frame | None, rng: np.random.Generator) -> Frame:
     pool = 2 * rng.standard_t(3, 2000) if errors is None or errors.empty else _residuals(errors)
     low, high = np.quantile(pool, [LOW, HIGH])
-    return part.assign(low=part["expected"] + part["spread"] * min(low, 0), high=part["expected"] + part["spread"] * max(high, 0))
+    return part.assign(
+        low=part["expected"] + part["spread"] * min(low, 0), high=part["expected"] + part["spread"] * max(high, 0)
+    )
 
 
 def _drawn_total(part: Frame, column: str, errors: Frame | None, rng: np.random.Generator) -> Array:
@@ -409,7 +464,11 @@ def _drawn_total(part: Frame, column: str, errors: Frame | None, rng: np.random.
         missed = [(t["actual"] - t["expected"]).sum() / t["spread"].sum() for _, t in errors.groupby("origin")]
         shared = rng.standard_t(max(len(missed), 2), DRAWS) * float(np.sqrt(np.mean(np.square(missed))))
     many = len(scale) > MANY
-    alone: Array = rng.normal(0, own.std() * np.sqrt(scale @ scale), DRAWS) if many else np.array([scale @ rng.choice(own, len(scale)) for _ in range(DRAWS)])
+    alone: Array = (
+        rng.normal(0, own.std() * np.sqrt(scale @ scale), DRAWS)
+        if many
+        else np.array([scale @ rng.choice(own, len(scale)) for _ in range(DRAWS)])
+    )
     return np.asarray(part[column].sum() + alone + shared * scale.sum())
 
 
@@ -418,7 +477,13 @@ def _portfolio(customers: Frame, draws: dict[int, Array], testable: dict[int, in
     rows = []
     for ahead, tested in testable.items():
         low, high = np.quantile(draws[ahead], [LOW, HIGH]) if tested or ahead == months else (np.nan, np.nan)
-        status = "tested on the past" if tested == ahead else f"tested over {tested} months only" if tested else "extrapolated, not tested"
+        status = (
+            "tested on the past"
+            if tested == ahead
+            else f"tested over {tested} months only"
+            if tested
+            else "extrapolated, not tested"
+        )
         rows.append((ahead, customers["expected" if ahead == months else f"expected_{ahead}"].sum(), low, high, status))
     return pd.DataFrame(rows, columns=["months", "expected", "low", "high", "status"])
 
@@ -426,16 +491,24 @@ def _portfolio(customers: Frame, draws: dict[int, Array], testable: dict[int, in
 def _warnings(past: History, tested: Frame, tested_months: int, months: int) -> list[str]:
     said = []
     if tested.empty:
-        said.append(f"The books hold {past.months} month(s): no forecast can be tested; last year's pace is carried on and ranges are wide guesses.")
+        said.append(
+            f"The books hold {past.months} month(s): no forecast can be tested; last year's pace is carried on and ranges are wide guesses."
+        )
     elif tested_months < months:
-        said.append(f"The books hold {past.months} months: forecasts were tested over {tested_months} months only, not {months}.")
+        said.append(
+            f"The books hold {past.months} months: forecasts were tested over {tested_months} months only, not {months}."
+        )
     for group, chosen in groups_of(past).items():
         if chosen.sum() < FEW:
-            said.append(f"Only {chosen.sum()} {group} customer(s): the choice of the model and the range rest on little.")
+            said.append(
+                f"Only {chosen.sum()} {group} customer(s): the choice of the model and the range rest on little."
+            )
         if (model := chosen_model(tested, group)) in SIMPLE and not tested.empty:
             said.append(f"For {group} customers no model beat the simple “{model}” on this ledger, so that is used.")
     if not tested.empty and tested["coverage"].isna().all():
-        said.append("The range could not be tested: the books are too short to make it at one time and check it at a later one.")
+        said.append(
+            "The range could not be tested: the books are too short to make it at one time and check it at a later one."
+        )
     return said
 
 
@@ -456,7 +529,9 @@ def at_risk(books: Books, period: Period, *, least_fall: float = 0.15, silent_ga
     past = history(books, period)
     found = rhythm(past.orders)
     since, fall, slope = purchases.declines(past.sales / past.indices(0, past.months), past.begin)
-    silent = (found["months_silent"] >= np.maximum(3, silent_gaps * found["usual_gap"].fillna(np.inf))).to_numpy() & (found["last_order"] >= 0).to_numpy()
+    silent = (found["months_silent"] >= np.maximum(3, silent_gaps * found["usual_gap"].fillna(np.inf))).to_numpy() & (
+        found["last_order"] >= 0
+    ).to_numpy()
     falling = ~silent & (fall >= least_fall) & (slope < -4)
     last = np.where(silent, found["last_order"], past.months - 1)
     sums = np.cumsum(np.column_stack([np.zeros(len(last)), past.margin]), axis=1)
@@ -468,4 +543,6 @@ def at_risk(books: Books, period: Period, *, least_fall: float = 0.15, silent_ga
         "fall_share": np.where(silent, np.nan, fall), "months_silent": found["months_silent"].to_numpy(), "usual_gap": found["usual_gap"].to_numpy(),
         "yearly_margin": stake,
     })  # fmt: skip
-    return told[silent | falling].sort_values(["yearly_margin", "customer_id"], ascending=[False, True], ignore_index=True)
+    return told[silent | falling].sort_values(
+        ["yearly_margin", "customer_id"], ascending=[False, True], ignore_index=True
+    )

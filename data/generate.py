@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
 import stories
 from company import MONTHS, REGIONS, cents, make_customers, make_goods
 from judgement import write_judgement

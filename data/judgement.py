@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
 from company import MANAGERS
 
 HERE = Path(__file__).resolve().parent

@@ -153,7 +153,9 @@ def full_cost_by_type(books: Books, wide: pd.DataFrame, uncharged: float) -> pd.
         ),
         "capital": capital_charges(books).rename(columns={"capital": "quantity"}),
     }
-    sums = {name: _of_year(table, lists.index) for name, table in by_customer.items()} | {"net_sales": customers["net_sales"]}
+    sums = {name: _of_year(table, lists.index) for name, table in by_customer.items()} | {
+        "net_sales": customers["net_sales"]
+    }
     joint = books["joint_costs"][books["joint_costs"]["month"].str.startswith(YEAR)]
     costs = [(amount, sums[basis]) for basis, amount in joint.groupby("full_cost_basis")["amount"].sum().items()]
     costs.append((uncharged, sums["net_sales"]))
@@ -166,7 +168,11 @@ def full_cost_by_type(books: Books, wide: pd.DataFrame, uncharged: float) -> pd.
         for amount, weights in costs
     )
     full = customers["net_segment_margin"] + sums["capital"].reindex(customers.index, fill_value=0) - spread
-    table = customers.assign(full_cost_profit=full).groupby(lists["account_type"])[["net_sales", "net_segment_margin", "full_cost_profit"]].sum()
+    table = (
+        customers.assign(full_cost_profit=full)
+        .groupby(lists["account_type"])[["net_sales", "net_segment_margin", "full_cost_profit"]]
+        .sum()
+    )
     table["own_costs"] = -wide.loc["account_type", "net_segment_margin"]
     table["full_cost_share"] = table["full_cost_profit"] / table["net_sales"]
     return table.assign(margin=table["net_segment_margin"] - table["own_costs"])

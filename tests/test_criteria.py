@@ -91,8 +91,15 @@ def test_all_mistakes_of_the_register_are_told_at_once(make_books: Make) -> None
 
 def test_a_register_names_known_things_only(make_books: Make) -> None:
     books = make_books(FOUR)
-    put(books, "criteria.yml", {"criteria": [{**JUDGED[0], "source": "channel", "values": {"Shop": 1}}], "other_axis": "profit"})
-    with pytest.raises(SettingsError, match=r"(?s)2 mistake.*'channel' is no column of customers.*'profit' is no criterion; allowed: volume"):
+    put(
+        books,
+        "criteria.yml",
+        {"criteria": [{**JUDGED[0], "source": "channel", "values": {"Shop": 1}}], "other_axis": "profit"},
+    )
+    with pytest.raises(
+        SettingsError,
+        match=r"(?s)2 mistake.*'channel' is no column of customers.*'profit' is no criterion; allowed: volume",
+    ):
         criteria.read_criteria(books)
     put(books, "criteria.yml", {"criteria": [JUDGED[0], JUDGED[0]]})
     with pytest.raises(SettingsError, match="id volume stands twice"):
@@ -101,8 +108,15 @@ def test_a_register_names_known_things_only(make_books: Make) -> None:
 
 def test_the_strategy_names_groups_that_there_are(make_books: Make) -> None:
     books = make_books({"customers": "customer_id, customer_name, region\nA, Adler, North\nB, Birch, South"})
-    put(books, "strategy.yml", {"markets": [{"by": "region", "group": "East", "stance": "grow"}, {"group": "Shops", "stance": "hold"}]})
-    with pytest.raises(SettingsError, match=r"(?s)2 mistake.*no customer has region 'East'; there are North, South.*no column 'account_type'"):
+    put(
+        books,
+        "strategy.yml",
+        {"markets": [{"by": "region", "group": "East", "stance": "grow"}, {"group": "Shops", "stance": "hold"}]},
+    )
+    with pytest.raises(
+        SettingsError,
+        match=r"(?s)2 mistake.*no customer has region 'East'; there are North, South.*no column 'account_type'",
+    ):
         criteria.read_strategy(books)
 
 
@@ -124,12 +138,16 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
     assert set(criteria.templates()) == {"strategy.yml", "ratings.csv", "criteria.yml", "segments.yml"}
 
 
-def test_the_samples_files_are_what_the_generator_writes(sample: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_samples_files_are_what_the_generator_writes(
+    sample: Books, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(str(PROJECT / "data"))
     import judgement
 
     ledger = PROJECT / "data" / "sample" / "ledger"
-    tables = [pd.read_csv(ledger / f"{name}.csv", dtype=str, keep_default_na=False) for name in ("customers", "invoice_lines")]
+    tables = [
+        pd.read_csv(ledger / f"{name}.csv", dtype=str, keep_default_na=False) for name in ("customers", "invoice_lines")
+    ]
     judgement.write_judgement(tmp_path, *tables, seed=0)
     for file in sorted(tmp_path.iterdir()):
         assert file.read_bytes() == (PROJECT / "data" / "sample" / "judgement" / file.name).read_bytes(), file.name
@@ -151,7 +169,9 @@ def test_measures_agree_with_the_profitability_report_to_the_cent(sample: Books)
     assert (measured["net_margin"].reindex(margin.index) - margin.astype(float)).abs().max() < 0.005
     assert measured["sales"].sum() == pytest.approx(float(report["sales"].drop("").sum()), abs=0.005)
     placed = profitability.net_price_and_cost_to_serve(sample, report.reset_index(), period).set_index("customer_id")
-    assert (measured["cost_to_serve_share"].reindex(placed.index) - placed["cost_to_serve"].astype(float)).abs().max() < 1e-9
+    assert (
+        measured["cost_to_serve_share"].reindex(placed.index) - placed["cost_to_serve"].astype(float)
+    ).abs().max() < 1e-9
     assert measured.at["C301", "growth_share"] == pytest.approx(0.92, abs=0.005)  # data/README.md: +92 %
     assert measured.at["C266", "growth_share"] == pytest.approx(-0.23, abs=0.005)
 
@@ -160,7 +180,9 @@ def test_growth_of_a_newcomer_counts_comparable_months_or_is_missing(make_books:
     lines = [{"customer_id": c, "invoice_date": f"{y}-{m:02d}-05", "gross_sales": a} for c, first, a in (("OLD", 1, 10), ("MID", 5, 10), ("NEW", 11, 10))
              for y in (2023, 2024) for m in range(1, 13) if y == 2024 or m >= first]  # fmt: skip
     customers = "customer_id, customer_name\nOLD, Old\nMID, Mid\nNEW, New"
-    books = make_books({"customers": customers, "invoice_lines": lines}, coverage={"start": "2023-01", "end": "2024-12"})
+    books = make_books(
+        {"customers": customers, "invoice_lines": lines}, coverage={"start": "2023-01", "end": "2024-12"}
+    )
     growth = criteria.measures(books, books.period("2024"))["growth_share"]
     assert growth["OLD"] == growth["MID"] == 0  # not +50 %: MID began in May
     assert np.isnan(growth["NEW"])
@@ -191,7 +213,11 @@ def test_four_customers_scored_by_hand(make_books: Make) -> None:
         "C,fit,Ann,2024-06-30,1\nC,fit,Bob,2026-06-30,5\n")  # fmt: skip
     read = criteria.read_criteria(books)
     period, ratings = books.period("2024"), criteria.read_ratings(books, read)
-    points = criteria.points(criteria.measures(books, period), criteria.judged(ratings, criteria.accounts(books, together=False), period), read)
+    points = criteria.points(
+        criteria.measures(books, period),
+        criteria.judged(ratings, criteria.accounts(books, together=False), period),
+        read,
+    )
     # sales 100, 50, 9000 → ranks 0.5, 0, 1; A's latest ratings 5 and 4 → 4.5 on 1 to 5 is 0.875; B's is blank; Bob's of C comes after the period
     assert points.to_dict("index")["A"] == {"volume": 0.5, "fit": 0.875}
     assert list(points.index) == ["A", "B", "C"]  # D bought nothing
@@ -221,7 +247,7 @@ def test_a_score_without_the_other_axis_does_not_hang_on_profitability(sample: B
     assert criteria.scores(shuffled, weight).equals(criteria.scores(points, weight))
 
 
-@given(st.lists(st.integers(-10**6, 10**6), min_size=2, max_size=30))
+@given(st.lists(st.integers(-(10**6), 10**6), min_size=2, max_size=30))
 def test_ranks_do_not_change_when_a_measure_is_stretched(values: list[int]) -> None:
     series = pd.Series(values, dtype=float)
     every = pd.Series(True, index=series.index)
@@ -232,7 +258,15 @@ def test_ranks_do_not_change_when_a_measure_is_stretched(values: list[int]) -> N
 
 def test_points_of_a_column_of_customers_lie_on_its_own_scale(make_books: Make) -> None:
     books = make_books({"customers": "customer_id, customer_name, channel\nA, Adler, Shop\nB, Birch, Web"})
-    read = register({"id": "channel", "label": "Channel", "weight": 1, "source": "channel", "values": {"Shop": 2, "Web": 6, "Fair": 4}})
+    read = register(
+        {
+            "id": "channel",
+            "label": "Channel",
+            "weight": 1,
+            "source": "channel",
+            "values": {"Shop": 2, "Web": 6, "Fair": 4},
+        }
+    )
     measured = criteria.measures(books, books.period("2024")).assign(channel=["Shop", "Fair"])
     assert criteria.points(measured, pd.DataFrame(), read)["channel"].tolist() == [0, 0.5]
 
@@ -246,8 +280,17 @@ def test_krippendorffs_alpha_as_published() -> None:
 
 
 def test_agreement_of_two_raters_by_hand() -> None:
-    rows = [("A", "Ann", 4.0), ("A", "Bob", 2.0), ("B", "Ann", 3.0), ("B", "Bob", 3.0), ("C", "Ann", 5.0), ("C", "Bob", None)]
-    ratings = pd.DataFrame([{"customer_id": c, "criterion": "fit", "rater": r, "date": date(2024, 1, 1), "rating": v} for c, r, v in rows])
+    rows = [
+        ("A", "Ann", 4.0),
+        ("A", "Bob", 2.0),
+        ("B", "Ann", 3.0),
+        ("B", "Bob", 3.0),
+        ("C", "Ann", 5.0),
+        ("C", "Bob", None),
+    ]
+    ratings = pd.DataFrame(
+        [{"customer_id": c, "criterion": "fit", "rater": r, "date": date(2024, 1, 1), "rating": v} for c, r, v in rows]
+    )
     told = criteria.agreement(ratings).loc["fit"]
     assert (told["ratings"], told["blank"], told["mean_difference"], told["within_one_share"]) == (5, 1, 1.0, 0.5)
 
@@ -277,12 +320,18 @@ def random_points(seed: int, rows: int = 40) -> tuple[pd.DataFrame, pd.Series]:
 @pytest.mark.parametrize("filtered", [False, True])
 def test_the_smallest_change_of_a_weight_is_what_a_fine_grid_finds(seed: int, filtered: bool) -> None:
     points, weight = random_points(seed)
-    eligible = pd.Series(np.arange(len(points)) % 3 > 0, index=points.index) if filtered else pd.Series(True, index=points.index)
+    eligible = (
+        pd.Series(np.arange(len(points)) % 3 > 0, index=points.index)
+        if filtered
+        else pd.Series(True, index=points.index)
+    )
     found = criteria.smallest_changes(points, weight, top_share=0.1, eligible=eligible)
 
     def listed(criterion: str, t: float) -> set[str]:
         moved = weight.drop(criterion) * (1 - t) / (1 - weight[criterion])
-        top = criteria.top_group(criteria.scores(points, pd.concat([moved, pd.Series({criterion: t})])[weight.index]), 0.1)
+        top = criteria.top_group(
+            criteria.scores(points, pd.concat([moved, pd.Series({criterion: t})])[weight.index]), 0.1
+        )
         return set(points.index[top & eligible])
 
     for name, row in found.iterrows():
@@ -313,9 +362,19 @@ def test_random_weightings_hold_the_same_number_and_come_out_the_same() -> None:
 def test_the_order_of_customers_does_not_matter() -> None:
     points, weight = random_points(2)
     turned = points.iloc[::-1]
-    assert criteria.top_group(criteria.scores(turned, weight), 0.1).sort_index().equals(criteria.top_group(criteria.scores(points, weight), 0.1).sort_index())
-    assert criteria.smallest_changes(turned, weight, top_share=0.1).equals(criteria.smallest_changes(points, weight, top_share=0.1))
-    assert criteria.stays_in_top(turned, weight, top_share=0.1, seed=0).sort_index().equals(criteria.stays_in_top(points, weight, top_share=0.1, seed=0).sort_index())
+    assert (
+        criteria.top_group(criteria.scores(turned, weight), 0.1)
+        .sort_index()
+        .equals(criteria.top_group(criteria.scores(points, weight), 0.1).sort_index())
+    )
+    assert criteria.smallest_changes(turned, weight, top_share=0.1).equals(
+        criteria.smallest_changes(points, weight, top_share=0.1)
+    )
+    assert (
+        criteria.stays_in_top(turned, weight, top_share=0.1, seed=0)
+        .sort_index()
+        .equals(criteria.stays_in_top(points, weight, top_share=0.1, seed=0).sort_index())
+    )
 
 
 def test_the_packaged_register_has_lamberts_twelve_criteria() -> None:

@@ -132,7 +132,9 @@ def test_parameters_are_shown_as_they_ran_without_the_machine_s_paths(tmp_path: 
 
 
 def test_a_page_is_headed_by_client_period_and_title(tmp_path: Path) -> None:
-    notebook = v4.new_notebook(cells=[v4.new_markdown_cell("# Who earns what")], metadata={"crm": {"client": CLIENT, "period": "2025Q1"}})
+    notebook = v4.new_notebook(
+        cells=[v4.new_markdown_cell("# Who earns what")], metadata={"crm": {"client": CLIENT, "period": "2025Q1"}}
+    )
     nbformat.write(notebook, tmp_path / "27_a.ipynb")
     reports.export_page(tmp_path / "27_a.ipynb", tmp_path / "27_a.html")
     made = BeautifulSoup((tmp_path / "27_a.html").read_text(encoding="utf-8"), "html.parser")

@@ -47,7 +47,11 @@ def decided(sample: Books) -> pd.DataFrame:
 
 def test_all_mistakes_of_the_rules_are_told_at_once(make_books: Make) -> None:
     books = make_books(FAMILY)
-    wrong = [rule("A", "salse > 1", "sales > much"), rule("B", "sales ~ 3", stance="love"), {"segment": "C", "when": [], "because": "rest"}]
+    wrong = [
+        rule("A", "salse > 1", "sales > much"),
+        rule("B", "sales ~ 3", stance="love"),
+        {"segment": "C", "when": [], "because": "rest"},
+    ]
     put(books, {"parents": "both", "rules": wrong})
     with pytest.raises(SettingsError) as told:
         segments.read_segments(books)
@@ -62,7 +66,9 @@ def test_all_mistakes_of_the_rules_are_told_at_once(make_books: Make) -> None:
 
 
 @pytest.mark.parametrize("rules", [[], [rule("A", "sales > 1")], [rule("A"), rule("B")]])
-def test_rules_that_leave_a_customer_without_a_segment_are_refused(make_books: Make, rules: list[dict[str, object]]) -> None:
+def test_rules_that_leave_a_customer_without_a_segment_are_refused(
+    make_books: Make, rules: list[dict[str, object]]
+) -> None:
     books = make_books(FAMILY)
     put(books, {"rules": rules})
     with pytest.raises(SettingsError, match="the last rule, and no other, has `when: \\[\\]`"):
@@ -72,14 +78,22 @@ def test_rules_that_leave_a_customer_without_a_segment_are_refused(make_books: M
 def test_a_condition_on_a_column_that_is_not_there_is_refused(make_books: Make) -> None:
     books = make_books(FAMILY)
     put(books, {"rules": [rule("A", "channel is Web"), rule("B")]})
-    with pytest.raises(SettingsError, match=r"rules \(A\): 'channel is Web': customers have no column 'channel'; there are customer_name, parent_id"):
+    with pytest.raises(
+        SettingsError,
+        match=r"rules \(A\): 'channel is Web': customers have no column 'channel'; there are customer_name, parent_id",
+    ):
         segments.read_segments(books)
 
 
 def test_the_first_rule_that_holds_decides_and_says_why() -> None:
     rules = segments.Rules.model_validate({"rules": [rule("Large", "sales >= 100"), rule("Earns", "net_margin > 0", "sales > 0"), rule("Rest")],
         "flags": [{"flag": "costly", "when": ["cost_to_serve_share > 0.5"], "because": "hard to serve"}]})  # fmt: skip
-    given_ = table(sales=[100.0, 99.0, 50.0, 0.0], net_margin=[-5.0, 5.0, np.nan, 0.0], cost_to_serve_share=[0.2, 0.6, np.nan, np.nan], score=[0.5, 0.4, 0.3, np.nan])
+    given_ = table(
+        sales=[100.0, 99.0, 50.0, 0.0],
+        net_margin=[-5.0, 5.0, np.nan, 0.0],
+        cost_to_serve_share=[0.2, 0.6, np.nan, np.nan],
+        score=[0.5, 0.4, 0.3, np.nan],
+    )
     made = segments.assigned(given_, rules)
     assert made["segment"].tolist() == ["Large", "Earns", "Rest", "Rest"]
     assert made.at["K0", "reason"] == "rule Large (gross sales 100)"
@@ -180,7 +194,9 @@ def test_a_value_on_the_line_counts_as_right_and_upper() -> None:
 
 def test_lenses_place_every_buyer_and_disagree_with_reasons(sample: Books, decided: pd.DataFrame) -> None:
     period = sample.period("2025")
-    priced = profitability.net_price_and_cost_to_serve(sample, profitability.customer_profitability(sample, period), period)
+    priced = profitability.net_price_and_cost_to_serve(
+        sample, profitability.customer_profitability(sample, period), period
+    )
     placed = segments.matrices(decided, segments.axes(sample, period), priced)
     assert len(placed) == (decided["sales"] > 0).sum()
     for one in segments.LENSES:
@@ -202,7 +218,10 @@ def kinds(count: int, seed: int = 0) -> pd.DataFrame:
     """Accounts of three kinds, far apart in four measures."""
     rng = np.random.default_rng(seed)
     kind = np.arange(count) % 3
-    columns = {name: (kind + 0.15 * rng.normal(size=count)) * sign + 5 for name, sign in zip(segments.BEHAVIOUR[:4], (1, -1, 1, 1), strict=True)}
+    columns = {
+        name: (kind + 0.15 * rng.normal(size=count)) * sign + 5
+        for name, sign in zip(segments.BEHAVIOUR[:4], (1, -1, 1, 1), strict=True)
+    }
     return pd.DataFrame(columns, index=[f"K{i:07d}" for i in range(count)]).assign(net_margin=1.0)
 
 

@@ -69,12 +69,16 @@ def test_pareto_nbd_on_cdnow_is_as_published(cdnow: pd.DataFrame) -> None:
 
 def test_a_customer_of_cdnow_is_expected_to_buy_as_published() -> None:
     """Fader, Hardie & Lee (2005): x = 2, last in week 30.43 of 38.86, the next 39 weeks."""
-    assert PUBLISHED.expected_purchases(39, *(np.array([v]) for v in (2, 30.43, 38.86)))[0] == pytest.approx(1.226, abs=5e-4)
+    assert PUBLISHED.expected_purchases(39, *(np.array([v]) for v in (2, 30.43, 38.86)))[0] == pytest.approx(
+        1.226, abs=5e-4
+    )
 
 
 def test_margin_multiple_is_as_published() -> None:
     """Gupta & Lehmann: retention 80 %, discount 10 %; none stays: 0, all stay: a perpetuity."""
-    assert [margin_multiple(0.8, 0.1), margin_multiple(0, 0.1), margin_multiple(1, 0.1)] == pytest.approx([8 / 3, 0, 10])
+    assert [margin_multiple(0.8, 0.1), margin_multiple(0, 0.1), margin_multiple(1, 0.1)] == pytest.approx(
+        [8 / 3, 0, 10]
+    )
 
 
 def test_cdnow_is_forecast_within_the_goal(cdnow: pd.DataFrame) -> None:
@@ -124,12 +128,17 @@ def test_the_order_and_the_number_of_alike_customers_change_no_parameter() -> No
 def test_one_customer_is_fitted_to_finite_numbers(x: float, recency: float, age: float) -> None:
     past = tuple(np.array([float(v)]) for v in (x, recency, age))
     bg, pareto = purchases.fit_bg_nbd(*past), purchases.fit_pareto_nbd(*past, np.zeros(1))
-    assert np.isfinite([bg.expected_purchases(12, *past)[0], pareto.expected_purchases(12, *past, np.zeros(1))[0]]).all()
+    assert np.isfinite(
+        [bg.expected_purchases(12, *past)[0], pareto.expected_purchases(12, *past, np.zeros(1))[0]]
+    ).all()
 
 
 def test_long_silence_lowers_the_chance_of_being_active() -> None:
     past = (np.full(3, 5.0), np.array([36.0, 20, 5]), np.full(3, 38.0))
-    for active in (PUBLISHED.active_probability(*past), purchases.fit_pareto_nbd(*past).active_probability(*past, np.zeros(3))):
+    for active in (
+        PUBLISHED.active_probability(*past),
+        purchases.fit_pareto_nbd(*past).active_probability(*past, np.zeros(3)),
+    ):
         assert active[0] > active[1] > active[2] >= 0
 
 
@@ -165,7 +174,9 @@ def test_history_adds_up_to_the_report(sample: Books) -> None:
     held = value.history(sample, sample.period("2023-01..2025-12"))
     report = customer_profitability(sample, sample.period("2023-01..2025-12")).set_index("customer_id")
     margin = pd.Series(held.margin.sum(axis=1), held.customer_ids)
-    assert margin.to_numpy() == pytest.approx(report.loc[margin.index, "net_segment_margin"].astype(float).to_numpy(), abs=1e-6)
+    assert margin.to_numpy() == pytest.approx(
+        report.loc[margin.index, "net_segment_margin"].astype(float).to_numpy(), abs=1e-6
+    )
     assert held.orders.sum() == float(report.loc[margin.index, "driver_orders"].sum())
 
 
@@ -187,6 +198,14 @@ def test_every_model_of_the_sample_stands_beside_what_a_manager_would_do(sample:
     least = tested.groupby("group")["error"].transform("min")
     assert (tested["chosen"] == (tested["error"] == least)).all()
     assert tested[tested["chosen"]]["coverage"].between(0.70, 0.90).all()
+
+
+def test_what_hits_all_customers_at_once_widens_the_range_of_the_portfolio() -> None:
+    alone = accounts(100, 36, noise=0.1)
+    together = alone * np.repeat([1.0, 0.6, 1.3], 12)
+    ranges = [value.value_of(history_of(margin)).portfolio.iloc[0] for margin in (alone, together)]
+    widths = [(found["high"] - found["low"]) / found["expected"] for found in ranges]
+    assert widths[1] > 3 * widths[0]
 
 
 def test_the_same_seed_gives_the_same_range_and_zero_is_a_seed() -> None:
@@ -219,7 +238,10 @@ def test_where_each_year_is_the_last_again_the_simple_model_is_used_and_said() -
 def test_growing_accounts_are_forecast_by_trend_better_than_by_last_year() -> None:
     whole = history_of(accounts(200, 48, growth=0.05, noise=0.05))
     past, actual = whole.until(36), whole.margin[:, 36:].sum(axis=1)
-    error = {name: np.sqrt(np.square(value.MODELS[name](past, 12) - actual).mean()) for name in ("last year again", "level, trend and season")}
+    error = {
+        name: np.sqrt(np.square(value.MODELS[name](past, 12) - actual).mean())
+        for name in ("last year again", "level, trend and season")
+    }
     assert error["level, trend and season"] < error["last year again"] / 2
 
 
@@ -300,7 +322,12 @@ def test_silence_is_measured_against_the_customers_own_rhythm(make_books: Callab
     books = make_books({"invoice_lines": f"customer_id, invoice_date, gross_sales\n{rows}"})
     found = value.at_risk(books, books.period("2024")).set_index("customer_id")
     assert found.index.tolist() == ["A"]
-    assert found.loc["A", ["signal", "since", "months_silent", "yearly_margin"]].tolist() == ["silent", date(2024, 8, 1), 5, pytest.approx(700)]
+    assert found.loc["A", ["signal", "since", "months_silent", "yearly_margin"]].tolist() == [
+        "silent",
+        date(2024, 8, 1),
+        5,
+        pytest.approx(700),
+    ]
 
 
 def test_season_is_the_months_share_of_its_year() -> None:
