@@ -1,0 +1,348 @@
+"""What each customer did month by month, the models that carry it forward, and the test of those models on the past.
+
+A model takes a history and gives the expected margin of the next months, by customer, in the engagement's currency, not
+discounted. The two simple ones are what a manager would do: last year again, and one's own rate times one factor learnt earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from crmlib import purchases
+from crmlib.engagement import Period
+from crmlib.purchases import Array, order_size_level, ranking_gini, rhythm, top_share
+
+if TYPE_CHECKING:
+    from crmlib.books import Books
+
+Frame = pd.DataFrame
+LOW, HIGH = 0.10, 0.90  # the 80 % range
+MANY = 20_000  # customers beyond which trials take a sample and draws of a sum are normal
+SMOOTHING = [  # weights of level and of trend, and what is left of the trend a month later; the first where none is learnt
+    (0.1, 0.0, 0.9), (0.05, 0.0, 0.9), (0.2, 0.0, 0.9), (0.4, 0.0, 0.9), (0.1, 0.1, 0.9), (0.2, 0.1, 0.9), (0.1, 0.2, 0.98), (0.3, 0.2, 0.98),
+]  # fmt: skip
+AVERAGE = "average of models"
+TESTED = [
+    "group",
+    "model",
+    "months",
+    "origins",
+    "customers",
+    "error",
+    "gini",
+    "top_fifth_share",
+    "bias",
+    "coverage",
+    "chosen",
+]
+
+
+# --- history ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class History:
+    """What each customer did, month by month: one row per customer, one column per month from `start`.
+
+    `contribution` is after variable cost, `assignable` the cost kept for this customer (salaries, promotion, assets …), `sales` gross,
+    all in the engagement's currency; `orders` counts (1 in a month with sales where the ledger has no orders). `season` has twelve
+    indices, January first: the calendar month's total sales over the average month.
+    """
+
+    customer_ids: Array
+    start: date
+    contribution: Array
+    assignable: Array
+    sales: Array
+    orders: Array
+    season: Array
+
+    @property
+    def months(self) -> int:
+        """Months of history."""
+        return int(self.orders.shape[1])
+
+    @property
+    def margin(self) -> Array:
+        """Contribution less assignable cost."""
+        return np.asarray(self.contribution - self.assignable)
+
+    @property
+    def begin(self) -> Array:
+        """By customer: number of the first month with any margin."""
+        return np.asarray((self.margin != 0).argmax(axis=1))
+
+    def of(self, chosen: Array, months: int | None = None) -> History:
+        """Some of the customers, and the first months only; the season of all, as it was known."""
+        kept = {
+            name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales", "orders")
+        }
+        return replace(self, customer_ids=self.customer_ids[chosen], **kept)
+
+    def known_by(self, months: int) -> Array:
+        """Who was a customer within the first months."""
+        return np.asarray(((self.margin[:, :months] != 0) | (self.orders[:, :months] > 0)).any(axis=1))
+
+    def until(self, months: int) -> History:
+        """The first months only, of those who were customers by then, with the season as it was known then."""
+        season = purchases.seasonal_indices(self.sales[:, :months].sum(axis=0), self.start.month)
+        return replace(self.of(self.known_by(months), months), season=season)
+
+    def indices(self, first: int, last: int) -> Array:
+        """The season's index of months by number, from the first to before the last."""
+        return np.asarray(self.season[(self.start.month - 1 + np.arange(first, last)) % 12])
+
+
+def history(books: Books, period: Period | None = None) -> History:
+    """Every customer's months from the start of the books to the end of a period (default: of the coverage)."""
+    import pyarrow.parquet as pq
+
+    coverage = books.engagement.coverage
+    end = period.end if period else coverage.end
+    rows = pq.read_table(books.cache / "cube.parquet", filters=[("level", "=", "customer"), ("month", "<", end)])
+    owner = rows["owner"].combine_chunks().dictionary_encode()
+    names = np.asarray(owner.dictionary.to_numpy(zero_copy_only=False), dtype=object)
+    days = pd.DatetimeIndex(rows["month"].to_numpy())
+    month = (days.year * 12 + days.month - coverage.start.year * 12 - coverage.start.month).to_numpy()
+    place = (np.argsort(np.argsort(names))[owner.indices.to_numpy()], month)
+
+    def total(columns: dict[str, int]) -> Array:
+        placed = np.zeros((len(names), Period(coverage.start, end).months))
+        for name, sign in columns.items():
+            placed[place] += sign * rows[name].cast("double").to_numpy()
+        return placed
+
+    leaves = books.statement.leaves
+    sales = total({line.id: 1 for line in leaves if line.cls == "revenue"})
+    contribution = total({line.id: line.sign for line in leaves if line.cls in {"revenue", "deduction", "variable"}})
+    assignable = total({line.id: -line.sign for line in leaves if line.cls in {"assignable", "asset_charge"}})
+    orders = total({"driver_orders": 1}) if "driver_orders" in rows.column_names else (sales > 0).astype(float)
+    known = History(np.sort(names), coverage.start, contribution, assignable, sales, orders, np.ones(12))
+    return known.until(known.months)
+
+
+# --- models: a history → expected margin of the next months, by customer, not discounted ------------------------------------------
+
+
+def last_year_again(past: History, months: int) -> Array:
+    """The margin of the last twelve months at the same pace; a newer customer's own months at theirs."""
+    latest = np.minimum(past.months - past.begin, 12)
+    return np.asarray(past.margin[:, -12:].sum(axis=1) / latest * months)
+
+
+def own_rate(past: History, months: int) -> Array:
+    """Each customer's own margin a month since its first × the months × one factor for all, learnt at an earlier origin (1 if none)."""
+    factor, learnt = 1.0, _earlier(past)
+    if learnt:
+        expected, realised = (_rate(learnt[0]) * 12).sum(), learnt[1].sum()
+        factor = float(realised / expected) if expected > 0 and realised > 0 else 1.0
+    return np.asarray(_rate(past) * months * factor)
+
+
+def _rate(past: History) -> Array:
+    return np.asarray(past.margin.sum(axis=1) / (past.months - past.begin))
+
+
+def _earlier(past: History) -> tuple[History, Array] | None:
+    """The history a year before its end and the margin that came in that year; None where less than a year would be left."""
+    if past.months < 24:
+        return None
+    kept = past.known_by(past.months - 12)
+    return (past.until(past.months - 12), past.margin[kept, -12:].sum(axis=1)) if kept.any() else None
+
+
+def level_and_trend(past: History, months: int) -> Array:
+    """Smoothed contribution with damped trend and the season − assignable cost at last year's pace.
+
+    One set of smoothing weights for all, learnt at an earlier origin. Source: Gardner & McKenzie (1985), Forecasting trends in
+    time series, Management Science 31(10).
+    """
+    weights, learnt = SMOOTHING[0], _earlier(past)
+    if learnt:
+        before, actual = learnt
+        errors = [np.square(_smoothed(before, 12, w) - _going_on(before, 12) - actual).sum() for w in SMOOTHING]
+        weights = SMOOTHING[int(np.argmin(errors))]
+    return np.asarray(_smoothed(past, months, weights) - _going_on(past, months))
+
+
+def _going_on(past: History, months: int) -> Array:
+    """Assignable cost at the pace of the last twelve months."""
+    return np.asarray(past.assignable[:, -12:].sum(axis=1) / np.minimum(past.months - past.begin, 12) * months)
+
+
+def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -> Array:
+    by_level, by_trend, damping = weights
+    adjusted = past.contribution / past.indices(0, past.months)
+    opening = np.arange(past.months)[None, :] - past.begin[:, None]
+    level = (adjusted * ((opening >= 0) & (opening < 6))).sum(axis=1) / np.minimum(6, past.months - past.begin)
+    trend = np.zeros(len(level))
+    for month in range(past.months):
+        since = opening[:, month] >= 0
+        error = (adjusted[:, month] - level - damping * trend) * since
+        level = level + damping * trend + by_level * error
+        trend = damping * trend + by_level * by_trend * error
+    ahead = past.indices(past.months, past.months + months)
+    damped = damping * (1 - damping ** np.arange(1, months + 1)) / (1 - damping)
+    return np.asarray(level * ahead.sum() + trend * (damped @ ahead))
+
+
+def bg_nbd_value(past: History, months: int) -> Array:
+    """Expected ordering months (BG/NBD) × contribution per ordering month, shrunk − assignable cost while the customer stays."""
+    bought, per_order, found = buying(past)
+    model = purchases.fit_bg_nbd(*found)
+    return _while_active(
+        past, months, bought, model.expected_purchases(months, *found) * per_order, model.active_probability(*found)
+    )
+
+
+def pareto_nbd_value(past: History, months: int) -> Array:
+    """As `bg_nbd_value` by Pareto/NBD, in which customers with larger orders may order more or less often."""
+    bought, per_order, found = buying(past)
+    own = past.contribution[bought].sum(axis=1) / np.maximum((past.orders[bought] > 0).sum(axis=1), 1)
+    level = order_size_level(own)
+    model = purchases.fit_pareto_nbd(*found, level)
+    return _while_active(
+        past,
+        months,
+        bought,
+        model.expected_purchases(months, *found, level) * per_order,
+        model.active_probability(*found, level),
+    )
+
+
+def buying(past: History) -> tuple[Array, Array, tuple[Array, Array, Array]]:
+    """Who ever ordered; of those, contribution per ordering month, and repeat ordering months, recency and age in months."""
+    found = rhythm(past.orders)
+    bought = (found["last_order"] >= 0).to_numpy()
+    bought = bought if bought.any() else ~bought  # where nobody has, all stand for customers of whom nothing is known
+    found = found[bought]
+    ordering = np.maximum(found["ordering_months"].to_numpy(dtype=float), 1)
+    recency = (found["last_order"] - found["first_order"]).to_numpy(dtype=float)
+    return (
+        bought,
+        contribution_per_ordering_month(past.of(bought), ordering),
+        (ordering - 1, recency, found["age"].to_numpy(dtype=float)),
+    )
+
+
+def _while_active(past: History, months: int, bought: Array, contribution: Array, active: Array) -> Array:
+    """Contribution of those who ever ordered − assignable cost, which goes on as long as the customer is active."""
+    earned, stays = np.zeros(len(bought)), np.ones(len(bought))
+    earned[bought], stays[bought] = contribution, active
+    return np.asarray(earned - stays * _going_on(past, months))
+
+
+def contribution_per_ordering_month(past: History, ordering: Array) -> Array:
+    """Contribution per ordering month, shrunk to the group's mean by how much customers differ and months scatter; may be negative.
+
+    Weight of the customer's own mean: n / (n + variance within / variance between), both by moments (Bühlmann credibility).
+    """
+    own = past.contribution.sum(axis=1) / ordering
+    if len(own) < 2:
+        return np.asarray(own)
+    scatter = (np.square(past.contribution - own[:, None]) * (past.orders > 0)).sum()
+    within = scatter / max((ordering - 1).sum(), 1)
+    between = max(float(np.var(own) - within * np.mean(1 / ordering)), 1e-12)
+    weight = ordering * between / (ordering * between + within)
+    return np.asarray(weight * own + (1 - weight) * np.average(own, weights=ordering))
+
+
+Model = Callable[[History, int], Array]
+SIMPLE: dict[str, Model] = {"last year again": last_year_again, "own rate × factor": own_rate}
+MODELS: dict[str, Model] = {
+    **SIMPLE, "level, trend and season": level_and_trend, "BG/NBD": bg_nbd_value, "Pareto/NBD by order size": pareto_nbd_value,
+}  # fmt: skip
+
+
+def forecasts(past: History, months: int, model: str = AVERAGE) -> dict[str, Array]:
+    """The forecast of one model; or of all, with their average, in which what each gets wrong by itself partly cancels."""
+    if model in MODELS:
+        return {model: MODELS[model](past, months)}
+    found = {name: forecast(past, months) for name, forecast in MODELS.items()}
+    return {**found, AVERAGE: np.asarray(np.mean(list(found.values()), axis=0))}
+
+
+# --- the backtest ----------------------------------------------------------------------------------------------------
+
+
+def spread(past: History, months: int) -> Array:
+    """How far a customer's total of so many months may scatter, in money: from its own months, wider where there are few."""
+    count = past.months - past.begin
+    inside = np.arange(past.months)[None, :] >= past.begin[:, None]
+    variance = (np.square(past.margin - _rate(past)[:, None]) * inside).sum(axis=1) / count
+    size = np.abs(past.contribution).sum(axis=1) / count
+    total = np.sqrt((months * variance + np.square(0.1 * months * size)) * (1 + 6 / count))
+    return np.asarray(np.maximum(total, 0.01 * float(np.median(total)) + 1e-9))
+
+
+def groups_of(past: History) -> dict[str, Array]:
+    """Which customers are steady and which occasional (see `rhythm`); a group without customers is left out."""
+    steady = rhythm(past.orders)["steady"].to_numpy()
+    return {name: chosen for name, chosen in (("steady", steady), ("occasional", ~steady)) if chosen.any()}
+
+
+def trials(past: History, months: int, *, seed: int = 0) -> Frame:
+    """Every model at every origin: origin, group, model, expected, actual, spread; one row per customer known at the origin.
+
+    Origins lie three months apart, the first after as many months as are forecast, the last so many before the end. Of more
+    than 20,000 customers a random sample is tried.
+    """
+    if len(past.customer_ids) > MANY:
+        past = past.of(np.sort(np.random.default_rng(seed).choice(len(past.customer_ids), MANY, replace=False)))
+    rows = [pd.DataFrame(columns=["origin", "group", "model", "expected", "actual", "spread"])]
+    for origin in range(past.months - months, months - 1, -3):
+        known = past.until(origin)
+        later = past.margin[past.known_by(origin), origin : origin + months].sum(axis=1)
+        for group, chosen in groups_of(known).items():
+            tried, scale = forecasts(known.of(chosen), months), spread(known.of(chosen), months)
+            rows += [pd.DataFrame({"origin": origin, "group": group, "model": model, "expected": expected, "actual": later[chosen],
+                                   "spread": scale}) for model, expected in tried.items()]  # fmt: skip
+    return pd.concat(rows[1:], ignore_index=True) if len(rows) > 1 else rows[0]
+
+
+def backtest(tried: Frame, months: int) -> Frame:
+    """The trials by group and model, not discounted, with the model chosen: the least error; a simple one unless both are beaten."""
+    rows = []
+    for (group, model), found in tried.groupby(["group", "model"], sort=False):
+        origins = [(t["actual"].to_numpy(), t["expected"].to_numpy()) for _, t in found.groupby("origin")]
+        ranking = [np.mean([f(actual, expected) for actual, expected in origins]) for f in (ranking_gini, top_share)]
+        error = float(np.sqrt(np.square(found["expected"] - found["actual"]).mean()))
+        total = float(found["actual"].sum())
+        bias = (found["expected"].sum() - total) / abs(total) if total else float("nan")
+        rows.append(
+            (
+                group,
+                model,
+                months,
+                len(origins),
+                round(len(found) / len(origins)),
+                error,
+                *ranking,
+                bias,
+                _coverage(found, months),
+            )
+        )
+    tested = pd.DataFrame(rows, columns=TESTED[:-1])
+    return tested.assign(chosen=tested.index.isin(tested.groupby("group")["error"].idxmin()))
+
+
+def residuals(tried: Frame) -> Array:
+    """What was actual less what was expected, in spreads."""
+    return ((tried["actual"] - tried["expected"]) / tried["spread"]).to_numpy(dtype=float)
+
+
+def _coverage(tried: Frame, months: int) -> float:
+    """Share of customers inside ranges made only from origins whose months had passed; nan where there is none."""
+    held: list[Array] = []
+    for origin, now in tried.groupby("origin"):
+        earlier = tried[tried["origin"] + months <= origin]
+        if len(earlier):
+            low, high = np.quantile(residuals(earlier), [LOW, HIGH])
+            held.append((residuals(now) >= min(low, 0)) & (residuals(now) <= max(high, 0)))
+    return float(np.concatenate(held).mean()) if held else float("nan")
