@@ -38,7 +38,7 @@ LEVELS = {
 }
 DRIVERS = {"orders": "invoice_lines.order_id", "invoice_lines": "invoice_lines.gross_sales", "net_sales": "invoice_lines.gross_sales",
            "units": "invoice_lines.quantity", "credits": "credits.amount"}  # fmt: skip
-SQL_TYPES = {"money": "DECIMAL(18, 4)", "quantity": "DECIMAL(18, 4)", "rate": "DECIMAL(18, 8)", "measure": "DECIMAL(24, 8)", "integer": "BIGINT",
+SQL_TYPES = {"money": "DECIMAL(18, 4)", "quantity": "DECIMAL(18, 4)", "rate": "DECIMAL(18, 8)", "measure": "DECIMAL(18, 8)", "integer": "BIGINT",
              "date": "DATE", "month": "DATE"}  # fmt: skip
 REPEATABLE = (
     "invoice_lines",

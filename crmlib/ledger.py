@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SHOWN = 100  # defects of one kind in one column that are listed row by row; the rest is counted in the last
 SCALES = {"money": 4, "quantity": 4, "rate": 8, "measure": 8, "integer": 0}
 DTYPES = {
-    "money": "decimal(18, 4)", "quantity": "decimal(18, 4)", "rate": "decimal(18, 8)", "measure": "decimal(24, 8)",
+    "money": "decimal(18, 4)", "quantity": "decimal(18, 4)", "rate": "decimal(18, 8)", "measure": "decimal(18, 8)",
     "integer": "int64", "date": "date", "month": "date",
 }  # fmt: skip
 DATE_PARTS = {"%Y": r"\d{4}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}"}

@@ -5,7 +5,7 @@ WITH customers AS (SELECT customer_id FROM read_csv($folder || '/customers.csv',
 lines AS (
     SELECT coalesce(customer_id, '') AS customer, coalesce(order_id, '') AS order_id, invoice_date::DATE AS day,
            gross_sales::DECIMAL(18, 4) AS gross, quantity::DECIMAL(18, 4) AS quantity, discount::DECIMAL(18, 4) AS discount,
-           cost_of_goods::DECIMAL(18, 4) AS goods, commission::DECIMAL(24, 8) AS commission, freight::DECIMAL(24, 8) AS freight,
+           cost_of_goods::DECIMAL(18, 4) AS goods, commission::DECIMAL(18, 8) AS commission, freight::DECIMAL(18, 8) AS freight,
            fixed_cost_of_goods::DECIMAL(18, 4) AS fixed_goods
     FROM read_csv($folder || '/invoice_lines.csv', all_varchar = true, header = true)
     WHERE invoice_date::DATE >= $start AND invoice_date::DATE < $end
