@@ -508,13 +508,14 @@ def _proposal(file: Path) -> str:
         tables().values(),
         key=lambda t: (t.name == file.stem.casefold(), sum(1 for c in t.columns if _nearest(c, header))),
     )
-    columns = [f"#       {c}: {near!r}" for c in table.columns if (near := _nearest(c, header)) and near != c]
+    free = [name for name in header if name not in table.columns]
+    columns = [f"#       {c}: {near!r}" for c in table.columns if c not in header and (near := _nearest(c, free))]
     cells = [cell for row in rows for cell in row]
     commas = sum(bool(re.fullmatch(r"-?[\d.]+,\d{1,2}", c)) for c in cells)
     points = sum(bool(re.fullmatch(r"-?[\d,]+\.\d{1,2}", c)) for c in cells)
     return "\n".join([
         f"\n# {file.name} looks like this; confirm each line, then take away the marks",
-        "# tables:", f"#   {table.name}:", f"#     source: {file.stem}", "#     columns:", *columns, "#     formats:",
+        "# tables:", f"#   {table.name}:", f"#     source: {file.stem}", *(["#     columns:", *columns] if columns else []), "#     formats:",
         f"#       encoding: {encoding}", f"#       delimiter: {json.dumps(delimiter)}",
         f"#       decimal: {json.dumps(',' if commas > points else '.')}", f"#       {_dates_proposed(cells)}", "",
     ])  # fmt: skip
@@ -539,6 +540,8 @@ def _dates_proposed(cells: Sequence[str]) -> str:
     forms = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d-%m-%Y", "%m-%d-%Y")
     dated = [c for c in cells if re.fullmatch(r"\d{4}-\d\d-\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{4}", c)]
     fit = [form for form in forms if dated and all(_is_date(c, form) for c in dated)]
+    if not dated:
+        return "(no dates seen)"
     if len(fit) == 1:
         return f"dates: {json.dumps(fit)}"
     return f"dates: not clear ({'could be ' + ' or '.join(fit) if fit else 'none or several formats'}; such as {', '.join(dated[:3])})"
