@@ -63,7 +63,7 @@ def test_the_sample_and_its_page_are_what_the_generator_makes(tmp_path: Path) ->
 def test_no_address_of_a_registry_is_pinned() -> None:
     for name in ("constraints.txt", "environment.yml", "pyproject.toml"):
         text = (PROJECT / name).read_text(encoding="utf-8")
-        assert not re.search(r"https?://|--(extra-)?index-url|--find-links| @ ", text), name
+        assert not re.search(r"https?://|-url|-links| @ ", text), name
     pins = [
         line
         for line in (PROJECT / "constraints.txt").read_text().splitlines()
