@@ -63,7 +63,7 @@ def as_parquet(text: str, table: str) -> pa.Table:
 def kind(column: Any) -> pa.DataType:
     numeric = column is not None and column.numeric
     day = column is not None and column.type in {"date", "month"}
-    return pa.decimal128(18, 8) if numeric else pa.date32() if day else pa.string()
+    return pa.decimal128(38, 8) if numeric else pa.date32() if day else pa.string()
 
 
 def typed(value: str, column: Any) -> Any:
