@@ -31,7 +31,9 @@ def timed(commands: list[list[str]], cache: Path) -> float:
     """Seconds that the commands take one after another, with an empty cache in the folder."""
     begun = time.perf_counter()
     for command in commands:
-        subprocess.run(command, check=True, capture_output=True, cwd=PROJECT, env={**os.environ, "CRM_CACHE": str(cache)})
+        subprocess.run(
+            command, check=True, capture_output=True, cwd=PROJECT, env={**os.environ, "CRM_CACHE": str(cache)}
+        )
     return time.perf_counter() - begun
 
 
@@ -47,12 +49,15 @@ def main() -> None:
             work = Path(made)
             ours = timed([[str(folder / "crm"), "run", given.engagement, "--out", made]], work / "cache-crm")
             one_by_one = [
-                [str(folder / "papermill"), str(n), str(work / n.name), "-p", "engagement", given.engagement] for n in NOTEBOOKS
+                [str(folder / "papermill"), str(n), str(work / n.name), "-p", "engagement", given.engagement]
+                for n in NOTEBOOKS
             ]
             theirs = timed(one_by_one, work / "cache-papermill")
             pages = {p.name: p for p in work.glob("*/*/*.ipynb")}
             same = all(outputs(work / n.name) == outputs(pages[n.name]) for n in NOTEBOOKS)
-        print(f"round {number}: crm run {ours:.1f} s, papermill {theirs:.1f} s, ratio {ours / theirs:.2f}, same outputs: {same}")
+        print(
+            f"round {number}: crm run {ours:.1f} s, papermill {theirs:.1f} s, ratio {ours / theirs:.2f}, same outputs: {same}"
+        )
 
 
 if __name__ == "__main__":

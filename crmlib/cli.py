@@ -95,7 +95,12 @@ def new(
     folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")],
     from_: Annotated[
         list[Path] | None,
-        typer.Option("--from", exists=True, dir_okay=False, help="Books to look at, may be repeated; settings are proposed from them."),
+        typer.Option(
+            "--from",
+            exists=True,
+            dir_okay=False,
+            help="Books to look at, may be repeated; settings are proposed from them.",
+        ),
     ] = None,
 ) -> None:
     """Make an engagement: a commented template of everything."""

@@ -103,9 +103,10 @@ class Goal(Record):
     """One goal of the strategy."""
 
     text: str = Field(min_length=1)
-    measure: str = ""
+    measure: Literal["", "sales", "net_margin", "growth_share", "net_margin_share"] = ""
     target: float | None = None
-    by: str = ""
+    by: str = "account_type"
+    group: str = Field(default="", description="a value of the column `by`; blank: all customers")
 
 
 class Market(Record):
@@ -188,16 +189,15 @@ def read_criteria(books: Books) -> Register:
 def read_strategy(books: Books) -> Strategy:
     """The strategy's goals, markets and constraints (errors as `judgement`); empty without the file."""
     strategy, wrong = judgement(books.engagement, "strategy.yml", Strategy), []
-    for place, market in enumerate(strategy.markets):
-        values = sorted(set(books.customers[market.by])) if market.by in books.customers else None
+    goals: list[tuple[str, Goal | Market]] = [(f"goals[{i}]", g) for i, g in enumerate(strategy.goals) if g.group]
+    for place, named in [*goals, *((f"markets[{i}]", m) for i, m in enumerate(strategy.markets))]:
+        values = sorted(set(books.customers[named.by])) if named.by in books.customers else None
         if values is None:
-            wrong.append(
-                f"markets[{place}].by: customers have no column {market.by!r}; there are {', '.join(books.customers.columns)}"
-            )
-        elif market.group not in values:
-            wrong.append(
-                f"markets[{place}].group: no customer has {market.by} {market.group!r}; there are {', '.join(map(str, values))}"
-            )
+            there = ", ".join(books.customers.columns)
+            wrong.append(f"{place}.by: customers have no column {named.by!r}; there are {there}")
+        elif named.group not in values:
+            there = ", ".join(map(str, values))
+            wrong.append(f"{place}.group: no customer has {named.by} {named.group!r}; there are {there}")
     refuse("strategy.yml", wrong)
     return strategy
 
@@ -263,6 +263,7 @@ STRATEGY = """\
 # goals: what is to be reached        markets: a group of customers and whether it is to grow, hold or shrink
 # goals:
 #   - {text: Sales grow by 5 % a year, measure: growth_share, target: 0.05}
+#   - {text: Wholesalers keep 15 %, measure: net_margin_share, target: 0.15, by: account_type, group: Wholesalers}
 # markets:
 #   - {by: account_type, group: Wholesalers, stance: grow, because: why}
 # constraints:

@@ -488,9 +488,13 @@ def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
     (folder / "statement.example.yml").write_text(
         "# Rename to statement.yml to use a statement of your own.\n" + statement, encoding="utf-8"
     )
+    from crmlib import criteria  # it needs the books, which need this module
+
     (folder / "judgement" / "README.md").write_text(
         "What people decide in workshops; each notebook that reads one says how.\n", encoding="utf-8"
     )
+    for name, text in criteria.templates().items():
+        (folder / "judgement" / name).write_text(text, encoding="utf-8")
     for table in tables().values():
         (folder / "headers" / f"{table.name}.csv").write_text(",".join(table.columns) + "\n", encoding="utf-8")
 

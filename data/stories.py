@@ -6,6 +6,7 @@ that count are crmlib's; the tests compare the two.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,51 @@ Generated from `crmlib/ledger.yml`. Every table holds positive amounts for what 
 Files are UTF-8 with commas, decimal points and ISO dates unless the engagement declares otherwise.
 
 {dictionary}
+
+## Dictionary of the judgement files
+
+What people decide in workshops, in the folder `judgement/` of an engagement; generated from the records of
+`crmlib/criteria.py` and `crmlib/segments.py`. `crm new` writes a template of each file. A file that is missing is
+as the template. Mistakes are told all at once, each with its place and what is allowed.
+
+{judgement}
 """
+JUDGEMENT = {
+    "strategy.yml": "What corporate and marketing strategy want; read by notebook 11.",
+    "strategy.yml, each of goals": {
+        "text": "the goal in words", "measure": "what the books can tell of it, blank where they cannot", "target": "at least to be reached",
+        "by": "a column of customers", "group": "a value of that column; blank: all customers",
+    },
+    "strategy.yml, each of markets": {
+        "group": "a value of the column `by`", "by": "a column of customers", "stance": "what is wanted of the group", "because": "the reason",
+    },
+    "strategy.yml, each of constraints": {"(the entry)": "a sentence: what limits the strategy"},
+    "criteria.yml": "On what, and with what weight, customers are compared; read by notebooks 12 and 21.",
+    "criteria.yml, beside criteria": {
+        "top_share": "the top group by score, of the customers who bought",
+        "other_axis": "id of the criterion on the matrix's other axis, which the score leaves out",
+    },
+    "criteria.yml, each of criteria": {
+        "id": "short name, small letters", "label": "name shown in the reports", "weight": "beside the others; divided by their sum over what is used",
+        "source": "a measure of the books, a column of customers with points for its `values`, or `judged`", "direction": "which is better",
+        "scale": "lowest and highest rating", "used": "false keeps the criterion in the register and out of the score", "owner": "who judges",
+        "axes": "lenses that it enters beside the score", "values": "points of each value of a column of customers",
+    },
+    "segments.yml": "The segments, as rules in order of which the first that holds decides; read by notebook 21 and wherever segments are shown.",
+    "segments.yml, beside rules and flags": {"parents": "whether a parent and its subsidiaries are one account"},
+    "segments.yml, each of rules": {
+        "segment": "the segment's name", "when": "conditions that must all hold; the last rule has none and takes the rest", "because": "the reason in words",
+        "stance": "what the segment means, so that the lenses can be compared", "key": "whether its customers are key accounts",
+    },
+    "segments.yml, each of flags": {
+        "flag": "the warning's name", "when": "conditions that must all hold", "because": "the reason in words",
+    },
+    "ratings.csv": "One row per rating, UTF-8 with commas; read by notebooks 12 and 21.",
+    "ratings.csv, columns": {
+        "customer_id": "the customer who is rated", "criterion": "id of a judged criterion", "rater": "who rates",
+        "date": "day of the rating, such as 2025-11-30", "rating": "on the criterion's scale; blank: the rater could not tell",
+    },
+}  # fmt: skip
 
 
 def read_records() -> dict[str, dict[str, Any]]:
@@ -336,6 +381,52 @@ def dictionary(records: dict[str, dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
+def judgement_dictionary() -> str:
+    """The judgement files as one Markdown table for each kind of record; a key without a meaning is an error."""
+    from crmlib import criteria, segments
+
+    records = {"goals": criteria.Goal, "markets": criteria.Market, "beside criteria": criteria.Register, "criteria": criteria.Criterion,
+               "beside rules and flags": segments.Rules, "rules": segments.Rule, "flags": segments.Flag}  # fmt: skip
+    parts = []
+    for title, told in JUDGEMENT.items():
+        file, _, place = title.partition(", ")
+        if isinstance(told, str):
+            parts.append(f"### {title}\n\n{told}")
+            continue
+        record = records.get(place.removeprefix("each of "))
+        fields = record.model_fields if record else {}
+        keys = set(fields) - {"criteria", "rules", "flags"} or {*criteria.RATINGS}
+        if unlike := (keys ^ set(told)) - {"(the entry)"} if "(the entry)" not in told else set():
+            raise KeyError(f"{title}: {', '.join(sorted(unlike))}")
+        rows = [(name, *key_described(fields.get(name)), meaning) for name, meaning in told.items()]
+        parts.append(f"In `{file}`, {place}:\n\n{markdown(('key', 'type', 'without it', 'meaning'), rows)}")
+    return "\n\n".join(parts)
+
+
+def key_described(field: Any) -> tuple[str, str]:
+    """Type or allowed values of a judgement record's key, and what holds without it."""
+    if field is None:
+        return "text", ""
+    written = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else str(field.annotation)
+    allowed = [value for value in re.findall(r"'([^']*)'", written) if value]
+    words = {
+        "str": "text",
+        "float": "number",
+        "tuple[float, float]": "two numbers",
+        "bool": "true or false",
+        "tuple": "list",
+        "dict": "texts with numbers",
+    }
+    kind = ", ".join(allowed) or next((word for name, word in words.items() if written.startswith(name)), "list")
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    shown = (
+        str(list(default) if isinstance(default, tuple) else default).lower()
+        if default not in (None, "", {}, ())
+        else ""
+    )
+    return kind, "required" if field.is_required() else shown
+
+
 def described(record: dict[str, Any]) -> tuple[str, ...]:
     """Cells of a column's row in the dictionary."""
     kind = record["type"] + (f" ({', '.join(record['values'])})" if "values" in record else "")
@@ -377,4 +468,5 @@ def readme(ledger: Path) -> str:
         share=f"{found['operating_profit'] / found['net_sales']:.1%}",
         stories=stories,
         dictionary=dictionary(read_records()),
+        judgement=judgement_dictionary(),
     )

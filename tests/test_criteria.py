@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from crmlib import criteria, profitability
 from crmlib.books import Books
 from crmlib.engagement import PACKAGE, PROJECT, SettingsError
+from crmlib.intake import write_template
 
 Make = Callable[..., Books]
 JUDGED = [
@@ -111,11 +112,16 @@ def test_the_strategy_names_groups_that_there_are(make_books: Make) -> None:
     put(
         books,
         "strategy.yml",
-        {"markets": [{"by": "region", "group": "East", "stance": "grow"}, {"group": "Shops", "stance": "hold"}]},
+        {
+            "goals": [
+                {"text": "The East earns", "measure": "net_margin", "target": 0, "by": "region", "group": "East"}
+            ],
+            "markets": [{"by": "region", "group": "East", "stance": "grow"}, {"group": "Shops", "stance": "hold"}],
+        },
     )
     with pytest.raises(
         SettingsError,
-        match=r"(?s)2 mistake.*no customer has region 'East'; there are North, South.*no column 'account_type'",
+        match=r"(?s)3 mistake.*goals\[0\].group: no customer.*markets\[0\].group: no customer has region 'East'; there are North, South.*no column 'account_type'",
     ):
         criteria.read_strategy(books)
 
@@ -136,6 +142,19 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
     assert criteria.read_ratings(books, read).empty
     assert criteria.read_strategy(books).goals == ()
     assert set(criteria.templates()) == {"strategy.yml", "ratings.csv", "criteria.yml", "segments.yml"}
+
+
+def test_a_goal_is_measured_by_what_the_books_can_tell(make_books: Make) -> None:
+    books = make_books(FOUR)
+    put(books, "strategy.yml", {"goals": [{"text": "More", "measure": "market_share", "target": 0.3}]})
+    with pytest.raises(SettingsError, match=r"goals\[0\].measure: .*'net_margin_share'.*market_share"):
+        criteria.read_strategy(books)
+
+
+def test_crm_new_writes_the_judgement_files(tmp_path: Path) -> None:
+    write_template(tmp_path / "new")
+    for name, text in criteria.templates().items():
+        assert (tmp_path / "new" / "judgement" / name).read_text(encoding="utf-8") == text
 
 
 def test_the_samples_files_are_what_the_generator_writes(
