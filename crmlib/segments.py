@@ -439,7 +439,7 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8) -> Frame:
     bootstrap samples), smallest_share, and chosen: the best silhouette among the stable ones, else the most stable. Empty with too few accounts.
     """
     from sklearn.metrics import adjusted_rand_score, silhouette_score
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     values, rng, rows = _sampled(scaled, seed), np.random.default_rng(seed), {}
     with threadpool_limits(1):  # sums in one order, so that every run gives the same
