@@ -30,20 +30,22 @@ if TYPE_CHECKING:
 
 HALF_CENT = Decimal("0.005")
 KEPT_TABLES = ("customers", "products", "activity_types", "capacity", "joint_costs", "control_totals", "reconciliation")
-CODE = ("engagement.py", "sources.py", "ledger.py", "ledger.yml", "statement.py", "statement.yml", "intake.py", "findings.yml",
+CODE = ("engagement.py", "sources.py", "ledger.py", "ledger.yml", "statement.py", "statement.yml", "intake.py", "checks.yml",
         "rollup.py", "books.py")  # fmt: skip
 Frame = pd.DataFrame
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Books:
     """Checked, tied-out books in the cache: every frame small enough for pandas, the cube read by period.
 
-    `statement` has the lines that this ledger fills; `columns` what each of its tables has; `spans` the first and last day of
-    each line's sources; `sources` the files read with their SHA-256.
+    `customers` has one row per customer with the attributes that the ledger has, today's for all periods; `statement` the
+    lines that this ledger fills; `columns` what each of its tables has; `spans` the first and last day of each line's
+    sources; `sources` the files read with their SHA-256.
     """
 
     engagement: Engagement
+    customers: Frame
     statement: Statement
     columns: Mapping[str, list[str]]
     spans: Mapping[str, tuple[date, date]]
@@ -55,11 +57,6 @@ class Books:
         """A small table of the ledger, or of the checks (findings, intake, tie_out); None where the ledger has none."""
         path = self.cache / f"{name}.parquet"
         return plain(pd.read_parquet(path)) if path.exists() else None
-
-    @functools.cached_property
-    def customers(self) -> Frame:
-        """One row per customer, with the attributes that the ledger has; today's hold for all periods."""
-        return self._there("customers")
 
     @functools.cached_property
     def findings(self) -> Frame:
@@ -163,6 +160,7 @@ def open_books(engagement: str | Path | Engagement) -> Books:
     hashes = _source_hashes(opened)
     data_hash = _digest(hashes)
     key = _digest({"data": data_hash, "settings": opened.settings.model_dump_json(), "statement": list(opened.statement),
+                   "segments": opened.segments,
                    "code": {n: _file_digest(PACKAGE / n) for n in CODE}, "versions": _versions()})  # fmt: skip
     home = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache")
     cache = home / f"{opened.name}-{key[:16]}"
@@ -171,7 +169,8 @@ def open_books(engagement: str | Path | Engagement) -> Books:
     record = json.loads((cache / "books.json").read_text(encoding="utf-8"))
     lines = tuple(Line(**{**line, "sources": tuple(line["sources"])}) for line in record["lines"])
     spans = {k: (date.fromisoformat(a), date.fromisoformat(b)) for k, (a, b) in record["spans"].items()}
-    return Books(opened, Statement(lines), record["columns"], spans, hashes, data_hash, cache)
+    customers = plain(pd.read_parquet(cache / "customers.parquet"))
+    return Books(opened, customers, Statement(lines), record["columns"], spans, hashes, data_hash, cache)
 
 
 def _source_hashes(engagement: Engagement) -> dict[str, str]:
@@ -231,7 +230,12 @@ def _compute(engagement: Engagement, work: Path) -> None:
     rules = statement.with_sources(rules, books)
     books.con.to_parquet(rollup.cube(books, rules, work / "ledger"), work / "cube.parquet")
     owners = books.con.read_parquet(str(work / "cube.parquet"))
-    for name, expr in (("firm", rollup.firm_rows(books, rules, owners)), ("sales", rollup.sales_cube(books))):
+    rolled = {
+        "firm": rollup.firm_rows(books, rules, owners),
+        "sales": rollup.sales_cube(books),
+        "orders": rollup.order_days(books),
+    }
+    for name, expr in rolled.items():
         if expr is not None:
             books.con.to_parquet(expr, work / f"{name}.parquet")
     for name in KEPT_TABLES:

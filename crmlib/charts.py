@@ -410,3 +410,96 @@ def _name_quadrants(ax: Axes, dots: pd.DataFrame, cuts: tuple[float, float], qua
         style: Any = {"ha": side, "va": edge, "fontweight": "bold", "color": look.QUIET, "fontsize": 9}
         ax.text(x, y, textwrap.fill(text, 44), transform=ax.transAxes, **style)
     return "; ".join(texts)
+
+
+@look.in_look
+def plot_counts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Counts by two groupings as a heat map with its numbers; zeros are left blank. Heads: the names of index and columns."""
+    import seaborn as sns
+
+    ax = look.new_axes(ax, 1.2 + 0.4 * len(table))
+    shown = table.map(lambda count: f"{count:,}" if count else "").to_numpy()
+    heat = table.astype(float).set_axis(table.columns.map(str), axis=1)
+    sns.heatmap(heat, annot=shown, fmt="", cmap="Blues", cbar=False, robust=True, linewidths=0.5, ax=ax)
+    ax.set_yticks(ax.get_yticks(), [look.short_name(name, 24) for name in table.index], rotation=0)
+    wrapped = [textwrap.fill(look.short_name(name, 20), max(6, 72 // table.shape[1])) for name in table.columns]
+    ax.set_xticks(ax.get_xticks(), wrapped, rotation=0, fontsize=8.5)
+    ax.set(xlabel=table.columns.name or "", ylabel=table.index.name or "")
+    told = _most(table, " and ") or "nothing"
+    return look.describe(ax, f"Counts of {table.to_numpy().sum():,}, {len(table)} by {table.shape[1]}. Most: {told}.")
+
+
+def _most(table: pd.DataFrame, between: str) -> str:
+    """The five largest counts of a table, in words."""
+    rows = zip(table.index, table.to_numpy().tolist(), strict=True)
+    counts = [(n, f"{row}{between}{column}") for row, line in rows for column, n in zip(table, line, strict=True)]
+    return "; ".join(f"{names}: {count:,}" for count, names in sorted(counts, key=lambda one: -one[0])[:5] if count)
+
+
+@look.in_look
+def plot_migration(flow: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Who moved between the same groups in two periods: as many per band as its width; grey who stayed, blue who moved.
+
+    Parameters
+    ----------
+    flow
+        Counts, rows before and columns now, in one order; the names of index and columns head the two sides.
+    """
+    from matplotlib.collections import PolyCollection
+
+    ax = look.new_axes(ax, 1.6 + 0.45 * len(flow))
+    gap = 0.06 * max(flow.to_numpy().sum(), 1)
+    sides: list[list[int]] = [flow.sum(axis=1).tolist(), flow.sum().tolist()]
+    tops = [[sum(sums[:place]) + gap * place for place in range(len(flow))] for sums in sides]
+    left, right = list(tops[0]), list(tops[1])
+    for before, counts in enumerate(flow.to_numpy().tolist()):
+        for now, count in enumerate(counts):
+            if count:
+                band = [(0, left[before]), (1, right[now]), (1, right[now] + count), (0, left[before] + count)]
+                color, alpha = (look.PREVIOUS, 0.7) if before == now else (look.ACCENT, 0.55)
+                ax.add_collection(PolyCollection([band], facecolors=color, alpha=alpha, linewidths=0))
+                left[before], right[now] = left[before] + count, right[now] + count
+    for x, names, sums, starts, side in (
+        (-0.02, flow.index, sides[0], tops[0], "right"),
+        (1.02, flow.columns, sides[1], tops[1], "left"),
+    ):
+        for name, count, start in zip(names, sums, starts, strict=True):
+            ax.text(x, start + count / 2, f"{look.short_name(name, 24)}  {count:,}", ha=side, va="center", fontsize=9)
+    ax.set(xlim=(-0.45, 1.45), ylim=(sum(sides[0]) + gap * len(flow), -gap * 2.5))
+    ax.text(0, -gap * 1.5, str(flow.index.name or ""), ha="right", color=look.QUIET)
+    ax.text(1, -gap * 1.5, str(flow.columns.name or ""), ha="left", color=look.QUIET)
+    ax.set_axis_off()
+    moved = flow.where(flow.index.to_numpy()[:, None] != flow.columns.to_numpy(), 0)
+    told = f"{moved.to_numpy().sum():,} of {sum(sides[0]):,} moved. Most: {_most(moved, ' to ') or 'nobody'}."
+    return look.describe(ax, told)
+
+
+@look.in_look
+def plot_ranges(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Axes:
+    """Expected values (hatched bars, in the order given) with their range, beside what was.
+
+    Parameters
+    ----------
+    frame
+        Index: names. Columns: expected, low, high, and what was, whose heading names its mark.
+    """
+    names, drawn = list(frame.index), frame.astype(float)
+    expected, low, high, was = (drawn.iloc[:, place] for place in range(4))
+    rows = range(len(drawn))
+    ax = look.new_axes(ax, 0.9 + 0.3 * len(drawn))
+    ax.barh(rows, expected, color="white", edgecolor=look.ACCENT, hatch="///", height=0.62)
+    sides = [(expected - low).clip(lower=0), (high - expected).clip(lower=0)]
+    ax.errorbar(expected, rows, xerr=sides, fmt="none", ecolor=look.INK, capsize=3)
+    ax.scatter(was, rows, marker="|", s=170, linewidths=2.5, color=look.WORSE, zorder=3)
+    ax.set_ylim(len(drawn) - 0.4, -0.6)
+    ax.axvline(0, color=look.INK, linewidth=0.8)
+    _name_rows(ax, names, ())
+    _write_ticks(ax.xaxis, unit, min(0.0, low.min(), was.min()), max(0.0, high.max(), was.max()))
+    ax.set_xlabel(
+        f"{_money(unit)}   hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}".strip(), loc="left"
+    )
+    told = "; ".join(
+        f"{name}: {_told(e, unit)} ({look.label_text(a, unit)} to {look.label_text(b, unit)})"
+        for name, e, a, b in zip(names[:5], expected, low, high, strict=False)
+    )
+    return look.describe(ax, f"Expected value and range of {len(names)}. {told}.")

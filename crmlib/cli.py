@@ -69,17 +69,20 @@ def run(
 
 @app.command(epilog="Examples: `crm check data/sample` · `crm check ~/client --out /tmp/reports`")
 def check(engagement: Engagement, out: Out = None) -> None:
-    """Check the books and say all that was found; findings.csv lists it row by row. Nothing is run."""
+    """Check the books and the judgement files and say all that was found; findings.csv lists it row by row. Nothing is run."""
     with _told():
         from crmlib.books import open_books
         from crmlib.engagement import DataRejected, open_engagement
         from crmlib.kernels import near
         from crmlib.runner import REPORTS
+        from crmlib.segments import check_judgement
 
         opened = open_engagement(engagement)
         rejected = False
         try:
-            findings = open_books(opened).findings
+            books = open_books(opened)
+            findings = books.findings
+            check_judgement(books)
         except DataRejected as error:
             findings, rejected = error.findings, True
         file = (out or REPORTS / opened.name) / "findings.csv"

@@ -148,9 +148,8 @@ def judgement(engagement: Engagement, file: str, model: type[M]) -> M:
     SettingsError
         The file does not hold: all mistakes, each with place, value and what is allowed.
     """
-    paths = (engagement.folder / "judgement" / file, PACKAGE / file)
-    path = next((p for p in paths if p.is_file()), None)
-    content = read_yaml(path) if path else {}
+    path = engagement.judgement(file)
+    content = read_yaml(path) if path.is_file() else {}
     try:
         return model.model_validate(content)
     except ValidationError as error:
@@ -295,20 +294,16 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     Growth compares the months since a year after the first purchase, and is missing where these are fewer than half of
     the period. Shares of sales are missing without sales. Sums are exact, then floats, since only ranks are made of them.
     """
-    named = books.customers.assign(account_id=accounts(books, together=together).to_numpy())
-    first = named.iloc[(named["customer_id"] != named["account_id"]).argsort(kind="stable")].drop_duplicates(
-        "account_id"
-    )
-    heads = first.set_index("account_id").drop(columns="customer_id").sort_index()
-    sums = _sums(books, period, named[["customer_id", "account_id"]] if together else None).reindex(heads.index)
-    sums = sums.fillna({c: 0.0 for c in sums if c != "product_concentration_share"})
+    account, named = accounts(books, together=together), books.customers.set_index("customer_id")
+    heads = (named[named.index.isin(account)] if together else named).rename_axis("account_id").sort_index()
+    sums = _sums(books, period, heads.index, account if together else None)
     sales = sums["sales"].where(sums["sales"] > 0)
     growth = (sums["same_months"] / sums["year_before"].where(sums["year_before"] > 0) - 1).where(
         sums["comparable_months"] >= COMPARABLE_MONTHS_SHARE * period.months
     )
     orders = sums["orders"].where(sums["orders"] > 0) if "orders" in sums else None
     since = (
-        pd.to_datetime(named["customer_since"], errors="coerce").groupby(named["account_id"]).min()
+        pd.to_datetime(named["customer_since"], errors="coerce").groupby(account).min()
         if "customer_since" in named
         else None
     )
@@ -323,8 +318,8 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     return heads.assign(**{name: values for name, values in made.items() if values is not None})
 
 
-def _sums(books: Books, period: Period, members: Frame | None) -> Frame:
-    """Amounts of each account in the period and a year before, summed exactly by DuckDB and then floats; `members` where families stand together."""
+def _sums(books: Books, period: Period, heads: pd.Index, account: pd.Series | None) -> Frame:
+    """Amounts of each account in the period and a year before, summed exactly by DuckDB and then floats; `account` where families stand together."""
     import duckdb
 
     statement, base = books.statement_in(period), period.year_before()
@@ -334,58 +329,56 @@ def _sums(books: Books, period: Period, members: Frame | None) -> Frame:
         "sales": ["sales"], "goods": goods, "deductions": [li.id for li in leaves if li.cls == "deduction"],
         "served": [li.id for li in leaves if li.cls in {"variable", "assignable", "asset_charge"} and li.id not in goods],
     }  # fmt: skip
-    now, margin = "FILTER (month >= $start)", " ".join(f"{'+' if li.sign > 0 else '-'} {li.id}" for li in leaves)
-    parts = [f"coalesce(sum({' + '.join(ids) or '0'}) {now}, 0)::DOUBLE AS {kind}" for kind, ids in kinds.items()]
+    kinds["net_margin"] = [li.id if li.sign > 0 else f"-{li.id}" for li in leaves]
+    key = {"cube": ("owner", "", "*"), "sales": ("customer_id", "")} if account is None else FAMILY
     with duckdb.connect() as con:
-        if members is not None:
-            con.register("members", members.astype(dict.fromkeys(members, "str")))
-        key = {"cube": ("owner", ""), "sales": ("customer_id", "")} if members is None else FAMILY
+        if account is not None:
+            con.register("members", account.rename_axis("customer_id").reset_index().astype("str"))
         cube = f"read_parquet('{_quoted(books.cache / 'cube.parquet')}')"
         if any(row[0] == "driver_orders" for row in con.execute(f"DESCRIBE SELECT * FROM {cube}").fetchall()):
-            parts.append(f"coalesce(sum(driver_orders) {now}, 0)::DOUBLE AS orders")
-        dates = {
-            "start": period.start,
-            "end": period.end,
-            "base": base.start,
-            "base_end": base.end,
-            "months": period.months,
-        }
-        sums = (
-            con.execute(SUMS.format(parts=", ".join(parts), margin=margin, cube=cube, key=key["cube"]), dates)
-            .df()
-            .set_index("account_id")
-        )
+            kinds["orders"] = ["driver_orders"]
+        parts = [f"coalesce(sum({' + '.join(ids) or '0'}), 0)::DOUBLE AS {kind}" for kind, ids in kinds.items()]
+        now = {"start": period.start, "end": period.end}
+        dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
+        queries: list[tuple[str, dict[str, Any]]] = [
+            (SUMS.format(parts=", ".join(parts), cube=cube, key=key["cube"]), dates)
+        ]
         if (path := books.cache / "sales.parquet").exists():
-            sums = sums.join(
-                con.execute(BREADTH.format(path=_quoted(path), key=key["sales"]), [period.start, period.end])
-                .df()
-                .set_index("account_id")
-            )
-    return sums
+            queries.append((BREADTH.format(path=_quoted(path), key=key["sales"]), now))
+        made = []
+        for begin in range(0, len(heads), AT_A_TIME):
+            some = heads[begin : begin + AT_A_TIME]
+            con.register("heads", pd.DataFrame({"account_id": some.astype("str"), "place": np.arange(len(some))}))
+            reach = {"first": some[0], "last": some[-1]}
+            found = [con.execute(query, given | reach).df().set_index("place") for query, given in queries]
+            made.append(pd.concat(found, axis=1).sort_index().set_axis(some))
+    return pd.concat(made)
 
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
+AT_A_TIME = 250_000  # accounts, sorted; a million take less than 1 GB
 FAMILY = {
-    "cube": ("m.account_id", "JOIN members m ON c.owner = m.customer_id"),
+    "cube": ("m.account_id", "JOIN members m ON c.owner = m.customer_id", "DISTINCT month"),
     "sales": ("m.account_id", "JOIN members m USING (customer_id)"),
 }
 SUMS = """
-WITH rows AS NOT MATERIALIZED (SELECT {key[0]} AS account_id, c.* FROM {cube} c {key[1]} WHERE c.level = 'customer' AND c.month < $end),
-first AS (SELECT account_id, min(month) AS began FROM rows WHERE sales > 0 GROUP BY account_id)
-SELECT account_id, {parts}, coalesce(sum({margin}) FILTER (month >= $start), 0)::DOUBLE AS net_margin,
-       bit_count(coalesce(bit_or(1::HUGEINT << greatest(0, datediff('month', $start, month))) FILTER (month >= $start AND sales > 0), 0))::DOUBLE AS active_months,
-       coalesce(sum(sales) FILTER (month >= $base AND month < $base_end), 0)::DOUBLE AS year_before,
-       coalesce(sum(sales) FILTER (month >= $start AND month - INTERVAL 12 MONTH >= began), 0)::DOUBLE AS same_months,
+WITH rows AS NOT MATERIALIZED (SELECT {key[0]} AS account_id, c.* FROM {cube} c {key[1]} WHERE c.level = 'customer' AND c.month < $end
+              AND {key[0]} BETWEEN $first AND $last),
+before AS (SELECT account_id, min(month) FILTER (sales > 0) AS began, sum(sales) FILTER (month >= $base AND month < $base_end) AS base
+           FROM rows GROUP BY account_id)
+SELECT place, {parts}, coalesce(any_value(base), 0)::DOUBLE AS year_before,
+       count({key[2]}) FILTER (sales > 0)::DOUBLE AS active_months,
+       coalesce(sum(sales) FILTER (month - INTERVAL 12 MONTH >= began), 0)::DOUBLE AS same_months,
        greatest(0, $months - greatest(0, datediff('month', $base, any_value(began))))::DOUBLE AS comparable_months
-FROM rows LEFT JOIN first USING (account_id) GROUP BY account_id
+FROM (FROM heads LEFT JOIN before USING (account_id)) LEFT JOIN (FROM rows WHERE month >= $start) USING (account_id) GROUP BY place
 """
 BREADTH = """
-SELECT account_id, (max(bought) / sum(bought))::DOUBLE AS product_concentration_share
-FROM (SELECT {key[0]} AS account_id, product_id, sum(s.gross_sales)::DOUBLE AS bought FROM read_parquet('{path}') s {key[1]}
-      WHERE s.month >= ? AND s.month < ? GROUP BY ALL HAVING bought > 0) GROUP BY account_id
+SELECT place, max(bought)::DOUBLE / sum(bought)::DOUBLE AS product_concentration_share
+FROM (SELECT {key[0]} AS account_id, product_id, sum(s.gross_sales) AS bought FROM read_parquet('{path}') s {key[1]}
+      WHERE s.month >= $start AND s.month < $end AND {key[0]} BETWEEN $first AND $last GROUP BY ALL HAVING bought > 0) JOIN heads USING (account_id) GROUP BY place
 """
 
 

@@ -275,6 +275,18 @@ class Engagement:
         found: Mapping[str, TableSource] = {str(key): source for key, source in self.settings.tables.items()}
         return found.get(name, TableSource.model_validate({}))
 
+    def judgement(self, file: str) -> Path:
+        """The path of a judgement file: the engagement's own, else the workbook's, which need not be there."""
+        own = self.folder / "judgement" / file
+        return own if own.is_file() else PACKAGE / file
+
+    @property
+    def segments(self) -> list[str]:
+        """Names of the segments that the rules make, which may own costs; `segments.read_segments` says what is wrong with the file."""
+        rules = read_yaml(self.judgement("segments.yml")).get("rules")
+        named = [r.get("segment") for r in rules if isinstance(r, dict)] if isinstance(rules, list) else []
+        return [str(name).strip() for name in dict.fromkeys(named) if name]
+
 
 def open_engagement(folder: str | Path) -> Engagement:
     """Open an engagement by its folder or its engagement.yml; a relative path is looked up here, then in the project.

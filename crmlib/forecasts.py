@@ -1,4 +1,4 @@
-"""What each customer did month by month, the models that carry it forward, and the test of those models on the past.
+"""What each customer did month by month and on which days it ordered, the models that carry it forward, and the test of those models on the past.
 
 A model takes a history and gives the expected margin of the next months, by customer, in the engagement's currency, not
 discounted. The two simple ones are what a manager would do: last year again, and one's own rate times one factor learnt earlier.
@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 
 from crmlib import purchases
-from crmlib.engagement import Period
-from crmlib.purchases import Array, order_size_level, ranking_gini, rhythm, top_share
+from crmlib.engagement import Period, add_months
+from crmlib.purchases import Array, Orders, order_size_level, ranking_gini, rhythm, top_share
 
 if TYPE_CHECKING:
     from crmlib.books import Books
@@ -28,19 +28,8 @@ SMOOTHING = [  # weights of level and of trend, and what is left of the trend a 
     (0.1, 0.0, 0.9), (0.05, 0.0, 0.9), (0.2, 0.0, 0.9), (0.4, 0.0, 0.9), (0.1, 0.1, 0.9), (0.2, 0.1, 0.9), (0.1, 0.2, 0.98), (0.3, 0.2, 0.98),
 ]  # fmt: skip
 AVERAGE = "average of models"
-TESTED = [
-    "group",
-    "model",
-    "months",
-    "origins",
-    "customers",
-    "error",
-    "gini",
-    "top_fifth_share",
-    "bias",
-    "coverage",
-    "chosen",
-]
+TESTED = ["group", "model", "months", "origins", "customers", "error", "gini", "top_fifth_share", "bias", "coverage", "last_error",
+          "chosen_before", "chosen"]  # fmt: skip
 
 
 # --- history ---------------------------------------------------------------------------------------------------------
@@ -48,11 +37,11 @@ TESTED = [
 
 @dataclass(frozen=True)
 class History:
-    """What each customer did, month by month: one row per customer, one column per month from `start`.
+    """What each customer did, month of invoice by month: one row per customer, one column per month from `start`; and its order days.
 
     `contribution` is after variable cost, `assignable` the cost kept for this customer (salaries, promotion, assets …), `sales` gross,
-    all in the engagement's currency; `orders` counts (1 in a month with sales where the ledger has no orders). `season` has twelve
-    indices, January first: the calendar month's total sales over the average month.
+    all in the engagement's currency; `orders` are by order date, and may begin before `start`. `season` has twelve indices, January
+    first: the calendar month's total sales over the average month.
     """
 
     customer_ids: Array
@@ -60,13 +49,22 @@ class History:
     contribution: Array
     assignable: Array
     sales: Array
-    orders: Array
+    orders: Orders
     season: Array
 
     @property
     def months(self) -> int:
         """Months of history."""
-        return int(self.orders.shape[1])
+        return int(self.sales.shape[1])
+
+    @property
+    def rhythm(self) -> Frame:
+        """How each customer orders (see `purchases.rhythm`), as of the last day."""
+        return rhythm(self.orders, len(self.customer_ids), self.day(self.months) - 1)
+
+    def day(self, months: int) -> int:
+        """The first day after so many months."""
+        return int(np.datetime64(add_months(self.start, months), "D").astype(int))
 
     @property
     def margin(self) -> Array:
@@ -80,14 +78,14 @@ class History:
 
     def of(self, chosen: Array, months: int | None = None) -> History:
         """Some of the customers, and the first months only; the season of all, as it was known."""
-        kept = {
-            name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales", "orders")
-        }
-        return replace(self, customer_ids=self.customer_ids[chosen], **kept)
+        kept = {name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales")}
+        ids, place = self.customer_ids[chosen], np.full(len(self.customer_ids), -1)
+        place[chosen] = np.arange(len(ids))
+        return replace(self, customer_ids=ids, orders=self.orders.of(place, self.day(months or self.months)), **kept)
 
     def known_by(self, months: int) -> Array:
         """Who was a customer within the first months."""
-        return np.asarray(((self.margin[:, :months] != 0) | (self.orders[:, :months] > 0)).any(axis=1))
+        return np.asarray(((self.margin[:, :months] != 0) | (self.sales[:, :months] > 0)).any(axis=1))
 
     def until(self, months: int) -> History:
         """The first months only, of those who were customers by then, with the season as it was known then."""
@@ -122,9 +120,19 @@ def history(books: Books, period: Period | None = None) -> History:
     sales = total({line.id: 1 for line in leaves if line.cls == "revenue"})
     contribution = total({line.id: line.sign for line in leaves if line.cls in {"revenue", "deduction", "variable"}})
     assignable = total({line.id: -line.sign for line in leaves if line.cls in {"assignable", "asset_charge"}})
-    orders = total({"driver_orders": 1}) if "driver_orders" in rows.column_names else (sales > 0).astype(float)
-    known = History(np.sort(names), coverage.start, contribution, assignable, sales, orders, np.ones(12))
+    known = History(np.sort(names), coverage.start, contribution, assignable, sales, _orders(books, names), np.ones(12))
     return known.until(known.months)
+
+
+def _orders(books: Books, names: Array) -> Orders:
+    """The order days of these customers, who are numbered by name."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(books.cache / "orders.parquet", columns=["customer_id", "day", "gross_sales"])
+    customer = pd.Index(np.sort(names)).get_indexer(rows["customer_id"].to_pandas())
+    day, sales = rows["day"].cast("int32").to_numpy(), rows["gross_sales"].cast("double").to_numpy()
+    place = np.lexsort((day, customer))[(customer < 0).sum() :]
+    return Orders(customer[place], day[place].astype(int), sales[place])
 
 
 # --- models: a history → expected margin of the next months, by customer, not discounted ------------------------------------------
@@ -193,64 +201,63 @@ def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -
 
 
 def bg_nbd_value(past: History, months: int) -> Array:
-    """Expected ordering months (BG/NBD) × contribution per ordering month, shrunk − assignable cost while the customer stays."""
-    bought, per_order, found = buying(past)
+    """Expected order days (BG/NBD) × contribution per order day, shrunk − assignable cost while the customer stays."""
+    bought, found, _ = buying(past)
     model = purchases.fit_bg_nbd(*found)
     return _while_active(
-        past, months, bought, model.expected_purchases(months, *found) * per_order, model.active_probability(*found)
+        past, months, bought, model.expected_purchases(_days(past, months), *found), model.active_probability(*found)
     )
 
 
 def pareto_nbd_value(past: History, months: int) -> Array:
     """As `bg_nbd_value` by Pareto/NBD, in which customers with larger orders may order more or less often."""
-    bought, per_order, found = buying(past)
-    own = past.contribution[bought].sum(axis=1) / np.maximum((past.orders[bought] > 0).sum(axis=1), 1)
-    level = order_size_level(own)
-    model = purchases.fit_pareto_nbd(*found, level)
+    bought, found, size = buying(past)
+    told = (*found, order_size_level(size))
+    model = purchases.fit_pareto_nbd(*told)
     return _while_active(
-        past,
-        months,
-        bought,
-        model.expected_purchases(months, *found, level) * per_order,
-        model.active_probability(*found, level),
+        past, months, bought, model.expected_purchases(_days(past, months), *told), model.active_probability(*told)
     )
 
 
-def buying(past: History) -> tuple[Array, Array, tuple[Array, Array, Array]]:
-    """Who ever ordered; of those, contribution per ordering month, and repeat ordering months, recency and age in months."""
-    found = rhythm(past.orders)
-    bought = (found["last_order"] >= 0).to_numpy()
+def _days(past: History, months: int) -> int:
+    """Days of the next months."""
+    return past.day(past.months + months) - past.day(past.months)
+
+
+def buying(past: History) -> tuple[Array, tuple[Array, Array, Array], Array]:
+    """Who ever ordered; of those, repeat order days, recency and age in days, and gross sales per order day."""
+    found = past.rhythm
+    bought = (found["order_days"] > 0).to_numpy()
     bought = bought if bought.any() else ~bought  # where nobody has, all stand for customers of whom nothing is known
-    found = found[bought]
-    ordering = np.maximum(found["ordering_months"].to_numpy(dtype=float), 1)
-    recency = (found["last_order"] - found["first_order"]).to_numpy(dtype=float)
-    return (
-        bought,
-        contribution_per_ordering_month(past.of(bought), ordering),
-        (ordering - 1, recency, found["age"].to_numpy(dtype=float)),
-    )
+    count, age, silent = found.loc[bought, ["order_days", "age_days", "silent_days"]].fillna(0).to_numpy(dtype=float).T
+    sales = np.bincount(past.orders.customer, past.orders.sales, len(bought))[bought]
+    return bought, (np.maximum(count - 1, 0), age - silent, age), sales / np.maximum(count, 1)
 
 
-def _while_active(past: History, months: int, bought: Array, contribution: Array, active: Array) -> Array:
-    """Contribution of those who ever ordered − assignable cost, which goes on as long as the customer is active."""
+def _while_active(past: History, months: int, bought: Array, expected: Array, active: Array) -> Array:
+    """Contribution of the orders of those who ever ordered − assignable cost, which goes on as long as the customer is active."""
     earned, stays = np.zeros(len(bought)), np.ones(len(bought))
-    earned[bought], stays[bought] = contribution, active
+    earned[bought], stays[bought] = expected * contribution_per_order_day(past.of(bought)), active
     return np.asarray(earned - stays * _going_on(past, months))
 
 
-def contribution_per_ordering_month(past: History, ordering: Array) -> Array:
-    """Contribution per ordering month, shrunk to the group's mean by how much customers differ and months scatter; may be negative.
+def contribution_per_order_day(past: History) -> Array:
+    """Contribution per order day, shrunk to the group's mean by how much customers differ and days scatter; may be negative.
 
-    Weight of the customer's own mean: n / (n + variance within / variance between), both by moments (Bühlmann credibility).
+    Weight of the customer's own mean: n / (n + variance within / variance between), both by moments (Bühlmann credibility). Contribution is
+    known by month of invoice: that of a day is taken to scatter as its sales do, at the group's ratio.
     """
-    own = past.contribution.sum(axis=1) / ordering
-    if len(own) < 2:
+    orders = past.orders
+    count = np.maximum(np.bincount(orders.customer, minlength=len(past.customer_ids)), 1)
+    own = past.contribution.sum(axis=1) / count
+    if len(own) < 2 or not len(orders.day):
         return np.asarray(own)
-    scatter = (np.square(past.contribution - own[:, None]) * (past.orders > 0)).sum()
-    within = scatter / max((ordering - 1).sum(), 1)
-    between = max(float(np.var(own) - within * np.mean(1 / ordering)), 1e-12)
-    weight = ordering * between / (ordering * between + within)
-    return np.asarray(weight * own + (1 - weight) * np.average(own, weights=ordering))
+    size = np.bincount(orders.customer, orders.sales, len(own)) / count
+    scatter = np.square(orders.sales - size[orders.customer]).sum() / max((count - 1).sum(), 1)
+    within = scatter * (past.contribution.sum() / orders.sales.sum()) ** 2
+    between = max(float(np.var(own) - within * np.mean(1 / count)), 1e-12)
+    weight = count * between / (count * between + within)
+    return np.asarray(weight * own + (1 - weight) * np.average(own, weights=count))
 
 
 Model = Callable[[History, int], Array]
@@ -283,7 +290,7 @@ def spread(past: History, months: int) -> Array:
 
 def groups_of(past: History) -> dict[str, Array]:
     """Which customers are steady and which occasional (see `rhythm`); a group without customers is left out."""
-    steady = rhythm(past.orders)["steady"].to_numpy()
+    steady = past.rhythm["steady"].to_numpy()
     return {name: chosen for name, chosen in (("steady", steady), ("occasional", ~steady)) if chosen.any()}
 
 
@@ -307,29 +314,30 @@ def trials(past: History, months: int, *, seed: int = 0) -> Frame:
 
 
 def backtest(tried: Frame, months: int) -> Frame:
-    """The trials by group and model, not discounted, with the model chosen: the least error; a simple one unless both are beaten."""
+    """The trials by group and model, not discounted, with the model chosen: the least error; a simple one unless both are beaten.
+
+    What is chosen on all origins has no error of its own beside theirs, which chose it. So the way of choosing is tested: `chosen_before` is
+    what the origins whose months had passed by the last one would have chosen (none where none had), and `last_error` the error at that last one.
+    """
+    tried = tried.assign(square=np.square(tried["expected"] - tried["actual"]))
+    last = tried["origin"].max()
+    before, now = _least(tried[tried["origin"] + months <= last]), _least(tried)
     rows = []
     for (group, model), found in tried.groupby(["group", "model"], sort=False):
         origins = [(t["actual"].to_numpy(), t["expected"].to_numpy()) for _, t in found.groupby("origin")]
         ranking = [np.mean([f(actual, expected) for actual, expected in origins]) for f in (ranking_gini, top_share)]
-        error = float(np.sqrt(np.square(found["expected"] - found["actual"]).mean()))
         total = float(found["actual"].sum())
         bias = (found["expected"].sum() - total) / abs(total) if total else float("nan")
-        rows.append(
-            (
-                group,
-                model,
-                months,
-                len(origins),
-                round(len(found) / len(origins)),
-                error,
-                *ranking,
-                bias,
-                _coverage(found, months),
-            )
-        )
-    tested = pd.DataFrame(rows, columns=TESTED[:-1])
-    return tested.assign(chosen=tested.index.isin(tested.groupby("group")["error"].idxmin()))
+        errors = np.sqrt([found["square"].mean(), found.loc[found["origin"] == last, "square"].mean()])
+        rows.append((group, model, months, len(origins), round(len(found) / len(origins)), errors[0], *ranking, bias,
+                     _coverage(found, months), errors[1], (group, model) in before, (group, model) in now))  # fmt: skip
+    return pd.DataFrame(rows, columns=TESTED)
+
+
+def _least(tried: Frame) -> set[tuple[str, str]]:
+    """By group the model with the least mean square, the simpler where two are alike."""
+    squares = tried.groupby(["group", "model"], sort=False)["square"].mean()
+    return set(squares.groupby("group").idxmin())
 
 
 def residuals(tried: Frame) -> Array:

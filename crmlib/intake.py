@@ -170,7 +170,7 @@ def _make_books(ledger: Ledger) -> None:
     """Views in the schema `books`: every table with every column, and what the statement and the settings allow."""
     con = ledger.con
     con.raw_sql("CREATE SCHEMA IF NOT EXISTS memory.books")
-    _make_view(ledger, "owners", " UNION ".join(_owners(ledger)) or "SELECT '' AS level, '' AS key WHERE false")
+    _make_view(ledger, "owners", _owners(ledger))
     for name in tables():
         _make_view(ledger, name, _placed(ledger, name))
     leaves = [line for line in ledger.engagement.statement if "id" in line and not line.get("subtotal")]
@@ -212,10 +212,12 @@ def _quoted(value: Any) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def _owners(ledger: Ledger) -> list[str]:
-    """Queries for level and key of everyone who can own a cost."""
+def _owners(ledger: Ledger) -> str:
+    """Query for level and key of everyone who can own a cost."""
     there = {level: c for level, c in LEVELS.items() if ledger.has("customers", c)}
-    return [f"SELECT '{level}' AS level, {c} AS key FROM typed.customers" for level, c in there.items()]
+    ruled = [("segment", name) for name in ledger.engagement.segments] or [("", "")]
+    named = (f"SELECT '{level}' AS level, {c} AS key FROM typed.customers" for level, c in there.items())
+    return " UNION ".join([*named, _values("segments(level, key)", ruled)])
 
 
 def _placed(ledger: Ledger, name: str) -> str:

@@ -17,7 +17,7 @@ from crmlib.engagement import Period, SettingsError
 from crmlib.statement import Line, Statement
 
 CELL = Decimal("1e-8")
-GROUPINGS = ("account_type", "segment", "industry", "region")
+GROUPINGS = ("account_type", "segment", "own_segment", "industry", "region")
 
 
 # --- reading the cube ------------------------------------------------------------------------------------------------
@@ -119,12 +119,10 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
         groups = books.customers.set_index("customer_id")[by]
     else:
         raise SettingsError(f"customers have no column {by!r}; there are {', '.join(books.customers.columns)}")
-    level, own_level = totals["level"], by.removesuffix("_id")
-    named = (
-        totals["owner"]
-        .map(groups)
-        .where(level == "customer", totals["owner"].where(level == own_level, "Other owners"))
-    )
+    names = {*groups, *(books.engagement.segments if by == "segment" else ())}
+    level, own_level = totals["level"], by.removesuffix("_id").removeprefix("own_")
+    own = (level == own_level) & totals["owner"].isin(names)
+    named = totals["owner"].map(groups).where(level == "customer", totals["owner"].where(own, "Other owners"))
     named = named.replace({"": "(none given)", **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
     return named.mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
 
@@ -312,7 +310,7 @@ def price_volume_mix(books: Books, period: Period, base: Period) -> Frame | None
     before, now = (_by_product(books, p) for p in (base, period))
     if before is None or now is None:
         return None
-    both = before.join(now, how="outer", lsuffix="_0", rsuffix="_1").fillna(Decimal(0))
+    both = before.merge(now, how="outer", left_index=True, right_index=True, suffixes=("_0", "_1")).fillna(Decimal(0))
     bought = (both["quantity_0"] > 0) & (both.index != "")
     sold = (both["quantity_1"] > 0) & (both.index != "")
     kept = both[bought & sold]
@@ -435,8 +433,9 @@ def _group_owned(books: Books, period: Period, customers: Frame) -> list[tuple[D
     own = _own_costs(totals, books.statement_in(period))
     owned = []
     for position in own[own != 0].index:
-        column = {"parent": "parent_id"}.get(totals.at[position, "level"], totals.at[position, "level"])
-        members = customers[customers[column] == totals.at[position, "owner"]]
+        level = str(totals.at[position, "level"])
+        columns = [c for c in (level, f"{level}_id", f"own_{level}") if c in customers]
+        members = customers[customers[columns].eq(totals.at[position, "owner"]).any(axis=1)]
         owned.append(
             (own[position], dict(zip(members["customer_id"], members.get("net_sales", members["sales"]), strict=True)))
         )

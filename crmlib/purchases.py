@@ -2,6 +2,7 @@
 
 For the buy-till-you-die models a history of purchases is three numbers by customer: `frequency` (repeat purchases; the first is not counted), `recency` and
 `age` (time from the first purchase to the last, and to the end of the history, in one unit). Identical histories are counted once.
+Days are numbers, counted from 1970.
 """
 
 from __future__ import annotations
@@ -17,32 +18,51 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, np.dtype[Any]]
 BOUND = 5.0  # of the logarithm of a parameter (times in mean ages): keeps a fit on almost no data finite
-STEADY_SHARE, STEADY_MONTHS = 0.75, 6
+STEADY_SHARE, STEADY_MONTHS, MONTH_DAYS = 0.75, 6, 365.25 / 12
 NODES = 24  # of the quadrature over the time at which a customer may have left
 
 # --- how customers have bought -------------------------------------------------------------------------------------
 
 
-def rhythm(orders: Array) -> Frame:
-    """How each customer orders, from orders by customer (rows) and month (columns).
+@dataclass(frozen=True)
+class Orders:
+    """The days on which customers ordered, one after another by customer: the customer's row, the day, and the day's gross sales."""
+
+    customer: Array
+    day: Array
+    sales: Array
+
+    def of(self, place: Array, end: int) -> Orders:
+        """Those before a day, of customers with a new place (not −1)."""
+        row = place[self.customer]
+        kept = (row >= 0) & (self.day < end)
+        return Orders(row[kept], self.day[kept], self.sales[kept])
+
+
+def rhythm(orders: Orders, customers: int, today: int) -> Frame:
+    """How each customer orders, up to and with a day.
 
     Returns
     -------
-    One row per customer: first_order and last_order (number of the month, -1 if none), ordering_months, age (months from the first order to
-    the end), usual_gap (mean months between ordering months; nan with fewer than two), months_silent, and steady: half a year or more since
-    the first order, and orders in three of four months since.
+    One row per customer: order_days (count), last_order (date; None without any), age_days and silent_days (since the first and the last
+    order; nan without any), usual_gap_days (mean between order days; nan with fewer than two), and steady: half a year or more since the
+    first order, and orders in three of four months since, counted back from today.
     """
     import pandas as pd
 
-    bought, months = orders > 0, orders.shape[1]
-    ordering, ever = bought.sum(axis=1), bought.any(axis=1)
-    first = np.where(ever, bought.argmax(axis=1), -1)
-    last = np.where(ever, months - 1 - bought[:, ::-1].argmax(axis=1), -1)
-    age = np.where(ever, months - 1 - first, 0)
-    gap = np.where(ordering > 1, (last - first) / np.maximum(ordering - 1, 1), np.nan)
-    steady = ever & (age + 1 >= STEADY_MONTHS) & (ordering >= STEADY_SHARE * (age + 1))
-    return pd.DataFrame({"first_order": first, "last_order": last, "ordering_months": ordering, "age": age, "usual_gap": gap,
-                         "months_silent": months - 1 - last, "steady": steady})  # fmt: skip
+    count = np.bincount(orders.customer, minlength=customers)
+    ever, end, day = count > 0, np.cumsum(count), np.append(orders.day, today)
+    first, last = day[end - count], day[end - 1]
+    months = ((today - orders.day) / MONTH_DAYS).astype(int)
+    another = np.append(True, (np.diff(orders.customer) != 0) | (np.diff(months) != 0))[: len(months)]
+    ordering = np.bincount(orders.customer[another], minlength=customers)
+    age = ((today - first) / MONTH_DAYS).astype(int) + 1
+    return pd.DataFrame({
+        "order_days": count, "last_order": np.where(ever, last.astype("datetime64[D]"), np.datetime64("NaT")).astype(object),
+        "age_days": np.where(ever, today - first, np.nan), "silent_days": np.where(ever, today - last, np.nan),
+        "usual_gap_days": np.where(count > 1, (last - first) / np.maximum(count - 1, 1), np.nan),
+        "steady": ever & (age >= STEADY_MONTHS) & (ordering >= STEADY_SHARE * age),
+    })  # fmt: skip
 
 
 def seasonal_indices(sales: Array, first_calendar_month: int) -> Array:
@@ -186,7 +206,7 @@ class ParetoNbd:
     """A fitted Pareto/NBD model: purchases at a customer's own rate, leaving at any time at its own rate too.
 
     Rates of purchase are gamma (r, alpha · exp(−lift · level)), of leaving gamma (s, beta). `level` says how large the customer's
-    orders are, from −2 (smallest fifth) to 2; `lift` is what one step does to the logarithm of the rate.
+    orders are (`order_size_level`); `lift` is what one standard deviation does to the logarithm of the rate.
     Source: Schmittlein, Morrison & Colombo (1987), Counting your customers, Management Science 33(1); the covariate as in Fader &
     Hardie (2007), Incorporating time-invariant covariates.
     """
@@ -282,13 +302,12 @@ def _pareto_loss(logs: Array, x: Array, recency: Array, age: Array, level: Array
     return -float(weight @ likelihood), -gradient
 
 
-def order_size_level(order_value: Array) -> Array:
-    """The fifth of customers in which a mean order value lies: −2 (smallest), −1, 0, 1, 2; 0 where it is not a number."""
-    from scipy.stats import rankdata
-
-    known = np.isfinite(order_value)
-    level = np.zeros(len(order_value))
-    level[known] = np.minimum(np.floor(5 * (rankdata(order_value[known]) - 0.5) / max(known.sum(), 1)), 4) - 2
+def order_size_level(order_size: Array) -> Array:
+    """How large each customer's mean order is among all: its logarithm, less the mean, in standard deviations; 0 where it is not positive."""
+    known = order_size > 0
+    logs = np.log(order_size[known])
+    level = np.zeros(len(order_size))
+    level[known] = (logs - logs.mean()) / (logs.std() or 1.0) if len(logs) else 0.0
     return level
 
 

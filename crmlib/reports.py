@@ -27,9 +27,10 @@ if TYPE_CHECKING:
 
 TEMPLATES = PACKAGE / "templates"
 FILES = {
-    "workbook": "Profit and loss by customer and by account type: live formulas, checks, parameters",
+    "workbook": "Profit and loss by customer, account type and segment: live formulas, checks, parameters",
     "data/customer_profitability": "Every line of the statement, a row per customer",
     "data/account_type_profitability": "Every line of the statement, a row per account type, and the firm",
+    "data/segment_profitability": "Every line of the statement, a row per segment of the rules, and the firm",
     "data/cube": "Every line and driver, a row per owner and month",
     "data/findings": "What was found in the books, with place, amount and way out",
     "data/tie_out": "Ledger against general ledger: both sides of every check",
@@ -159,7 +160,7 @@ def _refuse_outside(text: str, name: str) -> None:
 def export_data(books: Books, period: Period, folder: Path) -> None:
     """Write the period's tables as Parquet (amounts as DECIMAL) and as CSV (exact decimals, text as it is).
 
-    A row per customer, per account type, and per owner and month of the cube; findings, tie-out and intake as `Books`
+    A row per customer, per account type and segment, and per owner and month of the cube; findings, tie-out and intake as `Books`
     has them. CSV is UTF-8 with a byte-order mark, every field in quotation marks.
     """
     import pyarrow.parquet as pq
@@ -171,8 +172,9 @@ def export_data(books: Books, period: Period, folder: Path) -> None:
         "customer_profitability": _table(customer_profitability(books, period)),
         "cube": _table(read_cube(books, period)),
     }
-    if "account_type" in books.customers.columns:
-        tables["account_type_profitability"] = _table(group_profitability(books, period))
+    for by in ("account_type", "segment"):
+        if by in books.customers.columns:
+            tables[f"{by}_profitability"] = _table(group_profitability(books, period, by))
     for name in ("findings", "tie_out", "intake"):
         tables[name] = pq.read_table(books.cache / f"{name}.parquet").replace_schema_metadata()
     for name, table in tables.items():

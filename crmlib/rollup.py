@@ -1,7 +1,7 @@
-"""The two roll-ups of the ledger, their tie-out, and the books that notebooks open.
+"""The roll-ups of the ledger: the cube, the sales cube and the order days.
 
 The *cube* has one row per owner and month and one DECIMAL column per leaf line; the *sales cube* one row per customer,
-product and month. Both are unexecuted expressions until they are written, once, into the cache.
+product and month; the *order days* one row per customer and day. All are unexecuted expressions until they are written, once, into the cache.
 
 Rounding: ledger money has 4 decimals, rates 8, a monthly rate of charge for capital 16; each cell of the cube is rounded
 once, half-even, to 8 decimals; sums are exact.
@@ -454,6 +454,25 @@ def sales_cube(ledger: Ledger) -> ir.Table | None:
         customer_id=ibis.coalesce(owned.known, UNASSIGNED), product_id=owned.product_id.fill_null(""), month=owned.month
     )
     return rows.aggregate(**{c: owned[c].sum() for c in measures})
+
+
+def order_days(ledger: Ledger) -> ir.Table:
+    """One row per known customer and day with orders: customer_id, day, orders (count), gross_sales. Unexecuted.
+
+    The day is the order date where the ledger has one, else the invoice date. An order counts once, on the day of its first line; what has no
+    order number is one order a day. Only lines with positive gross sales order anything: a return does not. Lines are those invoiced within the
+    coverage, so a day may lie before it (ordered in December, invoiced in January).
+    """
+    import ibis
+
+    lines = ledger.covered("invoice_lines").filter(lambda t: t.gross_sales > 0)
+    day = ibis.coalesce(lines.order_date, lines.invoice_date) if "order_date" in lines.columns else lines.invoice_date
+    order = lines.order_id if "order_id" in lines.columns else ibis.null("string")
+    single = lines.group_by("customer_id", order=order, alone=ibis.ifelse(order.isnull(), day, None)).aggregate(
+        day=day.min(), gross_sales=lines.gross_sales.sum()
+    )
+    known = single.semi_join(ledger.tables["customers"], "customer_id")
+    return known.group_by("customer_id", "day").aggregate(orders=known.count(), gross_sales=known.gross_sales.sum())
 
 
 def firm_rows(ledger: Ledger, statement: Statement, owners: ir.Table) -> ir.Table | None:

@@ -374,7 +374,9 @@ def _failed(job: _Job, notebook: Notebook, executed: NotebookNode, failure: Fail
 
 def _build(job: _Job, plan: _Plan, books: Books, kernels: Kernels) -> tuple[Page, ...]:
     from crmlib.reports import export_data, export_workbook, write_index
+    from crmlib.segments import check_judgement, with_segments
 
+    check_judgement(books)
     private = job.beside("run")
     private.mkdir()
     for file in [*plan.exports, *(file for page in plan.kept for file in (page.html, page.notebook))]:
@@ -384,8 +386,9 @@ def _build(job: _Job, plan: _Plan, books: Books, kernels: Kernels) -> tuple[Page
         load_papermill()
     with _pages(job, plan, kernels) as making:
         if not plan.exports:
-            export_workbook(books, job.period, private / "workbook.xlsx", parameters=job.given)
-            export_data(books, job.period, private / "data")
+            segmented = with_segments(books, job.period)
+            export_workbook(segmented, job.period, private / "workbook.xlsx", parameters=job.given)
+            export_data(segmented, job.period, private / "data")
         failures = [failure for page in making if (failure := page.exception())]
     if failures:
         others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])

@@ -10,7 +10,7 @@ import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,7 +20,7 @@ from pydantic import AfterValidator, Field
 from crmlib import criteria
 from crmlib.books import Books, Frame
 from crmlib.criteria import MEASURES, Record, Register, rank_share
-from crmlib.engagement import Period
+from crmlib.engagement import Period, SettingsError
 
 CONDITION = re.compile(r"(\w+)\s*(>=|<=|>|<|=|\bis\b)\s*(\S.*)")
 COMPARE = {
@@ -34,6 +34,7 @@ COMPARE = {
 RANKED = "_rank_share"
 KNOWN = (*MEASURES, "score", "top_group", *(f"{name}{RANKED}" for name in (*MEASURES, "score")))
 Stance = Literal["invest", "keep", "change"]
+Method = Literal["k-means", "gaussian mixture"]
 BEHAVIOUR = ("sales", "growth_share", "margin_level_share", "cost_to_serve_share", "discount_share", "order_value", "active_months_share",
              "product_concentration_share")  # fmt: skip
 MADE = ("segment", "stance", "key", "reason", "flagged")
@@ -235,6 +236,32 @@ def differentiate(books: Books, period: Period) -> Frame:
     return pd.concat([named, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
 
 
+def check_judgement(books: Books) -> None:
+    """Refuse what does not hold in any file of the folder judgement.
+
+    Raises
+    ------
+    SettingsError
+        The mistakes of all files.
+    """
+    readers = (criteria.read_strategy, lambda b: criteria.read_ratings(b, criteria.read_criteria(b)), read_segments)
+    told = []
+    for read in readers:
+        try:
+            read(books)
+        except SettingsError as error:
+            told.append(str(error))
+    if told:
+        raise SettingsError("\n".join(told))
+
+
+def with_segments(books: Books, period: Period) -> Books:
+    """The books with each customer's `segment` of a period, by the rules, as an attribute for all periods; the ledger's is `own_segment`."""
+    named = books.customers.rename(columns={"segment": "own_segment"})
+    made = differentiate(books, period)["segment"].to_numpy()
+    return replace(books, customers=named.assign(segment=made))
+
+
 def key_accounts(differentiated: Frame) -> Frame:
     """The key accounts with the reason, most profitable first."""
     chosen = differentiated[differentiated["key"]].sort_values(["net_margin", "customer_id"], ascending=[False, True])
@@ -425,7 +452,7 @@ def _sampled(scaled: Frame, seed: int) -> Any:
     return values[np.sort(np.random.default_rng(seed).choice(len(values), SAMPLE, replace=False))]
 
 
-def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8) -> Frame:
+def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method = "k-means") -> Frame:
     """How good each number of groups is, on a sample of at most `SAMPLE` accounts.
 
     Parameters
@@ -442,16 +469,19 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8) -> Frame:
     from threadpoolctl import threadpool_limits
 
     values, rng, rows = _sampled(scaled, seed), np.random.default_rng(seed), {}
+    shown = np.random.default_rng(seed).permutation(len(values))[:SILHOUETTES]
     with threadpool_limits(1):  # sums in one order, so that every run gives the same
         for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
-            labels = _k_means(values, count, seed).labels_
+            labels = _fitted(values, count, method, seed).predict(values)
             draws = (rng.integers(0, len(values), len(values)) for _ in range(BOOTSTRAPS))
             alike = [
-                adjusted_rand_score(labels, _k_means(values[draw], count, seed, starts=1).predict(values))
+                adjusted_rand_score(labels, _fitted(values[draw], count, method, seed, starts=1).predict(values))
                 for draw in draws
             ]
-            apart = silhouette_score(values, labels, sample_size=min(len(values), SILHOUETTES), random_state=seed)
-            rows[count] = (apart, float(np.mean(alike)), np.bincount(labels).min() / len(labels))
+            several = len(np.unique(labels[shown])) > 1  # a mixture may leave a group empty
+            apart = silhouette_score(values[shown], labels[shown]) if several else -1.0
+            smallest = np.bincount(labels, minlength=count).min() / len(labels)
+            rows[count] = (apart, float(np.mean(alike)), smallest)
     tested = pd.DataFrame.from_dict(
         rows, orient="index", columns=["silhouette", "stability", "smallest_share"]
     ).rename_axis("groups")
@@ -460,21 +490,22 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8) -> Frame:
     return tested.assign(chosen=tested.index == best)
 
 
-def _k_means(values: Any, count: int, seed: int, starts: int = 5) -> Any:
+def _fitted(values: Any, count: int, method: Method, seed: int, starts: int = 5) -> Any:
     from sklearn.cluster import KMeans
+    from sklearn.mixture import GaussianMixture
 
-    return KMeans(count, n_init=starts, random_state=seed).fit(values)
+    model = KMeans if method == "k-means" else GaussianMixture
+    return model(count, n_init=starts, random_state=seed).fit(values)
 
 
-def groups(scaled: Frame, count: int, *, seed: int) -> pd.Series:
-    """The group of each account, 1 to `count`, from the largest by mean sales: formed on the sample, the rest placed in the nearest."""
+def groups(scaled: Frame, count: int, *, seed: int, method: Method = "k-means") -> pd.Series:
+    """The group of each account, 1 to `count`, from the largest by mean sales: formed on the sample, the rest placed in the likeliest."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        fitted = _k_means(_sampled(scaled, seed), count, seed)
-        labels = fitted.predict(scaled.to_numpy(np.float64))
-    order = np.lexsort((*fitted.cluster_centers_.T[::-1],))[::-1]
-    return pd.Series(np.argsort(order)[labels] + 1, index=scaled.index, name="group")
+        labels = _fitted(_sampled(scaled, seed), count, method, seed).predict(scaled.to_numpy(np.float64))
+    largest = scaled.groupby(labels).mean().sort_values(scaled.columns.tolist(), ascending=False).index
+    return pd.Series(largest.get_indexer(labels) + 1, index=scaled.index, name="group")
 
 
 def described_groups(table: Frame, scaled: Frame, labels: pd.Series, *, seed: int) -> Frame:

@@ -4,7 +4,7 @@ Expected contribution is the margin after every cost of the customer's own (the 
 discounted at the middle of each year at the cost of capital. It is an expectation, in floats, and counts today's customers only.
 The models compete on the engagement's own past with the two things a manager would do: last year again, and each
 customer's own rate times one factor learnt earlier. Where none beats those, the simple one is used and the result says so.
-Time is counted in whole months, as the cube has it.
+Money is counted by month of invoice, as the cube has it, buying rhythm by day of order.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from crmlib.forecasts import (
     spread,
     trials,
 )
-from crmlib.purchases import Array, rhythm
+from crmlib.purchases import Array
 
 if TYPE_CHECKING:
     from crmlib.books import Books
 
-DRAWS, FEW = 1000, 30  # draws of the portfolio; customers that are few
+DRAWS, FEW, QUARTER = 1000, 30, 91  # draws of the portfolio; customers that are few; days
 
 
 # --- value -----------------------------------------------------------------------------------------------------------
@@ -55,12 +55,13 @@ class Valuation:
         How far ahead `expected` reaches, and the cost of capital (a share a year).
     customers
         One row per customer: customer_id, group, model, expected, low and high (80 %), last_year (actual, of the last twelve months),
-        expected_24 and expected_36 (the first 24 and 36 months), active_probability (BG/NBD), last_order (month), months_silent, usual_gap (months between ordering months).
+        expected_24 and expected_36 (the first 24 and 36 months), active_probability (BG/NBD), last_order (date), silent_days, usual_gap_days (mean between order days).
     portfolio
         One row per horizon: months, expected, low, high (simulated; nan where not tested), status in words.
     backtest
         One row per group, model and horizon tested, not discounted: error (root mean square by customer), gini (of the model's ranking over
-        the best ranking's), top_fifth_share (of the actual margin), bias (of the total), coverage (of the range), chosen.
+        the best ranking's), top_fifth_share (of the actual margin), bias (of the total), coverage (of the range), chosen; and to judge the
+        choice by what it had not seen: chosen_before (by the origins whose months had passed by the last), last_error (at the last).
     warnings
         Plain sentences for the reader.
     """
@@ -125,17 +126,15 @@ def _group_value(past: History, model: str, terms: tuple[int, float]) -> Frame:
     reach = {ahead: forecasts(past, ahead, model)[model] for ahead in {months, 12, 24, 36}}
     years = [reach[12], reach[24] - reach[12], reach[36] - reach[24]]
     worth = np.cumsum([year / (1 + rate) ** (i + 0.5) for i, year in enumerate(years)], axis=0)
-    bought, _, found = buying(past)
-    how, active = rhythm(past.orders), np.full(len(bought), np.nan)
+    (bought, found, _), how = buying(past), past.rhythm
+    active = np.full(len(bought), np.nan)
     active[bought] = purchases.fit_bg_nbd(*found).active_probability(*found)
-    active[how["last_order"] < 0] = np.nan
+    active[how["order_days"] == 0] = np.nan
     return pd.DataFrame({
         "customer_id": past.customer_ids, "group": "", "model": "", "expected": reach[months] / (1 + rate) ** (months / 24),
         "low": np.nan, "high": np.nan, "last_year": past.margin[:, -12:].sum(axis=1), "expected_24": worth[1], "expected_36": worth[2], "active_probability": active,
-        "last_order": [add_months(past.start, int(m)) if m >= 0 else None for m in how["last_order"]],
-        "months_silent": how["months_silent"].to_numpy(), "usual_gap": how["usual_gap"].to_numpy(),
         "spread": spread(past, months) / (1 + rate) ** (months / 24),
-    })  # fmt: skip
+    }).join(how[["last_order", "silent_days", "usual_gap_days"]])  # fmt: skip
 
 
 def _with_range(part: Frame, errors: Frame | None, rng: np.random.Generator) -> Frame:
@@ -199,7 +198,8 @@ def _warnings(past: History, tested: Frame, tested_months: int, months: int) -> 
             said.append(f"For {group} customers no model beat the simple “{model}” on this ledger, so that is used.")
     if not tested.empty and tested["coverage"].isna().all():
         said.append(
-            "The range could not be tested: the books are too short to make it at one time and check it at a later one."
+            "The books are too short to choose a model and make its range at one time and check both at a later one: the range is not "
+            "tested, and the error of the model chosen flatters it, for the same past chose it."
         )
     return said
 
@@ -211,28 +211,27 @@ def at_risk(books: Books, period: Period, *, least_fall: float = 0.15, silent_ga
     """Customers in decline, with the month from which, and customers silent against their own rhythm, as of the end of a period.
 
     In decline: sales, without the season, are level up to a month and fall steadily after it, that month fitting best, by `least_fall`
-    or more, with a slope beyond four standard errors. Silent: no order for `silent_gaps` times the usual gap and three months or more.
+    or more, with a slope beyond four standard errors. Silent: no order for `silent_gaps` times the usual gap and 91 days or more.
 
     Returns
     -------
-    One row per customer and signal: customer_id, signal (in decline, silent), since (month), fall_share (of the level before; None for the
-    silent), months_silent, usual_gap (months), yearly_margin (of the twelve months up to the last order: what is at stake), largest first.
+    One row per customer and signal: customer_id, signal (in decline, silent), since (the month's first day; of the silent the last order's day),
+    fall_share (of the level before; None for the silent), silent_days, usual_gap_days, yearly_margin (of the twelve months up to the last
+    with sales: what is at stake), largest first.
     """
     past = history(books, period)
-    found = rhythm(past.orders)
+    found = past.rhythm
     since, fall, slope = purchases.declines(past.sales / past.indices(0, past.months), past.begin)
-    silent = (found["months_silent"] >= np.maximum(3, silent_gaps * found["usual_gap"].fillna(np.inf))).to_numpy() & (
-        found["last_order"] >= 0
-    ).to_numpy()
+    silent = (found["silent_days"] >= np.maximum(QUARTER, silent_gaps * found["usual_gap_days"])).to_numpy()
     falling = ~silent & (fall >= least_fall) & (slope < -4)
-    last = np.where(silent, found["last_order"], past.months - 1)
+    last = np.where(silent, past.months - 1 - (past.sales[:, ::-1] > 0).argmax(axis=1), past.months - 1)
     sums = np.cumsum(np.column_stack([np.zeros(len(last)), past.margin]), axis=1)
     row = np.arange(len(last))
     stake = sums[row, last + 1] - sums[row, np.maximum(last - 11, 0)]
-    month = np.where(silent, last + 1, since)
+    month = np.array([add_months(past.start, int(m)) for m in since], dtype=object)
     told = pd.DataFrame({
-        "customer_id": past.customer_ids, "signal": np.where(silent, "silent", "in decline"), "since": [add_months(past.start, int(m)) for m in month],
-        "fall_share": np.where(silent, np.nan, fall), "months_silent": found["months_silent"].to_numpy(), "usual_gap": found["usual_gap"].to_numpy(),
+        "customer_id": past.customer_ids, "signal": np.where(silent, "silent", "in decline"), "since": np.where(silent, found["last_order"], month),
+        "fall_share": np.where(silent, np.nan, fall), "silent_days": found["silent_days"], "usual_gap_days": found["usual_gap_days"],
         "yearly_margin": stake,
     })  # fmt: skip
     return told[silent | falling].sort_values(

@@ -1,4 +1,4 @@
-"""The Excel workbook: profit and loss by customer and by account type, with live formulas and checks."""
+"""The Excel workbook: profit and loss by customer, account type and segment, with live formulas and checks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from crmlib.books import Books
 
-CUSTOMERS, TYPES, CHECKS = "P&L by customer", "P&L by account type", "Checks"
+CUSTOMERS, CHECKS = "P&L by customer", "Checks"
+GROUPS = {"account_type": "P&L by account type", "segment": "P&L by segment"}
 HEAD = 3
 NONE_GIVEN = "(none given)"
 CSV_HINT = (
@@ -167,7 +168,7 @@ class _Target:
 
 
 def export_workbook(books: Books, period: Period, path: Path, *, parameters: Mapping[str, str]) -> None:
-    """Write the profit and loss of a period by customer and by account type as an Excel workbook.
+    """Write the profit and loss of a period by customer, account type and segment as an Excel workbook.
 
     Leaf amounts are exact values in the engagement's currency, costs negative; subtotals, totals, shares of gross
     sales and checks are formulas with their cached values, worked out here from decimals. `parameters` is what the
@@ -179,7 +180,9 @@ def export_workbook(books: Books, period: Period, path: Path, *, parameters: Map
     said = {"client": settings.client, "currency": settings.currency, "label": period.label, "start": period.start,
             "last": period.end - timedelta(days=1), "rounding": ROUNDING_RULE, "csv": CSV_HINT}  # fmt: skip
     plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
-    customers, types = _customers(books, period), _types(books, period)
+    customers = _customers(books, period)
+    groups = {by: _groups(books, period, by) for by in GROUPS if by in books.customers.columns}
+    groups = groups or {"account_type": _groups(books, period, "")}
     with Workbook(str(path), plain) as book:
         looks = {
             name: book.add_format({"font_name": "Arial", "font_size": 10} | look)
@@ -188,8 +191,11 @@ def export_workbook(books: Books, period: Period, path: Path, *, parameters: Map
         target = _Target(book, looks, f"{settings.client} · {period.label} · {settings.currency}, costs in parentheses")
         _facts_sheet(target, "Read me", {name: text.format(**said) for name, text in words["read_me"].items()})
         _customer_sheet(target, customers, words["keys"])
-        _type_sheet(target, types)
-        _check_sheet(target, [*_sums(customers), *_sums(types), *_matches(customers, types), *_tie_outs(books.tie_out)])
+        checks = _sums(customers)
+        for by, grid in groups.items():
+            _group_sheet(target, grid)
+            checks += [*_sums(grid), *_matches(customers, grid, (by, list(words["keys"]).index(by)))]
+        _check_sheet(target, [*checks, *_tie_outs(books.tie_out)])
         _facts_sheet(target, "Parameters", {**parameters, "data hash": books.data_hash, **versions()})
 
 
@@ -223,23 +229,24 @@ def _customers(books: Books, period: Period) -> _Grid:
     lines = tuple(line for line in books.statement_in(period).lines if line.cls != "pool" and not line.firm_only)
     owners = [_owner(row, lines) for row in customer_profitability(books, period).to_dict("records")]
     for owner in owners:
-        owner["account_type"] = owner.get("account_type") or (NONE_GIVEN if owner["customer_id"] else "")
+        owner.update({by: owner.get(by) or (NONE_GIVEN if owner["customer_id"] else "") for by in GROUPS})
     return _Grid(CUSTOMERS, lines, (*owners, _added(owners, lines)), 5, down=True)
 
 
-def _types(books: Books, period: Period) -> _Grid:
-    """The firm by account type; the firm alone where the books have no account types."""
+def _groups(books: Books, period: Period, by: str) -> _Grid:
+    """The firm by a group of customers; the firm alone where there is none."""
     from crmlib.profitability import firm_profitability, group_profitability
 
-    typed = "account_type" in books.customers.columns
-    lines = (*books.statement_in(period).lines, *((OWN, EARNED) if typed else ()))
+    lines = (*books.statement_in(period).lines, *((OWN, EARNED) if by else ()))
     shared = [line for line in lines if line.cls != "pool" and not line.firm_only]
-    rows = group_profitability(books, period).to_dict("records") if typed else [dict(firm_profitability(books, period))]
-    owners = [_owner(row, shared) for row in rows[:-1]]
+    rows = (
+        group_profitability(books, period, by).to_dict("records") if by else [dict(firm_profitability(books, period))]
+    )
+    owners = [_owner(row, shared) | {"name": row[by]} for row in rows[:-1]]
     for owner in owners:
         owner["earned"] = owner[books.statement.net_margin.id] - owner["own_costs"]
-    firm = {**_owner(rows[-1], lines), "account_type": "Firm", **_added(owners, (OWN, EARNED))}
-    return _Grid(TYPES, lines, (*owners, firm), 1, down=False)
+    firm = {**_owner(rows[-1], lines), "name": "Firm", **_added(owners, (OWN, EARNED))}
+    return _Grid(GROUPS.get(by, "P&L of the firm"), lines, (*owners, firm), 1, down=False)
 
 
 def _customer_sheet(target: _Target, grid: _Grid, keys: Mapping[str, str]) -> None:
@@ -259,13 +266,13 @@ def _customer_sheet(target: _Target, grid: _Grid, keys: Mapping[str, str]) -> No
     sheet.autofilter(HEAD, 0, HEAD + at, grid.left + len(grid.lines) + len(sums) - 1)
 
 
-def _type_sheet(target: _Target, grid: _Grid) -> None:
-    sheet = target.sheet(TYPES, [48] + [15, 9] * len(grid.owners), (HEAD + 1, 1))
+def _group_sheet(target: _Target, grid: _Grid) -> None:
+    sheet = target.sheet(grid.sheet, [48] + [15, 9] * len(grid.owners), (HEAD + 1, 1))
     target.texts(sheet, (HEAD, 0), ["Line"], "head")
     for at, line in enumerate(grid.lines):
         target.texts(sheet, (HEAD + 1 + at, 0), [line.title], "bold" if line.subtotal else "text")
     for at, owner in enumerate(grid.owners):
-        target.texts(sheet, grid.place(at, -1), [owner["account_type"]], "head_right")
+        target.texts(sheet, grid.place(at, -1), [owner["name"]], "head_right")
         target.texts(sheet, (HEAD, grid.left + 2 * at + 1), ["% of gross sales"], "head_share")
         target.owner(sheet, grid, at)
 
@@ -285,20 +292,20 @@ def _sums(grid: _Grid) -> list[Check]:
     return found
 
 
-def _matches(customers: _Grid, types: _Grid) -> list[Check]:
-    """The net margin of the customers of each account type, and of all, on the two sheets."""
-    kinds, margins, found = customers.reach(2 - customers.left), customers.reach(customers.margin), []
-    line, last = customers.lines[customers.margin], len(types.lines) - 1
-    for at, owner in enumerate(types.owners[:-1]):
-        name = owner["account_type"]
-        if own := [customer for customer in customers.owners[:-1] if customer["account_type"] == name]:
-            formula = f"SUMPRODUCT(EXACT({kinds},{types.address(at, -1)})*{margins})"
-            left, right = _Cell(_added(own, [line])[line.id], formula), _Cell(owner["earned"], types.address(at, last))
+def _matches(customers: _Grid, groups: _Grid, key: tuple[str, int]) -> list[Check]:
+    """The net margin of the customers of each group, and of all, on the two sheets; `key` is the group's name and column there."""
+    kinds, margins, found = customers.reach(key[1] - customers.left), customers.reach(customers.margin), []
+    line, last = customers.lines[customers.margin], len(groups.lines) - 1
+    for at, owner in enumerate(groups.owners[:-1]):
+        name = owner["name"]
+        if own := [customer for customer in customers.owners[:-1] if customer[key[0]] == name]:
+            formula = f"SUMPRODUCT(EXACT({kinds},{groups.address(at, -1)})*{margins})"
+            left, right = _Cell(_added(own, [line])[line.id], formula), _Cell(owner["earned"], groups.address(at, last))
             found.append(("Customers on both sheets", name, left, right))
     if found:
-        left, right = _Cell(customers.owners[-1][line.id], f"SUM({margins})"), types.owners[-1]["earned"]
+        left, right = _Cell(customers.owners[-1][line.id], f"SUM({margins})"), groups.owners[-1]["earned"]
         found.append(
-            ("Customers on both sheets", "All", left, _Cell(right, types.address(len(types.owners) - 1, last)))
+            ("Customers on both sheets", "All", left, _Cell(right, groups.address(len(groups.owners) - 1, last)))
         )
     return found
 

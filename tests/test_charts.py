@@ -64,6 +64,24 @@ def months(periods: int, names: int, scale: float = 1) -> pd.DataFrame:
     )
 
 
+def flow(counts: list[list[int]]) -> pd.DataFrame:
+    """Counts between groups, the first three with names of sixty letters."""
+    names = named([0] * len(counts)).index
+    return pd.DataFrame(counts, index=names.rename("2024"), columns=names.rename("2025"))
+
+
+MOVES = flow(
+    [[80, 3, 0, 9, 0, 0, 0, 0], [2, 1, 0, 0, 0, 0, 0, 0], *[[0, 0, 0, 0, 0, 0, 0, 0]] * 5, [0, 0, 0, 0, 0, 0, 0, 150]]
+)
+
+
+def expected(values: list[object]) -> pd.DataFrame:
+    worth = named(values).astype(float)
+    return pd.DataFrame(
+        {"expected": worth, "low": worth - 50_000, "high": worth * 1.2 + 9_000, "last year": worth - 7_000}
+    )
+
+
 QUADRANTS = ["Dear to serve, low price", "Carriage trade", "Bargain", "Easy"]
 BRIDGE = named([Decimal(1200000), Decimal(150000), Decimal(-420000), Decimal(-1100000), Decimal(-170000)])
 CASES: dict[str, Callable[[], Axes]] = {
@@ -90,6 +108,13 @@ CASES: dict[str, Callable[[], Axes]] = {
     "matrix of nothing": lambda: charts.plot_matrix(prices(5) * 0, cuts=(0, 0), quadrants=QUADRANTS, named=HOSTILE),
     "36 months": lambda: charts.plot_small_multiples(months(36, 12), unit="USD", previous=months(36, 12, 0.8)),
     "one month": lambda: charts.plot_small_multiples(months(1, 3), unit="USD", shared=False),
+    "migration of 8 groups": lambda: charts.plot_migration(MOVES),
+    "migration of one customer": lambda: charts.plot_migration(flow([[0, 1], [0, 0]])),
+    "nobody moved": lambda: charts.plot_migration(flow([[5, 0, 0], [0, 0, 0], [0, 0, 2]])),
+    "counts of 8 by 8": lambda: charts.plot_counts(MOVES),
+    "counts of nothing": lambda: charts.plot_counts(flow([[0, 0], [0, 0]])),
+    "ranges of 12": lambda: charts.plot_ranges(expected(many(12)), unit="USD"),
+    "range below zero": lambda: charts.plot_ranges(expected([-200_000]), unit="USD"),
     "months of nothing": lambda: charts.plot_small_multiples(months(36, 5, 0), unit="%"),
 }
 

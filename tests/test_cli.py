@@ -14,7 +14,7 @@ import pytest
 from test_runner import SETTINGS, write_toy
 from typer.testing import CliRunner
 
-from crmlib import __version__, books, intake, kernels, notebooks, runner
+from crmlib import __version__, books, intake, kernels, notebooks, runner, segments
 from crmlib.cli import app
 from crmlib.engagement import CrmError, DataRejected, SettingsError
 from crmlib.runner import NotebookFailed, Report, Request, Step
@@ -175,6 +175,7 @@ def test_check_sums_the_findings_up_and_lists_them(
         return SimpleNamespace(findings=FINDINGS)
 
     monkeypatch.setattr(books, "open_books", open_books)
+    monkeypatch.setattr(segments, "check_judgement", lambda books: None)
     monkeypatch.setenv("COLUMNS", "200")
     result = crm("check", client, "--out", tmp_path / "out")
     assert result.exit_code == code

@@ -222,6 +222,21 @@ def test_a_family_kept_together_is_the_sum_of_its_members(make_books: Make) -> N
     assert np.isnan(apart.at["P", "net_margin_share"])
 
 
+def test_an_account_that_stopped_buying_has_lost_all_its_sales_and_one_that_never_bought_has_no_growth(
+    make_books: Make,
+) -> None:
+    lines = "customer_id, invoice_date, gross_sales\nGONE, 2023-03-05, 10\nLESS, 2023-03-05, 10\nLESS, 2024-03-05, 4"
+    books = make_books(
+        {"customers": "customer_id, customer_name\nGONE, Gone\nLESS, Less\nNONE, None", "invoice_lines": lines},
+        coverage={"start": "2023-01", "end": "2024-12"},
+    )
+    measured = criteria.measures(books, books.period("2024"))
+    assert measured["growth_share"].iloc[:2].tolist() == [-1, -0.6]  # the year before begins with the relationship
+    assert measured["sales"].tolist() == [0, 4, 0]
+    assert measured["active_months_share"].tolist() == [0, 1 / 12, 0]
+    assert np.isnan(measured.at["NONE", "growth_share"])
+
+
 # --- points and scores -----------------------------------------------------------------------------------------------
 
 

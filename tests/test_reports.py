@@ -313,7 +313,7 @@ def test_books_without_account_types_give_the_firm_alone(tmp_path: Path) -> None
     reports.export_workbook(plain, plain.period("2025Q1"), tmp_path / "w.xlsx", parameters={})
     reports.export_data(plain, plain.period("2025Q1"), tmp_path / "data")
     rows = list(
-        openpyxl.load_workbook(tmp_path / "w.xlsx", data_only=True)["P&L by account type"].iter_rows(values_only=True)
+        openpyxl.load_workbook(tmp_path / "w.xlsx", data_only=True)["P&L of the firm"].iter_rows(values_only=True)
     )
     assert ("Line", "Firm", "% of gross sales") in rows
     assert ("Sales", 9.25, 1) in rows

@@ -1,4 +1,4 @@
-"""The two roll-ups: against hand-written SQL on the sample, against slow Python on random ledgers, and by their properties."""
+"""The roll-ups: against hand-written SQL on the sample, against slow Python on random ledgers, and by their properties."""
 
 from __future__ import annotations
 
@@ -71,6 +71,15 @@ def test_the_sales_cube_of_the_sample_is_what_hand_written_sql_gives(sample: Boo
     ours = {(c, p, str(m)[:10]): (q, g, d, k) for c, p, m, q, g, d, k in rows}
     theirs = {(c, p, str(m)): (q, g, d, k) for c, p, m, q, g, d, k in _sample_sql("sales", sample)}
     assert len(ours) > 10_000
+    assert ours == theirs
+
+
+def test_the_order_days_of_the_sample_are_what_hand_written_sql_gives(sample: Books) -> None:
+    rows = pd.read_parquet(sample.cache / "orders.parquet").itertuples(index=False, name=None)
+    ours = {(c, str(day)[:10]): counted for c, day, *counted in rows}
+    theirs = {(c, str(day)): counted for c, day, *counted in _sample_sql("orders", sample)}
+    assert len(ours) > 10_000
+    assert min(day for _, day in ours) < "2023-01-01"  # ordered before the coverage, invoiced in it
     assert ours == theirs
 
 
@@ -435,6 +444,44 @@ def test_an_order_counts_once_in_the_month_of_its_first_line(roll: Roll) -> None
     })  # fmt: skip
     orders = {(owner, month[:7]): n for (_, owner, month, c), n in found.items() if c == "driver_orders"}
     assert orders == {("A", "2024-01"): 1, ("A", "2024-02"): 1, ("B", "2024-02"): 1}
+
+
+def test_an_order_is_of_the_day_on_which_it_was_ordered_and_a_return_is_none(
+    make_books: Callable[..., Books],
+) -> None:
+    lines = """customer_id, invoice_date, gross_sales, order_id, order_date, quantity
+        A, 2024-02-03,   1, late, 2024-01-30,  1
+        A, 2024-01-02,   2, old,  2023-12-28,  9
+        A, 2024-02-04,   4, late, 2024-01-31,  1
+        A, 2024-02-05,   8, more, 2024-01-30,  9
+        A, 2024-02-05, -16, back, 2024-02-05, -1
+        A, 2024-02-06,  32, bare, ,            9
+        A, 2024-02-07,  64, ,     2024-02-06,  1
+        A, 2024-02-07, 128, ,     2024-02-06,  1
+        X, 2024-02-07,   8, lost, 2024-02-06,  1"""
+    found = _order_days(make_books({"invoice_lines": lines}))
+    assert found == {
+        ("A", "2023-12-28"): (1, 2),
+        ("A", "2024-01-30"): (2, 1 + 4 + 8),
+        ("A", "2024-02-06"): (2, 32 + 64 + 128),
+    }
+
+
+def test_without_order_numbers_and_dates_a_customers_day_of_invoice_is_an_order(
+    make_books: Callable[..., Books],
+) -> None:
+    lines = (
+        "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 1\nA, 2024-01-10, 2\nA, 2024-01-11, 4\nB, 2024-01-10, 0"
+    )
+    assert _order_days(make_books({"invoice_lines": lines})) == {
+        ("A", "2024-01-10"): (1, 3),
+        ("A", "2024-01-11"): (1, 4),
+    }
+
+
+def _order_days(books: Books) -> dict[tuple[str, str], tuple[int, Decimal]]:
+    rows = pd.read_parquet(books.cache / "orders.parquet").itertuples(index=False, name=None)
+    return {(c, str(day)[:10]): (n, gross) for c, day, n, gross in rows}
 
 
 def test_a_monthly_balance_is_the_mean_of_two_month_ends_and_the_first_has_only_its_own(roll: Roll) -> None:

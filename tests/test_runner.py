@@ -20,7 +20,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from crmlib import books, kernels, reports, runner
+from crmlib import books, kernels, reports, runner, segments
 from crmlib.engagement import CrmError, DataRejected, SettingsError
 from crmlib.notebooks import check_parameters, list_notebooks, select_notebooks
 from crmlib.runner import NotebookFailed, Report, Request, Step, run_report
@@ -59,6 +59,8 @@ def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     """Replace books and exports by small ones, and what kernels load beforehand by nothing slow."""
     made = SimpleNamespace(data_hash="data-1", sources={"a.csv": "hash"}, findings=pd.DataFrame())
     patch(books, "open_books", lambda engagement: made)
+    patch(segments, "check_judgement", lambda books: None)
+    patch(segments, "with_segments", lambda books, period: books)
     patch(reports, "export_page", lambda notebook, html, client_report=True: html.write_text(notebook.read_text()))
     patch(
         reports,
@@ -445,7 +447,7 @@ def test_a_failing_export_leaves_the_last_report(place: Place, monkeypatch: pyte
 def start(place: Place) -> subprocess.Popen[str]:
     """Another process that runs the toy notebooks; returns once its notebook has written the file `kernel`."""
     process = subprocess.Popen([sys.executable, __file__, str(place.root)], stderr=subprocess.PIPE, text=True)
-    for _ in range(300):
+    for _ in range(1200):
         if (place.root / "kernel").exists():
             return process
         time.sleep(0.1)

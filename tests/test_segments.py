@@ -182,6 +182,57 @@ def test_ratings_made_after_a_period_do_not_enter_it(sample: Books) -> None:
     assert not criteria.judged(rated, account, sample.period("2024")).empty
 
 
+# --- segments in the reports -----------------------------------------------------------------------------------------
+
+
+def test_segments_partition_the_customers_and_their_report_adds_up_to_the_firm(sample: Books) -> None:
+    period = sample.period("2025")
+    segmented = segments.with_segments(sample, period)
+    report = profitability.group_profitability(segmented, period, "segment").set_index("segment")
+    assert "Inactive" not in report.index
+    margins = profitability.customer_profitability(sample, period).set_index("customer_id")["net_segment_margin"]
+    for name, members in segments.differentiate(sample, period).groupby("segment"):
+        inside = sum(margins.reindex(members["customer_id"]).dropna())
+        assert inside == 0 if name == "Inactive" else inside == report.at[name, "net_segment_margin"]
+    parts = report.drop(index="Firm")["net_segment_margin"]
+    assert sum(parts) == report.at["Firm", "net_segment_margin"]
+    assert segmented.customers["own_segment"].tolist() == sample.customers["segment"].tolist()
+
+
+SEGMENT_COSTS = {
+    "customers": "customer_id, customer_name, segment\nA, Adler, Gold\nB, Birch, Gold",
+    "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100\nB, 2024-02-10, 50",
+    "costs": """level, key, date, line, amount
+        segment, Key account, 2024-01-31, advertising, 9
+        segment, Gold, 2024-01-31, advertising, 4""",
+}
+
+
+def test_a_cost_belongs_to_the_segment_of_that_name_made_from_rules_or_the_companys_own(make_books: Make) -> None:
+    books = make_books(SEGMENT_COSTS)
+    period = books.period("2024")
+    segmented = segments.with_segments(books, period)
+    assert segmented.customers["segment"].tolist() == ["Key account", "Serve simply"]
+    ruled = profitability.group_profitability(segmented, period, "segment").set_index("segment")["own_costs"]
+    own = profitability.group_profitability(segmented, period, "own_segment").set_index("own_segment")["own_costs"]
+    assert (ruled["Key account"], ruled["Other owners"]) == (9, 4)
+    assert (own["Gold"], own["Other owners"]) == (4, 9)
+    spread = profitability.full_cost(segmented, period).set_index("customer_id")["group_costs"].astype(float)
+    assert spread["A"] == pytest.approx(9 + 4 * 100 / 150)
+    assert spread["B"] == pytest.approx(4 * 50 / 150)
+
+
+def test_mistakes_of_all_judgement_files_are_told_together(make_books: Make) -> None:
+    books = make_books(FAMILY)
+    put(books, {"rules": []})
+    folder = books.engagement.folder / "judgement"
+    (folder / "ratings.csv").write_text("customer_id,rating\n")
+    (folder / "strategy.yml").write_text("goals: 3\n")
+    with pytest.raises(SettingsError) as told:
+        segments.check_judgement(books)
+    assert all(f"judgement/{file} has" in str(told.value) for file in ("segments.yml", "ratings.csv", "strategy.yml"))
+
+
 # --- matrices --------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +289,25 @@ def test_three_kinds_of_customers_are_found_named_and_stable() -> None:
     assert told["accounts"].tolist() == [100, 100, 100]
     assert (told["of_group_share"] > 0.9).all()
     assert told["description"].str.contains("above|up to").all()
+
+
+@pytest.mark.parametrize("method", ["k-means", "gaussian mixture"])
+def test_both_methods_find_the_three_kinds_and_place_everyone_the_same_twice(method: segments.Method) -> None:
+    scaled = segments.features(kinds(300))
+    tested = segments.numbers_of_groups(scaled, seed=0, most=5, method=method)
+    assert tested.index[tested["chosen"]].tolist() == [3]
+    assert tested.equals(segments.numbers_of_groups(scaled, seed=0, most=5, method=method))
+    labels = segments.groups(scaled, 3, seed=0, method=method)
+    assert pd.crosstab(labels, np.arange(300) % 3).to_numpy().max(axis=1).tolist() == [100, 100, 100]
+    assert labels.equals(segments.groups(scaled, 3, seed=0, method=method))
+
+
+def test_groups_are_numbered_from_the_largest_by_mean_sales_whatever_the_method() -> None:
+    given_ = kinds(300)
+    scaled = segments.features(given_)
+    for method in ("k-means", "gaussian mixture"):
+        labels = segments.groups(scaled, 3, seed=0, method=method)
+        assert given_["sales"].groupby(labels).mean().is_monotonic_decreasing
 
 
 def test_missing_behaviour_stands_in_the_middle_and_buyers_only_are_grouped() -> None:
