@@ -413,27 +413,36 @@ def _name_quadrants(ax: Axes, dots: pd.DataFrame, cuts: tuple[float, float], qua
 
 
 @look.in_look
-def plot_counts(table: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Counts by two groupings as a heat map with its numbers; zeros are left blank. Heads: the names of index and columns."""
+def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", diverging: bool = False, ax: Axes | None = None) -> Axes:
+    """A table as a heat map with its numbers, written in the `form`; what is missing is left blank.
+
+    Index and columns with a name get it as their heading; `diverging` is for values from -1 to 1.
+    """
     import seaborn as sns
 
-    ax = look.new_axes(ax, 1.2 + 0.4 * len(table))
-    shown = table.map(lambda count: f"{count:,}" if count else "").to_numpy()
-    heat = table.astype(float).set_axis(table.columns.map(str), axis=1)
-    sns.heatmap(heat, annot=shown, fmt="", cmap="Blues", cbar=False, robust=True, linewidths=0.5, ax=ax)
-    ax.set_yticks(ax.get_yticks(), [look.short_name(name, 24) for name in table.index], rotation=0)
-    wrapped = [textwrap.fill(look.short_name(name, 20), max(6, 72 // table.shape[1])) for name in table.columns]
-    ax.set_xticks(ax.get_xticks(), wrapped, rotation=0, fontsize=8.5)
+    names, room = [look.short_name(name, 24) for name in table], max(6, 76 // table.shape[1])
+    fits = max(len(word) for name in names for word in name.split()) <= room
+    drawn = table.astype(float)
+    shown = drawn.map(lambda value: "" if math.isnan(value) else form.format(value + 0.0).replace("-", "−")).to_numpy()
+    colors: Any = {"cmap": "PuOr_r", "vmin": -1, "vmax": 1} if diverging else {"cmap": "Blues", "robust": True}
+    ax = look.new_axes(ax, (1.7 if fits else 2.6) + 0.3 * len(table))
+    sns.heatmap(
+        drawn, annot=shown, fmt="", cbar=False, linewidths=0.5, xticklabels=False, yticklabels=False, ax=ax, **colors
+    )
+    ax.set_yticks([row + 0.5 for row in range(len(table))], [look.short_name(name) for name in table.index])
+    turned: Any = {} if fits else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+    wrapped = [textwrap.fill(name, room) if fits else name for name in names]
+    ax.set_xticks([column + 0.5 for column in range(len(names))], wrapped, **turned)
     ax.set(xlabel=table.columns.name or "", ylabel=table.index.name or "")
-    told = _most(table, " and ") or "nothing"
-    return look.describe(ax, f"Counts of {table.to_numpy().sum():,}, {len(table)} by {table.shape[1]}. Most: {told}.")
+    return look.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, form) or 'none'}.")
 
 
-def _most(table: pd.DataFrame, between: str) -> str:
-    """The five largest counts of a table, in words."""
+def _largest(table: pd.DataFrame, form: str, between: str = " and ") -> str:
+    """The five largest values of a table, in words."""
     rows = zip(table.index, table.to_numpy().tolist(), strict=True)
-    counts = [(n, f"{row}{between}{column}") for row, line in rows for column, n in zip(table, line, strict=True)]
-    return "; ".join(f"{names}: {count:,}" for count, names in sorted(counts, key=lambda one: -one[0])[:5] if count)
+    cells = [(v, f"{row}{between}{name}") for row, line in rows for name, v in zip(table, line, strict=True)]
+    ordered = sorted((cell for cell in cells if cell[0] and not math.isnan(cell[0])), key=lambda cell: -abs(cell[0]))
+    return "; ".join(f"{names}: {form.format(value)}" for value, names in ordered[:5])
 
 
 @look.in_look
@@ -470,7 +479,9 @@ def plot_migration(flow: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.text(1, -gap * 1.5, str(flow.columns.name or ""), ha="left", color=look.QUIET)
     ax.set_axis_off()
     moved = flow.where(flow.index.to_numpy()[:, None] != flow.columns.to_numpy(), 0)
-    told = f"{moved.to_numpy().sum():,} of {sum(sides[0]):,} moved. Most: {_most(moved, ' to ') or 'nobody'}."
+    told = (
+        f"{moved.to_numpy().sum():,} of {sum(sides[0]):,} moved. Most: {_largest(moved, '{:,}', ' to ') or 'nobody'}."
+    )
     return look.describe(ax, told)
 
 

@@ -92,6 +92,7 @@ class Register(Record):
     """criteria.yml."""
 
     top_share: Annotated[float, Field(gt=0, lt=1)] = 0.10
+    least_known_share: Annotated[float, Field(ge=0, le=1)] = 0.50
     other_axis: str = ""
     criteria: Annotated[tuple[Criterion, ...], AfterValidator(_unlike)]
 
@@ -435,7 +436,13 @@ def weights(register: Register, given: Frame, *, without: Collection[str] = ()) 
         Nothing is left to weigh.
     """
     chosen = {
-        c.id: c.weight for c in register.criteria if c.used and c.weight > 0 and c.id in given and c.id not in without
+        c.id: c.weight
+        for c in register.criteria
+        if c.used
+        and c.weight > 0
+        and c.id in given
+        and (given.empty or given[c.id].notna().any())
+        and c.id not in without
     }
     left = pd.Series(chosen, dtype=float)
     if left.empty:
@@ -443,6 +450,22 @@ def weights(register: Register, given: Frame, *, without: Collection[str] = ()) 
             "no criterion is used and has a source in these books; give one a weight in judgement/criteria.yml"
         )
     return left / left.sum()
+
+
+def compared(given: Frame, weight: pd.Series, least_known_share: float) -> Frame:
+    """The points of the accounts that can be compared: values for that share of the weight, or more, are known.
+
+    Raises
+    ------
+    SettingsError
+        There is none.
+    """
+    enough = given[weight.index].notna().mul(weight).sum(axis=1) >= least_known_share - MOVED
+    if len(given) and not enough.any():
+        raise SettingsError(
+            f"of no customer is {least_known_share:.0%} of the weight known; rate more, or lower least_known_share in judgement/criteria.yml"
+        )
+    return given[enough]
 
 
 def contributions(given: Frame, weight: pd.Series) -> Frame:

@@ -166,6 +166,11 @@ def short_name(name: object, letters: int = 34) -> str:
     return text if len(text) <= letters else text[: letters - tail - 1].rstrip() + "…" + text[-tail:].lstrip()
 
 
+def counted(number: object, thing: str) -> str:
+    """'1 customer', '2,345 customers'."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def heading(column: object) -> str:
     """A column's name as a reader sees it: ``cost_to_serve`` is *Cost to serve*."""
     text = " ".join(str(column).replace("_", " ").split())

@@ -141,15 +141,19 @@ def _parts(condition: str) -> tuple[str, str, Any]:
 def compared(books: Books, period: Period, rules: Rules, register: Register) -> Frame:
     """What the rules are held against, by account: attributes, measures, score (without the other axis), score_rank_share, top_group."""
     measured = criteria.measures(books, period, together=rules.together)
-    rated = criteria.judged(
-        criteria.read_ratings(books, register), criteria.accounts(books, together=rules.together), period
-    )
-    given = criteria.points(measured, rated, register)
+    given = _points(books, period, measured, register, together=rules.together)
     if given.empty:
         return measured.assign(score=np.nan, top_group=0.0)
-    score = criteria.scores(given, criteria.weights(register, given, without=[register.other_axis]))
+    weight = criteria.weights(register, given, without=[register.other_axis])
+    score = criteria.scores(criteria.compared(given, weight, register.least_known_share), weight)
     top = criteria.top_group(score, register.top_share).astype(float)
     return measured.assign(score=score.reindex(measured.index), top_group=top.reindex(measured.index).fillna(0.0))
+
+
+def _points(books: Books, period: Period, measured: Frame, register: Register, *, together: bool) -> Frame:
+    """The points of each account that bought, by criterion, ratings as of the end of the period."""
+    ratings, account = criteria.read_ratings(books, register), criteria.accounts(books, together=together)
+    return criteria.points(measured, criteria.judged(ratings, account, period), register)
 
 
 def column(table: Frame, name: str) -> pd.Series:
@@ -332,22 +336,23 @@ def lens(name: str) -> Lens:
     return next(one for one in LENSES if one.name == name)
 
 
-def axes(books: Books, period: Period) -> Frame:
+def axes(books: Books, period: Period, differentiated: Frame) -> Frame:
     """Where each account that bought stands in the matrices of relationship and potential, each from 0 to 1.
+
+    Parameters
+    ----------
+    differentiated
+        As `differentiate` gives it for the period.
 
     Returns
     -------
     By account: attractiveness, relationship, potential (mean points of the criteria with that axis, over what is there) and value_now (rank share of
     the net margin); an axis without criteria is not there.
     """
-    rules, register = read_segments(books), criteria.read_criteria(books)
-    measured = criteria.measures(books, period, together=rules.together)
-    rated = criteria.judged(
-        criteria.read_ratings(books, register), criteria.accounts(books, together=rules.together), period
-    )
-    given = criteria.points(measured, rated, register)
+    measured = differentiated.drop_duplicates("account_id").set_index("account_id")
+    given = _points(books, period, measured, criteria.read_criteria(books), together=read_segments(books).together)
     chosen = {
-        axis: [c.id for c in register.criteria if axis in c.axes and c.id in given]
+        axis: [c.id for c in criteria.read_criteria(books).criteria if axis in c.axes and c.id in given]
         for axis in ("attractiveness", "relationship", "potential")
     }
     means = {axis: given[ids].mean(axis=1) for axis, ids in chosen.items() if ids}
@@ -388,7 +393,7 @@ def _cells(placed: Frame, one: Lens) -> Frame:
 
 
 def disagreements(placed: Frame) -> Frame:
-    """Where a lens says invest and the decision says change, or the reverse: one row per customer and lens, the largest first.
+    """Customers for whom a lens says invest and the decision change, or the reverse, the largest first.
 
     Parameters
     ----------
@@ -397,35 +402,24 @@ def disagreements(placed: Frame) -> Frame:
 
     Returns
     -------
-    Columns customer_id, customer_name, segment, lens, cell, why, sales, net_margin.
+    One row per customer: customer_id, customer_name, segment, sales, net_margin, lenses ('relationship: Build; …') and why (what they see).
     """
-    parts = []
-    for one in LENSES:
-        if f"{one.name}_cell" not in placed:
-            continue
-        against = placed[f"{one.name}_stance"]
-        odd = placed[
-            ((placed["stance"] == "invest") & (against == "change"))
-            | ((placed["stance"] == "change") & (against == "invest"))
-        ]
-        across, up = one.cuts(placed)
-        words = [
-            odd[name].map(
-                lambda v, n=name, c=cut: f"{n.replace('_', ' ')} {v:.2f} ({'at least' if v >= c else 'below'} {c:.2f})"
-            )
-            for name, cut in ((one.across, across), (one.up, up))
+    parts = [placed.iloc[:0].assign(lenses="", why="")]
+    for one in (each for each in LENSES if f"{each.name}_cell" in placed):
+        pairs = zip(placed["stance"], placed[f"{one.name}_stance"], strict=True)
+        odd = placed[[set(pair) == {"invest", "change"} for pair in pairs]]
+        told = [
+            [f"{name.replace('_', ' ')} {v:.2f} ({'at least' if v >= cut else 'below'} {cut:.2f})" for v in odd[name]]
+            for name, cut in zip((one.across, one.up), one.cuts(placed), strict=True)
         ]
         parts.append(
             odd.assign(
-                lens=one.name,
-                cell=odd[f"{one.name}_cell"],
-                why="decision: " + odd["reason"] + "; lens: " + words[0] + ", " + words[1],
+                lenses=f"{one.name}: " + odd[f"{one.name}_cell"], why=list(map(", ".join, zip(*told, strict=True)))
             )
         )
-    rows = pd.concat(parts) if parts else placed.iloc[:0].assign(lens="", cell="", why="")
-    return rows.sort_values(["sales", "customer_id", "lens"], ascending=[False, True, True])[
-        ["customer_id", "customer_name", "segment", "lens", "cell", "why", "sales", "net_margin"]
-    ].reset_index(drop=True)
+    kept = ["customer_id", "customer_name", "segment", "sales", "net_margin"]
+    rows = pd.concat(parts).groupby(kept, sort=False)[["lenses", "why"]].agg("; ".join).reset_index()
+    return rows.sort_values(["sales", "customer_id"], ascending=[False, True], ignore_index=True)
 
 
 # --- what the data says by itself ------------------------------------------------------------------------------------
@@ -494,8 +488,10 @@ def _fitted(values: Any, count: int, method: Method, seed: int, starts: int = 5)
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    model = KMeans if method == "k-means" else GaussianMixture
-    return model(count, n_init=starts, random_state=seed).fit(values)
+    models = {"k-means": KMeans, "gaussian mixture": GaussianMixture}
+    if method not in models:
+        raise SettingsError(f"method {method!r}: allowed are {' and '.join(models)}")
+    return models[method](count, n_init=starts, random_state=seed).fit(values)
 
 
 def groups(scaled: Frame, count: int, *, seed: int, method: Method = "k-means") -> pd.Series:

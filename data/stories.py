@@ -77,6 +77,7 @@ JUDGEMENT = {
     "criteria.yml": "On what, and with what weight, customers are compared; read by notebooks 12 and 21.",
     "criteria.yml, beside criteria": {
         "top_share": "the top group by score, of the customers who bought",
+        "least_known_share": "of the weight; an account of whom less is known has no score and is in no top group",
         "other_axis": "id of the criterion on the matrix's other axis, which the score leaves out",
     },
     "criteria.yml, each of criteria": {

@@ -144,8 +144,6 @@ def test_a_notebook_defines_and_prints_nothing_and_is_of_20_to_45_cells(path: Pa
             if called or isinstance(node, ast.FunctionDef | ast.ClassDef):
                 found.append((cell["id"], ast.unparse(node)[:60]))
     assert found == []
-    if path.stem == "21_segments" and len(cells_of(path)) > 45:
-        pytest.xfail("in progress: it is still too long")
     assert 20 <= len(cells_of(path)) <= 45
 
 
