@@ -431,7 +431,7 @@ def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", diverging: bool = F
     )
     ax.set_yticks([row + 0.5 for row in range(len(table))], [look.short_name(name) for name in table.index])
     turned: Any = {} if fits else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-    wrapped = [textwrap.fill(name, room) if fits else name for name in names]
+    wrapped = [textwrap.fill(name, room) for name in names] if fits else [look.short_name(name) for name in table]
     ax.set_xticks([column + 0.5 for column in range(len(names))], wrapped, **turned)
     ax.set(xlabel=table.columns.name or "", ylabel=table.index.name or "")
     return look.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, form) or 'none'}.")
