@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from crmlib.books import Books, Frame
 from crmlib.engagement import PACKAGE, Engagement, Period, SettingsError, read_yaml
@@ -58,7 +58,7 @@ class Criterion(Record):
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     label: str = Field(min_length=1)
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    source: str = Field(description="a measure, a column of customers, or judged")
+    source: str = Field(description="a measure, judged, or a column of customers: of numbers, or with `values`")
     direction: Literal["higher", "lower"] = "higher"
     scale: tuple[float, float] = (1, 5)
     used: bool = True
@@ -67,14 +67,15 @@ class Criterion(Record):
     values: dict[str, float] = Field(default_factory=dict, description="points of each value of a column of customers")
 
     @model_validator(mode="after")
-    def _makes_sense(self) -> Criterion:
+    def _makes_sense(self, info: ValidationInfo) -> Criterion:
         if self.scale[0] >= self.scale[1]:
             raise ValueError(f"scale {list(self.scale)} must rise; such as [1, 5]")
-        if self.used and self.source not in {*MEASURES, "judged"} and not self.values:
-            near = difflib.get_close_matches(self.source, [*MEASURES, "judged"], 1)
+        known = ["judged", *MEASURES, *(info.context or [self.source])]
+        if self.used and self.source not in known:
+            near = difflib.get_close_matches(self.source, known, 1)
             hint = f"did you mean {near[0]!r}? " if near else ""
             raise ValueError(
-                f"source {self.source!r}: {hint}allowed: judged, {', '.join(MEASURES)}, or a column of customers with `values`"
+                f"source {self.source!r} is no measure and no column of customers; {hint}allowed: {', '.join(known)}"
             )
         return self
 
@@ -141,8 +142,8 @@ def refuse(file: str, mistakes: Sequence[str]) -> None:
         raise SettingsError(f"judgement/{file} has {len(mistakes)} mistake(s):\n{told}")
 
 
-def judgement(engagement: Engagement, file: str, model: type[M]) -> M:
-    """A YAML file of the folder judgement as its record; without it the workbook's own, or an empty one.
+def judgement(engagement: Engagement, file: str, model: type[M], columns: Sequence[str] = ()) -> M:
+    """A YAML file of the folder judgement as its record, which may name `columns` of customers; without it the workbook's own, or an empty one.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def judgement(engagement: Engagement, file: str, model: type[M]) -> M:
     path = engagement.judgement(file)
     content = read_yaml(path) if path.is_file() else {}
     try:
-        return model.model_validate(content)
+        return model.model_validate(content, context=columns)
     except ValidationError as error:
         refuse(file, [_told(e, content) for e in error.errors()])
         raise
@@ -176,10 +177,16 @@ def _told(error: Any, content: Any) -> str:
 
 def read_criteria(books: Books) -> Register:
     """The criteria register of an engagement (errors as `judgement`)."""
-    register = judgement(books.engagement, "criteria.yml", Register)
-    known, ids = [*MEASURES, "judged", *books.customers.columns], [c.id for c in register.criteria]
-    wrong = [f"{c.id}.source: {c.source!r} is no column of customers; allowed: {', '.join(known)}"
-             for c in register.criteria if c.used and c.source not in known]  # fmt: skip
+    customers = books.customers
+    register = judgement(books.engagement, "criteria.yml", Register, list(customers.columns))
+    ids = [c.id for c in register.criteria]
+    wrong = [f"customers.{c}: has the name of a measure; map it under another" for c in MEASURES if c in customers]
+    for c in (c for c in register.criteria if c.used and c.source in customers and not c.values):
+        given = customers[c.source][customers[c.source].astype(str) != ""]
+        odd = given[pd.to_numeric(given, errors="coerce").isna() & given.notna()]
+        wrong += [
+            f"{c.id}.source: {c.source} holds {v!r}, no number; give points for its `values`" for v in odd.head(1)
+        ]
     if register.other_axis and register.other_axis not in ids:
         wrong.append(f"other_axis: {register.other_axis!r} is no criterion; allowed: {', '.join(ids)}")
     refuse("criteria.yml", wrong)
@@ -405,16 +412,16 @@ def judged(ratings: Frame, account: pd.Series, period: Period) -> Frame:
 def points(measured: Frame, rated: Frame, register: Register) -> Frame:
     """Points from 0 to 1 of each account that bought, by criterion with a source, used or not; missing where there is none.
 
-    Computed criteria are ranked, ratings placed on their scale, values of a customers' column on their own points.
+    Measures and columns of numbers are ranked, ratings placed on their scale, values of a customers' column on their own points.
     """
     bought = measured["sales"] > 0
     columns = {}
     for c in register.criteria:
         if c.source == "judged" and c.id in rated:
             values = (rated[c.id].reindex(measured.index) - c.scale[0]) / (c.scale[1] - c.scale[0])
-        elif c.source in measured and c.source in MEASURES:
-            values = rank_share(measured[c.source], bought)
-        elif c.source in measured and c.values:
+        elif c.source in measured and not c.values:
+            values = rank_share(pd.to_numeric(measured[c.source], errors="coerce"), bought)
+        elif c.source in measured:
             given = measured[c.source].map(c.values).astype(float)
             low, high = min(c.values.values()), max(c.values.values())
             values = (given - low) / ((high - low) or 1)

@@ -173,7 +173,7 @@ def _columns(engagement: Engagement, table: Table, raw: ir.Table) -> tuple[list[
     """Each record's column that is there, typed; or what is wrong with the header."""
     spec = engagement.table(table.name)
     formats = spec.formats or engagement.settings.formats
-    records = {**table.columns, **_measures(engagement, table)}
+    records = {**table.columns, **_own_columns(engagement, table)}
     typed, found = [], _unknown_mappings(table, spec.columns, records)
     for column in records.values():
         source = spec.column(column.name)
@@ -188,15 +188,20 @@ def _columns(engagement: Engagement, table: Table, raw: ir.Table) -> tuple[list[
     return typed, found
 
 
-def _measures(engagement: Engagement, table: Table) -> dict[str, Column]:
-    """Measures of invoice_lines beyond the records: what the statement names, and what the mapping adds as a driver."""
-    if table.name != "invoice_lines":
-        return {}
-    sources = [str(source) for line in engagement.statement for source in line.get("sources") or ()]
-    names = [s.split(".", 1)[1] for s in sources if s.startswith("invoice_lines.")]
-    unmapped = [c for c in table.columns if c not in engagement.table(table.name).columns]
-    mapped = [c for c in engagement.table(table.name).columns if not difflib.get_close_matches(c, unmapped, 1, 0.8)]
-    return {n: Column(n, "measure", "measure of this company") for n in (*names, *mapped) if n not in table.columns}
+def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:
+    """Columns beyond the records: measures of invoice_lines that the statement names or the mapping adds, attributes of customers that it adds."""
+    given = engagement.table(table.name).columns
+    unmapped = [c for c in table.columns if c not in given]
+    added = [c for c in given if c not in table.columns and not difflib.get_close_matches(c, unmapped, 1, 0.8)]
+    if table.name == "customers":
+        taken = [line.get("id") for line in engagement.statement]
+        named = [c for c in added if re.fullmatch(r"[a-z][a-z0-9_]*", c) and c not in taken]
+        return {n: Column(n, "text", "attribute of this company") for n in named}
+    if table.name == "invoice_lines":
+        sources = [str(source) for line in engagement.statement for source in line.get("sources") or ()]
+        named = [s.split(".", 1)[1] for s in sources if s.startswith("invoice_lines.")]
+        return {n: Column(n, "measure", "measure of this company") for n in (*named, *added) if n not in table.columns}
+    return {}
 
 
 def _unknown_mappings(table: Table, mapped: Mapping[str, Any], records: Mapping[str, Column]) -> list[Finding]:

@@ -128,6 +128,8 @@ def read_segments(books: Books) -> Rules:
         f"{place}: {text!r}: customers have no column {_parts(text)[0]!r}; there are {', '.join(columns)}"
         for place, when in named for text in when if _parts(text)[1] == "is" and _parts(text)[0] not in columns
     ]  # fmt: skip
+    taken = {*MADE, "score", "top_group", "account_id"} - {"segment"}
+    wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
     criteria.refuse("segments.yml", wrong)
     return rules
 

@@ -82,7 +82,7 @@ JUDGEMENT = {
     },
     "criteria.yml, each of criteria": {
         "id": "short name, small letters", "label": "name shown in the reports", "weight": "beside the others; divided by their sum over what is used",
-        "source": "a measure of the books, a column of customers with points for its `values`, or `judged`", "direction": "which is better",
+        "source": "a measure of the books, `judged`, or a column of customers: of numbers, or with points for its `values`", "direction": "which is better",
         "scale": "lowest and highest rating", "used": "false keeps the criterion in the register and out of the score", "owner": "who judges",
         "axes": "lenses that it enters beside the score", "values": "points of each value of a column of customers",
     },

@@ -35,7 +35,7 @@ SMALLEST: dict[str, Table] = {
 
 
 def write_engagement(
-    folder: Path, tables: Mapping[str, Table], *, statement: Sequence[Mapping[str, Any]] | None = None, **given: Any
+    folder: Path, tables: Mapping[str, Table], /, *, statement: Sequence[Mapping[str, Any]] | None = None, **given: Any
 ) -> Path:
     """An engagement of 2024 (unless settings say otherwise) with these tables as CSV; returns its folder.
 
@@ -107,7 +107,7 @@ def make_engagement(tmp_path: Path) -> Callable[..., Path]:
     """Write an engagement (as `write_engagement`, from the smallest ledger on) into a folder of its own."""
     made: list[Path] = []
 
-    def make(tables: Mapping[str, Table] | None = None, **given: Any) -> Path:
+    def make(tables: Mapping[str, Table] | None = None, /, **given: Any) -> Path:
         made.append(write_engagement(tmp_path / f"client-{len(made)}", {**SMALLEST, **(tables or {})}, **given))
         return made[-1]
 
@@ -117,7 +117,7 @@ def make_engagement(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def make_books(make_engagement: Callable[..., Path]) -> Callable[..., Books]:
     """Write an engagement and open its books."""
-    return lambda tables=None, **given: open_books(make_engagement(tables, **given))
+    return lambda tables=None, /, **given: open_books(make_engagement(tables, **given))
 
 
 def cells(frame: pd.DataFrame) -> dict[tuple[Any, ...], Any]:

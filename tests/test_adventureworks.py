@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from crmlib import criteria, segments
 from crmlib.books import open_books
 from crmlib.engagement import PROJECT
 from crmlib.profitability import (
@@ -145,3 +146,27 @@ def test_contribution_and_full_cost_agree_where_there_is_no_pool(books):
     told = verdicts(books, books.period(ALL_MONTHS), 12)
     assert len(told) == 635
     assert not told["flips"].any()
+
+
+def test_resellers_are_compared_by_business_type_bank_and_years_open(books):
+    period = books.period(ALL_MONTHS)
+    register = criteria.read_criteria(books)
+    points = criteria.points(criteria.measures(books, period), pd.DataFrame(), register)
+    assert len(points) == 635
+    assert points[["channel", "bank", "age"]].notna().all(axis=None)
+    named = books.customers.set_index("customer_id").loc[points.index]
+    assert (
+        points["channel"]
+        == named["account_type"].map({"Warehouse": 1.0, "Value Added Reseller": 1 / 3, "Specialty Bike Shop": 0.0})
+    ).all()
+    oldest = named["year_opened"].astype(int).idxmin()
+    assert points.at[oldest, "age"] == points["age"].max()
+
+
+def test_every_reseller_is_in_one_segment_though_all_together_lose_money(books):
+    made = segments.differentiate(books, books.period(ALL_MONTHS))
+    assert len(made) == 701
+    assert (made["segment"] != "").all()
+    assert made.loc[made["segment"] == "Inactive", "sales"].eq(0).all()
+    assert made["net_margin"].sum() < 0
+    assert (made.loc[made["key"], "net_margin"] > 0).all()

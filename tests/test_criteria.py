@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmlib import criteria, profitability
+from crmlib import criteria, profitability, segments
 from crmlib.books import Books
 from crmlib.engagement import PACKAGE, PROJECT, SettingsError
 from crmlib.intake import write_template
@@ -84,7 +84,10 @@ def test_all_mistakes_of_the_register_are_told_at_once(make_books: Make) -> None
     text = str(told.value)
     assert "has 5 mistake(s)" in text
     assert "criteria[0] (volume).weight: Input should be greater than or equal to 0 (found -1)" in text
-    assert "criteria[1] (pull): source 'net_margn': did you mean 'net_margin'?" in text
+    assert (
+        "criteria[1] (pull): source 'net_margn' is no measure and no column of customers; did you mean 'net_margin'?"
+        in text
+    )
     assert "criteria[2] (fit).direction: Input should be 'higher' or 'lower' (found 'up')" in text
     assert "criteria[2] (fit).wieght: unknown key" in text
     assert "criteria[3] (tech): scale [5.0, 1.0] must rise" in text
@@ -92,14 +95,10 @@ def test_all_mistakes_of_the_register_are_told_at_once(make_books: Make) -> None
 
 def test_a_register_names_known_things_only(make_books: Make) -> None:
     books = make_books(FOUR)
-    put(
-        books,
-        "criteria.yml",
-        {"criteria": [{**JUDGED[0], "source": "channel", "values": {"Shop": 1}}], "other_axis": "profit"},
-    )
+    put(books, "criteria.yml", {"criteria": [{**JUDGED[0], "source": "customer_name"}], "other_axis": "profit"})
     with pytest.raises(
         SettingsError,
-        match=r"(?s)2 mistake.*'channel' is no column of customers.*'profit' is no criterion; allowed: volume",
+        match=r"(?s)2 mistake.*customer_name holds '.*', no number.*'profit' is no criterion; allowed: volume",
     ):
         criteria.read_criteria(books)
     put(books, "criteria.yml", {"criteria": [JUDGED[0], JUDGED[0]]})
@@ -338,6 +337,52 @@ def test_without_any_source_the_weights_say_what_to_do() -> None:
     read = register({"id": "fit", "label": "Fit", "weight": 1, "source": "judged"})
     with pytest.raises(SettingsError, match="give one a weight"):
         criteria.weights(read, pd.DataFrame({"volume": [1.0]}))
+
+
+BANKS = {
+    "customers": "customer_id, customer_name, bank, opened\nA, Adler, Iron, 1990\nB, Birch, Brass, 2010\nC, Cole, Iron, ",
+    "invoice_lines": FOUR["invoice_lines"],
+}
+OWN = {"customers": {"columns": {"bank": "bank", "opened": "opened"}}}
+BY_BANK = [
+    {"id": "bank", "label": "Bank", "weight": 3, "source": "bank", "values": {"Iron": 1, "Brass": 5}},
+    {"id": "age", "label": "Years open", "weight": 1, "source": "opened", "direction": "lower"},
+]
+
+
+def test_a_mapped_column_of_customers_is_an_attribute_with_points_or_ranked_as_a_number(make_books: Make) -> None:
+    books = make_books(BANKS, tables=OWN)
+    put(books, "criteria.yml", {"criteria": BY_BANK})
+    read = criteria.read_criteria(books)
+    points = criteria.points(criteria.measures(books, books.period("2024")), pd.DataFrame(), read)
+    assert points.loc["A"].to_dict() == {"bank": 0.0, "age": 1.0}
+    assert points.loc["B"].to_dict() == {"bank": 1.0, "age": 0.0}
+    assert np.isnan(points.at["C", "age"])
+
+
+def test_an_attribute_may_not_have_the_name_of_a_measure_or_a_result(make_books: Make) -> None:
+    odd = dict.fromkeys(("orders", "score"), "bank")
+    books = make_books(BANKS, tables={"customers": {"columns": odd}})
+    with pytest.raises(SettingsError, match=r"customers.orders: has the name of a measure; map it under another"):
+        criteria.read_criteria(books)
+    with pytest.raises(SettingsError, match=r"customers.score: has the name of a result; map it under another"):
+        segments.read_segments(books)
+
+
+def test_who_is_known_too_little_has_no_score_and_is_in_no_top_group(make_books: Make) -> None:
+    books = make_books(FOUR)
+    put(books, "criteria.yml", {"criteria": [JUDGED[0], {**JUDGED[1], "weight": 4}], "top_share": 0.5})
+    put(
+        books,
+        "ratings.csv",
+        "customer_id,criterion,rater,date,rating\nA,fit,Ann,2024-01-31,2\nB,fit,Ann,2024-01-31,1\n",
+    )
+    table = segments.compared(books, books.period("2024"), segments.read_segments(books), criteria.read_criteria(books))
+    assert table["score"].notna().to_dict() == {"A": True, "B": True, "C": False, "D": False}
+    assert table["top_group"].to_dict() == {"A": 1.0, "B": 0.0, "C": 0.0, "D": 0.0}
+    weight = pd.Series({"fit": 1.0})
+    with pytest.raises(SettingsError, match="of no customer is 50% of the weight known; rate more, or lower"):
+        criteria.compared(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
 
 
 # --- how far it hangs on the weights ---------------------------------------------------------------------------------

@@ -10,6 +10,8 @@ SELECT
     r.BusinessType AS account_type,
     t.SalesTerritoryCountry AS region,
     o.first_order::DATE AS customer_since,
+    r.BankName AS bank,
+    r.YearOpened::VARCHAR AS year_opened,
     e.FirstName || ' ' || e.LastName AS account_manager
 FROM DimReseller r
 LEFT JOIN DimGeography g USING (GeographyKey)
