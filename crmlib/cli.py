@@ -74,23 +74,24 @@ def check(engagement: Engagement, out: Out = None) -> None:
         from crmlib.books import open_books
         from crmlib.engagement import DataRejected, open_engagement
         from crmlib.kernels import near
+        from crmlib.reports import export_findings
         from crmlib.runner import REPORTS
         from crmlib.segments import check_judgement
 
         opened = open_engagement(engagement)
-        rejected = False
+        books = None
         try:
             books = open_books(opened)
             findings = books.findings
-            check_judgement(books)
         except DataRejected as error:
-            findings, rejected = error.findings, True
+            findings = error.findings
         file = (out or REPORTS / opened.name) / "findings.csv"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        findings.to_csv(file, index=False)
-    _summarise(findings)
-    typer.echo(f"{'rejected' if rejected else 'accepted'}; {len(findings)} findings, row by row: {near(file)}")
-    raise typer.Exit(3 if rejected else 0)
+        export_findings(findings, file)
+        _summarise(findings)
+        typer.echo(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
+        if books:
+            check_judgement(books)
+    raise typer.Exit(0 if books else 3)
 
 
 @app.command(epilog="Examples: `crm new ~/client` · `crm new ~/client --from sales.csv --from customers.xlsx`")

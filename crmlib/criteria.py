@@ -517,7 +517,7 @@ def register_table(register: Register, given: Frame, weight: pd.Series) -> Frame
             (
                 c.label,
                 c.owner if c.source == "judged" else "",
-                MEASURES.get(c.source, c.source),
+                MEASURES.get(c.source, c.source.replace("_", " ")),
                 c.direction,
                 weight.get(c.id, 0.0),
                 known,

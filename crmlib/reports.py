@@ -182,6 +182,12 @@ def export_data(books: Books, period: Period, folder: Path) -> None:
         _write_csv(table, folder / f"{name}.csv")
 
 
+def export_findings(findings: pd.DataFrame, path: Path) -> None:
+    """Write findings as CSV, as `export_data` does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_csv(_table(findings), path)
+
+
 def _table(frame: pd.DataFrame) -> pa.Table:
     import pyarrow as pa
 

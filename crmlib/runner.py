@@ -188,12 +188,13 @@ def _shown(given: str | Path, engagement: Engagement) -> str:
 
 def _open_books(job: _Job) -> Books:
     from crmlib.books import open_books
+    from crmlib.reports import export_findings
 
     begun = time.monotonic()
     try:
         books = open_books(job.engagement)
     except DataRejected as error:
-        error.findings.to_csv(job.folder / "findings.csv", index=False)
+        export_findings(error.findings, job.folder / "findings.csv")
         raise
     job.tell(Step("books", "done", time.monotonic() - begun))
     return books
