@@ -11,6 +11,7 @@ import html
 import io
 import math
 import numbers
+import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -409,7 +410,7 @@ def plain_table(frame: pd.DataFrame, *, title: str, what: str, digits: int | Non
     columns = [_column(shown.iloc[:, position], digits) for position in range(shown.shape[1])]
     cells = pd.DataFrame({f"c{position}": texts for position, (texts, _) in enumerate(columns)})
     table = _titled(cells, title, what).cols_label(
-        cast(Any, dict(zip(cells, map(heading, shown.columns), strict=True)))
+        cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, shown, strict=True)})
     )
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]
     return table.cols_align("left").cols_align("right", columns=right)

@@ -166,7 +166,7 @@ def _earlier(past: History) -> tuple[History, Array] | None:
 
 
 def level_and_trend(past: History, months: int) -> Array:
-    """Smoothed contribution with damped trend and the season − assignable cost at last year's pace.
+    """Smoothed contribution with damped trend and the season − assignable cost at last year's pace, as likely as the customer is active.
 
     One set of smoothing weights for all, learnt at an earlier origin. Source: Gardner & McKenzie (1985), Forecasting trends in
     time series, Management Science 31(10).
@@ -176,7 +176,7 @@ def level_and_trend(past: History, months: int) -> Array:
         before, actual = learnt
         errors = [np.square(_smoothed(before, 12, w) - _going_on(before, 12) - actual).sum() for w in SMOOTHING]
         weights = SMOOTHING[int(np.argmin(errors))]
-    return np.asarray(_smoothed(past, months, weights) - _going_on(past, months))
+    return np.asarray(active_probability(past) * (_smoothed(past, months, weights) - _going_on(past, months)))
 
 
 def _going_on(past: History, months: int) -> Array:
@@ -234,6 +234,14 @@ def buying(past: History) -> tuple[Array, tuple[Array, Array, Array], Array]:
     return bought, (np.maximum(count - 1, 0), age - silent, age), sales / np.maximum(count, 1)
 
 
+def active_probability(past: History) -> Array:
+    """Probability (0 to 1) that each customer still buys, by BG/NBD; 1 for who never ordered, of whom nothing is known."""
+    bought, found, _ = buying(past)
+    active = np.ones(len(bought))
+    active[bought] = purchases.fit_bg_nbd(*found).active_probability(*found)
+    return active
+
+
 def _while_active(past: History, months: int, bought: Array, expected: Array, active: Array) -> Array:
     """Contribution of the orders of those who ever ordered − assignable cost, which goes on as long as the customer is active."""
     earned, stays = np.zeros(len(bought)), np.ones(len(bought))
@@ -268,11 +276,11 @@ MODELS: dict[str, Model] = {
 
 
 def forecasts(past: History, months: int, model: str = AVERAGE) -> dict[str, Array]:
-    """The forecast of one model; or of all, with their average, in which what each gets wrong by itself partly cancels."""
+    """The forecast of one model; or of all, with the average of those that are not simple: what each gets wrong by itself partly cancels."""
     if model in MODELS:
         return {model: MODELS[model](past, months)}
     found = {name: forecast(past, months) for name, forecast in MODELS.items()}
-    return {**found, AVERAGE: np.asarray(np.mean(list(found.values()), axis=0))}
+    return {**found, AVERAGE: np.asarray(np.mean([found[name] for name in MODELS if name not in SIMPLE], axis=0))}
 
 
 # --- the backtest ----------------------------------------------------------------------------------------------------

@@ -6,10 +6,12 @@ disagreed with: where a lens contradicts the decision, it says which customers a
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -40,7 +42,8 @@ BEHAVIOUR = ("sales", "growth_share", "margin_level_share", "cost_to_serve_share
 MADE = ("segment", "stance", "key", "reason", "flagged")
 SAMPLE = 10_000  # accounts on which groups are formed and tested; all others are placed in them
 SILHOUETTES = 4_000  # of the sample, as it compares all with all
-BOOTSTRAPS = 10
+BOOTSTRAPS = (10, 25)  # of a large ledger, of a small one
+STARTS = 5  # of every fit, also on a bootstrap sample: else a bad start would look like an unstable group
 STABLE = 0.75  # mean adjusted Rand index from which a number of groups counts as stable
 
 
@@ -329,7 +332,7 @@ LENSES = (
     Lens("price", "net_price_index", "cost_to_serve", ("Aggressive", "Carriage trade", "Bargain basement", "Passive"), ("change", "keep", "keep", "invest"), 1.0),
     # Fiocca, Account portfolio analysis for strategy development, Industrial Marketing Management, 1982
     Lens("relationship", "relationship", "attractiveness", ("Build", "Deepen", "Reduce effort", "Harvest"), ("invest", "invest", "change", "keep")),
-    Lens("potential", "value_now", "potential", ("Grow", "Grow and protect", "Serve simply", "Protect"), ("invest", "invest", "change", "keep")),
+    Lens("potential", "value_now", "potential", ("Grow", "Grow and protect", "Keep effort low", "Protect"), ("invest", "invest", "change", "keep")),
 )  # fmt: skip
 
 
@@ -466,14 +469,20 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method
 
     values, rng, rows = _sampled(scaled, seed), np.random.default_rng(seed), {}
     shown = np.random.default_rng(seed).permutation(len(values))[:SILHOUETTES]
-    with threadpool_limits(1):  # sums in one order, so that every run gives the same
+    few, many = BOOTSTRAPS
+
+    def placed(count: int, rows_drawn: Any) -> Any:
+        return _fitted(values[rows_drawn], count, method, seed).predict(values)
+
+    one: Any = {
+        "initializer": threadpool_limits,
+        "initargs": (1,),
+    }  # sums in one order, so that every run gives the same
+    with threadpool_limits(1), ThreadPoolExecutor(**one) as pool:
         for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
-            labels = _fitted(values, count, method, seed).predict(values)
-            draws = (rng.integers(0, len(values), len(values)) for _ in range(BOOTSTRAPS))
-            alike = [
-                adjusted_rand_score(labels, _fitted(values[draw], count, method, seed, starts=1).predict(values))
-                for draw in draws
-            ]
+            draws = rng.integers(0, len(values), (max(few, min(many, 100_000 // len(values))), len(values)))
+            labels, *again = pool.map(functools.partial(placed, count), [slice(None), *draws])
+            alike = [adjusted_rand_score(labels, other) for other in again]
             several = len(np.unique(labels[shown])) > 1  # a mixture may leave a group empty
             apart = silhouette_score(values[shown], labels[shown]) if several else -1.0
             smallest = np.bincount(labels, minlength=count).min() / len(labels)
@@ -486,14 +495,14 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method
     return tested.assign(chosen=tested.index == best)
 
 
-def _fitted(values: Any, count: int, method: Method, seed: int, starts: int = 5) -> Any:
+def _fitted(values: Any, count: int, method: Method, seed: int) -> Any:
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
     models = {"k-means": KMeans, "gaussian mixture": GaussianMixture}
     if method not in models:
         raise SettingsError(f"method {method!r}: allowed are {' and '.join(models)}")
-    return models[method](count, n_init=starts, random_state=seed).fit(values)
+    return models[method](count, n_init=STARTS, random_state=seed).fit(values)
 
 
 def groups(scaled: Frame, count: int, *, seed: int, method: Method = "k-means") -> pd.Series:

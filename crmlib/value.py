@@ -25,8 +25,8 @@ from crmlib.forecasts import (
     TESTED,
     Frame,
     History,
+    active_probability,
     backtest,
-    buying,
     forecasts,
     groups_of,
     history,
@@ -126,10 +126,8 @@ def _group_value(past: History, model: str, terms: tuple[int, float]) -> Frame:
     reach = {ahead: forecasts(past, ahead, model)[model] for ahead in {months, 12, 24, 36}}
     years = [reach[12], reach[24] - reach[12], reach[36] - reach[24]]
     worth = np.cumsum([year / (1 + rate) ** (i + 0.5) for i, year in enumerate(years)], axis=0)
-    (bought, found, _), how = buying(past), past.rhythm
-    active = np.full(len(bought), np.nan)
-    active[bought] = purchases.fit_bg_nbd(*found).active_probability(*found)
-    active[how["order_days"] == 0] = np.nan
+    how = past.rhythm
+    active = np.where(how["order_days"] > 0, active_probability(past), np.nan)
     return pd.DataFrame({
         "customer_id": past.customer_ids, "group": "", "model": "", "expected": reach[months] / (1 + rate) ** (months / 24),
         "low": np.nan, "high": np.nan, "last_year": past.margin[:, -12:].sum(axis=1), "expected_24": worth[1], "expected_36": worth[2], "active_probability": active,

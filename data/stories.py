@@ -235,6 +235,7 @@ def figures(books: Books) -> dict[str, Any]:
     now, before = statement(books, YEAR), statement(books, BEFORE)
     names = books["customers"].set_index("customer_id")["customer_name"]
     margin = now.loc["customer", "net_segment_margin"].drop("").sort_values(ascending=False)
+    margin = margin[now.loc["customer"].loc[margin.index].ne(0).any(axis=1)]  # who bought, was served or cost something
     joint = books["joint_costs"].set_index("month").filter(regex=f"^{YEAR}", axis=0)["amount"].sum()
     cost, charges = activity_costs(books), capital_charges(books)
     pools = (
