@@ -22,7 +22,16 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from crmlib.engagement import PACKAGE, PROJECT, DataRejected, Engagement, Period, open_engagement, parse_period
+from crmlib.engagement import (
+    PACKAGE,
+    PROJECT,
+    DataRejected,
+    Engagement,
+    Period,
+    SettingsError,
+    open_engagement,
+    parse_period,
+)
 from crmlib.statement import Line, Statement, noted
 
 if TYPE_CHECKING:
@@ -81,6 +90,24 @@ class Books:
     def period(self, text: str | int) -> Period:
         """The period that a text names."""
         return self.engagement.period(text)
+
+    def refuse_without_sales(self, period: Period) -> None:
+        """Stop where nobody bought in a period.
+
+        Raises
+        ------
+        SettingsError
+            Names what the books cover.
+        """
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        months = [("month", ">=", period.start), ("month", "<", period.end)]
+        sold = pq.read_table(self.cache / "cube.parquet", columns=["month", "sales"], filters=months)
+        if not pc.any(pc.greater(sold["sales"], 0)).as_py():
+            raise SettingsError(
+                f"nobody bought in {period.label}: choose another period of {self.engagement.coverage.label}"
+            )
 
     def comparable(self, period: Period) -> bool:
         """Whether the books cover a period."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -120,11 +121,18 @@ class Market(Record):
     because: str = ""
 
 
+def _once(markets: tuple[Market, ...]) -> tuple[Market, ...]:
+    named = [f"{m.by} {m.group}" for m in markets]
+    if twice := sorted({name for name in named if named.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands twice")
+    return markets
+
+
 class Strategy(Record):
     """strategy.yml."""
 
     goals: tuple[Goal, ...] = ()
-    markets: tuple[Market, ...] = ()
+    markets: Annotated[tuple[Market, ...], AfterValidator(_once)] = ()
     constraints: tuple[str, ...] = ()
 
 
@@ -230,7 +238,7 @@ def read_ratings(books: Books, register: Register) -> Frame:
         ("criterion", ~rows["criterion"].isin(list(judged)), f"allowed: {', '.join(judged) or 'none, as no criterion is judged'}"),
         ("rater", rows["rater"] == "", "write who rated"),
         ("date", rows["day"].isna(), "write the date as 2025-11-30"),
-        ("rating", (rows["rating"] != "") & ~number.between(low, high) & low.notna(), "a number of the criterion's scale, or blank where nobody can tell"),
+        ("rating", (rows["rating"] != "") & ~number.between(low, high) & low.notna(), "a number on the criterion's scale in criteria.yml, or blank where nobody can tell"),
         ("date", rows.duplicated(list(RATINGS[:4]), keep=False), "the same rater rated the same twice on one day; keep one"),
     ]  # fmt: skip
     refuse(
@@ -245,8 +253,13 @@ def read_ratings(books: Books, register: Register) -> Frame:
 
 
 def _rows(path: Path) -> Frame:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
+    try:
+        header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))) or [[]]
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        refuse(path.name, [f"row {line}: not UTF-8; save it as `CSV UTF-8`"])
+    if len(header) == 1 and ";" in header[0]:
+        refuse(path.name, ["row 1: columns are set apart by semicolons; save it with commas"])
     if missing := [c for c in RATINGS if c not in header]:
         refuse(path.name, [f"row 1: column {c} is missing; the columns are {', '.join(RATINGS)}" for c in missing])
     uneven = [
@@ -317,8 +330,9 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     )
     made = {
         "sales": sums["sales"], "net_margin": sums["net_margin"], "growth_share": growth if books.comparable(period.year_before()) else None,
-        "margin_level_share": (sums["sales"] - sums["deductions"] - sums["goods"]) / sales, "net_margin_share": sums["net_margin"] / sales,
-        "cost_to_serve_share": sums["served"] / sales, "discount_share": sums["deductions"] / sales, "orders": orders,
+        "margin_level_share": (sums["sales"] - sums.get("deductions", 0) - sums["goods"]) / sales if "goods" in sums else None,
+        "net_margin_share": sums["net_margin"] / sales, "cost_to_serve_share": sums["served"] / sales if "served" in sums else None,
+        "discount_share": sums["deductions"] / sales if "deductions" in sums else None, "orders": orders,
         "order_value": sales / orders if orders is not None else None, "active_months_share": sums["active_months"] / period.months,
         "product_concentration_share": sums.get("product_concentration_share"),
         "tenure_years": None if since is None else (pd.Timestamp(period.end) - since).dt.days / 365.25,
@@ -345,7 +359,7 @@ def _sums(books: Books, period: Period, heads: pd.Index, account: pd.Series | No
         cube = f"read_parquet('{_quoted(books.cache / 'cube.parquet')}')"
         if any(row[0] == "driver_orders" for row in con.execute(f"DESCRIBE SELECT * FROM {cube}").fetchall()):
             kinds["orders"] = ["driver_orders"]
-        parts = [f"coalesce(sum({' + '.join(ids) or '0'}), 0)::DOUBLE AS {kind}" for kind, ids in kinds.items()]
+        parts = [f"coalesce(sum({' + '.join(ids)}), 0)::DOUBLE AS {kind}" for kind, ids in kinds.items() if ids]
         now = {"start": period.start, "end": period.end}
         dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
         queries: list[tuple[str, dict[str, Any]]] = [
@@ -577,9 +591,14 @@ def krippendorff_alpha(values: pd.Series, units: pd.Series) -> float:
     return float(1 - observed / expected) if expected else float("nan")
 
 
+def correlations(given: Frame) -> Frame:
+    """Spearman's rank correlation of the criteria; missing where fewer than ten accounts have both."""
+    return given.corr(method="spearman", min_periods=10)
+
+
 def collinear(given: Frame, *, limit: float = 0.8) -> Frame:
-    """Pairs of criteria that say nearly the same: first, second, rho (Spearman, beyond ±`limit`), strongest first."""
-    rho = given.corr(method="spearman").rename_axis(index="first").reset_index()
+    """Pairs of criteria that say nearly the same: first, second, rho (`correlations` beyond ±`limit`), strongest first."""
+    rho = correlations(given).rename_axis(index="first").reset_index()
     pairs = rho.melt(id_vars="first", var_name="second", value_name="rho")
     order = {name: place for place, name in enumerate(given)}
     pairs = pairs[(pairs["rho"].abs() > limit) & (pairs["first"].map(order) < pairs["second"].map(order))]

@@ -133,6 +133,11 @@ def check_parameters(notebooks: Sequence[Notebook], given: Mapping[str, object])
         except ValidationError:
             found = f"{parameter.name}={given[parameter.name]!r}"
             wrong.append(f"{found} is not of type {parameter.type}, which {notebook.name} needs: {parameter.help}")
+            continue
+        if not _allowed(values[notebook.name][parameter.name], parameter.help):
+            wrong.append(
+                f"{parameter.name}={given[parameter.name]!r} is not allowed in {notebook.name}: {parameter.help}"
+            )
     if wrong:
         raise SettingsError("\n".join(dict.fromkeys(wrong)))
     return values
@@ -140,6 +145,12 @@ def check_parameters(notebooks: Sequence[Notebook], given: Mapping[str, object])
 
 def _typed(value: object, declared: str) -> Any:
     return TypeAdapter(TYPES[declared], config=ConfigDict(coerce_numbers_to_str=True)).validate_python(value)
+
+
+def _allowed(value: Any, text: str) -> bool:
+    """Whether a value is what the help says last: `at least 1`, or `one of this, that`."""
+    least, choices = re.search(r"at least (-?[\d.]+)$", text), re.search(r"one of (.+)$", text)
+    return (not least or value >= float(least[1])) and (not choices or value in choices[1].split(", "))
 
 
 def _nearest(text: str, allowed: Sequence[str]) -> str:

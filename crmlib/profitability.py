@@ -107,7 +107,16 @@ def group_profitability(books: Books, period: Period, by: str = "account_type") 
 
 
 def grouping(books: Books, wanted: str = "account_type") -> str:
-    """The attribute to group customers by: the one wanted, else the first that the ledger has, else 'all' (one group)."""
+    """The attribute to group customers by: the one wanted, else, for account_type, the first that the ledger has, else 'all' (one group).
+
+    Raises
+    ------
+    SettingsError
+        Another was wanted that customers do not have.
+    """
+    if wanted not in {*books.customers.columns, "account_type", "all"}:
+        there = ", ".join(c for c in books.customers.columns if c not in {"customer_id", "customer_name"})
+        raise SettingsError(f"customers have no column {wanted!r} to group by; there are {there or 'none'}")
     return next((name for name in (wanted, *GROUPINGS) if name in books.customers.columns), "all")
 
 

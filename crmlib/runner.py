@@ -377,6 +377,7 @@ def _build(job: _Job, plan: _Plan, books: Books, kernels: Kernels) -> tuple[Page
     from crmlib.reports import export_data, export_workbook, write_index
     from crmlib.segments import check_judgement, with_segments
 
+    books.refuse_without_sales(job.period)
     check_judgement(books)
     private = job.beside("run")
     private.mkdir()

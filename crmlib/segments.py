@@ -178,9 +178,14 @@ def holds(table: Frame, when: Sequence[str]) -> pd.Series:
 
 
 def without_effect(table: Frame, rules: Rules) -> list[str]:
-    """Conditions that nobody can fulfil in this ledger and period, since their measure has no value."""
+    """Conditions that nobody can fulfil in this ledger and period: their measure has no value, or nobody has the text they ask for."""
     every = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
-    return [text for text in dict.fromkeys(every) if column(table, _parts(text)[0]).isna().all()]
+    parts = {text: _parts(text) for text in every}
+    return [
+        t
+        for t, (name, sign, value) in parts.items()
+        if (not (column(table, name) == value).any() and sign == "is") or column(table, name).isna().all()
+    ]
 
 
 def assigned(table: Frame, rules: Rules) -> Frame:
@@ -384,7 +389,7 @@ def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
     ]
     rows = rows.join(prices, on="customer_id").join(axis_points, on="account_id").reset_index(drop=True)
     for one in LENSES:
-        if one.across in rows and one.up in rows:
+        if one.across in rows and one.up in rows and rows[[one.across, one.up]].nunique().min() > (len(rows) > 1):
             rows = rows.join(_cells(rows, one))
     return rows
 

@@ -192,7 +192,7 @@ def _warnings(past: History, tested: Frame, tested_months: int, months: int) -> 
             said.append(
                 f"Only {chosen.sum()} {group} customer(s): the choice of the model and the range rest on little."
             )
-        if (model := chosen_model(tested, group)) in SIMPLE and not tested.empty:
+        if (model := chosen_model(tested, group)) in SIMPLE and (tested["group"] == group).any():
             said.append(f"For {group} customers no model beat the simple “{model}” on this ledger, so that is used.")
     if not tested.empty and tested["coverage"].isna().all():
         said.append(

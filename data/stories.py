@@ -84,7 +84,7 @@ JUDGEMENT = {
         "id": "short name, small letters", "label": "name shown in the reports", "weight": "beside the others; divided by their sum over what is used",
         "source": "a measure of the books, `judged`, or a column of customers: of numbers, or with points for its `values`", "direction": "which is better",
         "scale": "lowest and highest rating", "used": "false keeps the criterion in the register and out of the score", "owner": "who judges",
-        "axes": "lenses that it enters beside the score", "values": "points of each value of a column of customers",
+        "axes": "lenses that it enters beside the score", "values": "points of each value of a column of customers: the highest is best, and becomes 1; a value without points is missing",
     },
     "segments.yml": "The segments, as rules in order of which the first that holds decides; read by notebook 21 and wherever segments are shown.",
     "segments.yml, beside rules and flags": {"parents": "whether a parent and its subsidiaries are one account"},
@@ -402,7 +402,13 @@ def judgement_dictionary() -> str:
             raise KeyError(f"{title}: {', '.join(sorted(unlike))}")
         rows = [(name, *key_described(fields.get(name)), meaning) for name, meaning in told.items()]
         parts.append(f"In `{file}`, {place}:\n\n{markdown(('key', 'type', 'without it', 'meaning'), rows)}")
-    return "\n\n".join(parts)
+    measures = [(name, label) for name, label in criteria.MEASURES.items()]
+    ruled = [("score", "weighted points, without the criterion on the other axis"), ("top_group", "1 for the top group by score"),
+             ("…_rank_share", "place of any of these among the customers who bought, 0 (lowest) to 1")]  # fmt: skip
+    parts.append(
+        "### Measures\n\nWhat `source` in `criteria.yml` and conditions in `segments.yml` may name; the last three in conditions only."
+    )
+    return "\n\n".join([*parts, markdown(("measure", "meaning"), [*measures, *ruled])])
 
 
 def key_described(field: Any) -> tuple[str, str]:

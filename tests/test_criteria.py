@@ -56,7 +56,7 @@ def test_all_mistakes_of_the_ratings_are_told_at_once_with_row_column_and_way_ou
     assert "row 4, criterion: 'volume': allowed: fit" in text
     assert "row 4, date: '31.01.2024': write the date as 2025-11-30" in text
     assert "row 5, rater: ''" in text
-    assert "row 5, rating: '9': a number of the criterion's scale" in text
+    assert "row 5, rating: '9': a number on the criterion's scale" in text
     assert text.count("rated the same twice on one day") == 2
 
 
@@ -329,8 +329,27 @@ def test_agreement_of_two_raters_by_hand() -> None:
 
 
 def test_collinear_criteria_are_pointed_out() -> None:
-    points = pd.DataFrame({"a": [0, 0.2, 0.5, 0.7, 1], "b": [1, 0.8, 0.6, 0.3, 0], "c": [0.3, 0, 1, 0.2, 0.5]})
+    points = pd.DataFrame({"a": range(10), "b": range(10, 0, -1), "c": [3, 0, 9, 2, 5, 1, 8, 4, 7, 6]})
     assert criteria.collinear(points).to_dict("records") == [{"first": "a", "second": "b", "rho": -1.0}]
+    assert criteria.collinear(points.head(9)).empty, "nine customers are too few to tell"
+
+
+def test_ratings_that_excel_saved_otherwise_say_how_to_save_them(make_books: Make) -> None:
+    books = make_books(FOUR)
+    put(books, "ratings.csv", "customer_id;criterion;rater;date;rating\nA;fit;Ann;2024-01-31;4\n")
+    with pytest.raises(SettingsError, match="set apart by semicolons; save it with commas"):
+        criteria.read_ratings(books, criteria.read_criteria(books))
+    text = "customer_id,criterion,rater,date,rating\nA,fit,J\u00f6rg,2024-01-31,4\n"
+    (books.engagement.folder / "judgement" / "ratings.csv").write_bytes(text.encode("cp1252"))
+    with pytest.raises(SettingsError, match="row 2: not UTF-8; save it as"):
+        criteria.read_ratings(books, criteria.read_criteria(books))
+
+
+def test_what_the_books_do_not_hold_is_no_measure(make_books: Make) -> None:
+    books = make_books(FOUR)
+    measured = criteria.measures(books, books.period("2024"))
+    assert {"sales", "net_margin"} <= set(measured)
+    assert not {"cost_to_serve_share", "margin_level_share", "discount_share"} & set(measured)
 
 
 def test_without_any_source_the_weights_say_what_to_do() -> None:

@@ -57,7 +57,9 @@ def write_toy(
 
 def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     """Replace books and exports by small ones, and what kernels load beforehand by nothing slow."""
-    made = SimpleNamespace(data_hash="data-1", sources={"a.csv": "hash"}, findings=pd.DataFrame())
+    made = SimpleNamespace(
+        refuse_without_sales=lambda period: None, data_hash="data-1", sources={"a.csv": "hash"}, findings=pd.DataFrame()
+    )
     patch(books, "open_books", lambda engagement: made)
     patch(segments, "check_judgement", lambda books: None)
     patch(segments, "with_segments", lambda books, period: books)
@@ -210,6 +212,14 @@ def test_a_parameter_goes_only_to_the_notebooks_that_have_it(place: Place) -> No
     assert "top" not in values["31_b"]
 
 
+@pytest.mark.parametrize("given", [{"listed": 0}, {"method": "foo"}, {"horizon": -2}, {"seed": "-1"}])
+def test_a_value_outside_what_a_parameter_allows_is_refused_with_what_is_allowed(given: dict[str, object]) -> None:
+    with pytest.raises(
+        SettingsError, match=r"is not allowed in \d\d_\w+: .*(at least -?\d|one of k-means, gaussian mixture)"
+    ):
+        check_parameters(list_notebooks(), given)
+
+
 def test_an_unknown_notebook_is_refused_with_the_nearest(place: Place) -> None:
     write_toy(place.notebooks, "27_profitability")
     with pytest.raises(SettingsError, match="did you mean '27_profitability'"):
@@ -308,7 +318,9 @@ def test_a_change_of_what_a_page_comes_from_runs_it_again(
         "page": ("out/client/2025/27_a.html", "edited"),
     }
     if change == "data":
-        made = SimpleNamespace(data_hash="data-2", sources={}, findings=pd.DataFrame())
+        made = SimpleNamespace(
+            refuse_without_sales=lambda period: None, data_hash="data-2", sources={}, findings=pd.DataFrame()
+        )
         monkeypatch.setattr(books, "open_books", lambda engagement: made)
     else:
         (place.root / texts[change][0]).write_text(texts[change][1])

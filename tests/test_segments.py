@@ -342,3 +342,18 @@ def test_sample_groups_come_out_the_same(sample: Books) -> None:
     first, second = (segments.numbers_of_groups(scaled, seed=0, most=3) for _ in range(2))
     assert first.equals(second)
     assert segments.groups(scaled, 2, seed=0).equals(segments.groups(scaled, 2, seed=0))
+
+
+def test_a_period_in_which_nobody_bought_is_refused_with_what_the_books_cover(make_books: Make) -> None:
+    books = make_books(FAMILY)
+    books.refuse_without_sales(books.period("2024-01"))
+    with pytest.raises(SettingsError, match=r"nobody bought in 2024-03: choose another period of 2024$"):
+        books.refuse_without_sales(books.period("2024-03"))
+
+
+def test_a_condition_that_nobody_can_fulfil_is_told(make_books: Make) -> None:
+    books = make_books(FAMILY)
+    put(books, {"rules": [rule("A", "customer_name is Nobody"), rule("B", "cost_to_serve_share > 0"), rule("C")]})
+    rules, register = segments.read_segments(books), criteria.read_criteria(books)
+    table = segments.compared(books, books.period("2024"), rules, register)
+    assert segments.without_effect(table, rules) == ["customer_name is Nobody", "cost_to_serve_share > 0"]
