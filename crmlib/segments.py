@@ -43,7 +43,7 @@ MADE = ("segment", "stance", "key", "reason", "flagged")
 SAMPLE = 10_000  # accounts on which groups are formed and tested; all others are placed in them
 SILHOUETTES = 4_000  # of the sample, as it compares all with all
 BOOTSTRAPS = (10, 25)  # of a large ledger, of a small one
-STARTS = 5  # of every fit, also on a bootstrap sample: else a bad start would look like an unstable group
+STARTS = 5  # of k-means, also on a bootstrap sample: else a bad start would look like an unstable group
 STABLE = 0.75  # mean adjusted Rand index from which a number of groups counts as stable
 
 
@@ -504,10 +504,14 @@ def _fitted(values: Any, count: int, method: Method, seed: int) -> Any:
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    models = {"k-means": KMeans, "gaussian mixture": GaussianMixture}
+    models: dict[str, Any] = {
+        "k-means": (KMeans, STARTS),
+        "gaussian mixture": (GaussianMixture, 1),
+    }  # which begins with k-means
     if method not in models:
         raise SettingsError(f"method {method!r}: allowed are {' and '.join(models)}")
-    return models[method](count, n_init=STARTS, random_state=seed).fit(values)
+    model, starts = models[method]
+    return model(count, n_init=starts, random_state=seed).fit(values)
 
 
 def groups(scaled: Frame, count: int, *, seed: int, method: Method = "k-means") -> pd.Series:
