@@ -194,8 +194,10 @@ def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:
     unmapped = [c for c in table.columns if c not in given]
     added = [c for c in given if c not in table.columns and not difflib.get_close_matches(c, unmapped, 1, 0.8)]
     if table.name == "customers":
-        taken = [line.get("id") for line in engagement.statement]
-        named = [c for c in added if re.fullmatch(r"[a-z][a-z0-9_]*", c) and c not in taken]
+        taken = {"owner", "level", "month", *(line.get("id") for line in engagement.statement)}  # columns of the cube
+        named = [
+            c for c in added if re.fullmatch(r"(?!driver_|charged_|now_|never_)[a-z][a-z0-9_]*", c) and c not in taken
+        ]
         return {n: Column(n, "text", "attribute of this company") for n in named}
     if table.name == "invoice_lines":
         sources = [str(source) for line in engagement.statement for source in line.get("sources") or ()]

@@ -131,7 +131,7 @@ def read_segments(books: Books) -> Rules:
         f"{place}: {text!r}: customers have no column {_parts(text)[0]!r}; there are {', '.join(columns)}"
         for place, when in named for text in when if _parts(text)[1] == "is" and _parts(text)[0] not in columns
     ]  # fmt: skip
-    taken = {*MADE, "score", "top_group", "account_id"} - {"segment"}
+    taken = {*MADE, "score", "top_group", "account_id", "own_segment"} - {"segment"}
     wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
     criteria.refuse("segments.yml", wrong)
     return rules
@@ -180,12 +180,13 @@ def holds(table: Frame, when: Sequence[str]) -> pd.Series:
 def without_effect(table: Frame, rules: Rules) -> list[str]:
     """Conditions that nobody can fulfil in this ledger and period: their measure has no value, or nobody has the text they ask for."""
     every = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
-    parts = {text: _parts(text) for text in every}
-    return [
-        t
-        for t, (name, sign, value) in parts.items()
-        if (not (column(table, name) == value).any() and sign == "is") or column(table, name).isna().all()
-    ]
+    idle = []
+    for text in dict.fromkeys(every):
+        name, sign, value = _parts(text)
+        values = column(table, name)
+        if not (values.eq(value) if sign == "is" else values.notna()).any():
+            idle.append(text)
+    return idle
 
 
 def assigned(table: Frame, rules: Rules) -> Frame:
@@ -360,9 +361,10 @@ def axes(books: Books, period: Period, differentiated: Frame) -> Frame:
     the net margin); an axis without criteria is not there.
     """
     measured = differentiated.drop_duplicates("account_id").set_index("account_id")
-    given = _points(books, period, measured, criteria.read_criteria(books), together=read_segments(books).together)
+    register = criteria.read_criteria(books)
+    given = _points(books, period, measured, register, together=read_segments(books).together)
     chosen = {
-        axis: [c.id for c in criteria.read_criteria(books).criteria if axis in c.axes and c.id in given]
+        axis: [c.id for c in register.criteria if axis in c.axes and c.id in given]
         for axis in ("attractiveness", "relationship", "potential")
     }
     means = {axis: given[ids].mean(axis=1) for axis, ids in chosen.items() if ids}
@@ -389,7 +391,11 @@ def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
     ]
     rows = rows.join(prices, on="customer_id").join(axis_points, on="account_id").reset_index(drop=True)
     for one in LENSES:
-        if one.across in rows and one.up in rows and rows[[one.across, one.up]].nunique().min() > (len(rows) > 1):
+        if not {one.across, one.up} <= set(rows):
+            continue
+        if (
+            len(rows) == 1 or rows[[one.across, one.up]].nunique().min() > 1
+        ):  # an axis on which all are alike places nobody
             rows = rows.join(_cells(rows, one))
     return rows
 
@@ -479,11 +485,8 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method
     def placed(count: int, rows_drawn: Any) -> Any:
         return _fitted(values[rows_drawn], count, method, seed).predict(values)
 
-    one: Any = {
-        "initializer": threadpool_limits,
-        "initargs": (1,),
-    }  # sums in one order, so that every run gives the same
-    with threadpool_limits(1), ThreadPoolExecutor(**one) as pool:
+    # one thread for each fit: sums are then made in one order, and every run gives the same
+    with threadpool_limits(1), ThreadPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool:
         for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
             draws = rng.integers(0, len(values), (max(few, min(many, 100_000 // len(values))), len(values)))
             labels, *again = pool.map(functools.partial(placed, count), [slice(None), *draws])
@@ -504,10 +507,8 @@ def _fitted(values: Any, count: int, method: Method, seed: int) -> Any:
     from sklearn.cluster import KMeans
     from sklearn.mixture import GaussianMixture
 
-    models: dict[str, Any] = {
-        "k-means": (KMeans, STARTS),
-        "gaussian mixture": (GaussianMixture, 1),
-    }  # which begins with k-means
+    # a mixture begins with groups by k-means, so that one start is enough
+    models: dict[str, Any] = {"k-means": (KMeans, STARTS), "gaussian mixture": (GaussianMixture, 1)}
     if method not in models:
         raise SettingsError(f"method {method!r}: allowed are {' and '.join(models)}")
     model, starts = models[method]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from crmlib import criteria, profitability, segments
 from crmlib.books import Books
-from crmlib.engagement import PACKAGE, PROJECT, SettingsError
+from crmlib.engagement import PACKAGE, PROJECT, DataRejected, SettingsError
 from crmlib.intake import write_template
 
 Make = Callable[..., Books]
@@ -386,6 +386,13 @@ def test_an_attribute_may_not_have_the_name_of_a_measure_or_a_result(make_books:
         criteria.read_criteria(books)
     with pytest.raises(SettingsError, match=r"customers.score: has the name of a result; map it under another"):
         segments.read_segments(books)
+
+
+@pytest.mark.parametrize("name", ["owner", "month", "driver_x", "salaries", "Bank"])
+def test_an_attribute_may_not_have_the_name_of_a_column_of_the_roll_up(make_books: Make, name: str) -> None:
+    with pytest.raises(DataRejected) as told:
+        make_books(BANKS, tables={"customers": {"columns": {name: "bank"}}})
+    assert told.value.findings["code"].tolist() == ["mapping-unknown"]
 
 
 def test_who_is_known_too_little_has_no_score_and_is_in_no_top_group(make_books: Make) -> None:
