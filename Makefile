@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 # what is generated and committed; a test regenerates and compares each
 generated: $(READY)
 	$(BIN)/pyproject2conda yaml -p pyproject.toml -e dev -n crm -c conda-forge --python "" --python-include 'python>=3.11' --overwrite force -o environment.yml
-	$(BIN)/python -c 'import json, pathlib; from crmlib.engagement import PACKAGE, Settings; (PACKAGE / "engagement.schema.json").write_text(json.dumps(Settings.model_json_schema(), indent=1) + "\n")'
+	$(BIN)/python -c 'import json, pathlib; from crmlib.declared.reading import DECLARED; from crmlib.declared.settings import Settings; (DECLARED / "engagement.schema.json").write_text(json.dumps(Settings.model_json_schema(), indent=1) + "\n")'
 	$(BIN)/python data/generate.py
 
 clean:

@@ -15,7 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-ENGAGEMENT = "client: Benchmark\ncurrency: USD\ncoverage: {start: 2024-01, end: 2025-12}\nsource: ledger\n"
+ENGAGEMENT = (
+    "client: Benchmark\ncurrency: USD\ncoverage: {start: 2024-01, end: 2025-12}\nsource: ledger\n"
+)
 # i is the customer, n the order of one; kinds differ in how often and how much they buy, at which discount and margin
 QUERIES = {
     "customers": "SELECT 'C' || lpad(i::VARCHAR, 7, '0') AS customer_id, 'Customer ' || i AS customer_name FROM range({customers}) t(i)",
@@ -55,11 +57,12 @@ def passed(start: tuple[float, float], end: tuple[float, float]) -> str:
 
 def step(folder: Path) -> None:
     """Print wall and CPU seconds of each part, peak memory and a hash of the labels."""
-    from crmlib import books, criteria, segments
+    from crmlib import accounts, segments
+    from crmlib.books import cache
 
-    opened = books.open_books(folder)
+    opened = cache.open_books(folder)
     marks = [now()]
-    measured = criteria.measures(opened, opened.engagement.coverage)
+    measured = accounts.measures(opened, opened.engagement.coverage)
     marks.append(now())
     scaled = segments.features(measured)
     marks.append(now())
@@ -67,9 +70,13 @@ def step(folder: Path) -> None:
     marks.append(now())
     labels = segments.groups(scaled, int(tested.index[tested["chosen"]][0]), seed=0)
     marks.append(now())
-    parts = zip(("measures", "features", "number of groups", "labels"), marks, marks[1:], strict=False)
+    parts = zip(
+        ("measures", "features", "number of groups", "labels"), marks, marks[1:], strict=False
+    )
     told = ", ".join(f"{name} {passed(start, end)}" for name, start, end in parts)
-    high_water = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
+    high_water = next(
+        row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM")
+    )
     peak = int(high_water.split()[1]) * 1024 / 1e9  # ru_maxrss would be the parent's, who rolled up
     digest = hashlib.sha256(labels.to_numpy().tobytes()).hexdigest()[:12]
     print(
@@ -82,7 +89,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=None, help="keeps the ledger and its roll-up")
-    parser.add_argument("--step", action="store_true", help="only the step, on a folder that is there")
+    parser.add_argument(
+        "--step", action="store_true", help="only the step, on a folder that is there"
+    )
     options = parser.parse_args()
     if options.step:
         return step(options.out)
@@ -90,16 +99,26 @@ def main() -> None:
     os.environ.setdefault("CRM_CACHE", str(folder / "cache"))
     if not (folder / "engagement.yml").exists():
         write_ledger(folder, options.customers)
-    from crmlib.books import open_books
+    from crmlib.books.stored import open_books
 
     open_books(folder)
     told = [
         subprocess.run(
-            [sys.executable, __file__, "--step", "--out", str(folder)], check=True, capture_output=True, text=True
+            [sys.executable, __file__, "--step", "--out", str(folder)],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
         for _ in range(2)
     ]
-    print("".join(told) + ("the labels agree" if told[0].split()[-1] == told[1].split()[-1] else "THE LABELS DIFFER"))
+    print(
+        "".join(told)
+        + (
+            "the labels agree"
+            if told[0].split()[-1] == told[1].split()[-1]
+            else "THE LABELS DIFFER"
+        )
+    )
     return None
 
 

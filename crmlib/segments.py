@@ -1,30 +1,32 @@
-"""Segments: every customer in exactly one, by rules as data, with the reason in words; and other lenses beside the rules.
-
-The rules are the decision. The matrices of the field and the groups that the data forms by itself are there to be
-disagreed with: where a lens contradicts the decision, it says which customers and why.
-"""
+"""Segments: every customer in exactly one, by rules as data, with the reason in words."""
 
 from __future__ import annotations
 
 import functools
 import math
 import operator
-import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import AfterValidator, Field
 
-from crmlib import criteria
-from crmlib.books import Books, Frame
-from crmlib.criteria import MEASURES, Record, Register, rank_share
-from crmlib.engagement import Period, SettingsError
+from crmlib import accounts, criteria
+from crmlib.accounts import rank_share
+from crmlib.books.stored import Books, Frame
+from crmlib.declared.judgement import (
+    MEASURES,
+    RANKED,
+    Register,
+    Rules,
+    condition_parts,
+    refuse_mistakes,
+)
+from crmlib.declared.periods import Period
+from crmlib.declared.reading import SettingsError
 
-CONDITION = re.compile(r"(\w+)\s*(>=|<=|>|<|=|\bis\b)\s*(\S.*)")
 COMPARE = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -33,9 +35,6 @@ COMPARE = {
     "=": operator.eq,
     "is": operator.eq,
 }
-RANKED = "_rank_share"
-KNOWN = (*MEASURES, "score", "top_group", *(f"{name}{RANKED}" for name in (*MEASURES, "score")))
-Stance = Literal["invest", "keep", "change"]
 Method = Literal["k-means", "gaussian mixture"]
 BEHAVIOUR = ("sales", "growth_share", "margin_level_share", "cost_to_serve_share", "discount_share", "order_value", "active_months_share",
              "product_concentration_share")  # fmt: skip
@@ -43,121 +42,55 @@ MADE = ("segment", "stance", "key", "reason", "flagged")
 SAMPLE = 10_000  # accounts on which groups are formed and tested; all others are placed in them
 SILHOUETTES = 4_000  # of the sample, as it compares all with all
 BOOTSTRAPS = (10, 25)  # of a large ledger, of a small one
-STARTS = 5  # of k-means, also on a bootstrap sample: else a bad start would look like an unstable group
+STARTS = (
+    5  # of k-means, also on a bootstrap sample: else a bad start would look like an unstable group
+)
 STABLE = 0.75  # mean adjusted Rand index from which a number of groups counts as stable
 
 
-# --- rules -----------------------------------------------------------------------------------------------------------
-
-
-def _readable(when: tuple[str, ...]) -> tuple[str, ...]:
-    wrong = []
-    for text in when:
-        found = CONDITION.fullmatch(text.strip())
-        if not found:
-            wrong.append(f"{text!r} is no condition; write it as `sales >= 1000` or `account_type is Wholesalers`")
-        elif found[2] != "is" and found[1] not in KNOWN:
-            wrong.append(
-                f"{text!r}: unknown measure {found[1]!r}; allowed: {', '.join(MEASURES)}, score, top_group, and any with {RANKED}"
-            )
-        elif found[2] != "is" and not re.fullmatch(r"-?\d+(\.\d+)?", found[3].strip()):
-            wrong.append(f"{text!r}: {found[3]!r} is no number; write 0.15 for 15 %")
-    if wrong:
-        raise ValueError("; ".join(wrong))
-    return when
-
-
-Conditions = Annotated[tuple[str, ...], AfterValidator(_readable)]
-
-
-class Rule(Record):
-    """One rule: who is in the segment, and what the segment means."""
-
-    segment: str = Field(min_length=1)
-    when: Conditions
-    because: str = Field(min_length=1)
-    stance: Stance
-    key: bool = False
-
-
-class Flag(Record):
-    """A warning beside the segment."""
-
-    flag: str = Field(min_length=1)
-    when: Annotated[Conditions, Field(min_length=1)]
-    because: str = Field(min_length=1)
-
-
-def _complete(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
-    early = [r.segment for r in rules[:-1] if not r.when]
-    if not rules or early or rules[-1].when:
-        raise ValueError(
-            f"the last rule, and no other, has `when: []`, so that every customer is in one segment{': ' + ', '.join(early) if early else ''}"
-        )
-    names = [r.segment for r in rules]
-    if twice := {
-        n for n in names if names.count(n) > 1 and len({(r.stance, r.key) for r in rules if r.segment == n}) > 1
-    }:
-        raise ValueError(f"segment {', '.join(sorted(twice))} stands twice with another stance or key")
-    return rules
-
-
-class Rules(Record):
-    """segments.yml."""
-
-    parents: Literal["apart", "together"] = "apart"
-    rules: Annotated[tuple[Rule, ...], AfterValidator(_complete)]
-    flags: tuple[Flag, ...] = ()
-
-    @property
-    def together(self) -> bool:
-        """Whether a parent and its subsidiaries are one account."""
-        return self.parents == "together"
-
-    @property
-    def segments(self) -> list[str]:
-        """The segments in the order of the rules."""
-        return list(dict.fromkeys(rule.segment for rule in self.rules))
-
-
 def read_segments(books: Books) -> Rules:
-    """The rules of an engagement (errors as `criteria.judgement`)."""
-    rules = criteria.judgement(books.engagement, "segments.yml", Rules)
+    """The rules of an engagement (errors as `read_judgement`)."""
+    rules = books.engagement.judgement("segments.yml", Rules)
     named = [(f"rules ({r.segment})", r.when) for r in rules.rules] + [
         (f"flags ({f.flag})", f.when) for f in rules.flags
     ]
     columns = [str(c) for c in books.customers if c != "customer_id"]
     wrong = [
-        f"{place}: {text!r}: customers have no column {_parts(text)[0]!r}; there are {', '.join(columns)}"
-        for place, when in named for text in when if _parts(text)[1] == "is" and _parts(text)[0] not in columns
+        f"{place}: {text!r}: customers have no column {condition_parts(text)[0]!r}; there are {', '.join(columns)}"
+        for place, when in named for text in when if condition_parts(text)[1] == "is" and condition_parts(text)[0] not in columns
     ]  # fmt: skip
     taken = {*MADE, "score", "top_group", "account_id", "own_segment"} - {"segment"}
-    wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
-    criteria.refuse("segments.yml", wrong)
+    wrong += [
+        f"customers.{c}: has the name of a result; map it under another"
+        for c in columns
+        if c in taken
+    ]
+    refuse_mistakes("segments.yml", wrong)
     return rules
-
-
-def _parts(condition: str) -> tuple[str, str, Any]:
-    found = CONDITION.fullmatch(condition.strip())
-    assert found, f"{condition!r} was not checked"
-    return found[1], found[2], found[3].strip() if found[2] == "is" else float(found[3])
 
 
 def compared(books: Books, period: Period, rules: Rules, register: Register) -> Frame:
     """What the rules are held against, by account: attributes, measures, score (without the other axis), score_rank_share, top_group."""
-    measured = criteria.measures(books, period, together=rules.together)
-    given = _points(books, period, measured, register, together=rules.together)
+    measured = accounts.measures(books, period, together=rules.together)
+    given = account_points(books, period, measured, register, together=rules.together)
     if given.empty:
         return measured.assign(score=np.nan, top_group=0.0)
     weight = criteria.weights(register, given, without=[register.other_axis])
     score = criteria.scores(criteria.compared(given, weight, register.least_known_share), weight)
     top = criteria.top_group(score, register.top_share).astype(float)
-    return measured.assign(score=score.reindex(measured.index), top_group=top.reindex(measured.index).fillna(0.0))
+    return measured.assign(
+        score=score.reindex(measured.index), top_group=top.reindex(measured.index).fillna(0.0)
+    )
 
 
-def _points(books: Books, period: Period, measured: Frame, register: Register, *, together: bool) -> Frame:
+def account_points(
+    books: Books, period: Period, measured: Frame, register: Register, *, together: bool
+) -> Frame:
     """The points of each account that bought, by criterion, ratings as of the end of the period."""
-    ratings, account = criteria.read_ratings(books, register), criteria.accounts(books, together=together)
+    ratings, account = (
+        criteria.read_ratings(books, register),
+        accounts.accounts(books, together=together),
+    )
     return criteria.points(measured, criteria.judged(ratings, account, period), register)
 
 
@@ -172,17 +105,21 @@ def column(table: Frame, name: str) -> pd.Series:
 def holds(table: Frame, when: Sequence[str]) -> pd.Series:
     """Whether every condition holds, by account; a measure without a value fulfils none."""
     met = pd.Series(True, index=table.index)
-    for name, sign, bound in map(_parts, when):
+    for name, sign, bound in map(condition_parts, when):
         met &= COMPARE[sign](column(table, name), bound)
     return met
 
 
 def without_effect(table: Frame, rules: Rules) -> list[str]:
     """Conditions that nobody can fulfil in this ledger and period: their measure has no value, or nobody has the text they ask for."""
-    every = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
+    every = [
+        text
+        for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags))
+        for text in when
+    ]
     idle = []
     for text in dict.fromkeys(every):
-        name, sign, value = _parts(text)
+        name, sign, value = condition_parts(text)
         values = column(table, name)
         if not (values.eq(value) if sign == "is" else values.notna()).any():
             idle.append(text)
@@ -195,21 +132,31 @@ def assigned(table: Frame, rules: Rules) -> Frame:
     made = pd.DataFrame("", index=table.index, columns=list(MADE), dtype=object).assign(key=False)
     for rule in rules.rules:
         here = open_ & holds(table, rule.when)
-        made.loc[here, "segment"], made.loc[here, "stance"], made.loc[here, "key"] = rule.segment, rule.stance, rule.key
-        made.loc[here, "reason"] = rule.because + _facts(table, here, rule.when or ("score > 0", "net_margin < 0"))
+        made.loc[here, "segment"], made.loc[here, "stance"], made.loc[here, "key"] = (
+            rule.segment,
+            rule.stance,
+            rule.key,
+        )
+        made.loc[here, "reason"] = rule.because + _facts(
+            table, here, rule.when or ("score > 0", "net_margin < 0")
+        )
         open_ &= ~here
     for flag in rules.flags:
         here = holds(table, flag.when)
         before = made.loc[here, "flagged"].map(lambda text: text + "; " if text else "")
-        made.loc[here, "flagged"] = before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
+        made.loc[here, "flagged"] = (
+            before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
+        )
     return table.drop(columns=[c for c in MADE if c in table]).join(made)
 
 
 def _facts(table: Frame, where: pd.Series, when: Sequence[str]) -> pd.Series:
     """What the conditions found, in words: ' (growth of sales on the year before 92%, net margin 6,098)'."""
-    names = [name for name, sign, _ in map(_parts, when) if sign != "is" and name != "top_group"]
+    names = [
+        name for name, sign, _ in map(condition_parts, when) if sign != "is" and name != "top_group"
+    ]
     shown = [n for n in names if f"{n}{RANKED}" not in names]
-    if any(name == "top_group" for name, _, _ in map(_parts, when)):
+    if any(name == "top_group" for name, _, _ in map(condition_parts, when)):
         shown.insert(0, "score")
     told = pd.Series("", index=table.index[where], dtype=object)
     for place, name in enumerate(shown):
@@ -224,7 +171,9 @@ def in_words(name: str, values: pd.Series) -> pd.Series:
     pattern = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
     if name.endswith(RANKED):
         told = values.map(
-            lambda v: "the highest" if v == 1 else f"higher than {math.floor(v * 100)}% of customers",
+            lambda v: (
+                "the highest" if v == 1 else f"higher than {math.floor(v * 100)}% of customers"
+            ),
             na_action="ignore",
         )
     else:
@@ -242,11 +191,13 @@ def differentiate(books: Books, period: Period) -> Frame:
     """
     rules, register = read_segments(books), criteria.read_criteria(books)
     made = assigned(compared(books, period, rules, register), rules)
-    account = criteria.accounts(books, together=rules.together)
+    account = accounts.accounts(books, together=rules.together)
     rows = made.loc[account.to_numpy()].reset_index(drop=True)
     first = [*MADE, "score"]
     named = (
-        books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account.to_numpy())
+        books.customers[["customer_id", "customer_name"]]
+        .reset_index(drop=True)
+        .assign(account_id=account.to_numpy())
     )
     return pd.concat([named, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
 
@@ -259,7 +210,11 @@ def check_judgement(books: Books) -> None:
     SettingsError
         The mistakes of all files.
     """
-    readers = (criteria.read_strategy, lambda b: criteria.read_ratings(b, criteria.read_criteria(b)), read_segments)
+    readers = (
+        criteria.read_strategy,
+        lambda b: criteria.read_ratings(b, criteria.read_criteria(b)),
+        read_segments,
+    )
     told = []
     for read in readers:
         try:
@@ -279,17 +234,19 @@ def with_segments(books: Books, period: Period) -> Books:
 
 def key_accounts(differentiated: Frame) -> Frame:
     """The key accounts with the reason, most profitable first."""
-    chosen = differentiated[differentiated["key"]].sort_values(["net_margin", "customer_id"], ascending=[False, True])
-    return chosen[["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]].reset_index(
-        drop=True
+    chosen = differentiated[differentiated["key"]].sort_values(
+        ["net_margin", "customer_id"], ascending=[False, True]
     )
+    return chosen[
+        ["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]
+    ].reset_index(drop=True)
 
 
 def eligible(table: Frame, rules: Rules) -> pd.Series:
     """Accounts whose being key hangs on the top group: a key rule's other conditions hold, and no key rule without it takes them anyway."""
     able, anyway = pd.Series(False, index=table.index), pd.Series(False, index=table.index)
     for rule in (r for r in rules.rules if r.key):
-        others = [text for text in rule.when if _parts(text)[0] != "top_group"]
+        others = [text for text in rule.when if condition_parts(text)[0] != "top_group"]
         if len(others) < len(rule.when):
             able |= holds(table, others)
         else:
@@ -313,134 +270,6 @@ def moved(now: Frame, before: Frame) -> Frame:
     ].reset_index(drop=True)
 
 
-# --- the matrices of the field ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Lens:
-    """A matrix: what is across and up, the cells (upper left, upper right, lower left, lower right) and what each means."""
-
-    name: str
-    across: str
-    up: str
-    cells: tuple[str, str, str, str]
-    stances: tuple[str, str, str, str]
-    fixed: float | None = None  # cut across; the medians otherwise
-
-    def cuts(self, placed: Frame) -> tuple[float, float]:
-        """Where the cells meet."""
-        across = placed[self.across].median() if self.fixed is None else self.fixed
-        return float(across), float(placed[self.up].median())
-
-
-LENSES = (
-    # Shapiro, Rangan, Moriarty and Ross, Manage customers for profits (not just sales), Harvard Business Review, 1987
-    Lens("price", "net_price_index", "cost_to_serve", ("Aggressive", "Carriage trade", "Bargain basement", "Passive"), ("change", "keep", "keep", "invest"), 1.0),
-    # Fiocca, Account portfolio analysis for strategy development, Industrial Marketing Management, 1982
-    Lens("relationship", "relationship", "attractiveness", ("Build", "Deepen", "Reduce effort", "Harvest"), ("invest", "invest", "change", "keep")),
-    Lens("potential", "value_now", "potential", ("Grow", "Grow and protect", "Keep effort low", "Protect"), ("invest", "invest", "change", "keep")),
-)  # fmt: skip
-
-
-def lens(name: str) -> Lens:
-    """The matrix of that name: price, relationship or potential."""
-    return next(one for one in LENSES if one.name == name)
-
-
-def axes(books: Books, period: Period, differentiated: Frame) -> Frame:
-    """Where each account that bought stands in the matrices of relationship and potential, each from 0 to 1.
-
-    Parameters
-    ----------
-    differentiated
-        As `differentiate` gives it for the period.
-
-    Returns
-    -------
-    By account: attractiveness, relationship, potential (mean points of the criteria with that axis, over what is there) and value_now (rank share of
-    the net margin); an axis without criteria is not there.
-    """
-    measured = differentiated.drop_duplicates("account_id").set_index("account_id")
-    register = criteria.read_criteria(books)
-    given = _points(books, period, measured, register, together=read_segments(books).together)
-    chosen = {
-        axis: [c.id for c in register.criteria if axis in c.axes and c.id in given]
-        for axis in ("attractiveness", "relationship", "potential")
-    }
-    means = {axis: given[ids].mean(axis=1) for axis, ids in chosen.items() if ids}
-    return pd.DataFrame(
-        {**means, "value_now": rank_share(measured["net_margin"], measured["sales"] > 0).reindex(given.index)}
-    )
-
-
-def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
-    """Every lens beside the decision, for customers who bought.
-
-    Parameters
-    ----------
-    axis_points, priced
-        As `axes`, and `profitability.net_price_and_cost_to_serve` (by customer).
-
-    Returns
-    -------
-    One row per customer: customer_id, segment, stance, reason, the values across and up, and for each lens `…_cell` and `…_stance`.
-    """
-    prices = priced.set_index("customer_id")[["net_price_index", "cost_to_serve"]].astype(float)
-    rows = differentiated[differentiated["sales"] > 0][
-        ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
-    ]
-    rows = rows.join(prices, on="customer_id").join(axis_points, on="account_id").reset_index(drop=True)
-    for one in LENSES:
-        if not {one.across, one.up} <= set(rows):
-            continue
-        if (
-            len(rows) == 1 or rows[[one.across, one.up]].nunique().min() > 1
-        ):  # an axis on which all are alike places nobody
-            rows = rows.join(_cells(rows, one))
-    return rows
-
-
-def _cells(placed: Frame, one: Lens) -> Frame:
-    across, up = one.cuts(placed)
-    known = placed[[one.across, one.up]].notna().all(axis=1)
-    place = 2 * (placed[one.up] < up).astype(int) + (placed[one.across] >= across).astype(int)
-    pick = {f"{one.name}_cell": one.cells, f"{one.name}_stance": one.stances}
-    return pd.DataFrame({name: place.map(dict(enumerate(texts))).where(known, "") for name, texts in pick.items()})
-
-
-def disagreements(placed: Frame) -> Frame:
-    """Customers for whom a lens says invest and the decision change, or the reverse, the largest first.
-
-    Parameters
-    ----------
-    placed
-        As `matrices`.
-
-    Returns
-    -------
-    One row per customer: customer_id, customer_name, segment, sales, net_margin, lenses ('relationship: Build; …') and why (what they see).
-    """
-    parts = [placed.iloc[:0].assign(lenses="", why="")]
-    for one in (each for each in LENSES if f"{each.name}_cell" in placed):
-        pairs = zip(placed["stance"], placed[f"{one.name}_stance"], strict=True)
-        odd = placed[[set(pair) == {"invest", "change"} for pair in pairs]]
-        told = [
-            [f"{name.replace('_', ' ')} {v:.2f} ({'at least' if v >= cut else 'below'} {cut:.2f})" for v in odd[name]]
-            for name, cut in zip((one.across, one.up), one.cuts(placed), strict=True)
-        ]
-        parts.append(
-            odd.assign(
-                lenses=f"{one.name}: " + odd[f"{one.name}_cell"], why=list(map(", ".join, zip(*told, strict=True)))
-            )
-        )
-    kept = ["customer_id", "customer_name", "segment", "sales", "net_margin"]
-    rows = pd.concat(parts).groupby(kept, sort=False)[["lenses", "why"]].agg("; ".join).reset_index()
-    return rows.sort_values(["sales", "customer_id"], ascending=[False, True], ignore_index=True)
-
-
-# --- what the data says by itself ------------------------------------------------------------------------------------
-
-
 def features(table: Frame) -> Frame:
     """How accounts that bought behave, each measure ranked from 0 to 1; what is missing stands in the middle, and is to be counted.
 
@@ -462,7 +291,9 @@ def _sampled(scaled: Frame, seed: int) -> Any:
     return values[np.sort(np.random.default_rng(seed).choice(len(values), SAMPLE, replace=False))]
 
 
-def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method = "k-means") -> Frame:
+def numbers_of_groups(
+    scaled: Frame, *, seed: int, most: int = 8, method: Method = "k-means"
+) -> Frame:
     """How good each number of groups is, on a sample of at most `SAMPLE` accounts.
 
     Parameters
@@ -486,9 +317,14 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method
         return _fitted(values[rows_drawn], count, method, seed).predict(values)
 
     # one thread for each fit: sums are then made in one order, and every run gives the same
-    with threadpool_limits(1), ThreadPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool:
+    with (
+        threadpool_limits(1),
+        ThreadPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool,
+    ):
         for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
-            draws = rng.integers(0, len(values), (max(few, min(many, 100_000 // len(values))), len(values)))
+            draws = rng.integers(
+                0, len(values), (max(few, min(many, 100_000 // len(values))), len(values))
+            )
             labels, *again = pool.map(functools.partial(placed, count), [slice(None), *draws])
             alike = [adjusted_rand_score(labels, other) for other in again]
             several = len(np.unique(labels[shown])) > 1  # a mixture may leave a group empty
@@ -499,7 +335,13 @@ def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method
         rows, orient="index", columns=["silhouette", "stability", "smallest_share"]
     ).rename_axis("groups")
     stable = tested[tested["stability"] >= STABLE]
-    best = None if tested.empty else stable["silhouette"].idxmax() if len(stable) else tested["stability"].idxmax()
+    best = (
+        None
+        if tested.empty
+        else stable["silhouette"].idxmax()
+        if len(stable)
+        else tested["stability"].idxmax()
+    )
     return tested.assign(chosen=tested.index == best)
 
 
@@ -520,8 +362,12 @@ def groups(scaled: Frame, count: int, *, seed: int, method: Method = "k-means") 
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        labels = _fitted(_sampled(scaled, seed), count, method, seed).predict(scaled.to_numpy(np.float64))
-    largest = scaled.groupby(labels).mean().sort_values(scaled.columns.tolist(), ascending=False).index
+        labels = _fitted(_sampled(scaled, seed), count, method, seed).predict(
+            scaled.to_numpy(np.float64)
+        )
+    largest = (
+        scaled.groupby(labels).mean().sort_values(scaled.columns.tolist(), ascending=False).index
+    )
     return pd.Series(largest.get_indexer(labels) + 1, index=scaled.index, name="group")
 
 
@@ -553,7 +399,14 @@ def described_groups(table: Frame, scaled: Frame, labels: pd.Series, *, seed: in
             mine["sales"].median(),
             mine["net_margin"].sum(),
         )
-    columns = ["accounts", "description", "of_group_share", "leaf_share", "median_sales", "net_margin"]
+    columns = [
+        "accounts",
+        "description",
+        "of_group_share",
+        "leaf_share",
+        "median_sales",
+        "net_margin",
+    ]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("group")
 
 

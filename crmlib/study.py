@@ -17,24 +17,17 @@ from typing import Any
 
 import pandas as pd
 
-from crmlib.books import Books, Frame, open_books
-from crmlib.engagement import PACKAGE, PROJECT, Period, SettingsError, read_yaml
-from crmlib.exhibits import Sentence, say
-from crmlib.profitability import (
-    CELL,
-    customer_profitability,
-    firm_profitability,
-    full_cost,
-    group_profitability,
-    time_driven,
-    verdicts,
-)
+from crmlib.books.stored import CELL, Books, Frame, open_books
+from crmlib.declared.periods import Period
+from crmlib.declared.reading import PACKAGE, PROJECT, SettingsError, read_yaml
+from crmlib.full_cost import full_cost, time_driven, verdicts
+from crmlib.look.words import Sentence, say
+from crmlib.profitability import customer_profitability, firm_profitability, group_profitability
 
 TEXTBOOK = PROJECT / "examples" / "textbook"
+
+
 COLUMNS = ("case", "source", "grade", "what", "expected", "got", "agrees")
-
-
-# --- figures from the literature -------------------------------------------------------------------------------------
 
 
 def textbook_cases(folder: Path | None = None) -> Frame:
@@ -58,7 +51,9 @@ def textbook_cases(folder: Path | None = None) -> Frame:
     """
     files = sorted((folder or TEXTBOOK).glob("*/expected.yml"))
     if not files:
-        raise SettingsError(f"no textbook cases in {folder or TEXTBOOK}: expected folders with an expected.yml")
+        raise SettingsError(
+            f"no textbook cases in {folder or TEXTBOOK}: expected folders with an expected.yml"
+        )
     return pd.DataFrame([row for file in files for row in _figures(file)], columns=list(COLUMNS))
 
 
@@ -71,7 +66,9 @@ def _figures(file: Path) -> Iterator[tuple[object, ...]]:
             frame = view(figure["where"][0], str(figure.get("period", told["period"])))
             got = _got(figure, frame, told.get("unit", 1)).quantize(CELL)
         except KeyError as error:
-            raise SettingsError(f"{file.parent.name}/expected.yml: {figure['what']}: no {error} in its books") from None
+            raise SettingsError(
+                f"{file.parent.name}/expected.yml: {figure['what']}: no {error} in its books"
+            ) from None
         agrees = got.quantize(expected, ROUND_HALF_UP) == expected
         yield file.parent.name, told["source"], told["grade"], figure["what"], expected, got, agrees
 
@@ -81,7 +78,9 @@ def _got(figure: Mapping[str, Any], frame: Frame, unit: int) -> Decimal:
     _, row, column = figure["where"]
     if " / " in column:
         above, below = column.split(" / ")
-        return Decimal(frame.loc[row, above] / frame.loc[row, below]) * (100 if figure.get("percent") else 1)
+        return Decimal(frame.loc[row, above] / frame.loc[row, below]) * (
+            100 if figure.get("percent") else 1
+        )
     return sum((Decimal(frame.loc[row, part]) for part in column.split(" + ")), Decimal(0)) / unit
 
 
@@ -92,7 +91,9 @@ def _view(books: Books, name: str, text: str) -> Frame:
         "account_types": lambda: group_profitability(books, period).set_index("account_type"),
         "firm": lambda: firm_profitability(books, period).to_frame("Firm").T,
         "full_cost": lambda: full_cost(books, period).set_index("customer_id"),
-        "verdicts": lambda: verdicts(books, period, books.engagement.settings.horizon_months).set_index("customer_id"),
+        "verdicts": lambda: verdicts(
+            books, period, books.engagement.settings.horizon_months
+        ).set_index("customer_id"),
         "capacity": lambda: _capacity(books, period),
     }
     return views[name]()
@@ -106,11 +107,10 @@ def _capacity(books: Books, period: Period) -> Frame:
     idle = lens["activity"] == "unused"
     parts = {"used": lens[~idle], "unused": lens[idle], "whole": lens}
     sums = {name: part.groupby("pool")[["used", "cost"]].sum() for name, part in parts.items()}
-    pools = [frame.set_axis([f"{pool}, {name}" for pool in frame.index]) for name, frame in sums.items()]
+    pools = [
+        frame.set_axis([f"{pool}, {name}" for pool in frame.index]) for name, frame in sums.items()
+    ]
     return pd.concat([lens[~idle].set_index("activity"), *pools])
-
-
-# --- exercises -------------------------------------------------------------------------------------------------------
 
 
 def check(exercise: str, answer: object, *, hint: int = 0) -> Sentence:
@@ -132,17 +132,27 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Sentence:
     """
     record = _exercise(exercise)
     hints: list[str] = record["hints"]
-    helped = f" Hint {min(hint, len(hints))} of {len(hints)}: {hints[min(hint, len(hints)) - 1]}" if hint > 0 else ""
+    helped = (
+        f" Hint {min(hint, len(hints))} of {len(hints)}: {hints[min(hint, len(hints)) - 1]}"
+        if hint > 0
+        else ""
+    )
     if answer is None:
         return say(f"Exercise {exercise}: not answered yet.{helped}")
     try:
         found = _hashed(exercise, answer)
     except InvalidOperation:
-        return say(f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}")
+        return say(
+            f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}"
+        )
     if found == record["answer"]:
         return say(f"Exercise {exercise}: right. {record['right']}")
     usual = "".join(f" {m['hint']}" for m in record.get("mistakes", []) if m["hash"] == found)
-    more = "" if helped else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
+    more = (
+        ""
+        if helped
+        else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
+    )
     return say(f"Exercise {exercise}: not yet.{usual}{helped}{more}")
 
 

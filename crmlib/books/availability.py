@@ -1,0 +1,121 @@
+"""Which lines of the statement a ledger can fill, and of which days their sources speak."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pandas as pd
+
+from crmlib.books.ledger import Ledger, plain
+from crmlib.declared.ledger import tables
+from crmlib.declared.reading import SettingsError
+from crmlib.declared.statement import CAPITAL_BALANCES, Statement, noted
+
+
+def with_sources(statement: Statement, ledger: Ledger) -> Statement:
+    """The statement with each leaf kept to the sources that this ledger has, and each subtotal's note.
+
+    Raises
+    ------
+    SettingsError
+        A line has amounts in several sources that it does not declare to add, or names a measure that is not there.
+    """
+    filled, wrong = _filled(statement, ledger), []
+    for line in statement.lines:
+        found = filled.get(line.id, ())
+        extra = [s for s in found if s not in line.sources]
+        if len(found) > 1 and (extra or not line.add):
+            wrong.append(
+                f"{line.id} has amounts in {' and '.join(found)}: remove one, or declare them as its sources with `add: true`"
+            )
+        wrong += [
+            f"{line.id}: source {s} is neither in the records nor in the ledger"
+            for s in line.sources if s.startswith("invoice_lines.") and s.split(".")[1] not in tables()["invoice_lines"].columns
+            and s not in found
+        ]  # fmt: skip
+    if _there("returns", ledger) and not any("returns" in sources for sources in filled.values()):
+        wrong.append(
+            "the ledger has returns (negative invoice lines), and no line has the source returns"
+        )
+    if wrong:
+        raise SettingsError(
+            "statement and ledger do not go together:\n" + "\n".join(f"  {w}" for w in wrong)
+        )
+    marked = [
+        li if li.subtotal else replace(li, sources=filled[li.id], available=bool(filled[li.id]))
+        for li in statement.lines
+    ]
+    return Statement(tuple(noted(marked)))
+
+
+def _filled(statement: Statement, ledger: Ledger) -> dict[str, tuple[str, ...]]:
+    """The sources that have something for each leaf: a column that is there, an activity with its line, a booking."""
+    named: dict[str, set[str]] = {}
+    if ledger.has("costs"):
+        named["costs"] = set(ledger.tables["costs"].select("line").distinct().execute()["line"])
+    if ledger.has("activity_types"):
+        kinds = ledger.tables["activity_types"]
+        driven = (
+            kinds.filter(kinds.driver.notnull()) if "driver" in kinds.columns else kinds.limit(0)
+        )
+        named["rates"] = set(
+            (kinds if ledger.has("activities") else driven)
+            .select("line")
+            .distinct()
+            .execute()["line"]
+        )
+    filled = {}
+    for line in (li for li in statement.lines if not li.subtotal):
+        found = [s for s in line.sources if s not in {"rates", "costs"} and _there(s, ledger)]
+        found += [s for s in ("rates", "costs") if line.id in named.get(s, ())]
+        filled[line.id] = tuple(found)
+    return filled
+
+
+def _there(source: str, ledger: Ledger) -> bool:
+    if source == "capital_charges":
+        return any(ledger.has("balances", column) for column in CAPITAL_BALANCES)
+    if source == "capacity":
+        return ledger.has("capacity") and ledger.has("activity_types", "pool")
+    if source == "returns":
+        lines = ledger.tables["invoice_lines"]
+        return bool((lines.gross_sales < 0).any().execute())
+    table, _, column = source.partition(".")
+    return ledger.has(table, *([column] if column else []))
+
+
+def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, date]]:
+    """The days from which to which each line's sources speak.
+
+    Where a table of events begins, a later month without a row is zero; a table of states (balances, capacity) speaks only
+    of the months that it has.
+    """
+    coverage, table_of = (
+        ledger.engagement.coverage,
+        {"rates": "activities", "capital_charges": "balances"},
+    )
+    spans: dict[str, tuple[date, date]] = {}
+    dated = {
+        name: _span(ledger, name)
+        for name in ("credits", "activities", "costs", "balances", "capacity", "joint_costs")
+        if ledger.has(name)
+    }
+    for line in statement.leaves:
+        names = [table_of.get(source, source.split(".")[0]) for source in line.sources]
+        found = [dated.get(name, (coverage.start, coverage.end)) for name in names]
+        spans[line.id] = (min(s[0] for s in found), max(s[1] for s in found))
+    return spans
+
+
+def _span(ledger: Ledger, name: str) -> tuple[date, date]:
+    from crmlib.declared.ledger import tables
+
+    covered, day = ledger.covered(name), str(tables()[name].date)
+    found = plain(
+        covered.aggregate(first=covered[day].min(), last=covered[day].max()).execute()
+    ).iloc[0]
+    whole = ledger.engagement.coverage
+    if pd.isna(found["first"]):
+        return whole.start, whole.end
+    return found["first"], found["last"] if name in {"balances", "capacity"} else whole.end

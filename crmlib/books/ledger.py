@@ -1,0 +1,86 @@
+"""The ledger as it was read: typed tables in a private engine."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crmlib.books.findings import Finding
+from crmlib.declared.engagement import Engagement
+from crmlib.declared.ledger import tables
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+    import pandas as pd
+    from ibis.backends.duckdb import Backend
+
+
+SHOWN = 100  # defects of one kind in one column that are listed row by row; the rest is counted in the last
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The typed tables that are there, each with `_file` and `_row` (as a spreadsheet counts), as unexecuted expressions.
+
+    `sources` names the files read with their SHA-256; `defects` holds what could not be read.
+    """
+
+    engagement: Engagement
+    con: Backend
+    tables: Mapping[str, ir.Table]
+    sources: Mapping[str, str]
+    defects: tuple[Finding, ...]
+
+    def has(self, table: str, *columns: str) -> bool:
+        """Whether a table is there, with all these columns."""
+        return table in self.tables and all(c in self.tables[table].columns for c in columns)
+
+    def covered(self, table: str) -> ir.Table:
+        """Rows of a table within the engagement's coverage (all, where the table has no date)."""
+        expr, day, coverage = self.tables[table], tables()[table].date, self.engagement.coverage
+        return (
+            expr
+            if day is None
+            else expr.filter((expr[day] >= coverage.start) & (expr[day] < coverage.end))
+        )
+
+
+def connect() -> Backend:
+    """A private engine in memory that fetches nothing."""
+    import ibis
+
+    con = ibis.duckdb.connect()
+    con.raw_sql(
+        "SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false"
+    )
+    return con
+
+
+def quoted(value: str | Path) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def sha256(file: Path) -> str:
+    """Hash of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def numeric_columns(expr: ir.Table) -> list[str]:
+    """Money, quantity, rate and measure columns of a typed table."""
+    return [c for c, dtype in expr.schema().items() if dtype.is_decimal()]
+
+
+def plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Text as Python text, missing text as ''; dates as dates."""
+    import pandas as pd
+
+    for name, dtype in frame.dtypes.items():
+        if isinstance(dtype, pd.StringDtype):
+            frame[name] = frame[name].fillna("").astype(object)
+        elif dtype.kind == "M":
+            frame[name] = frame[name].dt.date
+    return frame

@@ -1,0 +1,213 @@
+"""The books that reports stand on, as they are kept: all that the chapter sees of them."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pandas as pd
+
+from crmlib.books.ledger import plain
+from crmlib.declared.engagement import Engagement, open_engagement
+from crmlib.declared.periods import Period
+from crmlib.declared.reading import SettingsError
+from crmlib.declared.statement import Line, Statement, noted
+
+CELL = Decimal("1e-8")  # the smallest step of an amount
+HALF_CENT = Decimal("0.005")
+Frame = pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Books:
+    """Checked, tied-out books in the cache: every frame small enough for pandas, the cube read by period.
+
+    `customers` has one row per customer with the attributes that the ledger has, today's for all periods; `statement` the
+    lines that this ledger fills; `columns` what each of its tables has; `spans` the first and last day of each line's
+    sources; `sources` the files read with their SHA-256.
+    """
+
+    engagement: Engagement
+    customers: Frame
+    statement: Statement
+    columns: Mapping[str, list[str]]
+    spans: Mapping[str, tuple[date, date]]
+    sources: Mapping[str, str]
+    data_hash: str
+    cache: Path
+
+    def table(self, name: str) -> Frame | None:
+        """A small table of the ledger, or of the checks (findings, intake, tie_out); None where the ledger has none."""
+        path = self.cache / f"{name}.parquet"
+        return plain(pd.read_parquet(path)) if path.exists() else None
+
+    @functools.cached_property
+    def findings(self) -> Frame:
+        """What the checks found (columns as `intake.findings_frame`)."""
+        return self._there("findings")
+
+    @functools.cached_property
+    def intake(self) -> Frame:
+        """By table and column: read, assigned, unassigned, excluded."""
+        return self._there("intake")
+
+    @functools.cached_property
+    def tie_out(self) -> Frame:
+        """By check, item and period: left, right, difference, tied."""
+        return self._there("tie_out")
+
+    def _there(self, name: str) -> Frame:
+        frame = self.table(name)
+        assert frame is not None, f"the cache at {self.cache} lost {name}; remove the folder"
+        return frame
+
+    def period(self, text: str | int) -> Period:
+        """The period that a text names."""
+        return self.engagement.period(text)
+
+    def refuse_without_sales(self, period: Period) -> None:
+        """Stop where nobody bought in a period.
+
+        Raises
+        ------
+        SettingsError
+            Names what the books cover.
+        """
+        import pyarrow.compute as pc
+        import pyarrow.parquet as pq
+
+        months = [("month", ">=", period.start), ("month", "<", period.end)]
+        sold = pq.read_table(
+            self.cache / "cube.parquet", columns=["month", "sales"], filters=months
+        )
+        if not pc.any(pc.greater(sold["sales"], 0)).as_py():
+            raise SettingsError(
+                f"nobody bought in {period.label}: choose another period of {self.engagement.coverage.label}"
+            )
+
+    def comparable(self, period: Period) -> bool:
+        """Whether the books cover a period."""
+        return period.within(self.engagement.coverage)
+
+    def statement_in(self, period: Period) -> Statement:
+        """The statement with the lines whose sources reach into a period."""
+        lines = [
+            replace(li, available=li.available and self._reaches(li, period))
+            for li in self.statement.lines
+        ]
+        return Statement(tuple(noted([replace(li, note="") for li in lines])))
+
+    def _reaches(self, line: Line, period: Period) -> bool:
+        first, last = self.spans.get(line.id, (period.start, period.start))
+        return first < period.end and last >= period.start
+
+
+def open_books(engagement: str | Path | Engagement) -> Books:
+    """Open an engagement's books: from the cache, or read, checked, rolled up and tied out once.
+
+    Raises
+    ------
+    SettingsError
+        Settings, statement or mapping that do not hold.
+    DataRejected
+        Books that may not reach a report; its findings say all of why.
+    """
+    from crmlib.books.cache import filled_cache
+
+    opened = engagement if isinstance(engagement, Engagement) else open_engagement(engagement)
+    cache, sources, data_hash = filled_cache(opened)
+    record = json.loads((cache / "books.json").read_text(encoding="utf-8"))
+    lines = tuple(Line(**{**line, "sources": tuple(line["sources"])}) for line in record["lines"])
+    spans = {
+        line: (date.fromisoformat(first), date.fromisoformat(last))
+        for line, (first, last) in record["spans"].items()
+    }
+    customers = plain(pd.read_parquet(cache / "customers.parquet"))
+    return Books(
+        opened, customers, Statement(lines), record["columns"], spans, sources, data_hash, cache
+    )
+
+
+def read_cube(books: Books, period: Period) -> Frame:
+    """Rows of the cube in a period, those of the firm included (level 'firm'); amounts a row does not have are zero."""
+    parts = [_filtered(books.cache / f"{name}.parquet", period) for name in ("cube", "firm")]
+    frame = pd.concat([p for p in parts if p is not None], ignore_index=True)
+    amounts = [c for c in frame.columns if c not in {"level", "owner", "month"}]
+    return frame.fillna(dict.fromkeys(amounts, Decimal(0)))
+
+
+def _filtered(path: Path, period: Period) -> Frame | None:
+    if not path.exists():
+        return None
+    return plain(
+        pd.read_parquet(path, filters=[("month", ">=", period.start), ("month", "<", period.end)])
+    )
+
+
+def owner_totals(books: Books, period: Period) -> Frame:
+    """One row per level and owner: every amount of the cube summed over a period."""
+    import pyarrow.parquet as pq
+
+    months = [("month", ">=", period.start), ("month", "<", period.end)]
+    frames = []
+    for path in (books.cache / "cube.parquet", books.cache / "firm.parquet"):
+        if path.exists():
+            table = pq.read_table(path, filters=months)
+            amounts = [c for c in table.column_names if c not in {"level", "owner", "month"}]
+            summed = table.group_by(["level", "owner"]).aggregate([(c, "sum") for c in amounts])
+            frames.append(summed.rename_columns({f"{c}_sum": c for c in amounts}).to_pandas())
+    frame = plain(pd.concat(frames, ignore_index=True))
+    amounts = [c for c in frame.columns if c not in {"level", "owner"}]
+    return frame.fillna(dict.fromkeys(amounts, Decimal(0)))
+
+
+def sales_of(books: Books, period: Period) -> Frame | None:
+    """The sales cube of a period: customer, product, month, quantity, gross sales, discount, cost; None without products."""
+    path = books.cache / "sales.parquet"
+    if not path.exists():
+        return None
+    months = [("month", ">=", period.start), ("month", "<", period.end)]
+    return plain(pd.read_parquet(path, filters=months))
+
+
+def standing(books: Books) -> str:
+    """What was read, used, excluded and unassigned, and whether it ties out, in words computed from the checks."""
+    rows = books.intake[books.intake["column"] == "rows"].set_index("table")
+    sales = books.intake.query("table == 'invoice_lines' and column == 'gross_sales'").iloc[0]
+    found = books.findings.groupby("verdict")["count"].sum()
+    used = sales["assigned"] + sales["unassigned"]
+    loose = f"{sales['unassigned'] / used:.1%}" if used > 0 else "no share"
+    return (
+        f"{books.engagement.settings.client}: {int(rows.at['invoice_lines', 'read']):,} invoice lines and {len(rows) - 1} other tables read, "
+        f"covering {books.engagement.coverage.label}; {int(rows['excluded'].sum()):,} rows excluded, "
+        f"{loose} of sales without a known customer, {int(found.get('warn', 0)):,} warnings; "
+        f"{int(books.tie_out['tied'].sum())} of {len(books.tie_out)} checks tied out to the cent."
+    )
+
+
+def absent(books: Books) -> Frame:
+    """What this ledger does not have and what it would switch on: table, column, would_add; one row per table or column."""
+    from crmlib.declared.ledger import tables
+
+    rows = [
+        (table.name, column.name, column.enables)
+        for table in tables().values()
+        for column in table.columns.values()
+        if column.enables and column.name not in books.columns.get(table.name, [])
+    ]
+    return pd.DataFrame(rows, columns=["table", "column", "would_add"])
+
+
+def provenance(books: Books, period: Period) -> Frame:
+    """What a result rests on: client, period, data hash, and versions; one row each."""
+    from crmlib import __version__
+    from crmlib.books.cache import engine_versions
+
+    rows = {"Client": books.engagement.settings.client, "Period": period.label, "Data (SHA-256)": books.data_hash[:16],
+            "crmlib": __version__, **engine_versions()}  # fmt: skip
+    return pd.DataFrame({"what": list(rows), "value": list(rows.values())})

@@ -1,0 +1,204 @@
+"""Excel workbooks as text, as the declared formats would write it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crmlib.books.csv_files import check_header
+from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
+from crmlib.books.ledger import sha256
+from crmlib.books.raw import RawBooks, add_table, wanted_tables
+from crmlib.declared.engagement import Engagement
+from crmlib.declared.settings import Formats
+
+if TYPE_CHECKING:
+    import openpyxl
+    from ibis.backends.duckdb import Backend
+
+
+LARGEST_WORKBOOK = 2 * 1024**3  # bytes unpacked; a larger one is refused unopened
+
+
+def read_workbook(
+    engagement: Engagement,
+    path: Path,
+    names: Iterable[str],
+    con: Backend,
+    work: Path,
+    books: RawBooks,
+) -> None:
+    books.files[path.name] = sha256(path)
+    try:
+        values, formulas = _open_workbook(path)
+    except UnreadableError as error:
+        books.defects.append(error.finding)
+        return
+    titles = values.sheetnames
+    for name in names:
+        near = [t for t in titles if t.strip().casefold() == name]
+        if not engagement.table(name).source and near and (near != [name]):
+            message = f"sheets {', '.join(map(repr, near))} could all be {name}"
+            way_out = f"name the right one under tables.{name}.source"
+            books.defects.append(
+                rejection("sheet-unclear", message, way_out, table=name, file=path.name)
+            )
+            titles = [t for t in titles if t not in near]
+    for name, sheet in wanted_tables(engagement, names, titles):
+        formats = engagement.table(name).formats or engagement.settings.formats
+        where = {"table": name, "file": f"{path.name}:{sheet}"}
+        try:
+            staged = _stage_sheet(
+                values[sheet], formulas[sheet], formats, work / f"text-{name}.parquet", books, where
+            )
+        except UnreadableError as error:
+            books.defects.append(error.finding)
+            continue
+        add_table(books, name, [con.read_parquet(str(staged))], text=True)
+
+
+def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
+    """The workbook twice: with values, and with formulas."""
+    import zipfile
+
+    import openpyxl
+
+    where = {"file": path.name}
+    if path.read_bytes()[:4] == b"\xd0\xcf\x11\xe0":
+        raise UnreadableError(rejection("encrypted", "the workbook is encrypted, or in the format before 2007",
+                                    "save it without password as .xlsx", **where))  # fmt: skip
+    if not zipfile.is_zipfile(path):
+        raise UnreadableError(
+            rejection(
+                "not-a-workbook",
+                "the file is no Excel workbook",
+                "save it as .xlsx, or as CSV",
+                **where,
+            )
+        )
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(item.file_size for item in archive.infolist())
+    if unpacked > max(LARGEST_WORKBOOK, 0) or unpacked > 500 * max(path.stat().st_size, 100_000):
+        raise UnreadableError(
+            rejection(
+                "workbook-bomb",
+                f"the workbook would unpack to {unpacked:,} bytes",
+                "export it as CSV",
+                **where,
+            )
+        )
+    try:
+        return openpyxl.load_workbook(path, data_only=True), openpyxl.load_workbook(path)
+    except Exception as error:  # openpyxl raises what its parsers raise
+        raise UnreadableError(
+            rejection(
+                "not-a-workbook",
+                f"the workbook cannot be read: {error}",
+                "save it anew as .xlsx",
+                **where,
+            )
+        ) from None
+
+
+def _stage_sheet(
+    values: Any,
+    formulas: Any,
+    formats: Formats,
+    staged: Path,
+    books: RawBooks,
+    where: Mapping[str, str],
+) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    merged = [str(r) for r in values.merged_cells.ranges if r.min_row == 1]
+    if merged:
+        raise UnreadableError(
+            rejection(
+                "header-merged",
+                f"cells {merged[0]} of the header are merged",
+                "unmerge them",
+                row=1,
+                **where,
+            )
+        )
+    rows = list(values.iter_rows(values_only=True))
+    header = ["" if v is None else str(v) for v in rows[0]] if rows else []
+    while header and not header[-1]:
+        header.pop()
+    check_header(header, where)
+    filled = [
+        (n, r[: len(header)]) for n, r in enumerate(rows[1:], 2) if any(v is not None for v in r)
+    ]
+    if not filled:
+        raise UnreadableError(
+            rejection(
+                "header-only", "there is a header and no row", "fill or remove the sheet", **where
+            )
+        )
+    books.defects += _hidden_rows(values, where) + _formulas_without_value(
+        values, formulas, header, where
+    )
+    text = {name: [as_declared(r[i], formats) for _, r in filled] for i, name in enumerate(header)}
+    table = pa.table({k: pa.array(v, pa.string()) for k, v in text.items()})
+    table = table.append_column("_file", pa.array([where["file"]] * len(filled), pa.string()))
+    pq.write_table(
+        table.append_column("_row", pa.array([n for n, _ in filled], pa.int64())), staged
+    )
+    return staged
+
+
+def _hidden_rows(sheet: Any, where: Mapping[str, Any]) -> list[Finding]:
+    hidden = [n for n, row in sheet.row_dimensions.items() if row.hidden and 1 < n <= sheet.max_row]
+    if not hidden:
+        return []
+    message = f"{len(hidden)} hidden row(s), read like the others"
+    return [
+        Finding(
+            "warn",
+            "rows-hidden",
+            message,
+            "unhide or delete them",
+            row=min(hidden),
+            count=len(hidden),
+            **where,
+        )
+    ]
+
+
+def _formulas_without_value(
+    values: Any, formulas: Any, header: list[str], where: Mapping[str, str]
+) -> list[Finding]:
+    found = []
+    for row in formulas.iter_rows(min_row=2, max_col=len(header)):
+        for cell in row:
+            if cell.data_type == "f" and values.cell(cell.row, cell.column).value is None:
+                found.append(
+                    rejection("formula-without-value", "a formula whose value was never saved", "open and save in Excel",
+                              row=cell.row, column=header[cell.column - 1], value=shortened(str(cell.value)), **where)
+                )  # fmt: skip
+    return found
+
+
+def as_declared(value: Any, formats: Formats) -> str | None:
+    """A native cell as the declared format would write it; numbers within 1e-9 of four decimals are those four decimals."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, datetime | date):
+        midnight = not isinstance(value, datetime) or value.time() == datetime.min.time()
+        return f"{value:{formats.dates[0]}}" if midnight else str(value)
+    number = Decimal(str(value))
+    if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
+        number = (
+            rounded.quantize(Decimal(1))
+            if rounded == rounded.to_integral()
+            else rounded.normalize()
+        )
+    text = f"{abs(number):f}".replace(".", formats.decimal)
+    forms = {"leading": f"-{text}", "trailing": f"{text}-", "parentheses": f"({text})"}
+    return forms[formats.negative] if number < 0 else text

@@ -1,0 +1,1 @@
+"""How it looks: words, tables and charts, in one place."""

@@ -1,0 +1,1 @@
+"""What leaves the house: pages, the index, the workbook, data files."""

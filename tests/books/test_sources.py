@@ -1,0 +1,328 @@
+"""Files are read as they are written: every row is read or told, with its row as a spreadsheet counts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_intake import GOOD, as_parquet, check, make_engagement, places
+
+from crmlib.books.findings import BROKEN_ROWS, shortened
+from crmlib.books.ledger import Ledger
+from crmlib.books.reader import read_ledger
+from crmlib.books.workbooks import as_declared
+from crmlib.declared.engagement import open_engagement
+from crmlib.declared.reading import CrmError, SettingsError
+from crmlib.declared.settings import Formats
+
+SMALL = ("customers", "credits", "invoice_lines")
+
+
+def ledger_of(folder: Path) -> Ledger:
+    return read_ledger(open_engagement(folder), folder / "work")
+
+
+def csv_engagement(folder: Path, settings: dict[str, Any] | None = None) -> Path:
+    """A small good ledger of CSV files."""
+    make_engagement(folder, settings)
+    for name in SMALL:
+        (folder / "ledger" / f"{name}.csv").write_text(GOOD[f"{name}.csv"], encoding="utf-8")
+    return folder
+
+
+# --- encodings and formats -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_understood(encoding: str, tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e")
+    (folder / "ledger/customers.csv").write_text(
+        GOOD["customers.csv"].replace("Alder", "Ålder"), encoding=encoding
+    )
+    ledger = ledger_of(folder)
+    assert not ledger.defects
+    assert "Ålder & Co" in set(ledger.tables["customers"].customer_name.to_pyarrow().to_pylist())
+
+
+def test_a_declared_encoding_is_read_and_an_undeclared_one_told_with_its_row(
+    tmp_path: Path,
+) -> None:
+    text = GOOD["customers.csv"].replace("Birch", "Bürch").encode("cp1252")
+    declared = csv_engagement(
+        tmp_path / "a", {"tables": {"customers": {"formats": {"encoding": "cp1252"}}}}
+    )
+    (declared / "ledger/customers.csv").write_bytes(text)
+    assert not ledger_of(declared).defects
+    undeclared = csv_engagement(tmp_path / "b")
+    (undeclared / "ledger/customers.csv").write_bytes(text)
+    assert "reject undecodable customers.csv 3" in places(check(undeclared))
+
+
+def test_all_defects_of_several_files_come_out_in_one_run(tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e")
+    for name, old, new in (
+        ("credits", "10.00", "ten"),
+        ("invoice_lines", "2024-01-20", "20.1.24"),
+        ("customers", "C3,", "C3,,"),
+    ):
+        file = folder / "ledger" / f"{name}.csv"
+        file.write_text(file.read_text().replace(old, new))
+    assert {"reject number-format credits.csv 2 amount", "reject date-format invoice_lines.csv 4 invoice_date",
+            "reject row-too-long customers.csv 4"} <= places(check(folder))  # fmt: skip
+
+
+def test_beyond_a_hundred_defects_are_counted_in_the_hundredth(tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e")
+    rows = "".join(f"C1,2024-01-01,return,x{i}\n" for i in range(250))
+    (folder / "ledger/credits.csv").write_text("customer_id,date,kind,amount\n" + rows)
+    found = check(folder).query("code == 'number-format'")
+    assert (len(found), found["count"].sum()) == (100, 250)
+
+
+def test_values_are_shown_with_visible_escapes_and_a_mark_where_cut() -> None:
+    assert shortened("a\x07b\u202ec") == "a\\u0007b\\u202ec"
+    assert len(shortened("x" * 100)) == 60
+
+
+# --- every row is read or told ---------------------------------------------------------------------------------------
+
+CELLS = st.text(alphabet=',"\n\r;x1é 0-\0', max_size=6)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    body=st.one_of(
+        st.lists(CELLS, max_size=12).map("\n".join).map(str.encode), st.binary(max_size=60)
+    )
+)
+def test_no_row_is_lost_in_silence(body: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = csv_engagement(tmp_path_factory.mktemp("fuzz") / "e")
+    (folder / "ledger/products.csv").write_bytes(b"product_id,product_name\n" + body)
+    try:
+        ledger = ledger_of(folder)
+    except CrmError:
+        return
+    told = sum(f.count for f in ledger.defects if f.table == "products" and f.code in BROKEN_ROWS)
+    if any(
+        f.table == "products" and f.code in {"quote-open", "undecodable", "header-only"}
+        for f in ledger.defects
+    ):
+        return
+    records = [
+        r
+        for r in csv.reader(io.StringIO(body.decode(errors="replace"), newline=""))
+        if any(v.strip() for v in r)
+    ]
+    read = ledger.tables["products"].count().execute() if ledger.has("products") else 0
+    assert read + told == len(records)
+
+
+# --- Parquet and databases -------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_no_parquet_is_told(tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e")
+    (folder / "ledger/products.parquet").write_bytes(b"product_id,product_name\nP1,Soap\n")
+    assert "reject not-parquet products.parquet" in places(check(folder))
+
+
+BAD_TYPES = {
+    "floating money": ("amount", pa.array([10.5, 4.0]), "type-floating"),
+    "money as text": ("amount", pa.array(["10,5", "4"]), "number-format"),
+    "money as truth": ("amount", pa.array([True, False]), "type-not-number"),
+    "too many decimals": (
+        "amount",
+        pa.array([Decimal("10.000001"), Decimal(4)], pa.decimal128(20, 6)),
+        "number-too-long",
+    ),
+    "a date with time": (
+        "date",
+        pa.array([datetime(2024, 2, 1, 8), datetime(2024, 2, 1)]),
+        "date-with-time",
+    ),
+    "a date with zone": (
+        "date",
+        pa.array([datetime(2024, 2, 1)] * 2, pa.timestamp("us", "UTC")),
+        "date-with-zone",
+    ),
+    "a date as number": ("date", pa.array([45323, 45324]), "type-not-date"),
+    "a key as number": ("customer_id", pa.array([1, 2]), "type-not-text"),
+}
+
+
+@pytest.mark.parametrize(("column", "values", "code"), BAD_TYPES.values(), ids=BAD_TYPES.keys())
+def test_types_of_parquet_are_checked(
+    column: str, values: pa.Array, code: str, tmp_path: Path
+) -> None:
+    folder = csv_engagement(tmp_path / "e")
+    (folder / "ledger/credits.csv").unlink()
+    table = as_parquet(GOOD["credits.csv"], "credits")
+    table = table.set_column(table.column_names.index(column), column, values)
+    pq.write_table(table, folder / "ledger/credits.parquet")
+    assert f"reject {code} credits.parquet 2 {column}" in places(check(folder))
+
+
+def test_floating_money_is_rounded_where_the_mapping_casts_it(tmp_path: Path) -> None:
+    folder = csv_engagement(
+        tmp_path / "e", {"tables": {"credits": {"columns": {"amount": {"cast": True}}}}}
+    )
+    (folder / "ledger/credits.csv").unlink()
+    table = as_parquet(GOOD["credits.csv"], "credits")
+    pq.write_table(
+        table.set_column(3, "amount", pa.array([0.1 + 0.2, 4.0])), folder / "ledger/credits.parquet"
+    )
+    assert ledger_of(folder).tables["credits"].amount.to_pyarrow().to_pylist() == [
+        Decimal("0.3000"),
+        Decimal("4.0000"),
+    ]
+
+
+def test_a_duckdb_file_and_a_sql_mapping(tmp_path: Path) -> None:
+    sql = {"credits": {"source": "credits.sql"}}
+    folder = make_engagement(tmp_path / "e", {"source": "client.duckdb", "tables": sql})
+    with duckdb.connect(str(folder / "client.duckdb")) as con:
+        for name in SMALL:
+            con.register("arrow", as_parquet(GOOD[f"{name}.csv"], name))
+            con.execute(f'CREATE TABLE "{name}" AS SELECT * FROM arrow')
+            con.unregister("arrow")
+    (folder / "credits.sql").write_text(
+        "SELECT customer_id, date, kind, amount * 2 AS amount FROM credits;\n"
+    )
+    ledger = ledger_of(folder)
+    assert not [f for f in check(folder).itertuples() if f.verdict == "reject"]
+    assert sum(ledger.tables["credits"].amount.to_pyarrow().to_pylist()) == 28
+
+
+def test_a_source_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e", {"tables": {"credits": {"source": "credit"}}})
+    with pytest.raises(SettingsError, match="did you mean 'credits'"):
+        ledger_of(folder)
+
+
+# --- Excel -----------------------------------------------------------------------------------------------------------
+
+
+def workbook(folder: Path, edit: Any = None) -> Path:
+    """An engagement whose source is a workbook with native numbers and dates."""
+    make_engagement(folder, {"source": "books.xlsx"})
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name in SMALL:
+        table, sheet = as_parquet(GOOD[f"{name}.csv"], name), book.create_sheet(name)
+        sheet.append(table.column_names)
+        for row in table.to_pylist():
+            sheet.append(list(row.values()))
+    if edit:
+        edit(book)
+    book.save(folder / "books.xlsx")
+    return folder
+
+
+def merge(book: Any) -> None:
+    book["credits"].merge_cells("A1:B1")
+
+
+def hide(book: Any) -> None:
+    book["credits"].row_dimensions[3].hidden = True
+
+
+def formula(book: Any) -> None:
+    book["credits"]["D2"] = "=5+5"
+
+
+def two_sheets(book: Any) -> None:
+    book.create_sheet("Credits ").append(["customer_id"])
+
+
+def wrong_date(book: Any) -> None:
+    book["credits"]["B2"] = "1.2.2024"
+
+
+def serial_date(book: Any) -> None:
+    book["credits"]["B2"] = 45323
+    book["credits"]["B2"].number_format = "General"
+
+
+def wrong_number(book: Any) -> None:
+    book["credits"]["D2"] = "10,00"
+
+
+EDITS = {
+    merge: "reject header-merged books.xlsx:credits 1",
+    hide: "warn rows-hidden books.xlsx:credits 3",
+    formula: "reject formula-without-value books.xlsx:credits 2 amount",
+    two_sheets: "reject sheet-unclear books.xlsx",
+    wrong_date: "reject date-format books.xlsx:credits 2 date",
+    serial_date: "reject date-format books.xlsx:credits 2 date",
+    wrong_number: "reject number-format books.xlsx:credits 2 amount",
+}
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
+def test_a_bad_workbook_is_told_with_its_place(edit: Any, tmp_path: Path) -> None:
+    assert EDITS[edit] in places(check(workbook(tmp_path / "e", edit)))
+
+
+def test_a_good_workbook_is_read_as_its_numbers_and_dates_stand(tmp_path: Path) -> None:
+    def noise(book: Any) -> None:
+        book["credits"]["D2"] = 10.00000000001
+        book["credits"]["B2"] = datetime(2024, 2, 1)
+        book["credits"]["D3"] = "4.00"
+
+    ledger = ledger_of(workbook(tmp_path / "e", noise))
+    assert not ledger.defects
+    assert ledger.tables["credits"].amount.to_pyarrow().to_pylist() == [
+        Decimal("10.0000"),
+        Decimal("4.0000"),
+    ]
+    assert ledger.tables["credits"].date.to_pyarrow().to_pylist()[0] == date(2024, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "encrypted"),
+        (b"customer_id\n", "not-a-workbook"),
+        (b"", "not-a-workbook"),
+    ],
+)
+def test_what_is_no_workbook_is_told(content: bytes, code: str, tmp_path: Path) -> None:
+    folder = make_engagement(tmp_path / "e", {"source": "books.xlsx"})
+    (folder / "books.xlsx").write_bytes(content)
+    assert f"reject {code} books.xlsx" in places(check(folder))
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    folder = make_engagement(tmp_path / "e", {"source": "books.xlsx"})
+    with zipfile.ZipFile(folder / "books.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", bytes(120_000_000))
+    assert "reject workbook-bomb books.xlsx" in places(check(folder))
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        (0.1 + 0.2, "0.3"),
+        (1e-7, "0.0000001"),
+        (12, "12"),
+        (True, "TRUE"),
+        (-2.5, "-2.5"),
+        (1e15, "1000000000000000"),
+    ],
+)
+def test_a_cell_is_written_as_declared(cell: Any, text: str) -> None:
+    assert as_declared(cell, Formats.model_validate({})) == text

@@ -1,0 +1,404 @@
+"""The measures of customer profitability, from small books beside what is expected and from the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crmlib.books.stored import Books, owner_totals
+from crmlib.declared.reading import SettingsError
+from crmlib.full_cost import allocate, avoidable_costs, full_cost, time_driven, verdicts
+from crmlib.movement import margin_bridge, price_volume_mix
+from crmlib.profitability import (
+    compare_periods,
+    customer_profitability,
+    deciding_lines,
+    firm_profitability,
+    group_profitability,
+    net_price_and_cost_to_serve,
+    share,
+    whale_curve,
+)
+
+D = Decimal
+MakeBooks = Callable[..., Books]
+PERIODS = ["2025", "2024Q3", "2023-01", "2023-11..2024-02"]
+TYPED = "customer_id, customer_name, account_type\nA, Adler, Shops\nB, Birch, Shops\nC, Cole, Clubs"
+TRADE = {
+    "customers": TYPED,
+    "invoice_lines": """customer_id, invoice_date, gross_sales, cost_of_goods
+        A, 2024-01-10, 100, 60
+        B, 2024-01-10, 200, 90
+        C, 2024-01-10,  50, 60
+        X, 2024-01-10,  10,  4""",
+    "costs": """level, key, date, line, amount
+        account_type, Shops, 2024-01-31, advertising, 70
+        customer,     A,     2024-01-31, salaries,    50
+        customer,     A,     2024-01-31, display_racks, 30""",
+    "joint_costs": "month, line, amount, full_cost_basis\n2024-01-01, rent, 36, net_sales\n2024-01-01, board, 18, cost_of_goods",
+}
+ANY = {"thresholds": {"unassigned_share": 1}}
+
+
+def total(amounts: Any) -> Decimal:
+    return sum(amounts, D(0))
+
+
+# --- conservation ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", PERIODS)
+@pytest.mark.parametrize("by", ["account_type", "region", "parent_id", "segment"])
+def test_customers_unassigned_groups_and_the_pool_add_up_to_the_firm(
+    sample: Books, text: str, by: str
+) -> None:
+    period = sample.period(text)
+    groups = group_profitability(sample, period, by).set_index(by)
+    parts, firm = groups.drop(index="Firm"), firm_profitability(sample, period)
+    lines = [line.id for line in sample.statement_in(period).customer_lines]
+    for line in lines:
+        assert total(parts[line]) == groups.loc["Firm", line] == firm[line]
+    pool = [line for line in sample.statement_in(period).leaves if line.cls == "pool"]
+    assert len(pool) == 3
+    assert firm["operating_profit"] == firm["net_segment_margin"] + total(
+        firm[li.id] * li.sign for li in pool
+    )
+    assert parts["operating_profit"].isna().all()
+
+
+@pytest.mark.parametrize("text", PERIODS)
+def test_a_groups_margin_is_its_customers_margins_less_its_own_costs(
+    sample: Books, text: str
+) -> None:
+    period = sample.period(text)
+    groups = group_profitability(sample, period).set_index("account_type")
+    customers = customer_profitability(sample, period)
+    for name, members in customers[customers["customer_id"] != ""].groupby("account_type"):
+        assert (
+            groups.loc[name, "net_segment_margin"]
+            == total(members["net_segment_margin"]) - groups.loc[name, "own_costs"]
+        )
+        assert groups.loc[name, "customers"] == len(members)
+    unassigned = customers.set_index("customer_id").loc[""]
+    assert groups.loc["Unassigned", "net_segment_margin"] == unassigned["net_segment_margin"]
+    assert unassigned["customer_name"] == "Unassigned"
+
+
+def test_a_segments_own_costs_are_shown_beside_its_customers_margins(make_books: MakeBooks) -> None:
+    books = make_books(TRADE, **ANY)
+    groups = group_profitability(books, books.period("2024")).set_index("account_type")
+    assert groups["net_segment_margin"].to_dict() == {
+        "Shops": 40 - 80 + 110 - 70,
+        "Clubs": -10,
+        "Unassigned": 6,
+        "Firm": -4,
+    }
+    assert groups["own_costs"].to_dict() == {"Shops": 70, "Clubs": 0, "Unassigned": 0, "Firm": 70}
+    assert groups.loc["Firm", "operating_profit"] == -4 - 36 - 18
+    regions = pytest.raises(SettingsError, match="customers have no column 'region'")
+    with regions:
+        group_profitability(books, books.period("2024"), "region")
+
+
+def test_months_add_up_to_the_year_in_every_amount(sample: Books) -> None:
+    months = [owner_totals(sample, sample.period(f"2025-{m:02}")) for m in range(1, 13)]
+    summed = pd.concat(months).drop(columns="level").fillna(D(0)).groupby("owner").sum()
+    year = owner_totals(sample, sample.period("2025")).drop(columns="level").groupby("owner").sum()
+    pd.testing.assert_frame_equal(summed.loc[year.index, year.columns], year, check_dtype=False)
+
+
+def test_the_report_has_unassigned_last_and_customers_best_first(sample: Books) -> None:
+    report = customer_profitability(sample, sample.period("2025"))
+    assert report["customer_id"].is_unique
+    assert report["customer_id"].iloc[-1] == ""
+    assert report["net_segment_margin"].iloc[:-1].is_monotonic_decreasing
+    assert "operating_profit" not in report
+
+
+# --- shares and comparisons ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "expected"),
+    [(D(1), D(4), D("0.25")), (D(-1), D(4), D("-0.25")), (D(1), D(0), None), (D(1), D(-4), None), (None, D(4), None), (D(1), None, None),
+     (D(2), D(3), D("0.66666667")), (D(0), D(3), D(0))],
+)  # fmt: skip
+def test_a_share_of_a_total_that_is_zero_or_negative_is_no_number(
+    part: Decimal, whole: Decimal, expected: Decimal
+) -> None:
+    assert share(part, whole) == expected
+
+
+def test_books_whose_total_is_negative_are_reported_in_amounts(make_books: MakeBooks) -> None:
+    lines = "customer_id, invoice_date, gross_sales, quantity\nA, 2024-01-10, 100, 1\nB, 2024-01-11, -250, -3"
+    books = make_books({"invoice_lines": lines})
+    report = customer_profitability(books, books.period("2024"))
+    assert dict(zip(report["customer_id"], report["net_sales"], strict=True)) == {
+        "A": 100,
+        "B": -250,
+    }
+    assert whale_curve(report, "net_sales")["cumulative"].tolist() == [100, -150]
+    assert (
+        deciding_lines(books, report, books.period("2024"))["line"].tolist()
+        == ["Discounts, returns and allowances"] * 2
+    )
+    assert net_price_and_cost_to_serve(books, report, books.period("2024"))[
+        "customer_id"
+    ].tolist() == ["A"]
+
+
+def test_a_period_that_the_books_do_not_cover_has_no_column(sample: Books) -> None:
+    period = sample.period("2023")
+    assert list(
+        compare_periods(sample, period, [period.previous(), sample.period("2024")]).columns
+    ) == ["2023", "2024"]
+
+
+@pytest.mark.parametrize(
+    ("now", "before"), [("2025", "2024"), ("2025Q1", "2024Q4"), ("2024-07", "2023-07")]
+)
+def test_the_steps_of_the_margin_bridge_add_up(sample: Books, now: str, before: str) -> None:
+    period, base = sample.period(now), sample.period(before)
+    compared = compare_periods(sample, period, [base])
+    for until in ("contribution_margin", "net_segment_margin", "operating_profit"):
+        bridge = margin_bridge(compared, sample.statement, until=until)
+        assert bridge["label"].iloc[[0, -1]].tolist() == [base.label, period.label]
+        assert bridge["amount"].iloc[0] == compared.loc[until, base.label]
+        assert bridge["amount"].iloc[-1] == compared.loc[until, period.label]
+        assert total(bridge["amount"].iloc[:-1]) == bridge["amount"].iloc[-1]
+
+
+@pytest.mark.parametrize(
+    ("now", "before"),
+    [("2025", "2024"), ("2025Q4", "2025Q3"), ("2024-07", "2023-02"), ("2023-01", "2025-12")],
+)
+def test_the_steps_of_price_volume_and_mix_add_up_exactly(
+    sample: Books, now: str, before: str
+) -> None:
+    steps = price_volume_mix(sample, sample.period(now), sample.period(before))
+    assert steps is not None
+    assert total(steps["amount"].iloc[:-1]) == steps["amount"].iloc[-1]
+
+
+def test_price_volume_and_mix_are_what_can_be_worked_out_on_paper(make_books: MakeBooks) -> None:
+    books = make_books({
+        "products": "product_id, product_name\np, Plain\nq, Quilted\nn, New\no, Old",
+        "invoice_lines": """customer_id, invoice_date, product_id, quantity, gross_sales, cost_of_goods
+            A, 2024-01-10, p, 10, 100, 60
+            A, 2024-01-10, q, 10, 100, 20
+            A, 2024-01-10, o,  1,   9,  4
+            A, 2024-02-10, p, 30, 330, 210
+            A, 2024-02-10, q, 10, 100, 20
+            A, 2024-02-10, n,  2,  30, 10
+            A, 2024-02-10, ,   1,   7,  3""",
+    })  # fmt: skip
+    steps = price_volume_mix(books, books.period("2024-02"), books.period("2024-01"))
+    assert steps is not None
+    # base prices: 300 + 100 = 400 on 200, so volume doubles the margin of 120; at base margins 120 + 80 = 200, so mix is -40
+    assert dict(zip(steps["label"], steps["amount"], strict=True)) == {
+        "2024-01": 125, "Volume": 120, "Mix": -40, "Price": 30, "Cost of goods": -30, "New products": 20, "Lost products": -5,
+        "No product or quantity": 4, "2024-02": 224,
+    }  # fmt: skip
+
+
+# --- who earns what --------------------------------------------------------------------------------------------------
+
+
+def test_the_whale_curve_ranks_customers_and_ends_at_their_total() -> None:
+    names = [f"c{i}" for i in range(10)]
+    customers = pd.DataFrame(
+        {
+            "customer_id": names,
+            "customer_name": names,
+            "margin": [D(m) for m in (5, -3, 40, 0, 9, -20, 1, 1, 60, 2)],
+        }
+    )
+    curve = whale_curve(customers, "margin")
+    assert curve["customer_id"].tolist() == [
+        "c8",
+        "c2",
+        "c4",
+        "c0",
+        "c9",
+        "c6",
+        "c7",
+        "c3",
+        "c1",
+        "c5",
+    ]
+    assert curve["cumulative"].tolist() == [60, 100, 109, 114, 116, 117, 118, 118, 115, 95]
+    assert curve["group"].tolist() == ["top fifth"] * 2 + ["middle"] * 6 + ["bottom fifth"] * 2
+    assert curve["rank_share"].iloc[[0, -1]].tolist() == [0.1, 1]
+
+
+def test_the_net_price_index_is_one_for_who_pays_the_average_for_its_own_mix(
+    make_books: MakeBooks,
+) -> None:
+    books = make_books({
+        "products": "product_id, product_name\np, Plain\nq, Quilted",
+        "invoice_lines": """customer_id, invoice_date, product_id, quantity, gross_sales, discount, cost_of_goods, freight
+            A, 2024-01-10, p, 10, 100, 10, 1, 25
+            B, 2024-01-10, p, 10, 100,  0, 1,  0
+            B, 2024-01-10, q, 10, 900,  0, 1,  0""",
+    })  # fmt: skip
+    customers = customer_profitability(books, books.period("2024"))
+    placed = net_price_and_cost_to_serve(books, customers, books.period("2024")).set_index(
+        "customer_id"
+    )
+    assert placed["net_price_index"].map(lambda x: round(x, 6)).to_dict() == {
+        "A": round(D(90) / 95, 6),
+        "B": round(D(1000) / 995, 6),
+    }
+    assert placed["cost_to_serve"].to_dict() == {"A": D("0.25"), "B": 0}
+
+
+# --- verdicts --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("horizon", "avoidable", "contribution"),
+    [(0, 60, 40), (5, 60, 40), (6, 110, -10), (120, 110, -10)],
+)
+def test_the_verdict_is_revenue_less_what_is_avoidable_within_the_horizon(
+    make_books: MakeBooks, horizon: int, avoidable: int, contribution: int
+) -> None:
+    books = make_books(TRADE, **ANY)
+    told = (
+        verdicts(books, books.period("2024"), horizon).set_index("customer_id").loc["A"]
+    )  # salaries stop after 6 months, racks never
+    assert (told["net_sales"], told["avoidable"], told["contribution"]) == (
+        100,
+        avoidable,
+        contribution,
+    )
+    assert told["stays_behind"] == contribution - (100 - 60 - 50 - 30)
+
+
+def test_a_bookings_own_answer_goes_before_its_lines(make_books: MakeBooks) -> None:
+    costs = """level, key, date, line, amount, avoidable
+        customer, A, 2024-01-31, salaries,      40,
+        customer, A, 2024-01-31, salaries,      20, never
+        customer, A, 2024-01-31, display_racks, 30,
+        customer, A, 2024-01-31, display_racks,  7, now
+        customer, X, 2024-01-31, salaries,       5, never"""
+    books = make_books({**TRADE, "costs": costs}, **ANY)
+    customers = customer_profitability(books, books.period("2024"))
+
+    def avoided(months: int) -> dict[str, Decimal]:
+        return dict(
+            zip(
+                customers["customer_id"],
+                avoidable_costs(books, customers, books.period("2024"), months),
+                strict=True,
+            )
+        )
+
+    assert (avoided(0)["A"], avoided(12)["A"]) == (60 + 7, 60 + 40 + 7)
+    assert (avoided(12)["B"], avoided(12)[""]) == (90, 4)
+
+
+def test_a_customer_whose_contribution_and_full_cost_profit_differ_in_sign_flips(
+    make_books: MakeBooks,
+) -> None:
+    books = make_books(TRADE, **ANY)
+    told = verdicts(books, books.period("2024"), 0).set_index("customer_id")
+    assert told["full_cost_profit"].map(lambda p: p > 0).to_dict() == {
+        "A": False,
+        "B": True,
+        "C": False,
+    }
+    assert told["flips"].to_dict() == {"A": True, "B": False, "C": False}
+
+
+def test_full_cost_spreads_every_cost_and_adds_up_to_operating_profit(
+    make_books: MakeBooks,
+) -> None:
+    books = make_books(TRADE, **ANY)
+    spread = full_cost(books, books.period("2024")).set_index("customer_id")
+    assert (
+        total(spread["full_cost_profit"])
+        == firm_profitability(books, books.period("2024"))["operating_profit"]
+    )
+    assert (
+        spread.loc["A", "pool_costs"]
+        == D(10) + allocate(D(18), {"A": D(60), "B": D(90), "C": D(60), "": D(4)})["A"]
+    )
+    assert spread.loc[["A", "B"], "group_costs"].tolist() == [D("23.33333333"), D("46.66666667")]
+    assert spread.loc["C", "group_costs"] == 0
+
+
+@pytest.mark.parametrize("text", ["2025", "2024Q3"])
+def test_full_cost_of_the_sample_adds_up_to_operating_profit_exactly(
+    sample: Books, text: str
+) -> None:
+    period = sample.period(text)
+    assert (
+        total(full_cost(sample, period)["full_cost_profit"])
+        == firm_profitability(sample, period)["operating_profit"]
+    )
+
+
+@given(
+    st.decimals(D("-1e9"), D("1e9"), places=8),
+    st.dictionaries(
+        st.text("abcdef", max_size=2), st.decimals(D(-100), D("1e7"), places=4), max_size=12
+    ),
+)
+def test_parts_that_are_allocated_add_up_exactly_and_no_one_bears_more_than_a_step_beyond_its_share(
+    amount: Decimal, weights: dict[str, Decimal]
+) -> None:
+    parts = allocate(amount, weights)
+    bearing = {key: weight for key, weight in weights.items() if weight > 0}
+    assert set(parts) == set(bearing)
+    if bearing:
+        assert total(parts.values()) == amount
+        whole = total(bearing.values())
+        assert all(
+            abs(parts[key] - amount * weight / whole) <= D("1e-8")
+            for key, weight in bearing.items()
+        )
+
+
+def test_time_driven_cost_and_unused_capacity_add_up_to_what_was_booked(sample: Books) -> None:
+    period, capacity = sample.period("2025"), sample.table("capacity")
+    lens = time_driven(sample, period)
+    assert lens is not None
+    assert capacity is not None
+    booked = capacity[
+        (capacity["month"] >= period.start) & (capacity["month"] < period.end)
+    ].groupby("pool")
+    assert lens.groupby("pool")["cost"].sum().round(8).to_dict() == booked["cost"].sum().to_dict()
+    assert (
+        lens.groupby("pool")["used"].sum().to_dict() == booked["practical_capacity"].sum().to_dict()
+    )
+
+
+def test_time_driven_cost_is_what_can_be_worked_out_on_paper(make_books: MakeBooks) -> None:
+    books = make_books({
+        "activity_types": "activity, line, pool, unit_minutes\ncall, order_processing, desk, 2\nmail, order_processing, desk, 1",
+        "capacity": "pool, month, cost, practical_capacity\ndesk, 2024-01-01, 100, 50\ndesk, 2024-02-01, 200, 50",
+        "activities": "customer_id, date, activity, quantity\nA, 2024-01-05, call, 10\nB, 2024-02-05, mail, 5",
+    })  # fmt: skip
+    lens = time_driven(books, books.period("2024"))
+    assert lens is not None
+    assert lens.set_index("activity")["used"].to_dict() == {"call": 20, "mail": 5, "unused": 75}
+    assert lens.set_index("activity")["cost"].to_dict() == {"call": 40, "mail": 20, "unused": 240}
+
+
+def test_the_line_that_makes_a_customer_so_is_the_one_furthest_from_all_customers_share(
+    make_books: MakeBooks,
+) -> None:
+    books = make_books(TRADE, **ANY)
+    customers = customer_profitability(books, books.period("2024"))
+    lines = deciding_lines(books, customers, books.period("2024")).set_index("customer_id")["line"]
+    assert lines[["A", "B", "C"]].to_dict() == {
+        "A": "Salaries",
+        "B": "Cost of goods sold, variable",
+        "C": "Cost of goods sold, variable",
+    }

@@ -1,0 +1,222 @@
+"""What is planted in the sample company is found from its numbers, and is who data/README.md says."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from crmlib.books.stored import Books, read_cube, sales_of
+from crmlib.declared.reading import PROJECT
+from crmlib.full_cost import full_cost, time_driven
+from crmlib.movement import price_volume_mix
+from crmlib.profitability import (
+    customer_profitability,
+    firm_profitability,
+    group_profitability,
+    whale_curve,
+)
+
+STORIES = {
+    cells[0]: cells[1:]
+    for line in (PROJECT / "data" / "README.md").read_text(encoding="utf-8").splitlines()
+    if len(cells := [cell.strip() for cell in line.strip("|").split(" | ")]) == 4
+}
+
+
+def who(story: str) -> str:
+    """The customer of a story, without its id."""
+    return re.sub(r" \(\w+\)$", "", STORIES[story][0])
+
+
+def amounts(story: str) -> list[Decimal]:
+    """Numbers that the page gives for a story."""
+    return [
+        Decimal(text.replace(",", ""))
+        for text in re.findall(r"-?\d[\d,]*(?:\.\d+)?", STORIES[story][2])
+    ]
+
+
+@pytest.fixture(scope="module")
+def year(sample: Books) -> pd.DataFrame:
+    """Known customers in 2025, by name."""
+    report = customer_profitability(sample, sample.period("2025"))
+    return report[report["customer_id"] != ""].set_index("customer_name")
+
+
+@pytest.fixture(scope="module")
+def larger(year: pd.DataFrame) -> pd.DataFrame:
+    """The half of the customers that buys more."""
+    return year[year["sales"] > year["sales"].median()]
+
+
+@pytest.fixture(scope="module")
+def monthly(sample: Books) -> pd.DataFrame:
+    """Sales by customer's name and month, all 36 months."""
+    rows = read_cube(sample, sample.engagement.coverage).query("level == 'customer'")
+    names = sample.customers.set_index("customer_id")["customer_name"]
+    return rows.assign(name=rows["owner"].map(names), sales=rows["sales"].map(float)).pivot_table(
+        index="name", columns="month", values="sales", aggfunc="sum", fill_value=0.0
+    )
+
+
+def highest(values: pd.Series) -> str:
+    return str(values.map(float).idxmax())
+
+
+def test_the_company_is_as_large_as_was_asked_for(sample: Books) -> None:
+    lines = sample.intake.set_index(["table", "column"]).loc[("invoice_lines", "rows"), "read"]
+    assert 90_000 < lines < 110_000
+    assert 230 < len(sample.customers) < 270
+    assert sample.customers["account_type"].nunique() == 6
+    assert sample.customers["parent_id"].ne("").any()
+    assert sample.engagement.coverage.months == 36
+
+
+def test_the_top_fifth_of_customers_earns_about_twice_the_total(year: pd.DataFrame) -> None:
+    curve = whale_curve(year.reset_index(), "net_segment_margin")
+    top = curve.loc[curve["group"] == "top fifth", "cumulative"].iloc[-1]
+    assert Decimal("1.8") < top / curve["cumulative"].iloc[-1] < Decimal("2.2")
+
+
+def test_one_of_the_three_largest_loses_money_once_cost_to_serve_is_in(year: pd.DataFrame) -> None:
+    largest = year.loc[year["sales"].map(float).nlargest(3).index]
+    losing = largest[largest["net_segment_margin"] < 0]
+    assert losing.index.tolist() == [who("One of the three largest loses money")]
+    assert (losing["manufacturing_contribution"] > 0).all()
+
+
+def test_the_account_type_that_is_worst_at_full_cost_contributes(
+    sample: Books, year: pd.DataFrame
+) -> None:
+    spread = full_cost(sample, sample.period("2025")).set_index("customer_id")["full_cost_profit"]
+    by_type = (
+        year.assign(full=year["customer_id"].map(spread))
+        .groupby("account_type")[["full", "net_sales"]]
+        .sum()
+    )
+    worst = str((by_type["full"] / by_type["net_sales"]).map(float).idxmin())
+    margins = group_profitability(sample, sample.period("2025")).set_index("account_type")[
+        "net_segment_margin"
+    ]
+    assert by_type.at[worst, "full"] < 0 < margins[worst]
+    assert round(by_type.at[worst, "full"]) == amounts("Worst at full cost, yet contributes")[0]
+    assert worst == who("Worst at full cost, yet contributes")
+
+
+def test_account_types_own_costs_that_are_no_customers(sample: Books) -> None:
+    groups = group_profitability(sample, sample.period("2025")).set_index("account_type")
+    types = groups.drop(index=["Unassigned", "Other owners", "Firm"])["own_costs"]
+    assert len(types) == 6
+    assert (types > 0).all()
+    assert [round(types.sum()), round(types.max())] == amounts(
+        "Costs of an account type and of no customer"
+    )
+    assert highest(types) in STORIES["Costs of an account type and of no customer"][0]
+
+
+def test_a_small_customer_grows_fast_in_both_years(monthly: pd.DataFrame) -> None:
+    first, second, third = (monthly.iloc[:, 12 * i : 12 * i + 12].sum(axis=1) for i in range(3))
+    bought = (first > 0) & (second > 0)
+    growth = pd.concat([second / first, third / second], axis=1)[bought].min(axis=1)
+    grower = highest(growth)
+    assert grower == who("Small and growing fast")
+    assert growth[grower] > 1.5
+    assert third[grower] < third[third > 0].median()
+
+
+def test_a_larger_customer_declines_slowly_and_steadily(monthly: pd.DataFrame) -> None:
+    quarters = np.add.reduceat(monthly.to_numpy(), range(0, 36, 3), axis=1)
+    before = monthly.iloc[:, :12].sum(axis=1)
+    large = (before > before.quantile(0.75)) & (quarters > 0).all(axis=1)
+    trend = pd.Series(
+        [np.corrcoef(range(12), row)[0, 1] for row in quarters[large]], index=monthly.index[large]
+    )
+    decliner = str(trend.idxmin())
+    assert decliner == who("In slow decline")
+    first, second, third = (
+        monthly.loc[decliner].iloc[12 * i : 12 * i + 12].sum() for i in range(3)
+    )
+    assert first > second > third > first / 2
+
+
+def test_a_slow_payer_is_charged_for_months_of_its_sales(larger: pd.DataFrame) -> None:
+    days = (larger["receivables_charge"] / Decimal("0.12") / larger["net_sales"] * 365).map(float)
+    assert highest(days) == who("Slow payer")
+    assert days.max() > 120
+    assert days.median() < 60
+
+
+def test_a_serial_returner_has_a_credit_note_for_most_of_its_orders(larger: pd.DataFrame) -> None:
+    notes = larger["driver_credits"] / larger["driver_orders"]
+    assert highest(notes) == who("Serial returner")
+    assert notes.max() > 0.5 > notes.map(float).nlargest(2).iloc[1]
+
+
+def test_a_rush_orderer_rushes_most_of_its_orders(year: pd.DataFrame) -> None:
+    rush = year["driver_rush_order"] / year["driver_orders"].replace(0, 1)
+    assert highest(rush) == who("Rush orderer")
+    assert rush.max() > Decimal("0.5")
+    assert year["driver_rush_order"].sum() / year["driver_orders"].sum() < Decimal("0.1")
+
+
+def test_both_pools_have_capacity_that_no_customer_used(sample: Books) -> None:
+    lens = time_driven(sample, sample.period("2025"))
+    assert lens is not None
+    unused = (
+        lens[lens["activity"] == "unused"].set_index("pool")["used"]
+        / lens.groupby("pool")["used"].sum()
+    )
+    assert unused.between(Decimal("0.05"), Decimal("0.4")).all()
+    assert set(unused.index) == set(STORIES["Unused capacity"][0].split(", "))
+    shares = [round(share * 100) for share in unused]
+    uncharged = firm_profitability(sample, sample.period("2025"))["uncharged_capacity"]
+    told = amounts("Unused capacity")
+    assert told[::2] == shares
+    assert abs(sum(told[1::2]) - uncharged) <= 1
+
+
+def test_one_to_two_percent_of_sales_have_no_known_customer(sample: Books) -> None:
+    gross = sample.intake.set_index(["table", "column"]).loc[("invoice_lines", "gross_sales")]
+    assert Decimal("0.01") < gross["unassigned"] / gross["read"] < Decimal("0.02")
+    assert round(gross["unassigned"]) == amounts("Sales without a known customer")[0]
+
+
+def test_duplicate_bookings_are_reported_with_their_amount(sample: Books) -> None:
+    twice = sample.findings.query("code == 'row-twice'").groupby("table")[["count", "amount"]].sum()
+    assert twice.loc[["invoice_lines", "costs"]].to_numpy().ravel().tolist() == amounts(
+        "Duplicate bookings, kept"
+    )
+
+
+def test_control_totals_tie_with_two_reconciling_items(sample: Books) -> None:
+    items = sample.table("reconciliation")
+    assert items is not None
+    assert items["amount"].tolist() == [
+        a for a in amounts("Two reconciling items") if abs(a) > 2025
+    ]
+    totals = sample.tie_out.query("check == 'ledger + reconciling items = control total'")
+    assert len(totals) > 100
+    assert totals["tied"].all()
+
+
+def test_products_came_and_went_and_prices_rose(sample: Books) -> None:
+    now, before = (sales_of(sample, sample.period(y)) for y in ("2025", "2024"))
+    steps = price_volume_mix(sample, sample.period("2025"), sample.period("2024"))
+    assert now is not None
+    assert before is not None
+    assert steps is not None
+    new, lost = (
+        set(now["product_id"]) - set(before["product_id"]),
+        set(before["product_id"]) - set(now["product_id"]),
+    )
+    names = sample.table("products").set_index("product_id")["product_name"]
+    story = STORIES["Price, volume and mix"][2]
+    assert all(names[product] in story for product in {*new, *lost})
+    assert (len(new), len(lost)) == (2, 1)
+    amount = steps.set_index("label")["amount"]
+    assert amount["New products"] > 0 > amount["Lost products"]
+    assert amount["Price"] > 0

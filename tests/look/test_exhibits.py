@@ -1,0 +1,308 @@
+"""Numbers in words, headings, tables and the display in a notebook."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+import matplotlib
+import pandas as pd
+import pytest
+
+from crmlib.look import drawing, tables, words
+
+HOSTILE = 'O\'Neill, "Sons" & Daughters <script>alert(1)</script> $5 of $x^2$ Ltd'
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the table asks of a line of the statement."""
+
+    id: str
+    label: str
+    cls: str = ""
+    subtotal: bool = False
+    firm_only: bool = False
+    note: str = ""
+
+    @property
+    def sign(self) -> int:
+        return 1 if self.cls == "revenue" else -1
+
+
+LINES = (
+    Line("sales", "Sales", "revenue"),
+    Line("discounts", "Discounts", "deduction"),
+    Line("receivables_charge", "Receivables charge", "variable"),
+    Line("margin", "Contribution margin", subtotal=True, note="before receivables charge"),
+    Line("joint", "Joint costs", "pool"),
+)
+
+
+def statement(rows: dict[str, dict[str, object]], **options: object) -> str:
+    frame = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
+    given = {
+        "title": "Stores earn",
+        "what": "Profit and loss, 2025",
+        "currency": "USD",
+    } | options
+    return tables.statement_table(frame, LINES, **given).as_raw_html()
+
+
+def cells(page: str) -> dict[str, list[str]]:
+    """Cells by the name of their row."""
+    rows = re.findall(r"(?s)<tr>\s*<th[^>]*>(.*?)</th>(.*?)</tr>", page)
+    return {
+        name: [text.strip("\u2004") for text in re.findall(r"<td[^>]*>(.*?)</td>", row)]
+        for name, row in rows
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (Decimal(1400000), "USD 1.4 M"),
+        (Decimal("-12345.67"), "USD −12 k"),
+        (999_999, "USD 1.0 M"),
+        (2_500_000_000, "USD 2.5 bn"),
+        (873.4, "USD 873"),
+        (Decimal("8.50"), "USD 8.50"),
+        (Decimal("-0.001"), "USD 0.00"),
+        (0, "USD 0"),
+        (Decimal("-0"), "USD 0"),
+        (None, "not available"),
+        (float("nan"), "not available"),
+        (Decimal("NaN"), "not available"),
+        (float("inf"), "not available"),
+        (pd.NA, "not available"),
+    ],
+)
+def test_money_reads_as_a_person_says_it(value: object, text: str) -> None:
+    assert words.amount(value, "USD") == text
+
+
+def test_more_digits_are_given_where_asked() -> None:
+    assert words.amount(Decimal(12345678), "EUR", digits=2) == "EUR 12.35 M"
+
+
+def test_percent_is_of_a_share_and_says_where_there_is_none() -> None:
+    assert words.percent(Decimal("0.1234")) == "12.3%"
+    assert words.percent(-0.5, digits=0) == "−50%"
+    assert words.percent(None) == "not available"
+
+
+def test_a_share_of_a_total_that_is_not_positive_is_no_number() -> None:
+    assert words.share_text(Decimal(1), Decimal(4)) == "25.0%"
+    assert words.share_text(Decimal(-1), Decimal(4)) == "−25.0%"
+    assert words.share_text(1, 0) == "no share (the total is zero)"
+    assert words.share_text(1, Decimal(-3)) == "no share (the total is negative)"
+    assert words.share_text(None, 3) == "not available"
+
+
+def test_neighbouring_ticks_differ() -> None:
+    texts = [words.tick_text(value, "USD") for value in (10e6, 12.5e6, 15e6, -2500.0, 0.0)]
+    assert texts == ["10 M", "12.5 M", "15 M", "−2.5 k", "0"]
+    assert words.tick_text(0.025, "%") == "2.5%"
+
+
+def test_long_names_that_differ_at_their_end_stay_different() -> None:
+    names = [
+        words.short_name("Grand Magasin de la Société Générale d'Alimentation, " + city)
+        for city in ("Lyon", "Nice")
+    ]
+    assert names[0] != names[1]
+    assert max(map(len, names)) <= 34
+
+
+def test_a_sentence_keeps_text_from_data_as_text() -> None:
+    said = words.say(f"{HOSTILE} earns")
+    assert "<script>" not in said._repr_html_()
+    assert said._repr_html_().startswith('<p class="finding">')
+    assert repr(said) == f"{HOSTILE} earns"
+
+
+def test_costs_stand_in_parentheses_and_subtotals_carry_their_note() -> None:
+    rows = {
+        "2025": {
+            "sales": Decimal(2000000),
+            "discounts": Decimal(300000),
+            "margin": Decimal(1700000),
+        }
+    }
+    found = cells(statement(rows, ratios=["2025"]))
+    assert found["Sales"] == ["2,000", "100.0"]
+    assert found["Discounts"] == ["(300)", "(15.0)"]
+    assert found["Contribution margin, before receivables charge"] == ["1,700", "85.0"]
+
+
+def test_what_is_not_available_is_written_and_what_is_the_firms_alone_is_a_dash() -> None:
+    found = cells(
+        statement({"2025": {"sales": Decimal(5), "discounts": Decimal(0), "margin": Decimal(5)}})
+    )
+    assert found["Receivables charge"] == ["not available"]
+    assert found["Joint costs"] == ["–"]
+    assert found["Discounts"] == ["0"]
+
+
+def test_a_negative_margin_stands_in_parentheses_and_a_negative_cost_does_not() -> None:
+    rows = {
+        "2025": {"sales": Decimal(200000), "discounts": Decimal(-50000), "margin": Decimal(-250000)}
+    }
+    found = cells(statement(rows))
+    assert found["Discounts"] == ["50"]
+    assert found["Contribution margin, before receivables charge"] == ["(250)"]
+
+
+def test_without_sales_there_is_no_ratio() -> None:
+    found = cells(
+        statement(
+            {"2025": {"sales": Decimal(0), "discounts": Decimal(4), "margin": Decimal(-4)}},
+            ratios=["2025"],
+        )
+    )
+    assert found["Discounts"] == ["(4)", "no ratio"]
+
+
+def test_the_unit_is_thousand_only_where_amounts_are_large() -> None:
+    assert "USD thousand" in statement({"a": {"sales": Decimal(-100000)}})
+    assert "USD thousand" not in statement({"a": {"sales": Decimal(99999)}})
+
+
+def test_a_table_escapes_names_and_has_the_same_bytes_in_every_run() -> None:
+    rows = {HOSTILE: {"sales": Decimal(1)}, "b": {"sales": Decimal(2)}}
+    page = statement(rows, title=HOSTILE, what=HOSTILE)
+    assert "<script>" not in page
+    assert page == statement(rows, title=HOSTILE, what=HOSTILE)
+
+
+def test_a_plain_table_writes_each_column_by_its_kind() -> None:
+    frame = pd.DataFrame(
+        {
+            "check": ["=cmd|x", HOSTILE, None],
+            "left": [Decimal("1234.5"), Decimal("-3.2"), None],
+            "rows_read": [100000, 2, 0],
+            "sales_share": [0.123, None, -0.2],
+            "tied": [True, False, True],
+        }
+    )
+    page = tables.plain_table(frame, title="Ties", what="Tie-out, USD").as_raw_html()
+    found = [
+        text.strip("\u2004") for text in re.findall(r'<td[^>]*class="gt_row[^>]*>(.*?)</td>', page)
+    ]
+    assert found[:5] == ["=cmd|x", "1,234.50", "100,000", "12.3%", "yes"]
+    assert found[6:10] == ["(3.20)", "2", "not available", "no"]
+    assert found[10:12] == ["not available", "not available"]
+    assert "<script>" not in page
+    assert "Rows read" in page
+    assert frame["left"].tolist() == [Decimal("1234.5"), Decimal("-3.2"), None]
+
+
+def plotted() -> object:
+    ax = drawing.new_axes(None, 3.0)
+    ax.plot([0, 1], [0, 1])
+    return drawing.describe(ax, "A line.")
+
+
+@pytest.mark.parametrize("finding", ["Short", HOSTILE * 4, "W" * 300])
+def test_a_headline_of_any_length_covers_nothing_and_stays_inside(finding: str) -> None:
+    ax = drawing.headline(plotted(), finding, "What, who, USD, 2025 " * 8)
+    figure = drawing.root_figure(ax)
+    figure.draw_without_rendering()
+    title, small = (text.get_window_extent() for text in figure.texts)
+    assert title.y0 > small.y1
+    assert small.y0 > ax.get_tightbbox().y1
+    assert max(title.x1, small.x1) <= figure.bbox.x1
+    assert title.y1 <= figure.bbox.y1
+    assert ax.get_window_extent().height > 2 * figure.dpi
+
+
+def test_the_finding_comes_first_in_the_alternative_text() -> None:
+    ax = drawing.headline(plotted(), "It rises by USD 1.4 M", "Sales, USD, 2025")
+    assert drawing.root_figure(ax).get_label() == "It rises by USD 1.4 M. Sales, USD, 2025. A line."
+
+
+def test_dollar_signs_are_no_mathematics() -> None:
+    ax = drawing.headline(plotted(), "$x^2$", "$y$")
+    assert not any(text.get_parse_math() for text in drawing.root_figure(ax).texts)
+
+
+def test_a_headline_fits_above_the_small_multiples_of_seaborn_too() -> None:
+    import matplotlib.pyplot as plt
+    import seaborn as sns
+
+    months = pd.DataFrame(
+        {"month": [1, 2, 1, 2], "margin": [1, 2, 3, 4], "type": ["a", "a", "b", "b"]}
+    )
+    with matplotlib.rc_context(drawing.LOOK):
+        ax = sns.relplot(
+            months, x="month", y="margin", col="type", kind="line", height=2
+        ).axes.flat[0]
+    drawing.headline(ax, "It rises " * 30, "Margin by type, USD")
+    figure = drawing.root_figure(ax)
+    figure.draw_without_rendering()
+    lowest = min(text.get_window_extent().y0 for text in figure.texts)
+    assert lowest > max(part.get_tightbbox().y1 for part in figure.axes)
+    plt.close(figure)
+
+
+def test_drawing_leaves_the_settings_of_the_session_alone() -> None:
+    before = dict(matplotlib.rcParams)
+    drawing.process_map({"27"})
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_map_of_the_process_names_all_twelve_and_darkens_those_available() -> None:
+    ax = drawing.process_map({"27"})
+    dark = [
+        box for box in ax.patches if matplotlib.colors.to_hex(box.get_facecolor()) == drawing.ACCENT
+    ]
+    assert (len(ax.patches), len(dark)) == (12, 1)
+    assert all(
+        number in drawing.root_figure(ax).get_label()
+        for number in drawing.STRATEGIC | drawing.OPERATIONAL
+    )
+
+
+def test_every_text_of_the_map_stays_in_its_box() -> None:
+    ax = drawing.process_map()
+    drawing.root_figure(ax).draw_without_rendering()
+    boxes = [box.get_window_extent() for box in ax.patches]
+    for text in (text for text in ax.texts if text.get_color() == "white"):
+        inner = text.get_window_extent()
+        assert any(
+            box.x0 <= inner.x0 and inner.x1 <= box.x1 and box.y0 <= inner.y0 and inner.y1 <= box.y1
+            for box in boxes
+        )
+
+
+CELLS = {
+    "look": "from crmlib.look.drawing import apply_look, describe, headline, new_axes\nfrom crmlib.look.words import say\napply_look()",
+    "axes": "headline(describe(new_axes(None, 2), 'A $x$ picture.'), 'It \"rises\" by <5>', 'Sales, USD')",
+    "sentence": "kept = new_axes(None, 2)\nsay('done <b>')",
+    "pyplot": "import matplotlib.pyplot as plt\nfigure, ax = plt.subplots()\nax.set_title('x')\nax",
+    "open": "plt.plot([1, 2]);",
+    "table": "import pandas as pd\nfrom crmlib.look.tables import plain_table\nplain_table(pd.DataFrame({'a': [1]}), title='t', what='w')",
+}
+
+
+def test_a_notebook_shows_each_picture_once_as_svg_with_its_alternative_text() -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()]
+    )
+    NotebookClient(notebook, kernel_name="python3").execute()
+    shown = {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
+    assert shown["look"] == []
+    assert {
+        name: len(outputs) for name, outputs in shown.items() if name != "look"
+    } == dict.fromkeys(list(CELLS)[1:], 1)
+    for name in ("axes", "pyplot", "open"):
+        assert set(shown[name][0].data) == {"image/svg+xml", "text/plain"}
+    alt = 'It "rises" by <5>. Sales, USD. A $x$ picture.'
+    assert shown["axes"][0].metadata["image/svg+xml"]["alt"] == alt
+    assert shown["axes"][0].data["text/plain"] == alt
+    assert shown["sentence"][0].data["text/html"] == '<p class="finding">done &lt;b&gt;</p>'
+    assert shown["table"][0].data["text/plain"] == "Table"

@@ -1,0 +1,508 @@
+"""What comes out: pages that stand alone, a workbook that recalculates, data that says what the books say."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import subprocess
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import openpyxl
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from nbformat import v4
+
+from crmlib.books.stored import Books, open_books
+from crmlib.declared.reading import CrmError
+from crmlib.output.data import export_data
+from crmlib.output.index import write_index
+from crmlib.output.page import Page, export_page
+from crmlib.output.workbook import export_workbook
+
+# --- pages -----------------------------------------------------------------------------------------------------------
+
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><rect width="9" height="9"/></svg>'
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+EVIL = "<script>alert(1)</script>"
+
+
+def code(source: str, *outputs: Any, tags: tuple[str, ...] = ()) -> Any:
+    return v4.new_code_cell(
+        source, outputs=list(outputs), execution_count=1, metadata={"tags": list(tags)}
+    )
+
+
+def shown(data: dict[str, str], **metadata: Any) -> Any:
+    return v4.new_output("display_data", data=data, metadata=metadata)
+
+
+def page(folder: Path, *cells: Any, client_report: bool = True) -> BeautifulSoup:
+    notebook, html = folder / "27_profitability.ipynb", folder / "27_profitability.html"
+    nbformat.write(v4.new_notebook(cells=list(cells)), notebook)
+    export_page(notebook, html, client_report=client_report)
+    return BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
+
+
+def test_a_page_loads_and_links_nothing_outside_itself(tmp_path: Path) -> None:
+    made = page(
+        tmp_path,
+        v4.new_markdown_cell("# Who earns what\n\n$x^2$"),
+        code("1", shown({"image/svg+xml": SVG})),
+    )
+    assert not made.find_all(["script", "link", "iframe"])
+    for tag in made.find_all(True):
+        for name in ("src", "href"):
+            assert re.match(r"data:image/|#|[\w.-]+$", str(tag.get(name, "#")))
+    styles = "".join(str(style.string) for style in made.find_all("style"))
+    assert "http" not in styles
+    assert "@import" not in styles
+    assert "url(" not in styles
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<img src="https://example.org/a.png">',
+        '<a href="//example.org">x</a>',
+        "<script>1</script>",
+        "<style>@import 'x.css';</style>",
+        '<p style="background: url(http://example.org/a.png)">x</p>',
+        '<a href="file:///etc/hosts">x</a>',
+    ],
+)
+def test_a_page_that_would_refer_outside_is_refused_by_name(tmp_path: Path, html: str) -> None:
+    with pytest.raises(CrmError, match=r"27_profitability\.html"):
+        page(tmp_path, code("show()", shown({"text/html": html})))
+    assert not (tmp_path / "27_profitability.html").exists()
+
+
+@pytest.mark.parametrize(("kind", "content"), [("image/svg+xml", SVG), ("image/png", PNG)])
+def test_a_figure_is_embedded_with_its_alternative_text(
+    tmp_path: Path, kind: str, content: str
+) -> None:
+    alt = '11 of 248 lose; worst "Élan & Co" <-1.4 M>'
+    made = page(
+        tmp_path,
+        code("plot()", shown({kind: content, "text/plain": "fig"}, **{kind: {"alt": alt}})),
+    )
+    image = made.select_one("figure img")
+    assert image is not None
+    assert image["alt"] == alt
+    assert str(image["src"]).startswith(f"data:{kind};base64,")
+    assert "fig" not in made.get_text().split()
+
+
+def test_text_from_data_stays_text(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"customer": [EVIL, "=1+1", "{{ 7*7 }}"]})
+    made = page(
+        tmp_path,
+        code("a", v4.new_output("execute_result", data={"text/plain": EVIL}, execution_count=1)),
+        code("b", shown({"text/html": frame.to_html(), "text/plain": repr(frame)})),
+        code(f"name = '{EVIL}'", v4.new_output("stream", name="stdout", text=EVIL)),
+    )
+    assert not made.find_all("script")
+    assert made.get_text().count(EVIL) == 4
+    assert "{{ 7*7 }}" in made.get_text()
+
+
+def test_the_study_section_is_left_out_of_a_client_report_and_only_there(tmp_path: Path) -> None:
+    study = (
+        v4.new_markdown_cell("## Study", metadata={"tags": ["study"]}),
+        code("answer", shown({"text/plain": "not yet"}), tags=("study",)),
+    )
+    cells = v4.new_markdown_cell("# Title"), *study
+    assert "not yet" not in page(tmp_path, *cells).get_text()
+    assert "Study" not in page(tmp_path, *cells).get_text()
+    student = page(tmp_path, *cells, client_report=False).get_text()
+    assert "Study" in student
+    assert "not yet" in student
+
+
+def test_what_went_to_stderr_is_not_shown_to_a_client(tmp_path: Path) -> None:
+    cell = code("warn()", v4.new_output("stream", name="stderr", text="DeprecationWarning"))
+    assert "Deprecation" not in page(tmp_path, cell).get_text()
+    assert "Deprecation" in page(tmp_path, cell, client_report=False).get_text()
+
+
+def test_parameters_are_shown_as_they_ran_without_the_machine_s_paths(tmp_path: Path) -> None:
+    declared = 'engagement: str = "data/sample"  # folder\nperiod: str = "2025"  # such as 2025Q4\ntop: int = 10  # customers'
+    given = code(
+        f'# Parameters\nengagement = "{tmp_path}/client"\nperiod = "2025Q4"\n',
+        tags=("injected-parameters",),
+    )
+    made = page(tmp_path, v4.new_markdown_cell("# T"), code(declared, tags=("parameters",)), given)
+    rows = [
+        [cell.get_text() for cell in row.find_all(["th", "td"])]
+        for row in made.select("details.parameters tr")
+    ]
+    assert rows == [
+        ["engagement", "client", "folder"],
+        ["period", "2025Q4", "such as 2025Q4"],
+        ["top", "10", "customers"],
+    ]
+    assert str(tmp_path) not in made.decode()
+
+
+def test_a_page_is_headed_by_client_period_and_title(tmp_path: Path) -> None:
+    notebook = v4.new_notebook(
+        cells=[v4.new_markdown_cell("# Who earns what")],
+        metadata={"crm": {"client": CLIENT, "period": "2025Q1"}},
+    )
+    nbformat.write(notebook, tmp_path / "27_a.ipynb")
+    export_page(tmp_path / "27_a.ipynb", tmp_path / "27_a.html")
+    made = BeautifulSoup((tmp_path / "27_a.html").read_text(encoding="utf-8"), "html.parser")
+    assert made.title is not None
+    assert made.title.string == f"{CLIENT} · 2025Q1 · Who earns what"
+    assert made.select_one('.bar a[href="index.html"]') is not None
+
+
+# --- a small company, whose texts try everything ---------------------------------------------------------------------
+
+CLIENT = 'Tallow "& Reed" </style>'
+LEDGER = {
+    "customers": """customer_id,customer_name,account_type
+        00123,=1+1,Grocery chains
+        B,<script>alert(1)</script>,Grocery chains
+        C,@Élan {{ 7*7 }},-2+3
+        R,+Returner,""",
+    "invoice_lines": """customer_id,invoice_date,gross_sales,quantity,discount,cost_of_goods
+        00123,2025-01-10,1000.10,10,50.05,400.03
+        B,2025-02-10,333.33,3,0,111.11
+        B,2025-03-31,666.67,6,0.01,222.22
+        C,2025-03-10,100,1,0,150.55
+        R,2025-01-10,20,2,0,10
+        R,2025-04-10,-20,-2,0,-10
+        ,2025-01-10,7.77,1,0,1.11""",
+    "costs": """level,key,date,line,amount
+        customer,00123,2025-01-31,salaries,99.99
+        account_type,Grocery chains,2025-02-28,advertising,10.01
+        account_type,-2+3,2025-02-28,advertising,3""",
+    "joint_costs": """month,line,amount
+        2025-01-01,head office,77.07""",
+}
+
+
+def small_books(folder: Path, ledger: dict[str, str]) -> Books:
+    (folder / "ledger").mkdir()
+    settings = {
+        "client": CLIENT,
+        "currency": "EUR",
+        "coverage": {"start": "2025-01", "end": "2025-06"},
+    }
+    settings["thresholds"] = {"unassigned_share": "0.5"}
+    (folder / "engagement.yml").write_text(str(settings), encoding="utf-8")
+    for name, text in ledger.items():
+        lines = "\n".join(line.strip() for line in text.splitlines())
+        (folder / "ledger" / f"{name}.csv").write_text(lines + "\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRM_CACHE", str(folder / "cache"))
+        return open_books(folder)
+
+
+@pytest.fixture(scope="module")
+def books(tmp_path_factory: pytest.TempPathFactory) -> Books:
+    return small_books(tmp_path_factory.mktemp("small"), LEDGER)
+
+
+@pytest.fixture(scope="module")
+def workbook(books: Books, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("out") / "workbook.xlsx"
+    export_workbook(books, books.period("2025-01..2025-06"), path, parameters={"period": "=2025"})
+    return path
+
+
+# --- workbook --------------------------------------------------------------------------------------------------------
+
+
+def cells(path: Path, *, values: bool = False) -> dict[tuple[str, str], Any]:
+    book = openpyxl.load_workbook(path, data_only=values)
+    return {
+        (sheet.title, cell.coordinate): cell.value
+        for sheet in book
+        for row in sheet.iter_rows()
+        for cell in row
+    }
+
+
+def formulas(path: Path) -> list[tuple[str, str]]:
+    book = openpyxl.load_workbook(path)
+    return [
+        (sheet.title, cell.coordinate)
+        for sheet in book
+        for row in sheet.iter_rows()
+        for cell in row
+        if cell.data_type == "f"
+    ]
+
+
+ALWAYS_RECALCULATE = """<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry"><item oor:path="/org.openoffice.Office.Calc/Formula/Load">
+<prop oor:name="OOXMLRecalcMode" oor:op="fuse"><value>0</value></prop></item></oor:items>"""
+
+
+def recalculated(path: Path, folder: Path) -> Path:
+    """The workbook as LibreOffice calculates it, whatever values it was written with."""
+    if not shutil.which("soffice"):
+        pytest.skip("LibreOffice is not here")
+    (folder / "profile" / "user").mkdir(parents=True)
+    (folder / "profile" / "user" / "registrymodifications.xcu").write_text(
+        ALWAYS_RECALCULATE, encoding="utf-8"
+    )
+    command = [
+        "soffice",
+        f"-env:UserInstallation={(folder / 'profile').as_uri()}",
+        "--headless",
+        "--convert-to",
+        "xlsx",
+    ]
+    subprocess.run(
+        [*command, "--outdir", str(folder / "out"), str(path)],
+        check=True,
+        capture_output=True,
+        timeout=180,
+    )
+    return folder / "out" / path.name
+
+
+def differing(path: Path, folder: Path) -> list[tuple[str, str]]:
+    """Formula cells whose cached value is not what LibreOffice gets, to half a cent."""
+    cached, again = cells(path, values=True), cells(recalculated(path, folder), values=True)
+
+    def differs(at: tuple[str, str]) -> bool:
+        left, right = cached[at], again[at]
+        numbers = isinstance(left, int | float) and isinstance(right, int | float)
+        return abs(left - right) >= 0.005 if numbers else left != right
+
+    return [at for at in formulas(path) if differs(at)]
+
+
+def test_libreoffice_recalculates_every_formula_to_the_same_cents(
+    workbook: Path, tmp_path: Path
+) -> None:
+    assert len(formulas(workbook)) > 150
+    assert differing(workbook, tmp_path) == []
+
+
+def test_a_wrong_cached_value_would_be_seen(workbook: Path, tmp_path: Path) -> None:
+    spoiled = tmp_path / "spoiled.xlsx"
+    with zipfile.ZipFile(workbook) as source, zipfile.ZipFile(spoiled, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.startswith("xl/worksheets/"):
+                content = re.sub(rb"(</f><v>)-?[\d.e-]+(?=</v>)", rb"\g<1>12345", content)
+            target.writestr(name, content)
+    assert len(differing(spoiled, tmp_path)) > 100
+
+
+def test_text_from_data_is_never_a_formula(workbook: Path) -> None:
+    book = openpyxl.load_workbook(workbook)
+    for text in ("=1+1", "@Élan {{ 7*7 }}", "+Returner", EVIL, "-2+3", "00123", "=2025"):
+        found = [
+            cell
+            for sheet in book
+            for row in sheet.iter_rows()
+            for cell in row
+            if cell.value == text
+        ]
+        assert {cell.data_type for cell in found} == {"s"}, text
+
+
+def column(path: Path, heading: str) -> dict[str, Any]:
+    """Customer → value under the first such heading of the sheet of customers; the total under 'All'."""
+    rows = list(
+        openpyxl.load_workbook(path, data_only=True)["P&L by customer"].iter_rows(values_only=True)
+    )
+    at = next(i for i, row in enumerate(rows) if row[0] == "Customer")
+    place = next(i for i, name in enumerate(rows[at]) if str(name).startswith(heading))
+    return {str(row[0] or row[1]): row[place] for row in rows[at + 1 :]}
+
+
+def test_amounts_are_those_of_the_ledger_and_costs_are_negative(workbook: Path) -> None:
+    assert column(workbook, "Sales") == {
+        "00123": 1000.10,
+        "B": 1000,
+        "Unassigned": 7.77,
+        "R": 20,
+        "C": 100,
+        "All": 2127.87,
+    }
+    assert column(workbook, "Salaries")["00123"] == -99.99
+    margins = column(workbook, "Net segment margin, before")
+    assert {k: round(v, 2) for k, v in margins.items()} == {
+        "B": 666.66, "00123": 450.03, "Unassigned": 6.66, "R": 0, "C": -50.55, "All": 1072.80,
+    }  # fmt: skip
+    assert list(margins) == ["B", "00123", "R", "C", "Unassigned", "All"]
+
+
+def test_a_line_without_a_source_is_not_available_and_not_zero(workbook: Path) -> None:
+    assert set(column(workbook, "Bad debts").values()) == {"not available"}
+
+
+def test_a_share_of_sales_that_are_not_positive_is_no_number(books: Books, tmp_path: Path) -> None:
+    export_workbook(books, books.period("2025-04"), tmp_path / "w.xlsx", parameters={})
+    shares = column(tmp_path / "w.xlsx", "Net sales, % of gross sales")
+    assert shares == {"R": "n/a", "All": "n/a"}
+    assert differing(tmp_path / "w.xlsx", tmp_path) == []
+
+
+def test_books_without_account_types_give_the_firm_alone(tmp_path: Path) -> None:
+    customers = "customer_id,customer_name\nA,Alone"
+    sales = "customer_id,invoice_date,gross_sales\nA,2025-01-10,5.25\nA,2025-02-10,4"
+    plain = small_books(tmp_path, {"customers": customers, "invoice_lines": sales})
+    export_workbook(plain, plain.period("2025Q1"), tmp_path / "w.xlsx", parameters={})
+    export_data(plain, plain.period("2025Q1"), tmp_path / "data")
+    rows = list(
+        openpyxl.load_workbook(tmp_path / "w.xlsx", data_only=True)["P&L of the firm"].iter_rows(
+            values_only=True
+        )
+    )
+    assert ("Line", "Firm", "% of gross sales") in rows
+    assert ("Sales", 9.25, 1) in rows
+    assert differing(tmp_path / "w.xlsx", tmp_path) == []
+
+
+def test_a_period_in_which_nothing_happened_has_no_figures_and_no_error(
+    books: Books, tmp_path: Path
+) -> None:
+    export_workbook(books, books.period("2025-05"), tmp_path / "w.xlsx", parameters={})
+    export_data(books, books.period("2025-05"), tmp_path / "data")
+    write_index(tmp_path, books, books.period("2025-05"), [])
+    assert differing(tmp_path / "w.xlsx", tmp_path) == []
+
+
+def test_the_firm_goes_down_to_operating_profit_and_groups_own_their_costs(workbook: Path) -> None:
+    rows = list(
+        openpyxl.load_workbook(workbook, data_only=True)["P&L by account type"].iter_rows(
+            values_only=True
+        )
+    )
+    head = next(row for row in rows if row[0] == "Line")
+    lines = {str(row[0]).split(",")[0]: row for row in rows if row[0]}
+    firm, grocery, odd = (head.index(name) for name in ("Firm", "Grocery chains", "-2+3"))
+    assert round(lines["Operating profit"][firm], 2) == 982.72
+    assert lines["Operating profit"][grocery] == "–"
+    assert round(lines["Net segment margin"][grocery], 2) == 1106.68
+    assert lines["Advertising"][odd] == -3
+    assert round(lines["Net margin of its customers"][grocery], 2) == 1116.69
+    assert round(lines["Net margin of its customers"][firm], 2) == 1072.80
+
+
+def test_every_check_is_ok_and_a_changed_amount_turns_it(workbook: Path, tmp_path: Path) -> None:
+    verdicts = {
+        row[5]
+        for row in openpyxl.load_workbook(workbook, data_only=True)["Checks"].iter_rows(
+            min_row=6, values_only=True
+        )
+    }
+    assert verdicts == {"ok"}
+    changed = openpyxl.load_workbook(workbook)
+    changed["P&L by customer"]["F5"] = 1
+    changed.save(tmp_path / "changed.xlsx")
+    checks = cells(recalculated(tmp_path / "changed.xlsx", tmp_path), values=True)
+    assert checks["Checks", "F4"] == "differs"
+
+
+def test_the_workbook_says_what_it_was_made_from(workbook: Path, books: Books) -> None:
+    texts = {
+        value for (sheet, _), value in cells(workbook).items() if sheet in {"Read me", "Parameters"}
+    }
+    assert {
+        books.data_hash,
+        CLIENT,
+        "2025-01..2025-06: 2025-01-01 to 2025-06-30, by invoice date",
+    } <= texts
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def test_csv_holds_text_as_it_is_and_every_digit(books: Books, tmp_path: Path) -> None:
+    export_data(books, books.period("2025Q1"), tmp_path)
+    raw = (tmp_path / "customer_profitability.csv").read_bytes()
+    assert raw.startswith(b"\xef\xbb\xbf")
+    assert '"@Élan {{ 7*7 }}"'.encode() in raw
+    rows = list(
+        csv.DictReader(
+            (tmp_path / "customer_profitability.csv").open(encoding="utf-8-sig", newline="")
+        )
+    )
+    first = next(row for row in rows if row["customer_id"] == "00123")
+    assert (first["customer_name"], first["sales"], first["discounts_returns_allowances"]) == (
+        "=1+1",
+        "1000.10000000",
+        "50.05000000",
+    )
+    assert not re.search(rb"\dE[-+]?\d", raw)
+
+
+def test_parquet_holds_the_same_decimals_as_the_books(books: Books, tmp_path: Path) -> None:
+    from crmlib.profitability import customer_profitability
+
+    export_data(books, books.period("2025Q1"), tmp_path)
+    kept = pd.read_parquet(tmp_path / "customer_profitability.parquet")
+    expected = customer_profitability(books, books.period("2025Q1"))
+    assert list(kept["sales"]) == list(expected["sales"])
+    assert isinstance(kept["sales"][0], Decimal)
+    assert set(pd.read_parquet(tmp_path / "cube.parquet")["month"].astype(str)) == {
+        "2025-01-01",
+        "2025-02-01",
+        "2025-03-01",
+    }
+    names = {
+        "customer_profitability",
+        "account_type_profitability",
+        "cube",
+        "findings",
+        "tie_out",
+        "intake",
+    }
+    assert {file.name for file in tmp_path.iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("csv", "parquet")
+    }
+
+
+# --- index -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_index_names_client_figures_pages_and_files(
+    books: Books, workbook: Path, tmp_path: Path
+) -> None:
+    shutil.copy(workbook, tmp_path / "workbook.xlsx")
+    period = books.period("2025-01..2025-06")
+    export_data(books, period, tmp_path / "data")
+    made = Page(
+        "27",
+        "Who <b>earns</b> what",
+        "Who earns?",
+        "27_profitability.html",
+        "27_profitability.ipynb",
+        3.4,
+        False,
+    )
+    write_index(tmp_path, books, period, [made])
+    index = BeautifulSoup((tmp_path / "index.html").read_text(encoding="utf-8"), "html.parser")
+    text = " ".join(index.get_text(" ").split())
+    assert CLIENT in text
+    assert "Who <b>earns</b> what" in text
+    assert books.data_hash in text
+    assert "tied out to the cent" in text
+    assert [value.get_text() for value in index.select(".value")] == [
+        "EUR 2.1 k",
+        "EUR 1.2 k",
+        "EUR 1.1 k",
+        "EUR 982.7",
+    ]
+    links = [str(link["href"]) for link in index.find_all("a")]
+    assert all((tmp_path / link).exists() for link in links if not link.startswith("27_"))
+    assert {
+        "27_profitability.html",
+        "workbook.xlsx",
+        "data/cube.csv",
+        "data/findings.parquet",
+    } <= set(links)

@@ -1,0 +1,631 @@
+"""The runner: parameters refused before anything starts, runs that are whole or leave no trace, nothing run twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+
+import nbformat
+import pandas as pd
+import pytest
+
+from crmlib import segments
+from crmlib.books import stored
+from crmlib.declared.reading import CrmError, DataRejected, SettingsError
+from crmlib.output import data, index, page, workbook
+from crmlib.run import kernels, plan, report, safety
+from crmlib.run.notebooks import check_parameters, list_notebooks, select_notebooks
+from crmlib.run.report import NotebookFailed, Report, Request, Step, run_report
+
+PARAMETERS = 'engagement: str = "data/sample"  # folder of the engagement\nperiod: str = "2025"  # such as 2025Q4'
+SETTINGS = "client: Toy\ncurrency: USD\ncoverage: {start: 2024-01, end: 2025-12}\n"
+
+
+def write_toy(
+    folder: Path,
+    name: str,
+    *cells: str,
+    parameters: str = PARAMETERS,
+    title: str = "Who earns what",
+) -> Path:
+    """A notebook of a heading, a parameters cell and code cells."""
+    markdown = {
+        "cell_type": "markdown",
+        "metadata": {},
+        "id": "a",
+        "source": f"# {title}\n\n*Which customers earn?* Said.",
+    }
+    code = [
+        {
+            "cell_type": "code",
+            "metadata": {"tags": tags},
+            "id": f"c{i}",
+            "source": source,
+            "outputs": [],
+            "execution_count": None,
+        }
+        for i, (tags, source) in enumerate(
+            [(["parameters"], parameters), *(([], cell) for cell in cells)]
+        )
+    ]
+    path = folder / f"{name}.ipynb"
+    path.write_text(
+        json.dumps({"cells": [markdown, *code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
+    return path
+
+
+def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
+    """Replace books and exports by small ones, and what kernels load beforehand by nothing slow."""
+    made = SimpleNamespace(
+        refuse_without_sales=lambda period: None,
+        data_hash="data-1",
+        sources={"a.csv": "hash"},
+        findings=pd.DataFrame(),
+    )
+    patch(stored, "open_books", lambda engagement: made)
+    patch(segments, "check_judgement", lambda books: None)
+    patch(segments, "with_segments", lambda books, period: books)
+    patch(
+        page,
+        "export_page",
+        lambda notebook, html, client_report=True: html.write_text(notebook.read_text()),
+    )
+    patch(
+        workbook,
+        "export_workbook",
+        lambda books, period, path, parameters: path.write_text(json.dumps(dict(parameters))),
+    )
+    patch(
+        data,
+        "export_data",
+        lambda books, period, folder: (folder.mkdir(), (folder / "customers.csv").write_text("a")),
+    )
+    patch(
+        index,
+        "write_index",
+        lambda folder, books, period, pages: (folder / "index.html").write_text(repr(pages)),
+    )
+    patch(plan, "PACKAGE", package)
+    patch(kernels, "PRELOADED", ("ipykernel.ipkernel",))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A toy workbook with braces in its path, and what was told."""
+
+    root: Path
+    told: list[Step] = field(default_factory=list)
+
+    @property
+    def notebooks(self) -> Path:
+        return self.root / "notebooks"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "out" / "client" / "2025"
+
+    def run(self, **asked: Any) -> Report:
+        self.told.clear()
+        request = Request(out=self.root / "out", notebooks=self.notebooks)
+        return run_report(self.root / "client", replace(request, **asked), tell=self.told.append)
+
+    def run_instantly(self, **asked: Any) -> Report:
+        """A run in which notebooks are taken for executed, where kernels are not what is tested."""
+
+        def executed(path: Path, *arguments: object, **named: object) -> tuple[Any, None]:
+            return nbformat.read(path, 4), None
+
+        none = nullcontext(kernels.Kernels(None))
+        with (
+            patch.object(report, "execute", executed),
+            patch.object(report, "open_kernels", lambda sources: none),
+        ):
+            return self.run(**asked)
+
+    def ran(self) -> list[str]:
+        return sorted(step.name for step in self.told if step.state == "running")
+
+    def outputs(self, name: str) -> str:
+        executed = json.loads((self.report / f"{name}.ipynb").read_text())
+        texts = [o.get("text", "") for c in executed["cells"] for o in c.get("outputs", [])]
+        return "".join("".join(text) for text in texts)
+
+    def files(self) -> Mapping[str, bytes]:
+        return {
+            str(p.relative_to(self.report)): p.read_bytes()
+            for p in self.report.rglob("*")
+            if p.is_file()
+        }
+
+    def left_over(self) -> list[str]:
+        return [
+            p.name
+            for p in (self.root / "out" / "client").glob(".*")
+            if not p.name.startswith(".lock")
+        ]
+
+
+def make_place(root: Path) -> Place:
+    for folder in ("notebooks", "client/ledger", "package"):
+        (root / folder).mkdir(parents=True)
+    (root / "client" / "engagement.yml").write_text(SETTINGS)
+    (root / "package" / "code.py").write_text("one")
+    return Place(root)
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    made = make_place(tmp_path / "a {period} {0} $HOME b")
+    fake_crmlib(made.root / "package", monkeypatch.setattr)
+    return made
+
+
+# --- notebooks and parameters ----------------------------------------------------------------------------------------
+
+
+def test_a_notebook_is_read_without_being_executed(place: Place) -> None:
+    write_toy(
+        place.notebooks,
+        "27_profitability",
+        "raise SystemExit",
+        parameters=PARAMETERS + "\ntop: int = 10  # rows # shown",
+    )
+    [notebook] = list_notebooks(place.notebooks)
+    assert (notebook.number, notebook.name, notebook.title) == (
+        "27",
+        "27_profitability",
+        "Who earns what",
+    )
+    assert notebook.question.startswith("Which customers earn?")
+    top = notebook.parameters[2]
+    assert (top.name, top.type, top.default, top.help) == ("top", "int", 10, "rows # shown")
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("top = 10", "form `name: type = literal"),
+        ("top: int = len('x')", "not a literal"),
+        ("import os", "form `name"),
+        ("top: list = []", "type list is not allowed"),
+        ("top: int = (", "not Python"),
+    ],
+)
+def test_a_parameters_cell_has_one_form(place: Place, cell: str, said: str) -> None:
+    write_toy(place.notebooks, "27_a", parameters=cell)
+    with pytest.raises(SettingsError, match="27_a") as error:
+        list_notebooks(place.notebooks)
+    assert said in str(error.value)
+
+
+def test_all_wrong_parameters_are_told_with_the_nearest_name_before_anything_starts(
+    place: Place,
+) -> None:
+    write_toy(place.notebooks, "27_a", parameters=PARAMETERS + "\ntop: int = 10  # rows")
+    with pytest.raises(SettingsError) as error:
+        place.run(parameters={"perid": "2025", "top": "ten"})
+    assert "did you mean 'period'?" in str(error.value)
+    assert "top='ten' is not of type int" in str(error.value)
+    assert not (place.root / "out").exists()
+    assert not place.told
+
+
+@pytest.mark.parametrize("period", ["2025Q5", "2023", "next year", "", 2025.5])
+def test_a_bad_period_is_refused_before_anything_starts(place: Place, period: object) -> None:
+    write_toy(place.notebooks, "27_a")
+    with pytest.raises(SettingsError, match="period"):
+        place.run(parameters={"period": period})
+    assert not (place.root / "out").exists()
+
+
+def test_values_get_the_type_that_the_notebook_declares(place: Place) -> None:
+    names = 'code: str = "a"\nshare: float = 0.5\nfull: bool = False\ntop: int = 1'
+    write_toy(place.notebooks, "27_a", parameters=names)
+    given = {"code": 123, "share": "1e-2", "full": "true", "top": "7"}
+    assert check_parameters(list_notebooks(place.notebooks), given) == {
+        "27_a": {"code": "123", "share": 0.01, "full": True, "top": 7}
+    }
+    assert (
+        check_parameters(list_notebooks(place.notebooks), {"code": "00123"})["27_a"]["code"]
+        == "00123"
+    )
+    for wrong in ({"share": "nan"}, {"full": "maybe"}, {"top": "1.5"}, {"code": ("a",)}):
+        with pytest.raises(SettingsError, match="is not of type"):
+            check_parameters(list_notebooks(place.notebooks), wrong)
+
+
+def test_a_parameter_goes_only_to_the_notebooks_that_have_it(place: Place) -> None:
+    write_toy(place.notebooks, "27_a", parameters=PARAMETERS + "\ntop: int = 10")
+    write_toy(place.notebooks, "31_b")
+    values = check_parameters(list_notebooks(place.notebooks), {"top": "5"})
+    assert values["27_a"]["top"] == 5
+    assert "top" not in values["31_b"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"listed": 0}, {"method": "foo"}, {"horizon": -2}, {"seed": "-1"}]
+)
+def test_a_value_outside_what_a_parameter_allows_is_refused_with_what_is_allowed(
+    given: dict[str, object],
+) -> None:
+    with pytest.raises(
+        SettingsError,
+        match=r"is not allowed in \d\d_\w+: .*(at least -?\d|one of k-means, gaussian mixture)",
+    ):
+        check_parameters(list_notebooks(), given)
+
+
+def test_an_unknown_notebook_is_refused_with_the_nearest(place: Place) -> None:
+    write_toy(place.notebooks, "27_profitability")
+    with pytest.raises(SettingsError, match="did you mean '27_profitability'"):
+        select_notebooks(list_notebooks(place.notebooks), ["27_profit"])
+
+
+# --- a run -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_a_report_is_whole_and_names_no_folder_of_this_machine(
+    place: Place, monkeypatch: pytest.MonkeyPatch, forked: bool
+) -> None:
+    if not forked:
+        monkeypatch.setattr(kernels, "_start_server", lambda sources: None)
+    show = "import os, sys, warnings\nprint(engagement, period, os.getcwd(), sys.executable, os.path.expanduser('~'), __name__)"
+    write_toy(
+        place.notebooks,
+        "27_a",
+        show,
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2]);",
+        "warnings.warn(os.getcwd())",
+    )
+    write_toy(place.notebooks, "31_b", "import os; [os.path.abspath('.'), {'x': engagement}]")
+    report = place.run(parameters={"period": 2025})
+    assert [page.number for page in report.pages] == ["27", "31"]
+    assert {
+        "index.html",
+        "manifest.json",
+        "workbook.xlsx",
+        "data/customers.csv",
+        "27_a.html",
+        "31_b.ipynb",
+    } <= place.files().keys()
+    assert place.outputs("27_a").startswith("client 2025 notebooks python/bin/python")
+    assert "image/png" in (report.folder / "27_a.ipynb").read_text(), "the chart vanished"
+    for name, content in place.files().items():
+        for folder in (place.root, Path.home() / "", Path(sys.prefix), Path.cwd()):
+            assert f"{folder}".encode() not in content.replace(b"\\\\", b"\\"), (
+                f"{folder} in {name}"
+            )
+    assert not place.left_over()
+
+
+def test_the_manifest_says_what_the_report_comes_from(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    place.run_instantly()
+    manifest = json.loads((place.report / "manifest.json").read_text())
+    assert list(manifest)[-1] == "status"
+    assert manifest["status"] == "complete"
+    assert manifest["inputs"] == {
+        "data_hash": "data-1",
+        "ledger": {"a.csv": "hash"},
+        "settings": manifest["inputs"]["settings"],
+    }
+    assert manifest["settings"]["client"] == "Toy"
+    assert manifest["versions"]["papermill"].startswith("2.")
+    assert manifest["notebooks"]["27_a"]["parameters"] == {"period": "2025"}
+    assert set(manifest["files"]) == set(place.files()) - {"manifest.json"}
+
+
+def test_text_in_a_parameter_stays_text(place: Place) -> None:
+    write_toy(
+        place.notebooks, "27_a", "print(repr(note))", parameters=PARAMETERS + '\nnote: str = "x"'
+    )
+    note = "\"; import os; os._exit(1) #'\n{period} \\ é"
+    place.run(parameters={"note": note})
+    assert place.outputs("27_a").strip() == repr(note)
+
+
+# --- nothing is run twice --------------------------------------------------------------------------------------------
+
+
+def test_what_would_come_out_the_same_is_not_run_again(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    write_toy(place.notebooks, "31_b")
+    place.run_instantly()
+    before = place.files()
+    assert place.run_instantly().nothing_to_do
+    assert place.ran() == []
+    assert place.run_instantly(parameters={"period": "last-12-months"}).nothing_to_do, (
+        "the same period by another name"
+    )
+    assert place.files() == before
+    write_toy(place.notebooks, "31_b", "print('new')")
+    report = place.run_instantly()
+    assert place.ran() == ["31_b"]
+    assert [page.reused for page in report.pages] == [True, False]
+
+
+@pytest.mark.parametrize("change", ["code", "settings", "judgement", "page", "data"])
+def test_a_change_of_what_a_page_comes_from_runs_it_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    write_toy(place.notebooks, "27_a")
+    place.run_instantly()
+    (place.root / "client" / "judgement").mkdir()
+    texts = {
+        "code": ("package/code.py", "two"),
+        "settings": ("client/engagement.yml", SETTINGS + "horizon_months: 6\n"),
+        "judgement": ("client/judgement/weights.csv", "a"),
+        "page": ("out/client/2025/27_a.html", "edited"),
+    }
+    if change == "data":
+        made = SimpleNamespace(
+            refuse_without_sales=lambda period: None,
+            data_hash="data-2",
+            sources={},
+            findings=pd.DataFrame(),
+        )
+        monkeypatch.setattr(stored, "open_books", lambda engagement: made)
+    else:
+        (place.root / texts[change][0]).write_text(texts[change][1])
+    place.run_instantly()
+    assert place.ran() == ["27_a"]
+
+
+def test_a_lost_export_is_made_again_without_running_a_notebook(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    place.run_instantly()
+    (place.report / "workbook.xlsx").unlink()
+    assert not place.run_instantly().nothing_to_do
+    assert place.ran() == []
+    assert (place.report / "workbook.xlsx").exists()
+
+
+def test_running_one_keeps_the_pages_that_still_hold_and_drops_the_others(place: Place) -> None:
+    for name in ("00_c", "27_a", "31_b"):
+        write_toy(place.notebooks, name, parameters=PARAMETERS + "\ntop: int = 10")
+    place.run_instantly(parameters={"top": "3"})
+    write_toy(place.notebooks, "27_a", "print('new')")
+    write_toy(place.notebooks, "31_b", "print('new')")
+    report = place.run_instantly(only=("27",))
+    assert place.ran() == ["27_a"]
+    assert [page.notebook for page in report.pages] == ["00_c.ipynb", "27_a.ipynb"]
+    assert Step("31_b", "dropped") in place.told
+    assert not (place.report / "31_b.html").exists()
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def failure_of(place: Place, **asked: Any) -> str:
+    """The message of a run that must fail and leave the report and nothing else."""
+    before = place.files()
+    with pytest.raises(NotebookFailed) as error:
+        place.run(**asked)
+    assert place.files() == before
+    assert place.left_over() == []
+    assert len(str(error.value).splitlines()) <= 10
+    return str(error.value)
+
+
+def test_a_failing_notebook_leaves_the_last_report_and_says_where_and_why(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    write_toy(place.notebooks, "31_b")
+    place.run_instantly()
+    write_toy(
+        place.notebooks,
+        "27_a",
+        "x = 1",
+        "raise ValueError('no line ' + engagement)",
+        "print('after')",
+    )
+    told = failure_of(place)
+    assert told.startswith("27_a failed in cell 4, under 'Who earns what'")
+    assert "ValueError: no line client" in told
+    assert str(place.root) not in told.replace(os.path.relpath(place.root), "")
+    kept = place.root / "out" / "client" / "failed" / "2025-27_a.ipynb"
+    assert "no line client" in kept.read_text()
+    assert str(place.root) not in kept.read_text()
+    write_toy(place.notebooks, "27_a", "x = 2")
+    place.run_instantly()
+    assert not kept.exists()
+
+
+@pytest.mark.parametrize("leave", ["raise SystemExit", "import sys; sys.exit(0)"])
+def test_a_notebook_that_ends_early_is_a_failure(place: Place, leave: str) -> None:
+    write_toy(place.notebooks, "27_a", leave, "print('never')")
+    assert "27_a failed in cell" in failure_of(place)
+
+
+def test_all_that_failed_is_named(place: Place) -> None:
+    write_toy(place.notebooks, "27_a", "1 / 0")
+    write_toy(place.notebooks, "31_b", "1 / 0")
+    told = failure_of(place)
+    assert told.startswith("27_a failed")
+    assert "31_b failed in cell 3" in told
+
+
+@pytest.mark.parametrize("forked", [True, False])
+def test_a_dead_kernel_is_tried_once_more_and_then_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch, forked: bool
+) -> None:
+    if not forked:
+        monkeypatch.setattr(kernels, "_start_server", lambda sources: None)
+    log = place.root / "log"
+    write_toy(
+        place.notebooks,
+        "27_a",
+        f"open({str(log)!r}, 'a').write('x')",
+        "import os; os._exit(9)",
+        "print('never')",
+    )
+    told = failure_of(place)
+    assert "27_a failed in cell 4" in told
+    assert "the kernel died" in told
+    assert log.read_text() == "xx"
+
+
+def test_a_kernel_that_dies_once_does_no_harm(place: Place) -> None:
+    log = place.root / "log"
+    once = f"import os, pathlib\nlog = pathlib.Path({str(log)!r})\nif not log.exists():\n    log.write_text('x'); os.kill(os.getpid(), 9)"
+    write_toy(place.notebooks, "27_a", once, "print('alive')")
+    place.run()
+    assert place.outputs("27_a").strip() == "alive"
+
+
+def test_a_cell_that_takes_too_long_is_a_failure(place: Place) -> None:
+    write_toy(place.notebooks, "27_a", "import time; time.sleep(60)")
+    begun = time.monotonic()
+    assert "timeout: the cell ran longer than 1 seconds" in failure_of(
+        place, cell_timeout_seconds=1
+    )
+    assert time.monotonic() - begun < 30
+
+
+def test_rejected_data_leaves_findings_and_no_report(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(engagement: object) -> None:
+        raise DataRejected(
+            "rejected", pd.DataFrame({"verdict": ["reject"], "code": ["date-impossible"]})
+        )
+
+    write_toy(place.notebooks, "27_a")
+    place.run_instantly()
+    before = place.files()
+    monkeypatch.setattr(stored, "open_books", refuse)
+    with pytest.raises(DataRejected):
+        place.run_instantly()
+    assert "date-impossible" in (place.root / "out" / "client" / "findings.csv").read_text()
+    assert place.files() == before
+
+
+def test_a_failing_export_leaves_the_last_report(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **named: object) -> None:
+        raise OSError("disk full")
+
+    write_toy(place.notebooks, "27_a", "import time; time.sleep(30)")
+    monkeypatch.setattr(workbook, "export_workbook", fail)
+    begun = time.monotonic()
+    with pytest.raises(OSError, match="disk full"):
+        place.run()
+    assert time.monotonic() - begun < 20, "the notebook was not stopped"
+    assert place.left_over() == []
+
+
+# --- runs that meet, and runs that are stopped -----------------------------------------------------------------------
+
+
+def start(place: Place) -> subprocess.Popen[str]:
+    """Another process that runs the toy notebooks; returns once its notebook has written the file `kernel`."""
+    process = subprocess.Popen(
+        [sys.executable, __file__, str(place.root)], stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(1200):
+        if (place.root / "kernel").exists():
+            return process
+        time.sleep(0.1)
+    process.kill()
+    raise AssertionError(process.communicate())
+
+
+def is_running(process: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {
+            "Z",
+            "X",
+        }
+    except OSError:
+        return False
+
+
+def gone(processes: list[int]) -> bool:
+    for _ in range(50):
+        if not any(is_running(process) for process in processes):
+            return True
+        time.sleep(0.1)
+    return False
+
+
+WAITING = """import os, pathlib, time
+pathlib.Path({file!r} + ".part").write_text(f"{{os.getpid()}} {{os.getppid()}}")
+os.rename({file!r} + ".part", {file!r})
+time.sleep(120)"""
+
+
+@pytest.fixture
+def waiting(place: Place) -> Iterator[subprocess.Popen[str]]:
+    write_toy(place.notebooks, "27_a")
+    place.run_instantly()
+    write_toy(place.notebooks, "27_a", WAITING.format(file=str(place.root / "kernel")))
+    process = start(place)
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_second_run_says_who_holds_the_report(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    place.run_instantly()
+    held, told = (
+        safety.locked(place.report.with_name(".lock-2025")),
+        f"process {os.getpid()} on .* since 20",
+    )
+    with held, pytest.raises(CrmError, match=told):
+        place.run_instantly()
+    assert place.run_instantly().nothing_to_do
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_leaves_no_process_and_the_last_report(
+    place: Place, waiting: subprocess.Popen[str], stop: signal.Signals
+) -> None:
+    before = place.files()
+    processes = [int(text) for text in (place.root / "kernel").read_text().split()]
+    assert all(is_running(process) for process in processes)
+    waiting.send_signal(stop)
+    _, told = waiting.communicate(timeout=20)
+    assert gone(processes)
+    assert place.files() == before
+    if stop == signal.SIGKILL:
+        assert place.left_over() == [".run-2025"]
+        write_toy(place.notebooks, "27_a")
+        place.run_instantly()
+    else:
+        assert told.strip() == f"stopped by {stop.value}"
+    assert place.left_over() == []
+
+
+def test_a_run_killed_between_the_renames_loses_no_report(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    place.run_instantly()
+    before = place.files()
+    place.report.rename(place.report.with_name(".old-2025"))
+    assert place.run_instantly().nothing_to_do
+    assert place.files() == before
+    assert place.left_over() == []
+
+
+if __name__ == "__main__":
+    there = Place(Path(sys.argv[1]))
+    fake_crmlib(there.root / "package", setattr)
+    try:
+        there.run()
+    except KeyboardInterrupt as stopped:
+        sys.exit(f"stopped by {stopped.args[0]}")
