@@ -24,7 +24,7 @@ CRITERIA = {
 # what everyone in the house agrees on, beside the mean
 KNOWN = {("C301", "growth_potential"): 1.8, ("C301", "strategy_fit"): 1.2, ("C301", "competitive_position"): 0.8}
 KNOWN |= {("C266", "growth_potential"): -1.4, ("C266", "competitive_position"): -1.0}
-KNOWN |= {("C235", "growth_potential"): -0.6, ("C235", "strategy_fit"): -1.5, ("C235", "market_knowledge"): 0.8}
+KNOWN |= {("C235", "growth_potential"): -0.6, ("C235", "strategy_fit"): -1.5, ("C235", "market_knowledge"): 2.0}
 STRATEGY = """\
 # Strategy of the sample company, made by data/generate.py
 goals:
