@@ -31,7 +31,7 @@ KNOWN |= {("C266", "growth_potential"): -1.4, ("C266", "competitive_position"): 
 KNOWN |= {
     ("C235", "growth_potential"): -0.6,
     ("C235", "strategy_fit"): -1.5,
-    ("C235", "market_knowledge"): 0.8,
+    ("C235", "market_knowledge"): 2.0,
 }
 STRATEGY = """\
 # Strategy of the sample company, made by data/generate.py

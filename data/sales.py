@@ -103,8 +103,8 @@ def make_lines(rng: np.random.Generator, customers: pd.DataFrame, goods: Goods) 
     lines["commission"] = cents(
         (lines["gross_sales"] - lines["discount"]) * COMMISSION[habits["kind"]]
     )
-    freight = 5_200 / lines["lines"] + lines["quantity"] * 105
-    lines["freight"] = cents(freight * habits["region"].map(FREIGHT_BY_REGION))
+    freight = 4_000 / lines["lines"] + lines["quantity"] * 120
+    lines["freight"] = cents(freight * habits["region"].map(FREIGHT_BY_REGION) * habits["drops"])
     return add_returns_and_duplicates(rng, lines, habits["returns"].to_numpy())
 
 

@@ -15,10 +15,12 @@ from crmlib.full_cost import full_cost, time_driven
 from crmlib.movement import price_volume_mix
 from crmlib.profitability import (
     customer_profitability,
+    deciding_lines,
     firm_profitability,
     group_profitability,
     whale_curve,
 )
+from crmlib.segments import differentiate
 
 STORIES = {
     cells[0]: cells[1:]
@@ -87,6 +89,39 @@ def test_one_of_the_three_largest_loses_money_once_cost_to_serve_is_in(year: pd.
     losing = largest[largest["net_segment_margin"] < 0]
     assert losing.index.tolist() == [who("One of the three largest loses money")]
     assert (losing["manufacturing_contribution"] > 0).all()
+
+
+def test_salaries_are_spent_on_earners_and_losers_alike(sample: Books, year: pd.DataFrame) -> None:
+    earns, managed = year["net_segment_margin"] > 0, year["salaries"] > 0
+    decided = differentiate(sample, sample.period("2025")).set_index("customer_id")
+    keys = year["customer_id"].isin(decided.index[decided["key"]])
+    largest = year["sales"].map(float).nlargest(round(len(year) / 5)).index
+    assert managed[largest].mean() > 0.9
+    assert managed[keys].all()
+    assert earns[keys].all()
+    assert earns[managed].mean() > 0.5
+    assert 0.2 < (~earns)[~managed].mean() < 0.5
+    assert (~managed)[earns].sum() > 30
+
+
+def test_fewer_than_half_lose_and_each_for_more_than_one_line(
+    sample: Books, year: pd.DataFrame
+) -> None:
+    losers = year[year["net_segment_margin"] < 0]
+    assert 1 / 3 < len(losers) / len(year) < 0.45
+    decides = deciding_lines(sample, year, sample.period("2025")).set_index("customer_id")["line"]
+    shares = decides[losers["customer_id"]].value_counts(normalize=True)
+    assert (shares > 0.05).sum() >= 4
+    assert shares.max() < 0.6
+    lines = [
+        "discounts_returns_allowances",
+        "transportation",
+        "order_processing",
+        "salaries",
+        "promotion_and_slotting",
+    ]
+    excess = losers[lines].sum() / losers["sales"].sum() - year[lines].sum() / year["sales"].sum()
+    assert (excess > Decimal("0.02")).all()
 
 
 def test_the_account_type_that_is_worst_at_full_cost_contributes(
