@@ -81,14 +81,7 @@ def write_ledger(folder: Path, *, lines: int, customers: int, seed: int) -> None
     import duckdb
 
     con = duckdb.connect()
-    words = {
-        "seed": seed,
-        "customers": customers,
-        "lines": lines,
-        "start": START,
-        "months": MONTHS,
-        "days": 1096,
-    }
+    words = {"seed": seed, "customers": customers, "lines": lines, "start": START, "months": MONTHS, "days": 1096}
     con.execute(MACROS.format(**words))
     for name in ("ledger", "floats"):
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -96,13 +89,7 @@ def write_ledger(folder: Path, *, lines: int, customers: int, seed: int) -> None
     for table, query in TABLES.items():
         path = folder / "ledger" / f"{table}.parquet"
         con.execute(f"COPY ({query.format(**words)}) TO '{path}' (FORMAT parquet)")
-        decimals = [
-            c
-            for c, kind, *_ in con.sql(f"DESCRIBE FROM '{path}'").fetchall()
-            if kind.startswith("DECIMAL")
-        ]
+        decimals = [c for c, kind, *_ in con.sql(f"DESCRIBE FROM '{path}'").fetchall() if kind.startswith("DECIMAL")]
         casts = ", ".join(f"{c}::DOUBLE AS {c}" for c in decimals)
         replaced = f"* REPLACE ({casts})" if casts else "*"
-        con.execute(
-            f"COPY (SELECT {replaced} FROM '{path}') TO '{folder}/floats/{table}.parquet' (FORMAT parquet)"
-        )
+        con.execute(f"COPY (SELECT {replaced} FROM '{path}') TO '{folder}/floats/{table}.parquet' (FORMAT parquet)")

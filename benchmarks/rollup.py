@@ -86,9 +86,7 @@ def roll_up_sql(folder: Path, out: Path) -> None:
              con.sql("SELECT month, cost, practical_capacity FROM capacity WHERE pool = 'office'").fetchall()]  # fmt: skip
     con.execute("CREATE TABLE office_rates (month DATE, rate_per_line DECIMAL(18, 8))")
     con.executemany("INSERT INTO office_rates VALUES (?, ?)", rates)
-    con.execute(
-        (Path(__file__).parent / "cube.sql").read_text(encoding="utf-8").replace("{out}", str(out))
-    )
+    con.execute((Path(__file__).parent / "cube.sql").read_text(encoding="utf-8").replace("{out}", str(out)))
 
 
 def _half_even(value: Decimal) -> Decimal:
@@ -101,9 +99,7 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
     import pandas as pd
 
     def read(name: str, columns: str | None = None) -> pd.DataFrame:
-        return pd.read_parquet(
-            folder / "floats" / f"{name}.parquet", columns=columns and columns.split(", ")
-        )
+        return pd.read_parquet(folder / "floats" / f"{name}.parquet", columns=columns and columns.split(", "))
 
     def month(days: pd.Series) -> pd.Series:
         return pd.to_datetime(days).dt.to_period("M").dt.to_timestamp()
@@ -111,18 +107,14 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
     known = set(read("customers")["customer_id"])
 
     def owned(frame: pd.DataFrame, day: str, key: str = "customer_id") -> pd.DataFrame:
-        return frame.assign(
-            owner=frame[key].where(frame[key].isin(known), ""), month=month(frame[day])
-        )
+        return frame.assign(owner=frame[key].where(frame[key].isin(known), ""), month=month(frame[day]))
 
     by = ["owner", "month"]
     lines = owned(read("invoice_lines", SCANNED["invoice_lines"]), "invoice_date")
     lines["returns"] = -lines["gross_sales"].clip(upper=0)
     lines["sales"] = lines["gross_sales"].clip(lower=0)
     lines["units"] = lines["quantity"].clip(lower=0)
-    cube = lines.groupby(by)[
-        ["sales", "returns", "discount", "cost_of_goods", "freight", "units"]
-    ].sum()
+    cube = lines.groupby(by)[["sales", "returns", "discount", "cost_of_goods", "freight", "units"]].sum()
     cube["lines"] = lines.groupby(by).size()
     orders = lines.groupby(["customer_id", "order_id"], dropna=False).agg(
         owner=("owner", "first"), month=("month", "min")
@@ -153,15 +145,11 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
     rate = rates.loc[cube["month"]].reset_index(drop=True)
     cube["discounts_returns_allowances"] = cube["discount"] + cube["returns"] + cube["credited"]
     cube["cost_of_goods_sold"] = cube["cost_of_goods"] - cube["recovered"]
-    cube["sales_commissions"] = (cube["sales"] - cube["discounts_returns_allowances"]) * rate[
-        "commission"
-    ]
+    cube["sales_commissions"] = (cube["sales"] - cube["discounts_returns_allowances"]) * rate["commission"]
     cube["transportation"] = cube["freight"]
     cube["warehouse_handling"] = cube["pallets"] * rate["pallets"] + cube["cases"] * rate["cases"]
     cube["special_packaging"] = cube["special packs"] * rate["special packs"]
-    cube["order_processing"] = (
-        cube["orders"] * rate["sales orders"] + cube["lines"] * rate["order lines"]
-    )
+    cube["order_processing"] = cube["orders"] * rate["sales orders"] + cube["lines"] * rate["order lines"]
     cube["receivables_charge"] = cube["receivables"] * 0.01
     cube["inventory_carrying_cost"] = cube["inventory"] * (0.12 + 0.10) / 12
     cube["capital_charge"] = (cube["receivables"] + cube["inventory"]) * 0.01
@@ -171,9 +159,7 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
     groups = groups.assign(month=month(groups["date"])).pivot_table(
         index=["level", "key", "month"], columns="line", values="amount", aggfunc="sum"
     )  # fmt: skip
-    cube = pd.concat(
-        [cube, groups.reset_index().rename(columns={"key": "owner"})], ignore_index=True
-    ).fillna(0)
+    cube = pd.concat([cube, groups.reset_index().rename(columns={"key": "owner"})], ignore_index=True).fillna(0)
     names = {
         "units": "driver_units",
         "lines": "driver_invoice_lines",
@@ -209,18 +195,7 @@ def run_child(way: str, folder: Path, out: Path) -> None:
 
 
 def measured(way: str, folder: Path, out: Path) -> dict[str, float]:
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        __file__,
-        "--child",
-        way,
-        "--folder",
-        str(folder),
-        "--out",
-        str(out),
-    ]
+    command = [sys.executable, "-W", "ignore", __file__, "--child", way, "--folder", str(folder), "--out", str(out)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -241,10 +216,7 @@ def assert_same(folder: Path) -> None:
             assert different == (0,), f"{a.name} and {b.name} differ in {different[0]} rows"
     there = [c for c, *_ in con.sql(f"DESCRIBE FROM '{floats}'").fetchall()]
     for column in [c for c in columns[3:] if c in there]:
-        exact, near = (
-            con.sql(f"SELECT sum(\"{column}\")::DOUBLE FROM '{f}'").fetchone()[0]
-            for f in (ours, floats)
-        )
+        exact, near = (con.sql(f"SELECT sum(\"{column}\")::DOUBLE FROM '{f}'").fetchone()[0] for f in (ours, floats))
         assert abs(exact - near) <= 1e-6 * abs(exact), f"{column}: {exact} and {near} in pandas"
     rows = [con.sql(f"SELECT count(*) FROM '{f}'").fetchone() for f in (ours, floats)]
     assert rows[0] == rows[1], rows
@@ -252,10 +224,7 @@ def assert_same(folder: Path) -> None:
 
 def table(runs: dict[str, list[dict[str, float]]]) -> str:
     """The median of each way, and its CPU beside SQL and its CPU and memory beside pandas."""
-    median = {
-        w: {k: sorted(r[k] for r in found)[len(found) // 2] for k in found[0]}
-        for w, found in runs.items()
-    }
+    median = {w: {k: sorted(r[k] for r in found)[len(found) // 2] for k in found[0]} for w, found in runs.items()}
     rows = [
         "| | CPU s | wall s | peak GiB | CPU / SQL | CPU / pandas | memory / pandas |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -280,9 +249,7 @@ def main() -> None:
     parser.add_argument("--customers", type=int, help="default: one for every 2,000 lines")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3, help="rounds; the median is shown")
-    parser.add_argument(
-        "--folder", type=Path, help="keep the ledger here, and use it if it is there"
-    )
+    parser.add_argument("--folder", type=Path, help="keep the ledger here, and use it if it is there")
     parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -299,9 +266,7 @@ def main() -> None:
             for way, found in runs.items():
                 found.append(measured(way, folder, folder / f"{way}.parquet"))
         assert_same(folder)
-    print(
-        f"{given.lines:,} invoice lines, median of {given.repeat} rounds; results compared and equal\n"
-    )
+    print(f"{given.lines:,} invoice lines, median of {given.repeat} rounds; results compared and equal\n")
     print(table(runs))
 
 

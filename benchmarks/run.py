@@ -24,11 +24,7 @@ def outputs(notebook: Path) -> list[str]:
     """The text of every sentence and picture that a notebook shows, which must not depend on who ran it."""
     cells = json.loads(notebook.read_text("utf-8"))["cells"]
     shown = [out.get("data", {}) for cell in cells for out in cell.get("outputs", [])]
-    return [
-        "".join(data.get("text/plain", ""))
-        for data in shown
-        if "text/html" in data or "image/svg+xml" in data
-    ]
+    return ["".join(data.get("text/plain", "")) for data in shown if "text/html" in data or "image/svg+xml" in data]
 
 
 def timed(commands: list[list[str]], cache: Path) -> float:
@@ -36,20 +32,14 @@ def timed(commands: list[list[str]], cache: Path) -> float:
     begun = time.perf_counter()
     for command in commands:
         subprocess.run(
-            command,
-            check=True,
-            capture_output=True,
-            cwd=PROJECT,
-            env={**os.environ, "CRM_CACHE": str(cache)},
+            command, check=True, capture_output=True, cwd=PROJECT, env={**os.environ, "CRM_CACHE": str(cache)}
         )
     return time.perf_counter() - begun
 
 
 def main() -> None:
     """Time both sides in turn and print the ratio of each round."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--engagement", default="data/sample")
     parser.add_argument("--rounds", type=int, default=2)
     given = parser.parse_args()
@@ -57,18 +47,9 @@ def main() -> None:
     for number in range(1, given.rounds + 1):
         with tempfile.TemporaryDirectory() as made:
             work = Path(made)
-            ours = timed(
-                [[str(folder / "crm"), "run", given.engagement, "--out", made]], work / "cache-crm"
-            )
+            ours = timed([[str(folder / "crm"), "run", given.engagement, "--out", made]], work / "cache-crm")
             one_by_one = [
-                [
-                    str(folder / "papermill"),
-                    str(n),
-                    str(work / n.name),
-                    "-p",
-                    "engagement",
-                    given.engagement,
-                ]
+                [str(folder / "papermill"), str(n), str(work / n.name), "-p", "engagement", given.engagement]
                 for n in NOTEBOOKS
             ]
             theirs = timed(one_by_one, work / "cache-papermill")

@@ -15,9 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ENGAGEMENT = (
-    "client: Benchmark\ncurrency: USD\ncoverage: {start: 2024-01, end: 2025-12}\nsource: ledger\n"
-)
+ENGAGEMENT = "client: Benchmark\ncurrency: USD\ncoverage: {start: 2024-01, end: 2025-12}\nsource: ledger\n"
 # i is the customer, n the order of one; kinds differ in how often and how much they buy, at which discount and margin
 QUERIES = {
     "customers": "SELECT 'C' || lpad(i::VARCHAR, 7, '0') AS customer_id, 'Customer ' || i AS customer_name FROM range({customers}) t(i)",
@@ -70,13 +68,9 @@ def step(folder: Path) -> None:
     marks.append(now())
     labels = segments.groups(scaled, int(tested.index[tested["chosen"]][0]), seed=0)
     marks.append(now())
-    parts = zip(
-        ("measures", "features", "number of groups", "labels"), marks, marks[1:], strict=False
-    )
+    parts = zip(("measures", "features", "number of groups", "labels"), marks, marks[1:], strict=False)
     told = ", ".join(f"{name} {passed(start, end)}" for name, start, end in parts)
-    high_water = next(
-        row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM")
-    )
+    high_water = next(row for row in Path("/proc/self/status").read_text().splitlines() if row.startswith("VmHWM"))
     peak = int(high_water.split()[1]) * 1024 / 1e9  # ru_maxrss would be the parent's, who rolled up
     digest = hashlib.sha256(labels.to_numpy().tobytes()).hexdigest()[:12]
     print(
@@ -89,9 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=None, help="keeps the ledger and its roll-up")
-    parser.add_argument(
-        "--step", action="store_true", help="only the step, on a folder that is there"
-    )
+    parser.add_argument("--step", action="store_true", help="only the step, on a folder that is there")
     options = parser.parse_args()
     if options.step:
         return step(options.out)
@@ -104,21 +96,11 @@ def main() -> None:
     open_books(folder)
     told = [
         subprocess.run(
-            [sys.executable, __file__, "--step", "--out", str(folder)],
-            check=True,
-            capture_output=True,
-            text=True,
+            [sys.executable, __file__, "--step", "--out", str(folder)], check=True, capture_output=True, text=True
         ).stdout
         for _ in range(2)
     ]
-    print(
-        "".join(told)
-        + (
-            "the labels agree"
-            if told[0].split()[-1] == told[1].split()[-1]
-            else "THE LABELS DIFFER"
-        )
-    )
+    print("".join(told) + ("the labels agree" if told[0].split()[-1] == told[1].split()[-1] else "THE LABELS DIFFER"))
     return None
 
 

@@ -21,9 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parent.parent)
-)  # the oracles' environment has no crmlib
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the oracles' environment has no crmlib
 from crmlib import purchases
 
 END, WEEKS, INNER = pd.Timestamp("1997-09-30"), 39, (20, 26)
@@ -43,14 +41,8 @@ def history(days: pd.DataFrame, end: pd.Timestamp) -> pd.DataFrame:
     """By customer, to a day: x, recency, age (weeks), mean dollars and units of an order."""
     before = days[days["day"] <= end].groupby("customer_id")
     first, last, count = before["day"].min(), before["day"].max(), before.size()
-    times = {
-        "x": count - 1,
-        "recency": (last - first).dt.days / 7,
-        "age": (end - first).dt.days / 7,
-    }
-    return pd.DataFrame(
-        {**times, "dollars": before["dollars"].mean(), "units": before["cds"].mean()}
-    ).astype(float)
+    times = {"x": count - 1, "recency": (last - first).dt.days / 7, "age": (end - first).dt.days / 7}
+    return pd.DataFrame({**times, "dollars": before["dollars"].mean(), "units": before["cds"].mean()}).astype(float)
 
 
 def later(days: pd.DataFrame, end: pd.Timestamp, weeks: int, customers: pd.Index) -> np.ndarray:
@@ -72,12 +64,7 @@ def _rate(past: pd.DataFrame) -> np.ndarray:
     return (past["x"] / past["age"].clip(lower=1 / 7)).to_numpy()
 
 
-LIKELY = (
-    "ours: BG/NBD",
-    "ours: Pareto/NBD",
-    "ours: Pareto/NBD by order value",
-    "ours: Pareto/NBD by order units",
-)
+LIKELY = ("ours: BG/NBD", "ours: Pareto/NBD", "ours: Pareto/NBD by order value", "ours: Pareto/NBD by order units")
 
 
 def fitted(name: str, past: pd.DataFrame) -> tuple[Any, tuple[np.ndarray, ...]]:
@@ -125,9 +112,7 @@ def lifetimes_model(past: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def pymc_model(past: pd.DataFrame, name: str) -> np.ndarray:
-    data = past.rename(columns={"x": "frequency", "age": "T"}).assign(
-        customer_id=np.arange(len(past))
-    )
+    data = past.rename(columns={"x": "frequency", "age": "T"}).assign(customer_id=np.arange(len(past)))
     data = data[["customer_id", "frequency", "recency", "T"]]
     model = getattr(importlib.import_module("pymc_marketing.clv"), name)(data=data)
     model.fit(method="map", progressbar=False)
@@ -154,9 +139,7 @@ def figures(expected: np.ndarray, actual: np.ndarray) -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of cdnow_sample.parquet")
     days = order_days(parser.parse_args().data)
     past = history(days, END)
@@ -177,9 +160,7 @@ def main() -> None:
     actual = later(days, END, WEEKS, past.index)
     for name, (_, (model, data)) in found.items():
         taken = (data,) if len(data) == 4 else data
-        low, high = purchases.shortest_range(
-            model.drawn_purchases(WEEKS, *taken, draws=1000, seed=0)
-        )
+        low, high = purchases.shortest_range(model.drawn_purchases(WEEKS, *taken, draws=1000, seed=0))
         rows.loc[name, "range holds"] = f"{((actual >= low) & (actual <= high)).mean():.1%}"
     for name, forecast in OTHERS.items():
         try:
@@ -188,9 +169,7 @@ def main() -> None:
             rows.loc[name, "fit, s"] = f"{seconds:.2f}"
         except Exception as error:  # one that is not installed, or breaks, does not hide the others
             print(f"{name}: left out, {error!r}", file=sys.stderr)
-    rows = rows.join(
-        pd.DataFrame({n: figures(e.to_numpy(), actual) for n, e in expected.items()}).T, how="outer"
-    )
+    rows = rows.join(pd.DataFrame({n: figures(e.to_numpy(), actual) for n, e in expected.items()}).T, how="outer")
     print(rows.reindex(expected.columns).fillna("-").to_string())
 
 

@@ -19,9 +19,7 @@ def accounts(books: Books, *, together: bool) -> pd.Series:
     ids = books.customers["customer_id"]
     account = pd.Series(ids.to_numpy(), index=ids.to_numpy(), dtype=object, name="account_id")
     if together and "parent_id" in books.customers:
-        above = pd.Series(
-            books.customers["parent_id"].to_numpy(), index=ids.to_numpy(), dtype=object
-        )
+        above = pd.Series(books.customers["parent_id"].to_numpy(), index=ids.to_numpy(), dtype=object)
         above = above[above != ""]
         for _ in range(10):  # parents of parents; a circle ends here
             account = account.map(above).where(lambda head: head.notna(), account)
@@ -35,11 +33,7 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     the period. Shares of sales are missing without sales. Sums are exact, then floats, since only ranks are made of them.
     """
     account, named = accounts(books, together=together), books.customers.set_index("customer_id")
-    heads = (
-        (named[named.index.isin(account)] if together else named)
-        .rename_axis("account_id")
-        .sort_index()
-    )
+    heads = (named[named.index.isin(account)] if together else named).rename_axis("account_id").sort_index()
     sums = _sums(books, period, heads.index, account if together else None)
     sales = sums["sales"].where(sums["sales"] > 0)
     growth = (sums["same_months"] / sums["year_before"].where(sums["year_before"] > 0) - 1).where(
@@ -80,16 +74,9 @@ def _sums(books: Books, period: Period, heads: pd.Index, account: pd.Series | No
         if account is not None:
             con.register("members", account.rename_axis("customer_id").reset_index().astype("str"))
         cube = f"read_parquet({quoted(books.cache / 'cube.parquet')})"
-        if any(
-            row[0] == "driver_orders"
-            for row in con.execute(f"DESCRIBE SELECT * FROM {cube}").fetchall()
-        ):
+        if any(row[0] == "driver_orders" for row in con.execute(f"DESCRIBE SELECT * FROM {cube}").fetchall()):
             kinds["orders"] = ["driver_orders"]
-        parts = [
-            f"coalesce(sum({' + '.join(ids)}), 0)::DOUBLE AS {kind}"
-            for kind, ids in kinds.items()
-            if ids
-        ]
+        parts = [f"coalesce(sum({' + '.join(ids)}), 0)::DOUBLE AS {kind}" for kind, ids in kinds.items() if ids]
         now = {"start": period.start, "end": period.end}
         dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
         queries: list[tuple[str, dict[str, Any]]] = [
@@ -100,15 +87,9 @@ def _sums(books: Books, period: Period, heads: pd.Index, account: pd.Series | No
         made = []
         for begin in range(0, len(heads), AT_A_TIME):
             some = heads[begin : begin + AT_A_TIME]
-            con.register(
-                "heads",
-                pd.DataFrame({"account_id": some.astype("str"), "place": np.arange(len(some))}),
-            )
+            con.register("heads", pd.DataFrame({"account_id": some.astype("str"), "place": np.arange(len(some))}))
             reach = {"first": some[0], "last": some[-1]}
-            found = [
-                con.execute(query, given | reach).df().set_index("place")
-                for query, given in queries
-            ]
+            found = [con.execute(query, given | reach).df().set_index("place") for query, given in queries]
             made.append(pd.concat(found, axis=1).sort_index().set_axis(some))
     return pd.concat(made)
 

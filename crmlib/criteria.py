@@ -14,16 +14,7 @@ import pandas as pd
 
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
-from crmlib.declared.judgement import (
-    MEASURES,
-    RATINGS,
-    Goal,
-    Market,
-    Register,
-    Strategy,
-    rating_rows,
-    refuse_mistakes,
-)
+from crmlib.declared.judgement import MEASURES, RATINGS, Goal, Market, Register, Strategy, rating_rows, refuse_mistakes
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
 
@@ -37,22 +28,15 @@ def read_criteria(books: Books) -> Register:
     customers = books.customers
     register = books.engagement.judgement("criteria.yml", Register, list(customers.columns))
     ids = [c.id for c in register.criteria]
-    wrong = [
-        f"customers.{c}: has the name of a measure; map it under another"
-        for c in MEASURES
-        if c in customers
-    ]
+    wrong = [f"customers.{c}: has the name of a measure; map it under another" for c in MEASURES if c in customers]
     for c in (c for c in register.criteria if c.used and c.source in customers and not c.values):
         given = customers[c.source][customers[c.source].astype(str) != ""]
         odd = given[pd.to_numeric(given, errors="coerce").isna() & given.notna()]
         wrong += [
-            f"{c.id}.source: {c.source} holds {v!r}, no number; give points for its `values`"
-            for v in odd.head(1)
+            f"{c.id}.source: {c.source} holds {v!r}, no number; give points for its `values`" for v in odd.head(1)
         ]
     if register.other_axis and register.other_axis not in ids:
-        wrong.append(
-            f"other_axis: {register.other_axis!r} is no criterion; allowed: {', '.join(ids)}"
-        )
+        wrong.append(f"other_axis: {register.other_axis!r} is no criterion; allowed: {', '.join(ids)}")
     refuse_mistakes("criteria.yml", wrong)
     return register
 
@@ -60,9 +44,7 @@ def read_criteria(books: Books) -> Register:
 def read_strategy(books: Books) -> Strategy:
     """The strategy's goals, markets and constraints (errors as `read_judgement`); empty without the file."""
     strategy, wrong = books.engagement.judgement("strategy.yml", Strategy), []
-    goals: list[tuple[str, Goal | Market]] = [
-        (f"goals[{i}]", g) for i, g in enumerate(strategy.goals) if g.group
-    ]
+    goals: list[tuple[str, Goal | Market]] = [(f"goals[{i}]", g) for i, g in enumerate(strategy.goals) if g.group]
     for place, named in [*goals, *((f"markets[{i}]", m) for i, m in enumerate(strategy.markets))]:
         values = sorted(set(books.customers[named.by])) if named.by in books.customers else None
         if values is None:
@@ -70,9 +52,7 @@ def read_strategy(books: Books) -> Strategy:
             wrong.append(f"{place}.by: customers have no column {named.by!r}; there are {there}")
         elif named.group not in values:
             there = ", ".join(map(str, values))
-            wrong.append(
-                f"{place}.group: no customer has {named.by} {named.group!r}; there are {there}"
-            )
+            wrong.append(f"{place}.group: no customer has {named.by} {named.group!r}; there are {there}")
     refuse_mistakes("strategy.yml", wrong)
     return strategy
 
@@ -114,11 +94,7 @@ def read_ratings(books: Books, register: Register) -> Frame:
 
 def judged(ratings: Frame, account: pd.Series, period: Period) -> Frame:
     """The mean rating by account and criterion, of each rater's latest before the period's end; criteria as columns."""
-    known = (
-        ratings[(ratings["date"] < period.end) & ratings["rating"].notna()]
-        if len(ratings)
-        else ratings
-    )
+    known = ratings[(ratings["date"] < period.end) & ratings["rating"].notna()] if len(ratings) else ratings
     latest = known.sort_values("date", kind="stable").drop_duplicates(
         ["customer_id", "criterion", "rater"], keep="last"
     )
@@ -205,9 +181,7 @@ def scores(given: Frame, weight: pd.Series) -> pd.Series:
 
 def top_group(score: pd.Series, top_share: float) -> pd.Series:
     """Whether an account is in the top group by score: the best `top_share`, at least one; of ties the first by key."""
-    return score.sort_index().rank(ascending=False, method="first").reindex(
-        score.index
-    ) <= top_size(score, top_share)
+    return score.sort_index().rank(ascending=False, method="first").reindex(score.index) <= top_size(score, top_share)
 
 
 def top_size(score: pd.Series, top_share: float) -> int:
@@ -270,9 +244,7 @@ def agreement(ratings: Frame) -> Frame:
         known = said.dropna(subset=["rating"])
         pairs = known.merge(known, on=["customer_id", "date"])
         gaps = (pairs["rating_x"] - pairs["rating_y"]).abs()[pairs["rater_x"] < pairs["rater_y"]]
-        alpha = krippendorff_alpha(
-            known["rating"].astype(float), known["customer_id"] + known["date"].map(str)
-        )
+        alpha = krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
         rows[criterion] = (
             said["rater"].nunique(),
             said["customer_id"].nunique(),
@@ -282,15 +254,7 @@ def agreement(ratings: Frame) -> Frame:
             (gaps <= 1).mean(),
             alpha,
         )
-    columns = [
-        "raters",
-        "customers",
-        "ratings",
-        "blank",
-        "mean_difference",
-        "within_one_share",
-        "alpha",
-    ]
+    columns = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
@@ -315,15 +279,11 @@ def collinear(given: Frame, *, limit: float = 0.8) -> Frame:
     rho = correlations(given).rename_axis(index="first").reset_index()
     pairs = rho.melt(id_vars="first", var_name="second", value_name="rho")
     order = {name: place for place, name in enumerate(given)}
-    pairs = pairs[
-        (pairs["rho"].abs() > limit) & (pairs["first"].map(order) < pairs["second"].map(order))
-    ]
+    pairs = pairs[(pairs["rho"].abs() > limit) & (pairs["first"].map(order) < pairs["second"].map(order))]
     return pairs.sort_values("rho", key=abs, ascending=False, kind="stable").reset_index(drop=True)
 
 
-def stays_in_top(
-    given: Frame, weight: pd.Series, *, top_share: float, seed: int, draws: int = 2000
-) -> pd.Series:
+def stays_in_top(given: Frame, weight: pd.Series, *, top_share: float, seed: int, draws: int = 2000) -> pd.Series:
     """Share of random weightings in which each account is in the top group.
 
     Weightings are Dirichlet with the chosen weights as mean and `CONCENTRATION` as their sum of parameters: a weight of 20 % then has a
@@ -340,14 +300,10 @@ def stays_in_top(
         score = np.where(known > 0, (filled @ block.T) / np.where(known > 0, known, 1), -1)
         best = np.argsort(-score, axis=0, kind="stable")[:size]
         held += np.bincount(best.ravel(), minlength=len(given))
-    return pd.Series(held / draws, index=given.index[order], name="stays_share").reindex(
-        given.index
-    )
+    return pd.Series(held / draws, index=given.index[order], name="stays_share").reindex(given.index)
 
 
-def smallest_changes(
-    given: Frame, weight: pd.Series, *, top_share: float, eligible: pd.Series | None = None
-) -> Frame:
+def smallest_changes(given: Frame, weight: pd.Series, *, top_share: float, eligible: pd.Series | None = None) -> Frame:
     """By criterion: the smallest change of its weight, the others rescaled, that changes who is in the top group.
 
     Parameters
@@ -362,18 +318,12 @@ def smallest_changes(
     """
     ordered = given.sort_index()
     size, every = top_size(scores(given, weight), top_share), pd.Series(True, index=ordered.index)
-    counted = (
-        every if eligible is None else eligible.reindex(ordered.index, fill_value=False)
-    ).to_numpy(bool)
+    counted = (every if eligible is None else eligible.reindex(ordered.index, fill_value=False)).to_numpy(bool)
     rows = {}
     for criterion in weight.index if len(weight) > 1 else ():
         paths, at = _paths(ordered, weight, criterion), float(weight[criterion])
-        found = [
-            step for end in (MOVED, 1 - MOVED) if (step := _walk(paths, (at, end), size, counted))
-        ]
-        now, enters, leaves = min(
-            found, key=lambda step: abs(step[0] - at), default=(None, NOBODY, NOBODY)
-        )
+        found = [step for end in (MOVED, 1 - MOVED) if (step := _walk(paths, (at, end), size, counted))]
+        now, enters, leaves = min(found, key=lambda step: abs(step[0] - at), default=(None, NOBODY, NOBODY))
         names = [", ".join(ordered.index[place]) for place in (enters, leaves)]
         rows[criterion] = (at, now, None if now is None else now - at, *names)
     return pd.DataFrame.from_dict(
@@ -404,9 +354,7 @@ def _top_at(paths: Any, t: float, size: int) -> Any:
     return mask
 
 
-def _walk(
-    paths: Any, way: tuple[float, float], size: int, counted: Any
-) -> tuple[float, Any, Any] | None:
+def _walk(paths: Any, way: tuple[float, float], size: int, counted: Any) -> tuple[float, Any, Any] | None:
     """From a weight to the end: the first at which the list changes, and the places of who enters and leaves; None without."""
     (t, end), listed = way, _top_at(paths, way[0], size) & counted
     onward = MOVED if end > t else -MOVED
@@ -428,10 +376,7 @@ def _next_tie(paths: Any, t: float, end: float, top: Any) -> float:
         far = min(t + stretch, end) if onward > 0 else max(t - stretch, end)
         here, there = _at(paths, t), _at(paths, far)
         low, high = np.minimum(here, there), np.maximum(here, there)
-        inside, outside = (
-            top & (low <= high[~top].max(initial=-2)),
-            ~top & (high >= low[top].min(initial=2)),
-        )
+        inside, outside = (top & (low <= high[~top].max(initial=-2)), ~top & (high >= low[top].min(initial=2)))
         ties = _ties(paths[:, inside], paths[:, outside])
         ties = ties[(ties - t) * (far - ties) > 0]
         if len(ties) or far == end:

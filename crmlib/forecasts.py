@@ -86,24 +86,14 @@ class History:
 
     def of(self, chosen: Array, months: int | None = None) -> History:
         """Some of the customers, and the first months only; the season of all, as it was known."""
-        kept = {
-            name: getattr(self, name)[chosen][:, :months]
-            for name in ("contribution", "assignable", "sales")
-        }
+        kept = {name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales")}
         ids, place = self.customer_ids[chosen], np.full(len(self.customer_ids), -1)
         place[chosen] = np.arange(len(ids))
-        return replace(
-            self,
-            customer_ids=ids,
-            orders=self.orders.of(place, self.day(months or self.months)),
-            **kept,
-        )
+        return replace(self, customer_ids=ids, orders=self.orders.of(place, self.day(months or self.months)), **kept)
 
     def known_by(self, months: int) -> Array:
         """Who was a customer within the first months."""
-        return np.asarray(
-            ((self.margin[:, :months] != 0) | (self.sales[:, :months] > 0)).any(axis=1)
-        )
+        return np.asarray(((self.margin[:, :months] != 0) | (self.sales[:, :months] > 0)).any(axis=1))
 
     def until(self, months: int) -> History:
         """The first months only, of those who were customers by then, with the season as it was known then."""
@@ -121,15 +111,11 @@ def history(books: Books, period: Period | None = None) -> History:
 
     coverage = books.engagement.coverage
     end = period.end if period else coverage.end
-    rows = pq.read_table(
-        books.cache / "cube.parquet", filters=[("level", "=", "customer"), ("month", "<", end)]
-    )
+    rows = pq.read_table(books.cache / "cube.parquet", filters=[("level", "=", "customer"), ("month", "<", end)])
     owner = rows["owner"].combine_chunks().dictionary_encode()
     names = np.asarray(owner.dictionary.to_numpy(zero_copy_only=False), dtype=object)
     days = pd.DatetimeIndex(rows["month"].to_numpy())
-    month = (
-        days.year * 12 + days.month - coverage.start.year * 12 - coverage.start.month
-    ).to_numpy()
+    month = (days.year * 12 + days.month - coverage.start.year * 12 - coverage.start.month).to_numpy()
     place = (np.argsort(np.argsort(names))[owner.indices.to_numpy()], month)
 
     def total(columns: dict[str, int]) -> Array:
@@ -140,21 +126,9 @@ def history(books: Books, period: Period | None = None) -> History:
 
     leaves = books.statement.leaves
     sales = total({line.id: 1 for line in leaves if line.cls == "revenue"})
-    contribution = total(
-        {line.id: line.sign for line in leaves if line.cls in {"revenue", "deduction", "variable"}}
-    )
-    assignable = total(
-        {line.id: -line.sign for line in leaves if line.cls in {"assignable", "asset_charge"}}
-    )
-    known = History(
-        np.sort(names),
-        coverage.start,
-        contribution,
-        assignable,
-        sales,
-        _orders(books, names),
-        np.ones(12),
-    )
+    contribution = total({line.id: line.sign for line in leaves if line.cls in {"revenue", "deduction", "variable"}})
+    assignable = total({line.id: -line.sign for line in leaves if line.cls in {"assignable", "asset_charge"}})
+    known = History(np.sort(names), coverage.start, contribution, assignable, sales, _orders(books, names), np.ones(12))
     return known.until(known.months)
 
 
@@ -162,9 +136,7 @@ def _orders(books: Books, names: Array) -> Orders:
     """The order days of these customers, who are numbered by name."""
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(
-        books.cache / "orders.parquet", columns=["customer_id", "day", "gross_sales"]
-    )
+    rows = pq.read_table(books.cache / "orders.parquet", columns=["customer_id", "day", "gross_sales"])
     customer = pd.Index(np.sort(names)).get_indexer(rows["customer_id"].to_pandas())
     day, sales = rows["day"].cast("int32").to_numpy(), rows["gross_sales"].cast("double").to_numpy()
     place = np.lexsort((day, customer))[(customer < 0).sum() :]
@@ -195,9 +167,7 @@ def _earlier(past: History) -> tuple[History, Array] | None:
     if past.months < 24:
         return None
     kept = past.known_by(past.months - 12)
-    return (
-        (past.until(past.months - 12), past.margin[kept, -12:].sum(axis=1)) if kept.any() else None
-    )
+    return (past.until(past.months - 12), past.margin[kept, -12:].sum(axis=1)) if kept.any() else None
 
 
 def level_and_trend(past: History, months: int) -> Array:
@@ -209,30 +179,21 @@ def level_and_trend(past: History, months: int) -> Array:
     weights, learnt = SMOOTHING[0], _earlier(past)
     if learnt:
         before, actual = learnt
-        errors = [
-            np.square(_smoothed(before, 12, w) - _going_on(before, 12) - actual).sum()
-            for w in SMOOTHING
-        ]
+        errors = [np.square(_smoothed(before, 12, w) - _going_on(before, 12) - actual).sum() for w in SMOOTHING]
         weights = SMOOTHING[int(np.argmin(errors))]
-    return np.asarray(
-        active_probability(past) * (_smoothed(past, months, weights) - _going_on(past, months))
-    )
+    return np.asarray(active_probability(past) * (_smoothed(past, months, weights) - _going_on(past, months)))
 
 
 def _going_on(past: History, months: int) -> Array:
     """Assignable cost at the pace of the last twelve months."""
-    return np.asarray(
-        past.assignable[:, -12:].sum(axis=1) / np.minimum(past.months - past.begin, 12) * months
-    )
+    return np.asarray(past.assignable[:, -12:].sum(axis=1) / np.minimum(past.months - past.begin, 12) * months)
 
 
 def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -> Array:
     by_level, by_trend, damping = weights
     adjusted = past.contribution / past.indices(0, past.months)
     opening = np.arange(past.months)[None, :] - past.begin[:, None]
-    level = (adjusted * ((opening >= 0) & (opening < 6))).sum(axis=1) / np.minimum(
-        6, past.months - past.begin
-    )
+    level = (adjusted * ((opening >= 0) & (opening < 6))).sum(axis=1) / np.minimum(6, past.months - past.begin)
     trend = np.zeros(len(level))
     for month in range(past.months):
         since = opening[:, month] >= 0
@@ -249,11 +210,7 @@ def bg_nbd_value(past: History, months: int) -> Array:
     bought, found, _ = buying(past)
     model = purchases.fit_bg_nbd(*found)
     return _while_active(
-        past,
-        months,
-        bought,
-        model.expected_purchases(_days(past, months), *found),
-        model.active_probability(*found),
+        past, months, bought, model.expected_purchases(_days(past, months), *found), model.active_probability(*found)
     )
 
 
@@ -263,11 +220,7 @@ def pareto_nbd_value(past: History, months: int) -> Array:
     told = (*found, order_size_level(size))
     model = purchases.fit_pareto_nbd(*told)
     return _while_active(
-        past,
-        months,
-        bought,
-        model.expected_purchases(_days(past, months), *told),
-        model.active_probability(*told),
+        past, months, bought, model.expected_purchases(_days(past, months), *told), model.active_probability(*told)
     )
 
 
@@ -280,15 +233,8 @@ def buying(past: History) -> tuple[Array, tuple[Array, Array, Array], Array]:
     """Who ever ordered; of those, repeat order days, recency and age in days, and gross sales per order day."""
     found = past.rhythm
     bought = (found["order_days"] > 0).to_numpy()
-    bought = (
-        bought if bought.any() else ~bought
-    )  # where nobody has, all stand for customers of whom nothing is known
-    count, age, silent = (
-        found.loc[bought, ["order_days", "age_days", "silent_days"]]
-        .fillna(0)
-        .to_numpy(dtype=float)
-        .T
-    )
+    bought = bought if bought.any() else ~bought  # where nobody has, all stand for customers of whom nothing is known
+    count, age, silent = found.loc[bought, ["order_days", "age_days", "silent_days"]].fillna(0).to_numpy(dtype=float).T
     sales = np.bincount(past.orders.customer, past.orders.sales, len(bought))[bought]
     return bought, (np.maximum(count - 1, 0), age - silent, age), sales / np.maximum(count, 1)
 
@@ -301,9 +247,7 @@ def active_probability(past: History) -> Array:
     return active
 
 
-def _while_active(
-    past: History, months: int, bought: Array, expected: Array, active: Array
-) -> Array:
+def _while_active(past: History, months: int, bought: Array, expected: Array, active: Array) -> Array:
     """Contribution of the orders of those who ever ordered − assignable cost, which goes on as long as the customer is active."""
     earned, stays = np.zeros(len(bought)), np.ones(len(bought))
     earned[bought], stays[bought] = expected * contribution_per_order_day(past.of(bought)), active
@@ -345,12 +289,7 @@ def forecasts(past: History, months: int, model: str = AVERAGE) -> dict[str, Arr
     if model in MODELS:
         return {model: MODELS[model](past, months)}
     found = {name: forecast(past, months) for name, forecast in MODELS.items()}
-    return {
-        **found,
-        AVERAGE: np.asarray(
-            np.mean([found[name] for name in MODELS if name not in SIMPLE], axis=0)
-        ),
-    }
+    return {**found, AVERAGE: np.asarray(np.mean([found[name] for name in MODELS if name not in SIMPLE], axis=0))}
 
 
 def spread(past: History, months: int) -> Array:
@@ -366,11 +305,7 @@ def spread(past: History, months: int) -> Array:
 def groups_of(past: History) -> dict[str, Array]:
     """Which customers are steady and which occasional (see `rhythm`); a group without customers is left out."""
     steady = past.rhythm["steady"].to_numpy()
-    return {
-        name: chosen
-        for name, chosen in (("steady", steady), ("occasional", ~steady))
-        if chosen.any()
-    }
+    return {name: chosen for name, chosen in (("steady", steady), ("occasional", ~steady)) if chosen.any()}
 
 
 def trials(past: History, months: int, *, seed: int = 0) -> Frame:
@@ -380,9 +315,7 @@ def trials(past: History, months: int, *, seed: int = 0) -> Frame:
     than 20,000 customers a random sample is tried.
     """
     if len(past.customer_ids) > MANY:
-        past = past.of(
-            np.sort(np.random.default_rng(seed).choice(len(past.customer_ids), MANY, replace=False))
-        )
+        past = past.of(np.sort(np.random.default_rng(seed).choice(len(past.customer_ids), MANY, replace=False)))
     rows = [pd.DataFrame(columns=["origin", "group", "model", "expected", "actual", "spread"])]
     for origin in range(past.months - months, months - 1, -3):
         known = past.until(origin)
@@ -405,18 +338,11 @@ def backtest(tried: Frame, months: int) -> Frame:
     before, now = _least(tried[tried["origin"] + months <= last]), _least(tried)
     rows = []
     for (group, model), found in tried.groupby(["group", "model"], sort=False):
-        origins = [
-            (t["actual"].to_numpy(), t["expected"].to_numpy()) for _, t in found.groupby("origin")
-        ]
-        ranking = [
-            np.mean([f(actual, expected) for actual, expected in origins])
-            for f in (ranking_gini, top_share)
-        ]
+        origins = [(t["actual"].to_numpy(), t["expected"].to_numpy()) for _, t in found.groupby("origin")]
+        ranking = [np.mean([f(actual, expected) for actual, expected in origins]) for f in (ranking_gini, top_share)]
         total = float(found["actual"].sum())
         bias = (found["expected"].sum() - total) / abs(total) if total else float("nan")
-        errors = np.sqrt(
-            [found["square"].mean(), found.loc[found["origin"] == last, "square"].mean()]
-        )
+        errors = np.sqrt([found["square"].mean(), found.loc[found["origin"] == last, "square"].mean()])
         rows.append((group, model, months, len(origins), round(len(found) / len(origins)), errors[0], *ranking, bias,
                      _coverage(found, months), errors[1], (group, model) in before, (group, model) in now))  # fmt: skip
     return pd.DataFrame(rows, columns=TESTED)

@@ -49,15 +49,10 @@ def full_cost(books: Books, period: Period) -> Frame:
     }  # fmt: skip
     keys = customers["customer_id"]
     pool = _spread(
-        [
-            (amount, dict(zip(keys, bases[basis], strict=True)))
-            for amount, basis in _pool_costs(books, period)
-        ]
+        [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
     )
     groups = _spread(_group_owned(books, period, customers))
-    margin = customers[books.statement_in(period).net_margin.id] + customers.get(
-        "capital_charge", Decimal(0)
-    )
+    margin = customers[books.statement_in(period).net_margin.id] + customers.get("capital_charge", Decimal(0))
     costs = pd.DataFrame(
         {
             "group_costs": keys.map(lambda k: groups.get(k, Decimal(0))),
@@ -65,11 +60,7 @@ def full_cost(books: Books, period: Period) -> Frame:
         }
     )
     return pd.DataFrame(
-        {
-            "customer_id": keys,
-            **costs,
-            "full_cost_profit": margin - costs["group_costs"] - costs["pool_costs"],
-        }
+        {"customer_id": keys, **costs, "full_cost_profit": margin - costs["group_costs"] - costs["pool_costs"]}
     )
 
 
@@ -87,14 +78,9 @@ def _pool_costs(books: Books, period: Period) -> list[tuple[Decimal, str]]:
     joint = books.table("joint_costs")
     if joint is not None:
         inside = joint[(joint["month"] >= period.start) & (joint["month"] < period.end)]
-        basis = (
-            inside["full_cost_basis"].replace("", "net_sales")
-            if "full_cost_basis" in inside
-            else "net_sales"
-        )
+        basis = inside["full_cost_basis"].replace("", "net_sales") if "full_cost_basis" in inside else "net_sales"
         costs += [
-            (amount, name)
-            for name, amount in inside.assign(basis=basis).groupby("basis")["amount"].sum().items()
+            (amount, name) for name, amount in inside.assign(basis=basis).groupby("basis")["amount"].sum().items()
         ]
     totals = owner_totals(books, period)
     if "uncharged_capacity" in totals:
@@ -102,9 +88,7 @@ def _pool_costs(books: Books, period: Period) -> list[tuple[Decimal, str]]:
     return costs
 
 
-def _group_owned(
-    books: Books, period: Period, customers: Frame
-) -> list[tuple[Decimal, dict[str, Decimal]]]:
+def _group_owned(books: Books, period: Period, customers: Frame) -> list[tuple[Decimal, dict[str, Decimal]]]:
     """Each group's own costs with the net sales of its customers."""
     totals = owner_totals(books, period)
     own = own_costs_of(totals, books.statement_in(period))
@@ -114,23 +98,12 @@ def _group_owned(
         columns = [c for c in (level, f"{level}_id", f"own_{level}") if c in customers]
         members = customers[customers[columns].eq(totals.at[position, "owner"]).any(axis=1)]
         owned.append(
-            (
-                own[position],
-                dict(
-                    zip(
-                        members["customer_id"],
-                        members.get("net_sales", members["sales"]),
-                        strict=True,
-                    )
-                ),
-            )
+            (own[position], dict(zip(members["customer_id"], members.get("net_sales", members["sales"]), strict=True)))
         )
     return owned
 
 
-def avoidable_costs(
-    books: Books, customers: Frame, period: Period, horizon_months: int
-) -> pd.Series:
+def avoidable_costs(books: Books, customers: Frame, period: Period, horizon_months: int) -> pd.Series:
     """By customer: the cost that stops within so many months if the customer leaves; a booking's own answer goes before its line's."""
     stopped = customers["sales"] * 0
     for line in books.statement_in(period).leaves:
@@ -164,9 +137,7 @@ def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
         stays_behind=net_sales - avoidable - named[books.statement_in(period).net_margin.id],
         full_cost_profit=named["customer_id"].map(spread),
     )  # fmt: skip
-    return told.assign(
-        flips=(told["contribution"] > 0) != (told["full_cost_profit"] > 0)
-    ).reset_index(drop=True)
+    return told.assign(flips=(told["contribution"] > 0) != (told["full_cost_profit"] > 0)).reset_index(drop=True)
 
 
 def time_driven(books: Books, period: Period) -> Frame | None:
@@ -190,13 +161,9 @@ def time_driven(books: Books, period: Period) -> Frame | None:
             column = f"driver_{kind.get('driver') or kind['activity']}"
             minutes = kind.get("unit_minutes")
             quantity = (
-                monthly[column].reindex(months.index).fillna(Decimal(0))
-                if column in monthly
-                else months["cost"] * 0
+                monthly[column].reindex(months.index).fillna(Decimal(0)) if column in monthly else months["cost"] * 0
             )
-            used = quantity * (
-                minutes if isinstance(minutes, Decimal) and minutes.is_finite() else Decimal(1)
-            )
+            used = quantity * (minutes if isinstance(minutes, Decimal) and minutes.is_finite() else Decimal(1))
             rows.append((pool, kind["activity"], total(quantity), total(used), total(used * rate)))
             used_total, cost_total = used_total + total(used), cost_total + total(used * rate)
         unused = total(months["practical_capacity"]) - used_total

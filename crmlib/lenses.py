@@ -59,21 +59,14 @@ def axes(books: Books, period: Period, differentiated: Frame) -> Frame:
     """
     measured = differentiated.drop_duplicates("account_id").set_index("account_id")
     register = criteria.read_criteria(books)
-    given = account_points(
-        books, period, measured, register, together=read_segments(books).together
-    )
+    given = account_points(books, period, measured, register, together=read_segments(books).together)
     chosen = {
         axis: [c.id for c in register.criteria if axis in c.axes and c.id in given]
         for axis in ("attractiveness", "relationship", "potential")
     }
     means = {axis: given[ids].mean(axis=1) for axis, ids in chosen.items() if ids}
     return pd.DataFrame(
-        {
-            **means,
-            "value_now": rank_share(measured["net_margin"], measured["sales"] > 0).reindex(
-                given.index
-            ),
-        }
+        {**means, "value_now": rank_share(measured["net_margin"], measured["sales"] > 0).reindex(given.index)}
     )
 
 
@@ -91,22 +84,9 @@ def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
     """
     prices = priced.set_index("customer_id")[["net_price_index", "cost_to_serve"]].astype(float)
     rows = differentiated[differentiated["sales"] > 0][
-        [
-            "customer_id",
-            "customer_name",
-            "account_id",
-            "segment",
-            "stance",
-            "reason",
-            "sales",
-            "net_margin",
-        ]
+        ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
     ]
-    rows = (
-        rows.join(prices, on="customer_id")
-        .join(axis_points, on="account_id")
-        .reset_index(drop=True)
-    )
+    rows = rows.join(prices, on="customer_id").join(axis_points, on="account_id").reset_index(drop=True)
     for one in LENSES:
         if not {one.across, one.up} <= set(rows):
             continue
@@ -122,9 +102,7 @@ def _cells(placed: Frame, one: Lens) -> Frame:
     known = placed[[one.across, one.up]].notna().all(axis=1)
     place = 2 * (placed[one.up] < up).astype(int) + (placed[one.across] >= across).astype(int)
     pick = {f"{one.name}_cell": one.cells, f"{one.name}_stance": one.stances}
-    return pd.DataFrame(
-        {name: place.map(dict(enumerate(texts))).where(known, "") for name, texts in pick.items()}
-    )
+    return pd.DataFrame({name: place.map(dict(enumerate(texts))).where(known, "") for name, texts in pick.items()})
 
 
 def disagreements(placed: Frame) -> Frame:
@@ -144,20 +122,14 @@ def disagreements(placed: Frame) -> Frame:
         pairs = zip(placed["stance"], placed[f"{one.name}_stance"], strict=True)
         odd = placed[[set(pair) == {"invest", "change"} for pair in pairs]]
         told = [
-            [
-                f"{name.replace('_', ' ')} {v:.2f} ({'at least' if v >= cut else 'below'} {cut:.2f})"
-                for v in odd[name]
-            ]
+            [f"{name.replace('_', ' ')} {v:.2f} ({'at least' if v >= cut else 'below'} {cut:.2f})" for v in odd[name]]
             for name, cut in zip((one.across, one.up), one.cuts(placed), strict=True)
         ]
         parts.append(
             odd.assign(
-                lenses=f"{one.name}: " + odd[f"{one.name}_cell"],
-                why=list(map(", ".join, zip(*told, strict=True))),
+                lenses=f"{one.name}: " + odd[f"{one.name}_cell"], why=list(map(", ".join, zip(*told, strict=True)))
             )
         )
     kept = ["customer_id", "customer_name", "segment", "sales", "net_margin"]
-    rows = (
-        pd.concat(parts).groupby(kept, sort=False)[["lenses", "why"]].agg("; ".join).reset_index()
-    )
+    rows = pd.concat(parts).groupby(kept, sort=False)[["lenses", "why"]].agg("; ".join).reset_index()
     return rows.sort_values(["sales", "customer_id"], ascending=[False, True], ignore_index=True)

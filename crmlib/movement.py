@@ -29,21 +29,10 @@ def margin_bridge(compared: Frame, statement: Statement, *, until: str) -> Frame
     now, base = compared.columns[:2]
     both = compared[[now, base]].dropna()
     order = [line.id for line in statement.lines]
-    above = [
-        line
-        for line in statement.leaves
-        if line.id in both.index and order.index(line.id) < order.index(until)
-    ]
-    steps = [
-        (line.label, (both.at[line.id, now] - both.at[line.id, base]) * line.sign, "step")
-        for line in above
-    ]
-    start, end = (
-        sum((both.at[line.id, c] * line.sign for line in above), Decimal(0)) for c in (base, now)
-    )
-    return pd.DataFrame(
-        [(base, start, "total"), *steps, (now, end, "total")], columns=["label", "amount", "kind"]
-    )
+    above = [line for line in statement.leaves if line.id in both.index and order.index(line.id) < order.index(until)]
+    steps = [(line.label, (both.at[line.id, now] - both.at[line.id, base]) * line.sign, "step") for line in above]
+    start, end = (sum((both.at[line.id, c] * line.sign for line in above), Decimal(0)) for c in (base, now))
+    return pd.DataFrame([(base, start, "total"), *steps, (now, end, "total")], columns=["label", "amount", "kind"])
 
 
 def price_volume_mix(books: Books, period: Period, base: Period) -> Frame | None:
@@ -61,9 +50,7 @@ def price_volume_mix(books: Books, period: Period, base: Period) -> Frame | None
     before, now = (_by_product(books, p) for p in (base, period))
     if before is None or now is None:
         return None
-    both = before.merge(
-        now, how="outer", left_index=True, right_index=True, suffixes=("_0", "_1")
-    ).fillna(Decimal(0))
+    both = before.merge(now, how="outer", left_index=True, right_index=True, suffixes=("_0", "_1")).fillna(Decimal(0))
     bought = (both["quantity_0"] > 0) & (both.index != "")
     sold = (both["quantity_1"] > 0) & (both.index != "")
     kept = both[bought & sold]
@@ -71,9 +58,7 @@ def price_volume_mix(books: Books, period: Period, base: Period) -> Frame | None
     net_at_base = kept["net_0"] * (kept["quantity_1"] / kept["quantity_0"])
     cost_at_base = kept["cost_0"] * (kept["quantity_1"] / kept["quantity_0"])
     margin_before = total(kept["net_0"]) - total(kept["cost_0"])
-    growth = (
-        total(net_at_base) / total(kept["net_0"]) - 1 if total(kept["net_0"]) > 0 else Decimal(0)
-    )
+    growth = total(net_at_base) / total(kept["net_0"]) - 1 if total(kept["net_0"]) > 0 else Decimal(0)
     volume = (margin_before * growth).quantize(CELL)
     steps = {
         "Volume": volume,
@@ -85,14 +70,9 @@ def price_volume_mix(books: Books, period: Period, base: Period) -> Frame | None
         "No product or quantity": total(change[~bought & ~sold]),
     }  # fmt: skip
     start, end = (total(both[f"net_{i}"]) - total(both[f"cost_{i}"]) for i in (0, 1))
-    rows = [
-        (label, amount, "step")
-        for label, amount in steps.items()
-        if amount or label != "No product or quantity"
-    ]
+    rows = [(label, amount, "step") for label, amount in steps.items() if amount or label != "No product or quantity"]
     return pd.DataFrame(
-        [(base.label, start, "total"), *rows, (period.label, end, "total")],
-        columns=["label", "amount", "kind"],
+        [(base.label, start, "total"), *rows, (period.label, end, "total")], columns=["label", "amount", "kind"]
     )
 
 
@@ -101,8 +81,4 @@ def _by_product(books: Books, period: Period) -> Frame | None:
     if sales is None or "cost_of_goods" not in sales:
         return None
     net = sales["gross_sales"] - sales.get("discount", Decimal(0))
-    return (
-        sales.assign(net=net, cost=sales["cost_of_goods"])
-        .groupby("product_id")[["quantity", "net", "cost"]]
-        .sum()
-    )
+    return sales.assign(net=net, cost=sales["cost_of_goods"]).groupby("product_id")[["quantity", "net", "cost"]].sum()

@@ -31,9 +31,7 @@ def customer_profitability(books: Books, period: Period) -> Frame:
     rows = rows[rows[amounts].ne(0).any(axis=1)]
     statement = books.statement_in(period)
     lines = statement.with_subtotals(rows.drop(columns="level"))
-    named = books.customers.merge(lines, how="right", left_on="customer_id", right_on="owner").drop(
-        columns="owner"
-    )
+    named = books.customers.merge(lines, how="right", left_on="customer_id", right_on="owner").drop(columns="owner")
     texts = [c for c in books.customers.columns if books.customers[c].dtype == object]
     named = named.fillna(dict.fromkeys(texts, ""))
     named.loc[named["customer_id"] == "", "customer_name"] = "Unassigned"
@@ -55,17 +53,12 @@ def group_profitability(books: Books, period: Period, by: str = "account_type") 
     totals = owner_totals(books, period)
     named = group_of(books, totals, by)
     leaves = [line.id for line in statement.leaves]
-    rows = totals.assign(group=named, _own=own_costs_of(totals, statement)).groupby(
-        "group", sort=False
-    )
+    rows = totals.assign(group=named, _own=own_costs_of(totals, statement)).groupby("group", sort=False)
     summed = rows[[*leaves, "_own"]].sum().reset_index()
     counts = totals[totals["level"] == "customer"].assign(group=named)["group"].value_counts()
     summed.insert(1, "customers", summed["group"].map(counts).fillna(0).astype(int))
     firm = (
-        summed[leaves]
-        .sum()
-        .to_frame()
-        .T.assign(group="Firm", customers=int(counts.sum()), _own=summed["_own"].sum())
+        summed[leaves].sum().to_frame().T.assign(group="Firm", customers=int(counts.sum()), _own=summed["_own"].sum())
     )
     filled = pd.concat([summed[summed["group"] != "Firm"], firm[summed.columns]], ignore_index=True)
     lines = statement.with_subtotals(filled.rename(columns={"_own": "own_costs"}), firm=True)
@@ -87,12 +80,8 @@ def grouping(books: Books, wanted: str = "account_type") -> str:
         Another was wanted that customers do not have.
     """
     if wanted not in {*books.customers.columns, "account_type", "all"}:
-        there = ", ".join(
-            c for c in books.customers.columns if c not in {"customer_id", "customer_name"}
-        )
-        raise SettingsError(
-            f"customers have no column {wanted!r} to group by; there are {there or 'none'}"
-        )
+        there = ", ".join(c for c in books.customers.columns if c not in {"customer_id", "customer_name"})
+        raise SettingsError(f"customers have no column {wanted!r} to group by; there are {there or 'none'}")
     return next((name for name in (wanted, *GROUPINGS) if name in books.customers.columns), "all")
 
 
@@ -103,20 +92,12 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
     elif by in books.customers.columns:
         groups = books.customers.set_index("customer_id")[by]
     else:
-        raise SettingsError(
-            f"customers have no column {by!r}; there are {', '.join(books.customers.columns)}"
-        )
+        raise SettingsError(f"customers have no column {by!r}; there are {', '.join(books.customers.columns)}")
     names = {*groups, *(books.engagement.segments if by == "segment" else ())}
     level, own_level = totals["level"], by.removesuffix("_id").removeprefix("own_")
     own = (level == own_level) & totals["owner"].isin(names)
-    named = (
-        totals["owner"]
-        .map(groups)
-        .where(level == "customer", totals["owner"].where(own, "Other owners"))
-    )
-    named = named.replace(
-        {"": "(none given)", **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}}
-    )
+    named = totals["owner"].map(groups).where(level == "customer", totals["owner"].where(own, "Other owners"))
+    named = named.replace({"": "(none given)", **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
     return named.mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
 
 
@@ -138,9 +119,7 @@ def compare_periods(books: Books, period: Period, others: Sequence[Period]) -> F
 
     A period that the books do not cover has no column; a line that a period does not have is None there.
     """
-    columns = {
-        p.label: firm_profitability(books, p) for p in [period, *others] if books.comparable(p)
-    }
+    columns = {p.label: firm_profitability(books, p) for p in [period, *others] if books.comparable(p)}
     return (
         pd.DataFrame(columns)
         .reindex([li.id for li in books.statement.firm_lines])
@@ -200,9 +179,7 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     buying = customers[(customers["sales"] > 0) & (customers["customer_id"] != "")]
     cost = buying[served].sum(axis=1) / buying["sales"] if served else buying["sales"] * 0
     index = _net_price_index(books, period)
-    fallback = (
-        buying["net_sales"] / buying["sales"] if "net_sales" in buying else buying["sales"] * 0 + 1
-    )
+    fallback = buying["net_sales"] / buying["sales"] if "net_sales" in buying else buying["sales"] * 0 + 1
     price = fallback if index is None else buying["customer_id"].map(index)
     placed = buying[["customer_id", "customer_name", "sales", statement.net_margin.id]].assign(
         net_price_index=price, cost_to_serve=cost
@@ -219,12 +196,7 @@ def _net_price_index(books: Books, period: Period) -> pd.Series | None:
     if sales is None or sales.empty:
         return None
     paid = sales["gross_sales"] - sales.get("discount", Decimal(0))
-    summed = (
-        sales.assign(paid=paid)
-        .groupby(["customer_id", "product_id"])[["quantity", "paid"]]
-        .sum()
-        .reset_index()
-    )
+    summed = sales.assign(paid=paid).groupby(["customer_id", "product_id"])[["quantity", "paid"]].sum().reset_index()
     product = summed.groupby("product_id")[["quantity", "paid"]].sum()
     average = product[product["quantity"] > 0].apply(lambda r: r["paid"] / r["quantity"], axis=1)
     summed = summed[summed["product_id"].isin(average.index)]

@@ -59,9 +59,7 @@ def rhythm(orders: Orders, customers: int, today: int) -> Frame:
     ever, end, day = count > 0, np.cumsum(count), np.append(orders.day, today)
     first, last = day[end - count], day[end - 1]
     months = ((today - orders.day) / MONTH_DAYS).astype(int)
-    another = np.append(True, (np.diff(orders.customer) != 0) | (np.diff(months) != 0))[
-        : len(months)
-    ]
+    another = np.append(True, (np.diff(orders.customer) != 0) | (np.diff(months) != 0))[: len(months)]
     ordering = np.bincount(orders.customer[another], minlength=customers)
     age = ((today - first) / MONTH_DAYS).astype(int) + 1
     return pd.DataFrame({
@@ -91,12 +89,7 @@ def declines(sales: Array, begin: Array) -> tuple[Array, Array, Array]:
     months = sales.shape[1]
     inside = (np.arange(months)[None, :] >= begin[:, None]).astype(float)
     sales, count = sales * inside, inside.sum(axis=1)
-    best, since, fall, slope = (
-        np.full(len(count), np.inf),
-        begin.copy(),
-        np.zeros(len(count)),
-        np.zeros(len(count)),
-    )
+    best, since, fall, slope = (np.full(len(count), np.inf), begin.copy(), np.zeros(len(count)), np.zeros(len(count)))
     total = np.square(sales).sum(axis=1) - np.square(sales.sum(axis=1)) / count
     for start in range(months - 6):
         line = np.maximum(np.arange(months) - start, 0) * inside
@@ -135,9 +128,7 @@ class BgNbd:
         )
         return np.where(frequency > 0, 1 / (1 + np.exp(np.minimum(odds, 700))), 1.0)
 
-    def expected_purchases(
-        self, time: float, frequency: Array, recency: Array, age: Array
-    ) -> Array:
+    def expected_purchases(self, time: float, frequency: Array, recency: Array, age: Array) -> Array:
         """Expected purchases in the `time` after `age`, given the past (equation 10 of the source)."""
         from scipy.special import hyp2f1
 
@@ -176,26 +167,20 @@ def fit_bg_nbd(frequency: Array, recency: Array, age: Array) -> BgNbd:
     finite and says little, which the backtest shows.
     """
     rows, count, scale = _grouped(frequency, recency, age)
-    found, loss = _minimum(
-        _bg_nbd_loss, [0.0, 0.0, 0.0, 1.0], [BOUND] * 4, (*rows, count / count.sum())
-    )
+    found, loss = _minimum(_bg_nbd_loss, [0.0, 0.0, 0.0, 1.0], [BOUND] * 4, (*rows, count / count.sum()))
     r, alpha, a, b = np.exp(found)
     total = -loss * count.sum() - np.log(scale) * (rows[0] @ count)
     return BgNbd(float(r), float(alpha * scale), float(a), float(b), float(total))
 
 
-def _bg_nbd_loss(
-    logs: Array, x: Array, recency: Array, age: Array, weight: Array
-) -> tuple[float, Array]:
+def _bg_nbd_loss(logs: Array, x: Array, recency: Array, age: Array, weight: Array) -> tuple[float, Array]:
     """Mean negative log-likelihood and its gradient, both in logarithms of r, alpha, a, b."""
     from scipy.special import digamma, gammaln
 
     r, alpha, a, b = np.exp(logs)
     to_end, to_last = np.log(alpha + age), np.log(alpha + recency)
     stayed = -(r + x) * to_end
-    left = np.where(
-        x > 0, np.log(a) - np.log(b + np.maximum(x, 1) - 1) - (r + x) * to_last, -np.inf
-    )
+    left = np.where(x > 0, np.log(a) - np.log(b + np.maximum(x, 1) - 1) - (r + x) * to_last, -np.inf)
     either = np.logaddexp(stayed, left)
     share = np.exp(left - either)
     likelihood = (
@@ -235,39 +220,25 @@ class ParetoNbd:
     lift: float
     log_likelihood: float
 
-    def active_probability(
-        self, frequency: Array, recency: Array, age: Array, level: Array
-    ) -> Array:
+    def active_probability(self, frequency: Array, recency: Array, age: Array, level: Array) -> Array:
         """Probability (0 to 1) that the customer has not left."""
         logs = np.log([self.r, self.alpha, self.s, self.beta])
         stayed, left = _pareto_terms(np.append(logs, self.lift), frequency, recency, age, level)[:2]
         return np.asarray(np.exp(stayed - np.logaddexp(stayed, np.logaddexp.reduce(left, axis=1))))
 
-    def expected_purchases(
-        self, time: float, frequency: Array, recency: Array, age: Array, level: Array
-    ) -> Array:
+    def expected_purchases(self, time: float, frequency: Array, recency: Array, age: Array, level: Array) -> Array:
         """Expected purchases in the `time` after `age`, given the past."""
         s = self.s if abs(self.s - 1) > 1e-6 else 1 + 1e-6
         rate = (self.r + frequency) / (self.alpha * np.exp(-self.lift * level) + age)
-        while_active = (
-            (self.beta + age)
-            / (s - 1)
-            * (1 - ((self.beta + age) / (self.beta + age + time)) ** (s - 1))
-        )
-        return np.asarray(
-            self.active_probability(frequency, recency, age, level) * rate * while_active
-        )
+        while_active = (self.beta + age) / (s - 1) * (1 - ((self.beta + age) / (self.beta + age + time)) ** (s - 1))
+        return np.asarray(self.active_probability(frequency, recency, age, level) * rate * while_active)
 
-    def drawn_purchases(
-        self, time: float, past: tuple[Array, Array, Array, Array], *, draws: int, seed: int
-    ) -> Array:
+    def drawn_purchases(self, time: float, past: tuple[Array, Array, Array, Array], *, draws: int, seed: int) -> Array:
         """Simulated purchases in the `time` after the past (frequency, recency, age, level): one row per customer, one column per draw."""
         rng, (frequency, _, age, level) = np.random.default_rng(seed), past
         shape = (len(frequency), draws)
         rate = rng.gamma(
-            (self.r + frequency)[:, None],
-            1 / (self.alpha * np.exp(-self.lift * level) + age)[:, None],
-            shape,
+            (self.r + frequency)[:, None], 1 / (self.alpha * np.exp(-self.lift * level) + age)[:, None], shape
         )
         leaving = np.maximum(rng.gamma(self.s, 1 / (self.beta + age)[:, None], shape), 1e-300)
         active = rng.random(shape) < self.active_probability(*past)[:, None]
@@ -275,9 +246,7 @@ class ParetoNbd:
         return np.where(active, rng.poisson(rate * stays), 0)
 
 
-def fit_pareto_nbd(
-    frequency: Array, recency: Array, age: Array, level: Array | None = None
-) -> ParetoNbd:
+def fit_pareto_nbd(frequency: Array, recency: Array, age: Array, level: Array | None = None) -> ParetoNbd:
     """The Pareto/NBD model of greatest likelihood, by quadrature and analytic gradient; `level` as `order_size_level` (default: none).
 
     Never fails to converge, as `fit_bg_nbd`.
@@ -285,14 +254,10 @@ def fit_pareto_nbd(
     given = np.zeros(len(frequency)) if level is None else level
     rows, count, scale = _grouped(frequency, recency, age, given)
     held = BOUND if level is not None and np.ptp(level) > 0 else 0.0
-    found, loss = _minimum(
-        _pareto_loss, [0.0, 0.0, 0.0, 0.0, 0.0], [BOUND] * 4 + [held], (*rows, count / count.sum())
-    )
+    found, loss = _minimum(_pareto_loss, [0.0, 0.0, 0.0, 0.0, 0.0], [BOUND] * 4 + [held], (*rows, count / count.sum()))
     r, alpha, s, beta = np.exp(found[:4])
     total = -loss * count.sum() - np.log(scale) * (rows[0] @ count)
-    return ParetoNbd(
-        float(r), float(alpha * scale), float(s), float(beta * scale), float(found[4]), float(total)
-    )
+    return ParetoNbd(float(r), float(alpha * scale), float(s), float(beta * scale), float(found[4]), float(total))
 
 
 def _pareto_terms(
@@ -304,25 +269,16 @@ def _pareto_terms(
     unit = 0.1 * (float(np.mean(age)) or 1.0)
     place, weight = np.polynomial.legendre.leggauss(NODES)
     first, last = np.log(unit + recency), np.log(unit + age)
-    at = (
-        first[:, None] + (last - first)[:, None] * (place + 1) / 2
-    )  # nodes are even in the logarithm of time
+    at = first[:, None] + (last - first)[:, None] * (place + 1) / 2  # nodes are even in the logarithm of time
     times = np.exp(at) - unit
     with np.errstate(divide="ignore"):
         step = np.log((last - first)[:, None] / 2 * weight) + at
     stayed = -(r + x) * np.log(alphas + age) - s * np.log(beta + age)
-    left = (
-        np.log(s)
-        - (s + 1) * np.log(beta + times)
-        - (r + x)[:, None] * np.log(alphas[:, None] + times)
-        + step
-    )
+    left = np.log(s) - (s + 1) * np.log(beta + times) - (r + x)[:, None] * np.log(alphas[:, None] + times) + step
     return stayed, left, times, alphas, np.log(alphas)
 
 
-def _pareto_loss(
-    logs: Array, x: Array, recency: Array, age: Array, level: Array, weight: Array
-) -> tuple[float, Array]:
+def _pareto_loss(logs: Array, x: Array, recency: Array, age: Array, level: Array, weight: Array) -> tuple[float, Array]:
     """Mean negative log-likelihood and its gradient in logarithms of r, alpha, s, beta, and in the lift."""
     from scipy.special import digamma, gammaln
 
@@ -334,9 +290,7 @@ def _pareto_loss(
 
     def mean(function: Callable[[Array], Array], shift: Array) -> Array:
         """Of a function of a parameter plus time, over when the customer left."""
-        return np.asarray(
-            stay * function(shift + age) + (leave * function(shift[:, None] + times)).sum(axis=1)
-        )
+        return np.asarray(stay * function(shift + age) + (leave * function(shift[:, None] + times)).sum(axis=1))
 
     betas = np.full(len(x), beta)
     on_alpha = weight * (r - (r + x) * alphas * mean(np.reciprocal, alphas))
@@ -368,10 +322,7 @@ def _grouped(*history: Array) -> tuple[list[Array], Array, float]:
 
 
 def _minimum(
-    loss: Callable[..., tuple[float, Array]],
-    start: list[float],
-    bounds: list[float],
-    data: tuple[Array, ...],
+    loss: Callable[..., tuple[float, Array]], start: list[float], bounds: list[float], data: tuple[Array, ...]
 ) -> tuple[Array, float]:
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits

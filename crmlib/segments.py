@@ -16,14 +16,7 @@ import pandas as pd
 from crmlib import accounts, criteria
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
-from crmlib.declared.judgement import (
-    MEASURES,
-    RANKED,
-    Register,
-    Rules,
-    condition_parts,
-    refuse_mistakes,
-)
+from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts, refuse_mistakes
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
 
@@ -42,9 +35,7 @@ MADE = ("segment", "stance", "key", "reason", "flagged")
 SAMPLE = 10_000  # accounts on which groups are formed and tested; all others are placed in them
 SILHOUETTES = 4_000  # of the sample, as it compares all with all
 BOOTSTRAPS = (10, 25)  # of a large ledger, of a small one
-STARTS = (
-    5  # of k-means, also on a bootstrap sample: else a bad start would look like an unstable group
-)
+STARTS = 5  # of k-means, also on a bootstrap sample: else a bad start would look like an unstable group
 STABLE = 0.75  # mean adjusted Rand index from which a number of groups counts as stable
 
 
@@ -60,11 +51,7 @@ def read_segments(books: Books) -> Rules:
         for place, when in named for text in when if condition_parts(text)[1] == "is" and condition_parts(text)[0] not in columns
     ]  # fmt: skip
     taken = {*MADE, "score", "top_group", "account_id", "own_segment"} - {"segment"}
-    wrong += [
-        f"customers.{c}: has the name of a result; map it under another"
-        for c in columns
-        if c in taken
-    ]
+    wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
     refuse_mistakes("segments.yml", wrong)
     return rules
 
@@ -78,19 +65,12 @@ def compared(books: Books, period: Period, rules: Rules, register: Register) -> 
     weight = criteria.weights(register, given, without=[register.other_axis])
     score = criteria.scores(criteria.compared(given, weight, register.least_known_share), weight)
     top = criteria.top_group(score, register.top_share).astype(float)
-    return measured.assign(
-        score=score.reindex(measured.index), top_group=top.reindex(measured.index).fillna(0.0)
-    )
+    return measured.assign(score=score.reindex(measured.index), top_group=top.reindex(measured.index).fillna(0.0))
 
 
-def account_points(
-    books: Books, period: Period, measured: Frame, register: Register, *, together: bool
-) -> Frame:
+def account_points(books: Books, period: Period, measured: Frame, register: Register, *, together: bool) -> Frame:
     """The points of each account that bought, by criterion, ratings as of the end of the period."""
-    ratings, account = (
-        criteria.read_ratings(books, register),
-        accounts.accounts(books, together=together),
-    )
+    ratings, account = (criteria.read_ratings(books, register), accounts.accounts(books, together=together))
     return criteria.points(measured, criteria.judged(ratings, account, period), register)
 
 
@@ -112,11 +92,7 @@ def holds(table: Frame, when: Sequence[str]) -> pd.Series:
 
 def without_effect(table: Frame, rules: Rules) -> list[str]:
     """Conditions that nobody can fulfil in this ledger and period: their measure has no value, or nobody has the text they ask for."""
-    every = [
-        text
-        for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags))
-        for text in when
-    ]
+    every = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
     idle = []
     for text in dict.fromkeys(every):
         name, sign, value = condition_parts(text)
@@ -137,24 +113,18 @@ def assigned(table: Frame, rules: Rules) -> Frame:
             rule.stance,
             rule.key,
         )
-        made.loc[here, "reason"] = rule.because + _facts(
-            table, here, rule.when or ("score > 0", "net_margin < 0")
-        )
+        made.loc[here, "reason"] = rule.because + _facts(table, here, rule.when or ("score > 0", "net_margin < 0"))
         open_ &= ~here
     for flag in rules.flags:
         here = holds(table, flag.when)
         before = made.loc[here, "flagged"].map(lambda text: text + "; " if text else "")
-        made.loc[here, "flagged"] = (
-            before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
-        )
+        made.loc[here, "flagged"] = before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
     return table.drop(columns=[c for c in MADE if c in table]).join(made)
 
 
 def _facts(table: Frame, where: pd.Series, when: Sequence[str]) -> pd.Series:
     """What the conditions found, in words: ' (growth of sales on the year before 92%, net margin 6,098)'."""
-    names = [
-        name for name, sign, _ in map(condition_parts, when) if sign != "is" and name != "top_group"
-    ]
+    names = [name for name, sign, _ in map(condition_parts, when) if sign != "is" and name != "top_group"]
     shown = [n for n in names if f"{n}{RANKED}" not in names]
     if any(name == "top_group" for name, _, _ in map(condition_parts, when)):
         shown.insert(0, "score")
@@ -171,9 +141,7 @@ def in_words(name: str, values: pd.Series) -> pd.Series:
     pattern = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
     if name.endswith(RANKED):
         told = values.map(
-            lambda v: (
-                "the highest" if v == 1 else f"higher than {math.floor(v * 100)}% of customers"
-            ),
+            lambda v: "the highest" if v == 1 else f"higher than {math.floor(v * 100)}% of customers",
             na_action="ignore",
         )
     else:
@@ -195,9 +163,7 @@ def differentiate(books: Books, period: Period) -> Frame:
     rows = made.loc[account.to_numpy()].reset_index(drop=True)
     first = [*MADE, "score"]
     named = (
-        books.customers[["customer_id", "customer_name"]]
-        .reset_index(drop=True)
-        .assign(account_id=account.to_numpy())
+        books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account.to_numpy())
     )
     return pd.concat([named, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
 
@@ -210,11 +176,7 @@ def check_judgement(books: Books) -> None:
     SettingsError
         The mistakes of all files.
     """
-    readers = (
-        criteria.read_strategy,
-        lambda b: criteria.read_ratings(b, criteria.read_criteria(b)),
-        read_segments,
-    )
+    readers = (criteria.read_strategy, lambda b: criteria.read_ratings(b, criteria.read_criteria(b)), read_segments)
     told = []
     for read in readers:
         try:
@@ -234,12 +196,10 @@ def with_segments(books: Books, period: Period) -> Books:
 
 def key_accounts(differentiated: Frame) -> Frame:
     """The key accounts with the reason, most profitable first."""
-    chosen = differentiated[differentiated["key"]].sort_values(
-        ["net_margin", "customer_id"], ascending=[False, True]
+    chosen = differentiated[differentiated["key"]].sort_values(["net_margin", "customer_id"], ascending=[False, True])
+    return chosen[["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]].reset_index(
+        drop=True
     )
-    return chosen[
-        ["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]
-    ].reset_index(drop=True)
 
 
 def eligible(table: Frame, rules: Rules) -> pd.Series:
@@ -291,9 +251,7 @@ def _sampled(scaled: Frame, seed: int) -> Any:
     return values[np.sort(np.random.default_rng(seed).choice(len(values), SAMPLE, replace=False))]
 
 
-def numbers_of_groups(
-    scaled: Frame, *, seed: int, most: int = 8, method: Method = "k-means"
-) -> Frame:
+def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method = "k-means") -> Frame:
     """How good each number of groups is, on a sample of at most `SAMPLE` accounts.
 
     Parameters
@@ -317,14 +275,9 @@ def numbers_of_groups(
         return _fitted(values[rows_drawn], count, method, seed).predict(values)
 
     # one thread for each fit: sums are then made in one order, and every run gives the same
-    with (
-        threadpool_limits(1),
-        ThreadPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool,
-    ):
+    with threadpool_limits(1), ThreadPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool:
         for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
-            draws = rng.integers(
-                0, len(values), (max(few, min(many, 100_000 // len(values))), len(values))
-            )
+            draws = rng.integers(0, len(values), (max(few, min(many, 100_000 // len(values))), len(values)))
             labels, *again = pool.map(functools.partial(placed, count), [slice(None), *draws])
             alike = [adjusted_rand_score(labels, other) for other in again]
             several = len(np.unique(labels[shown])) > 1  # a mixture may leave a group empty
@@ -335,13 +288,7 @@ def numbers_of_groups(
         rows, orient="index", columns=["silhouette", "stability", "smallest_share"]
     ).rename_axis("groups")
     stable = tested[tested["stability"] >= STABLE]
-    best = (
-        None
-        if tested.empty
-        else stable["silhouette"].idxmax()
-        if len(stable)
-        else tested["stability"].idxmax()
-    )
+    best = None if tested.empty else stable["silhouette"].idxmax() if len(stable) else tested["stability"].idxmax()
     return tested.assign(chosen=tested.index == best)
 
 
@@ -362,12 +309,8 @@ def groups(scaled: Frame, count: int, *, seed: int, method: Method = "k-means") 
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):
-        labels = _fitted(_sampled(scaled, seed), count, method, seed).predict(
-            scaled.to_numpy(np.float64)
-        )
-    largest = (
-        scaled.groupby(labels).mean().sort_values(scaled.columns.tolist(), ascending=False).index
-    )
+        labels = _fitted(_sampled(scaled, seed), count, method, seed).predict(scaled.to_numpy(np.float64))
+    largest = scaled.groupby(labels).mean().sort_values(scaled.columns.tolist(), ascending=False).index
     return pd.Series(largest.get_indexer(labels) + 1, index=scaled.index, name="group")
 
 
@@ -399,14 +342,7 @@ def described_groups(table: Frame, scaled: Frame, labels: pd.Series, *, seed: in
             mine["sales"].median(),
             mine["net_margin"].sum(),
         )
-    columns = [
-        "accounts",
-        "description",
-        "of_group_share",
-        "leaf_share",
-        "median_sales",
-        "net_margin",
-    ]
+    columns = ["accounts", "description", "of_group_share", "leaf_share", "median_sales", "net_margin"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("group")
 
 

@@ -51,9 +51,7 @@ def textbook_cases(folder: Path | None = None) -> Frame:
     """
     files = sorted((folder or TEXTBOOK).glob("*/expected.yml"))
     if not files:
-        raise SettingsError(
-            f"no textbook cases in {folder or TEXTBOOK}: expected folders with an expected.yml"
-        )
+        raise SettingsError(f"no textbook cases in {folder or TEXTBOOK}: expected folders with an expected.yml")
     return pd.DataFrame([row for file in files for row in _figures(file)], columns=list(COLUMNS))
 
 
@@ -66,9 +64,7 @@ def _figures(file: Path) -> Iterator[tuple[object, ...]]:
             frame = view(figure["where"][0], str(figure.get("period", told["period"])))
             got = _got(figure, frame, told.get("unit", 1)).quantize(CELL)
         except KeyError as error:
-            raise SettingsError(
-                f"{file.parent.name}/expected.yml: {figure['what']}: no {error} in its books"
-            ) from None
+            raise SettingsError(f"{file.parent.name}/expected.yml: {figure['what']}: no {error} in its books") from None
         agrees = got.quantize(expected, ROUND_HALF_UP) == expected
         yield file.parent.name, told["source"], told["grade"], figure["what"], expected, got, agrees
 
@@ -78,9 +74,7 @@ def _got(figure: Mapping[str, Any], frame: Frame, unit: int) -> Decimal:
     _, row, column = figure["where"]
     if " / " in column:
         above, below = column.split(" / ")
-        return Decimal(frame.loc[row, above] / frame.loc[row, below]) * (
-            100 if figure.get("percent") else 1
-        )
+        return Decimal(frame.loc[row, above] / frame.loc[row, below]) * (100 if figure.get("percent") else 1)
     return sum((Decimal(frame.loc[row, part]) for part in column.split(" + ")), Decimal(0)) / unit
 
 
@@ -91,9 +85,7 @@ def _view(books: Books, name: str, text: str) -> Frame:
         "account_types": lambda: group_profitability(books, period).set_index("account_type"),
         "firm": lambda: firm_profitability(books, period).to_frame("Firm").T,
         "full_cost": lambda: full_cost(books, period).set_index("customer_id"),
-        "verdicts": lambda: verdicts(
-            books, period, books.engagement.settings.horizon_months
-        ).set_index("customer_id"),
+        "verdicts": lambda: verdicts(books, period, books.engagement.settings.horizon_months).set_index("customer_id"),
         "capacity": lambda: _capacity(books, period),
     }
     return views[name]()
@@ -107,9 +99,7 @@ def _capacity(books: Books, period: Period) -> Frame:
     idle = lens["activity"] == "unused"
     parts = {"used": lens[~idle], "unused": lens[idle], "whole": lens}
     sums = {name: part.groupby("pool")[["used", "cost"]].sum() for name, part in parts.items()}
-    pools = [
-        frame.set_axis([f"{pool}, {name}" for pool in frame.index]) for name, frame in sums.items()
-    ]
+    pools = [frame.set_axis([f"{pool}, {name}" for pool in frame.index]) for name, frame in sums.items()]
     return pd.concat([lens[~idle].set_index("activity"), *pools])
 
 
@@ -132,27 +122,17 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Sentence:
     """
     record = _exercise(exercise)
     hints: list[str] = record["hints"]
-    helped = (
-        f" Hint {min(hint, len(hints))} of {len(hints)}: {hints[min(hint, len(hints)) - 1]}"
-        if hint > 0
-        else ""
-    )
+    helped = f" Hint {min(hint, len(hints))} of {len(hints)}: {hints[min(hint, len(hints)) - 1]}" if hint > 0 else ""
     if answer is None:
         return say(f"Exercise {exercise}: not answered yet.{helped}")
     try:
         found = _hashed(exercise, answer)
     except InvalidOperation:
-        return say(
-            f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}"
-        )
+        return say(f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}")
     if found == record["answer"]:
         return say(f"Exercise {exercise}: right. {record['right']}")
     usual = "".join(f" {m['hint']}" for m in record.get("mistakes", []) if m["hash"] == found)
-    more = (
-        ""
-        if helped
-        else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
-    )
+    more = "" if helped else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
     return say(f"Exercise {exercise}: not yet.{usual}{helped}{more}")
 
 

@@ -75,30 +75,21 @@ class Valuation:
 def customer_value(books: Books, *, months: int = 12, seed: int = 0) -> Valuation:
     """The expected contribution of each of today's customers over the months after the books end, and of all together."""
     return value_of(
-        history(books),
-        discount_rate=float(books.engagement.settings.rates.cost_of_capital),
-        months=months,
-        seed=seed,
+        history(books), discount_rate=float(books.engagement.settings.rates.cost_of_capital), months=months, seed=seed
     )
 
 
-def value_of(
-    past: History, *, discount_rate: float = 0.0, months: int = 12, seed: int = 0
-) -> Valuation:
+def value_of(past: History, *, discount_rate: float = 0.0, months: int = 12, seed: int = 0) -> Valuation:
     """As `customer_value`, from a history and a yearly discount rate."""
     rng = np.random.default_rng(seed)
     testable = {ahead: ahead if past.months >= 2 * ahead else 0 for ahead in (months, 24, 36)}
     testable[months] = testable[months] or (past.months // 2 if past.months >= 6 else 0)
     tried = {ahead: trials(past, tested, seed=seed) for ahead, tested in testable.items() if tested}
-    tests = [backtest(found, testable[ahead]) for ahead, found in tried.items()] or [
-        pd.DataFrame(columns=TESTED)
-    ]
+    tests = [backtest(found, testable[ahead]) for ahead, found in tried.items()] or [pd.DataFrame(columns=TESTED)]
     parts, draws = [], {ahead: np.zeros(DRAWS) for ahead in testable}
     for group, chosen in groups_of(past).items():
         model = chosen_model(tests[0], group)
-        part = _group_value(past.of(chosen), model, (months, discount_rate)).assign(
-            group=group, model=model
-        )
+        part = _group_value(past.of(chosen), model, (months, discount_rate)).assign(group=group, model=model)
         errors = {a: t[(t["group"] == group) & (t["model"] == model)] for a, t in tried.items()}
         parts.append(_with_range(part, errors.get(months), rng))
         for ahead in testable:
@@ -146,8 +137,7 @@ def _with_range(part: Frame, errors: Frame | None, rng: np.random.Generator) -> 
     pool = 2 * rng.standard_t(3, 2000) if errors is None or errors.empty else residuals(errors)
     low, high = np.quantile(pool, [LOW, HIGH])
     return part.assign(
-        low=part["expected"] + part["spread"] * min(low, 0),
-        high=part["expected"] + part["spread"] * max(high, 0),
+        low=part["expected"] + part["spread"] * min(low, 0), high=part["expected"] + part["spread"] * max(high, 0)
     )
 
 
@@ -158,13 +148,8 @@ def _drawn_total(part: Frame, column: str, errors: Frame | None, rng: np.random.
         own, shared = 2 * rng.standard_t(3, 2000), rng.standard_t(2, DRAWS) * 0.5
     else:
         own = residuals(errors) - residuals(errors).mean()
-        missed = [
-            (t["actual"] - t["expected"]).sum() / t["spread"].sum()
-            for _, t in errors.groupby("origin")
-        ]
-        shared = rng.standard_t(max(len(missed), 2), DRAWS) * float(
-            np.sqrt(np.mean(np.square(missed)))
-        )
+        missed = [(t["actual"] - t["expected"]).sum() / t["spread"].sum() for _, t in errors.groupby("origin")]
+        shared = rng.standard_t(max(len(missed), 2), DRAWS) * float(np.sqrt(np.mean(np.square(missed))))
     many = len(scale) > MANY
     alone: Array = (
         rng.normal(0, own.std() * np.sqrt(scale @ scale), DRAWS)
@@ -174,17 +159,11 @@ def _drawn_total(part: Frame, column: str, errors: Frame | None, rng: np.random.
     return np.asarray(part[column].sum() + alone + shared * scale.sum())
 
 
-def _portfolio(
-    customers: Frame, draws: dict[int, Array], testable: dict[int, int], months: int
-) -> Frame:
+def _portfolio(customers: Frame, draws: dict[int, Array], testable: dict[int, int], months: int) -> Frame:
     """The total by horizon, its simulated range, and what the past says about it."""
     rows = []
     for ahead, tested in testable.items():
-        low, high = (
-            np.quantile(draws[ahead], [LOW, HIGH])
-            if tested or ahead == months
-            else (np.nan, np.nan)
-        )
+        low, high = np.quantile(draws[ahead], [LOW, HIGH]) if tested or ahead == months else (np.nan, np.nan)
         status = (
             "tested on the past"
             if tested == ahead
@@ -192,15 +171,7 @@ def _portfolio(
             if tested
             else "extrapolated, not tested"
         )
-        rows.append(
-            (
-                ahead,
-                customers["expected" if ahead == months else f"expected_{ahead}"].sum(),
-                low,
-                high,
-                status,
-            )
-        )
+        rows.append((ahead, customers["expected" if ahead == months else f"expected_{ahead}"].sum(), low, high, status))
     return pd.DataFrame(rows, columns=["months", "expected", "low", "high", "status"])
 
 
@@ -220,9 +191,7 @@ def _warnings(past: History, tested: Frame, tested_months: int, months: int) -> 
                 f"Only {chosen.sum()} {group} customer(s): the choice of the model and the range rest on little."
             )
         if (model := chosen_model(tested, group)) in SIMPLE and (tested["group"] == group).any():
-            said.append(
-                f"For {group} customers no model beat the simple “{model}” on this ledger, so that is used."
-            )
+            said.append(f"For {group} customers no model beat the simple “{model}” on this ledger, so that is used.")
     if not tested.empty and tested["coverage"].isna().all():
         said.append(
             "The books are too short to choose a model and make its range at one time and check both at a later one: the range is not "
@@ -231,9 +200,7 @@ def _warnings(past: History, tested: Frame, tested_months: int, months: int) -> 
     return said
 
 
-def at_risk(
-    books: Books, period: Period, *, least_fall: float = 0.15, silent_gaps: float = 3.0
-) -> Frame:
+def at_risk(books: Books, period: Period, *, least_fall: float = 0.15, silent_gaps: float = 3.0) -> Frame:
     """Customers in decline, with the month from which, and customers silent against their own rhythm, as of the end of a period.
 
     In decline: sales, without the season, are level up to a month and fall steadily after it, that month fitting best, by `least_fall`
@@ -248,13 +215,9 @@ def at_risk(
     past = history(books, period)
     found = past.rhythm
     since, fall, slope = purchases.declines(past.sales / past.indices(0, past.months), past.begin)
-    silent = (
-        found["silent_days"] >= np.maximum(QUARTER, silent_gaps * found["usual_gap_days"])
-    ).to_numpy()
+    silent = (found["silent_days"] >= np.maximum(QUARTER, silent_gaps * found["usual_gap_days"])).to_numpy()
     falling = ~silent & (fall >= least_fall) & (slope < -4)
-    last = np.where(
-        silent, past.months - 1 - (past.sales[:, ::-1] > 0).argmax(axis=1), past.months - 1
-    )
+    last = np.where(silent, past.months - 1 - (past.sales[:, ::-1] > 0).argmax(axis=1), past.months - 1)
     sums = np.cumsum(np.column_stack([np.zeros(len(last)), past.margin]), axis=1)
     row = np.arange(len(last))
     stake = sums[row, last + 1] - sums[row, np.maximum(last - 11, 0)]

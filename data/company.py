@@ -73,20 +73,12 @@ ENDINGS = [
     ["Wholesale", "Distribution", "Trading Co."],
     ["Catering", "Kitchens", "Dining Services", "Canteens"],
 ]
-MANAGERS = np.array(
-    ["R. Okafor", "M. Lindqvist", "J. Tanaka", "S. Moreau", "D. Whitlock", "A. Bianchi"]
-)
+MANAGERS = np.array(["R. Okafor", "M. Lindqvist", "J. Tanaka", "S. Moreau", "D. Whitlock", "A. Bianchi"])
 
 # Customers of the stories, by place in the list: what is theirs alone. The rest follows from type, size and burden.
 STAYS = {"first": 0, "last": 36}
 NAMED: dict[int, dict[str, Any]] = {
-    34: {
-        "customer_name": "Alderbrook & Vale Markets",
-        "sales": 1_900_000.0,
-        "burden": 0.13,
-        "growth": 0.004,
-        **STAYS,
-    },
+    34: {"customer_name": "Alderbrook & Vale Markets", "sales": 1_900_000.0, "burden": 0.13, "growth": 0.004, **STAYS},
     134: {
         "customer_name": "Thriftmoor Discount Centers",
         "sales": 1_850_000.0,
@@ -177,9 +169,7 @@ class Goods(NamedTuple):
 def make_goods(rng: np.random.Generator) -> Goods:
     """Forty products: two are new in 2025, one ends in 2024, and household care rises by 6 % in July 2025."""
     family = np.repeat(np.arange(4), 10)
-    products = pd.DataFrame(
-        {"product_id": [f"{'HPTF'[f]}{i % 10 + 11}" for i, f in enumerate(family)]}
-    )
+    products = pd.DataFrame({"product_id": [f"{'HPTF'[f]}{i % 10 + 11}" for i, f in enumerate(family)]})
     products["product_name"], products["product_family"] = PRODUCT_NAMES, np.array(FAMILIES)[family]
     year = np.arange(36) // 12
     price = rng.uniform(*PRICES, (10, 4)).T.reshape(-1, 1) * 1.022**year
@@ -198,9 +188,7 @@ def make_customers(rng: np.random.Generator) -> pd.DataFrame:
     own = TYPES.iloc[kind].reset_index(names="account_type")
     size = np.exp(rng.normal(0, 1, len(own)) * own["spread"]).clip(0.06, 1_150_000 / own["sales"])
     chance, rank = rng.random((2, len(own))), (size * own["sales"]).rank(pct=True)
-    burden = np.where(
-        chance[0] < own["burden"] * 1.5, 0.68 + 0.32 * chance[1], 0.08 + 0.40 * chance[1]
-    )
+    burden = np.where(chance[0] < own["burden"] * 1.5, 0.68 + 0.32 * chance[1], 0.08 + 0.40 * chance[1])
     # most of the large customers buy simply: that is what makes the whale curve steep
     burden = np.where(rank > 0.88, 0.04 + 0.26 * chance[1], burden)
     table = pd.DataFrame({"customer_id": [f"C{101 + i}" for i in range(len(own))], "kind": kind})
@@ -209,10 +197,7 @@ def make_customers(rng: np.random.Generator) -> pd.DataFrame:
         f"{STEMS[(i * 7 + k * 13) % len(STEMS)]} {ENDINGS[k][i % len(ENDINGS[k])]}"
         for i, k in zip(place, kind, strict=True)
     ]
-    table["account_type"], table["region"] = (
-        own["account_type"],
-        REGIONS[rng.integers(0, 5, len(own))],
-    )
+    table["account_type"], table["region"] = (own["account_type"], REGIONS[rng.integers(0, 5, len(own))])
     table["sales"], table["burden"] = own["sales"] * size, burden
     for position, changes in NAMED.items():
         table.loc[position, ["sales", "burden"]] = [
@@ -228,11 +213,7 @@ def add_habits(rng: np.random.Generator, table: pd.DataFrame, own: pd.DataFrame)
     # a few ask for most of the promotion and of the people; the large among them for more than their share
     promotion = own["promotion"] * size**0.35 * (0.1 + 18.0 * burden**8)
     return table.assign(
-        order_value=own["order_value"]
-        * 0.88
-        * size**0.55
-        * (1.6 - 1.35 * burden)
-        * rng.lognormal(0, 0.2, count),
+        order_value=own["order_value"] * 0.88 * size**0.55 * (1.6 - 1.35 * burden) * rng.lognormal(0, 0.2, count),
         discount_rate=(discount * rng.uniform(0.8, 1.2, count)).round(3),
         promotion=(promotion * rng.lognormal(0, 0.3, count)).clip(upper=0.5),
         terms=rng.choice([30, 45, 60], count, p=[0.6, 0.25, 0.15]),
@@ -275,17 +256,11 @@ def add_families_of_customers(table: pd.DataFrame) -> pd.DataFrame:
 
 def add_attributes(rng: np.random.Generator, table: pd.DataFrame) -> pd.DataFrame:
     """The plain attributes of the ledger's table of customers."""
-    began = pd.Timestamp("2022-12-01") - pd.to_timedelta(
-        rng.integers(0, 7000, len(table)), unit="D"
-    )
+    began = pd.Timestamp("2022-12-01") - pd.to_timedelta(rng.integers(0, 7000, len(table)), unit="D")
     joined = MONTHS[table["first"].clip(0, 35)].start_time
     return table.assign(
-        industry=np.select(
-            [table["kind"] == 5, table["kind"] == 4], ["Hospitality", "Wholesale"], "Retail"
-        ),
-        segment=pd.cut(table["sales"], [0, 60_000, 250_000, np.inf], labels=["C", "B", "A"]).astype(
-            str
-        ),
+        industry=np.select([table["kind"] == 5, table["kind"] == 4], ["Hospitality", "Wholesale"], "Retail"),
+        segment=pd.cut(table["sales"], [0, 60_000, 250_000, np.inf], labels=["C", "B", "A"]).astype(str),
         customer_since=np.where(table["first"].between(1, 35), joined, began),
         payment_terms_days=table["terms"].astype(int),
         account_manager=MANAGERS[table["kind"]],

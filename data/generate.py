@@ -71,15 +71,7 @@ RECONCILING = [
         "Sales controlling",
     ),
 ]
-MONEY = [
-    *MEASURES,
-    "amount",
-    "cost_recovered",
-    "cost",
-    "receivables",
-    "inventory",
-    "dedicated_assets",
-]
+MONEY = [*MEASURES, "amount", "cost_recovered", "cost", "receivables", "inventory", "dedicated_assets"]
 ENGAGEMENT = """\
 # The sample company, made by data/generate.py
 client: Tallow & Reed
@@ -91,9 +83,7 @@ rates: {cost_of_capital: 0.09, tax_rate: 0.25, inventory_noncapital_rate: 0.10}
 """
 
 
-def make_activities(
-    rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame
-) -> pd.DataFrame:
+def make_activities(rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame) -> pd.DataFrame:
     """Inquiries and special packing by month, rush orders by day."""
     sold = lines[lines["quantity"] > 0]
     orders = sold.drop_duplicates("order").assign(quantity=1)
@@ -111,63 +101,45 @@ def make_activities(
         ("inquiry", pd.Series([""]), rng.poisson(6, (1, 36)) + 1),
         ("special_pack", customers["customer_id"], cases),
     ):
-        rows = booked(ids, MONTHS, quantity).rename(
-            columns={"key": "customer_id", "amount": "quantity"}
-        )
+        rows = booked(ids, MONTHS, quantity).rename(columns={"key": "customer_id", "amount": "quantity"})
         found.append(rows.assign(activity=name, date=rows["date"].dt.to_period("M").dt.start_time))
     return ordered(pd.concat(found), ["date", "activity", "customer_id"])
 
 
-def make_capacity(
-    lines: pd.DataFrame, notes: pd.DataFrame, activities: pd.DataFrame
-) -> pd.DataFrame:
+def make_capacity(lines: pd.DataFrame, notes: pd.DataFrame, activities: pd.DataFrame) -> pd.DataFrame:
     """Cost and practical capacity of both pools, staffed for the busiest month of each quarter and a little more."""
     first = lines.groupby("order")["invoice_date"].min()
     events = {"orders": first, "invoice_lines": lines["invoice_date"], "credits": notes["date"]}
     drivers = {name: date.dt.to_period("M").value_counts() for name, date in events.items()}
     invoiced = lines[lines["quantity"] > 0]
-    drivers["units"] = invoiced.groupby(invoiced["invoice_date"].dt.to_period("M"))[
-        "quantity"
-    ].sum()
-    booked_quantities = activities.groupby(["activity", activities["date"].dt.to_period("M")])[
-        "quantity"
-    ].sum()
+    drivers["units"] = invoiced.groupby(invoiced["invoice_date"].dt.to_period("M"))["quantity"].sum()
+    booked_quantities = activities.groupby(["activity", activities["date"].dt.to_period("M")])["quantity"].sum()
     found = []
     for pool, (one_person, pay) in POOLS.items():
         use = pd.Series(0.0, index=MONTHS)
         for activity, _, _, _, each, driver in [row for row in ACTIVITIES if row[2] == pool]:
-            use += float(each) * (
-                drivers[driver] if driver else booked_quantities[activity]
-            ).reindex(MONTHS, fill_value=0)
+            use += float(each) * (drivers[driver] if driver else booked_quantities[activity]).reindex(
+                MONTHS, fill_value=0
+            )
         busiest = use.groupby(np.arange(36) // 3).transform("max").to_numpy()
         # customer service took on one more person in 2025, though orders did not grow
-        people = np.ceil(busiest / one_person * 1.06).astype(int) + (
-            (YEAR == 2) & (pool == "customer service")
-        )
+        people = np.ceil(busiest / one_person * 1.06).astype(int) + ((YEAR == 2) & (pool == "customer service"))
         rows = {"pool": pool, "month": MONTHS.start_time, "cost": cents(people * pay * 1.03**YEAR)}
         found.append(pd.DataFrame(rows | {"practical_capacity": people * one_person}))
     return pd.concat(found, ignore_index=True)
 
 
-def make_costs(
-    rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame
-) -> pd.DataFrame:
+def make_costs(rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame) -> pd.DataFrame:
     """Bookings of customers and groups in cents; ten are reversed by half and six stand twice."""
-    table = pd.concat(
-        [*customer_costs(rng, lines, customers), *group_costs(rng, customers)], ignore_index=True
-    )
+    table = pd.concat([*customer_costs(rng, lines, customers), *group_costs(rng, customers)], ignore_index=True)
     table = table.fillna({"level": "customer", "avoidable": ""})
     promotions = table[table["line"] == "promotion_and_slotting"].sample(10, random_state=rng)
     back = promotions.assign(amount=-(promotions["amount"] // 2))
-    twice = table[(table["level"] == "customer") & (table["line"] == "salaries")].sample(
-        6, random_state=rng
-    )
+    twice = table[(table["level"] == "customer") & (table["line"] == "salaries")].sample(6, random_state=rng)
     return ordered(pd.concat([table, back, twice]), ["date", "level", "line", "key"])
 
 
-def customer_costs(
-    rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame
-) -> list[pd.DataFrame]:
+def customer_costs(rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame) -> list[pd.DataFrame]:
     """Bookings of customers: people who serve one customer, promotion, advertising, bad debts, racks."""
     net = by_month(lines, "net", customers).clip(0)
     quarter, ids, ends = by_quarter(net), customers["customer_id"], MONTHS[2::3]
@@ -177,9 +149,7 @@ def customer_costs(
     racks = quarter * 0.10 * (rng.random(quarter.shape) < 0.05) * (habit(customers, "kind") < 4)
     listing_fees = booked(ids[34:46], MONTHS[13::12], rng.uniform(100_000, 500_000, (12, 2)))
     managed = rng.random((len(ids), 1)) < habit(customers, "managed")
-    salaries = booked(
-        ids, MONTHS, habit(customers, "salary") / 12 * 100 * 1.03**YEAR * (net > 0) * managed
-    )
+    salaries = booked(ids, MONTHS, habit(customers, "salary") / 12 * 100 * 1.03**YEAR * (net > 0) * managed)
     # some of these people are temporary staff, who can go at once
     salaries["avoidable"] = np.where(salaries["key"].isin(ids[::9]), "now", "")
     return [
@@ -189,9 +159,7 @@ def customer_costs(
         booked(ids, ends, advertising).assign(line="advertising"),
         booked(ids, MONTHS, bad_debts).assign(line="bad_debts"),
         booked(ids, ends, racks).assign(line="display_racks"),
-        booked(pd.Series(["", "C999"]), ends, rng.uniform(40_000, 160_000, (2, 12))).assign(
-            line="bad_debts"
-        ),
+        booked(pd.Series(["", "C999"]), ends, rng.uniform(40_000, 160_000, (2, 12))).assign(line="bad_debts"),
     ]
 
 
@@ -202,11 +170,7 @@ def group_costs(rng: np.random.Generator, customers: pd.DataFrame) -> list[pd.Da
         ("salaries", "advertising"), np.array(list(TYPE_COSTS.values())).T / 12 * 100, strict=True
     ):
         amount = monthly[:, None] * 1.03**YEAR * rng.uniform(0.9, 1.1, (6, 36))
-        found.append(
-            booked(pd.Series(list(TYPE_COSTS)), MONTHS, amount).assign(
-                level="account_type", line=line
-            )
-        )
+        found.append(booked(pd.Series(list(TYPE_COSTS)), MONTHS, amount).assign(level="account_type", line=line))
     offices = booked(pd.Series(REGIONS), MONTHS, np.full((5, 36), 180_000) * 1.03**YEAR)
     parents = customers["parent_id"][customers["parent_id"] != ""].drop_duplicates()
     funds = booked(parents, MONTHS[2::3], rng.uniform(100_000, 350_000, (len(parents), 12)))
@@ -214,33 +178,21 @@ def group_costs(rng: np.random.Generator, customers: pd.DataFrame) -> list[pd.Da
     return [*found, offices.assign(level="region", line="salaries"), funds]
 
 
-def make_balances(
-    rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame
-) -> pd.DataFrame:
+def make_balances(rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame) -> pd.DataFrame:
     """Receivables, stock held for one customer and dedicated assets at each month end, in cents."""
     net = by_month(lines, "net", customers).clip(0)
     before = np.pad(net, ((0, 0), (6, 0)), mode="edge")
     open_months = habit(customers, "dso") / 30.4 * rng.uniform(0.9, 1.1, net.shape)
-    owed = sum(
-        before[:, 6 - back : 42 - back] * (open_months - back).clip(0, 1) for back in range(6)
-    )
-    stock = (
-        (net + before[:, 5:41])
-        * (0.11 + 0.27 * habit(customers, "burden"))
-        * (habit(customers, "packing") > 0)
-    )
+    owed = sum(before[:, 6 - back : 42 - back] * (open_months - back).clip(0, 1) for back in range(6))
+    stock = (net + before[:, 5:41]) * (0.11 + 0.27 * habit(customers, "burden")) * (habit(customers, "packing") > 0)
     holders = (habit(customers, "sales") > 250_000) & (habit(customers, "burden") > 0.4) & (net > 0)
     assets = habit(customers, "sales") * 9 * (1 - np.arange(36) / 72) * holders
     values = np.stack([cents(owed), cents(stock), cents(assets)])
     who, month = np.nonzero(values.sum(axis=0))
-    table = pd.DataFrame(
-        {"customer_id": customers["customer_id"].to_numpy()[who], "month": MONTHS[month].start_time}
-    )
+    table = pd.DataFrame({"customer_id": customers["customer_id"].to_numpy()[who], "month": MONTHS[month].start_time})
     names = ["receivables", "inventory", "dedicated_assets"]
     table[names] = values[:, who, month].T
-    unknown = pd.DataFrame({"customer_id": "", "month": MONTHS.start_time}).assign(
-        **dict.fromkeys(names, 0)
-    )
+    unknown = pd.DataFrame({"customer_id": "", "month": MONTHS.start_time}).assign(**dict.fromkeys(names, 0))
     unknown["receivables"] = cents(rng.uniform(2_000_000, 4_000_000, 36))
     return ordered(pd.concat([table, unknown]), ["month", "customer_id"])
 
@@ -248,11 +200,7 @@ def make_balances(
 def make_rates() -> pd.DataFrame:
     """Rates of the warehouse's activities, by its hourly cost, and of special packing."""
     warehouse = [(row[0], float(row[4])) for row in ACTIVITIES if row[2] == "warehouse"]
-    rates = [
-        (name, day, f"{pay * hours:.6f}")
-        for name, hours in warehouse
-        for day, pay in HOURLY.items()
-    ]
+    rates = [(name, day, f"{pay * hours:.6f}") for name, hours in warehouse for day, pay in HOURLY.items()]
     rates += [("special_pack", day, f"{pay:.6f}") for day, pay in PACKING.items()]
     return pd.DataFrame(rates, columns=["activity", "valid_from", "rate"])
 
@@ -296,27 +244,13 @@ def build(seed: int) -> Tables:
     goods, customers = make_goods(rng), make_customers(rng)
     lines = make_lines(rng, customers, goods)
     notes, activities = make_credits(rng, lines, customers), make_activities(rng, lines, customers)
-    tables = {
-        "customers": customers,
-        "products": goods.products,
-        "invoice_lines": lines,
-        "credits": notes,
-    }
+    tables = {"customers": customers, "products": goods.products, "invoice_lines": lines, "credits": notes}
     columns = ["activity", "line", "pool", "unit", "unit_minutes", "driver"]
-    tables |= {
-        "activity_types": pd.DataFrame(ACTIVITIES, columns=columns),
-        "activities": activities,
-    }
+    tables |= {"activity_types": pd.DataFrame(ACTIVITIES, columns=columns), "activities": activities}
     tables |= {"rates": make_rates(), "capacity": make_capacity(lines, notes, activities)}
-    tables |= {
-        "costs": make_costs(rng, lines, customers),
-        "balances": make_balances(rng, lines, customers),
-    }
+    tables |= {"costs": make_costs(rng, lines, customers), "balances": make_balances(rng, lines, customers)}
     columns = ["line", "period", "amount", "reason", "owner"]
-    tables |= {
-        "joint_costs": make_joint_costs(),
-        "reconciliation": pd.DataFrame(RECONCILING, columns=columns),
-    }
+    tables |= {"joint_costs": make_joint_costs(), "reconciliation": pd.DataFrame(RECONCILING, columns=columns)}
     return tables | {"control_totals": control_totals(tables)}
 
 
@@ -326,15 +260,11 @@ def write(tables: Tables, ledger: Path) -> None:
     for name, record in stories.read_records().items():
         if name not in tables:
             continue
-        table = tables[name][
-            [column for column in record["columns"] if column in tables[name]]
-        ].copy()
+        table = tables[name][[column for column in record["columns"] if column in tables[name]]].copy()
         for column in table.columns.intersection(MONEY):
             table[column] = table[column] / 100
         waiting = ledger / f".{name}.tmp"
-        table.to_csv(
-            waiting, index=False, float_format="%.2f", date_format="%Y-%m-%d", lineterminator="\n"
-        )
+        table.to_csv(waiting, index=False, float_format="%.2f", date_format="%Y-%m-%d", lineterminator="\n")
         waiting.replace(ledger / f"{name}.csv")
 
 
@@ -342,15 +272,11 @@ def main() -> None:
     """Write the ledger and engagement.yml to `--out`; with the sample itself, README.md beside this file."""
     parser = argparse.ArgumentParser(description="Generate the sample company's books.")
     parser.add_argument("--seed", type=int, default=0, help="0 is the sample that is committed")
-    parser.add_argument(
-        "--out", type=Path, default=HERE / "sample", help="folder of the engagement"
-    )
+    parser.add_argument("--out", type=Path, default=HERE / "sample", help="folder of the engagement")
     options = parser.parse_args()
     books = build(options.seed)
     write(books, options.out / "ledger")
-    write_judgement(
-        options.out / "judgement", books["customers"], books["invoice_lines"], options.seed
-    )
+    write_judgement(options.out / "judgement", books["customers"], books["invoice_lines"], options.seed)
     (options.out / "engagement.yml").write_text(ENGAGEMENT, encoding="utf-8")
     page = HERE if options.out.resolve() == HERE / "sample" else options.out
     (page / "README.md").write_text(stories.readme(options.out / "ledger"), encoding="utf-8")

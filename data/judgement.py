@@ -22,17 +22,9 @@ CRITERIA = {
     "technology": (2.9, 0.8, 0.6, 0.20, "Logistics"),
 }
 # what everyone in the house agrees on, beside the mean
-KNOWN = {
-    ("C301", "growth_potential"): 1.8,
-    ("C301", "strategy_fit"): 1.2,
-    ("C301", "competitive_position"): 0.8,
-}
+KNOWN = {("C301", "growth_potential"): 1.8, ("C301", "strategy_fit"): 1.2, ("C301", "competitive_position"): 0.8}
 KNOWN |= {("C266", "growth_potential"): -1.4, ("C266", "competitive_position"): -1.0}
-KNOWN |= {
-    ("C235", "growth_potential"): -0.6,
-    ("C235", "strategy_fit"): -1.5,
-    ("C235", "market_knowledge"): 2.0,
-}
+KNOWN |= {("C235", "growth_potential"): -0.6, ("C235", "strategy_fit"): -1.5, ("C235", "market_knowledge"): 2.0}
 STRATEGY = """\
 # Strategy of the sample company, made by data/generate.py
 goals:
@@ -60,33 +52,17 @@ def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, 
     ratings.to_csv(folder / "ratings.csv", index=False, lineterminator="\n")
 
 
-def make_ratings(
-    customers: pd.DataFrame, lines: pd.DataFrame, rng: np.random.Generator
-) -> pd.DataFrame:
+def make_ratings(customers: pd.DataFrame, lines: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Two rounds, two raters for each criterion: the account's manager and a function; some could not tell."""
-    largest = (
-        lines.assign(amount=lines["gross_sales"].astype(float))
-        .groupby("customer_id")["amount"]
-        .sum()
-    )
-    largest = largest[largest.index.isin(customers["customer_id"])].sort_values(
-        ascending=False, kind="stable"
-    )
+    largest = lines.assign(amount=lines["gross_sales"].astype(float)).groupby("customer_id")["amount"].sum()
+    largest = largest[largest.index.isin(customers["customer_id"])].sort_values(ascending=False, kind="stable")
     chosen = sorted({*largest.index[:RATED], *[c for c in NAMED if c in largest]})
-    manager = (
-        customers.set_index("customer_id")
-        .get("account_manager", pd.Series(dtype=object))
-        .reindex(chosen)
-    )
+    manager = customers.set_index("customer_id").get("account_manager", pd.Series(dtype=object)).reindex(chosen)
     managers = manager.replace("", np.nan).fillna(MANAGERS[0]).to_numpy()
-    return pd.concat(
-        [rated(criterion, chosen, managers, rng) for criterion in CRITERIA], ignore_index=True
-    )
+    return pd.concat([rated(criterion, chosen, managers, rng) for criterion in CRITERIA], ignore_index=True)
 
 
-def rated(
-    criterion: str, chosen: list[str], managers: np.ndarray, rng: np.random.Generator
-) -> pd.DataFrame:
+def rated(criterion: str, chosen: list[str], managers: np.ndarray, rng: np.random.Generator) -> pd.DataFrame:
     """The ratings on one criterion; the second round follows the first, and a blank says that the rater could not tell."""
     mean, spread, noise, unknown, function = CRITERIA[criterion]
     told = np.array([KNOWN.get((customer, criterion), np.nan) for customer in chosen])
@@ -94,11 +70,7 @@ def rated(
     parts = []
     for date in DATES:
         for rater in (managers, np.full(len(chosen), function)):
-            given = (
-                np.clip(np.rint(true + rng.normal(0, noise, len(chosen))), 1, 5)
-                .astype(int)
-                .astype(str)
-            )
+            given = np.clip(np.rint(true + rng.normal(0, noise, len(chosen))), 1, 5).astype(int).astype(str)
             blank = rng.random(len(chosen)) < unknown
             rows = {"customer_id": chosen, "criterion": criterion, "rater": rater, "date": date}
             parts.append(pd.DataFrame({**rows, "rating": np.where(blank, "", given)}))

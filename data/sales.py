@@ -4,27 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from company import (
-    CHRISTMAS,
-    COMMISSION,
-    END,
-    FREIGHT_BY_REGION,
-    MONTHS,
-    SEASON,
-    STRONG_MONTHS,
-    TASTE,
-    Goods,
-    cents,
-)
+from company import CHRISTMAS, COMMISSION, END, FREIGHT_BY_REGION, MONTHS, SEASON, STRONG_MONTHS, TASTE, Goods, cents
 
-MEASURES = [
-    "gross_sales",
-    "discount",
-    "cost_of_goods",
-    "fixed_cost_of_goods",
-    "commission",
-    "freight",
-]
+MEASURES = ["gross_sales", "discount", "cost_of_goods", "fixed_cost_of_goods", "commission", "freight"]
 
 
 def make_orders(rng: np.random.Generator, customers: pd.DataFrame) -> pd.DataFrame:
@@ -32,19 +14,11 @@ def make_orders(rng: np.random.Generator, customers: pd.DataFrame) -> pd.DataFra
     month, kind = np.arange(36), habit(customers, "kind")
     alive = (month >= habit(customers, "first")) & (month < habit(customers, "last"))
     season = SEASON[month % 12] * np.where(kind == 0, CHRISTMAS[month % 12], 1.0)
-    expected = (
-        habit(customers, "sales")
-        / 12
-        * np.exp(habit(customers, "growth") * (month - 18))
-        * season
-        * alive
-    )
+    expected = habit(customers, "sales") / 12 * np.exp(habit(customers, "growth") * (month - 18)) * season * alive
     count = rng.poisson(expected / habit(customers, "order_value"))
     who, when = (np.repeat(part.ravel(), count.ravel()) for part in np.indices(count.shape))
     day = (rng.random(len(who)) * MONTHS.days_in_month.to_numpy()[when]).astype(int)
-    orders = pd.DataFrame(
-        {"who": who, "month": when, "invoice_date": MONTHS.start_time[when] + days(day)}
-    )
+    orders = pd.DataFrame({"who": who, "month": when, "invoice_date": MONTHS.start_time[when] + days(day)})
     orders["order_date"] = orders["invoice_date"] - days(rng.integers(1, 10, len(who)))
     usual = customers["order_value"].to_numpy()[who]
     orders["value"] = usual * rng.lognormal(-0.08, 0.4, len(who)) * 100
@@ -52,19 +26,13 @@ def make_orders(rng: np.random.Generator, customers: pd.DataFrame) -> pd.DataFra
     # a few orders carry no customer or one that nobody knows; the largest customers' orders are not among them
     chance = np.where(usual < 9_000, rng.random(len(who)), 1.0)
     names = customers["customer_id"].to_numpy()[who]
-    orders["customer_id"] = np.select(
-        [chance < 0.011, chance < 0.0155, chance < 0.020], ["", "X901", "C999"], names
-    )
+    orders["customer_id"] = np.select([chance < 0.011, chance < 0.0155, chance < 0.020], ["", "X901", "C999"], names)
     return orders.sort_values(["invoice_date", "customer_id"], kind="stable", ignore_index=True)
 
 
-def pick_products(
-    rng: np.random.Generator, orders: pd.DataFrame, customers: pd.DataFrame, goods: Goods
-) -> np.ndarray:
+def pick_products(rng: np.random.Generator, orders: pd.DataFrame, customers: pd.DataFrame, goods: Goods) -> np.ndarray:
     """Products of each order, best liked first (orders by products): taste of type and customer, season, and luck."""
-    taste = np.log(np.repeat(TASTE, 10, axis=1))[customers["kind"]] + rng.normal(
-        0, 0.7, (len(customers), 40)
-    )
+    taste = np.log(np.repeat(TASTE, 10, axis=1))[customers["kind"]] + rng.normal(0, 0.7, (len(customers), 40))
     strong = (STRONG_MONTHS[:, :, None] == np.arange(36) % 12 + 1).any(axis=1)
     score = taste[orders["who"]] + 0.4 * np.repeat(strong, 10, axis=0)[:, orders["month"]].T
     score += rng.gumbel(size=score.shape)
@@ -84,9 +52,7 @@ def make_lines(rng: np.random.Generator, customers: pd.DataFrame, goods: Goods) 
     value = lines["value"] * weight / np.bincount(lines["order"], weight)[lines["order"]]
     at = (product, month_number(lines["invoice_date"]))
     quantity = np.maximum(1, np.round(value / goods.price[at])).astype(int)
-    lines = lines.assign(
-        quantity=quantity, line_no=place + 1, order_id=(10001 + lines["order"]).astype(str)
-    )
+    lines = lines.assign(quantity=quantity, line_no=place + 1, order_id=(10001 + lines["order"]).astype(str))
     lines["product_id"], lines["unit"], lines["currency"] = (
         goods.products["product_id"].to_numpy()[product],
         "CS",
@@ -100,17 +66,13 @@ def make_lines(rng: np.random.Generator, customers: pd.DataFrame, goods: Goods) 
         lines[name] = quantity * each[at]
     habits = customers.loc[lines["who"]].reset_index(drop=True)
     lines["discount"] = cents(lines["gross_sales"] * habits["discount_rate"])
-    lines["commission"] = cents(
-        (lines["gross_sales"] - lines["discount"]) * COMMISSION[habits["kind"]]
-    )
+    lines["commission"] = cents((lines["gross_sales"] - lines["discount"]) * COMMISSION[habits["kind"]])
     freight = 4_000 / lines["lines"] + lines["quantity"] * 120
     lines["freight"] = cents(freight * habits["region"].map(FREIGHT_BY_REGION) * habits["drops"])
     return add_returns_and_duplicates(rng, lines, habits["returns"].to_numpy())
 
 
-def add_returns_and_duplicates(
-    rng: np.random.Generator, lines: pd.DataFrame, returns: np.ndarray
-) -> pd.DataFrame:
+def add_returns_and_duplicates(rng: np.random.Generator, lines: pd.DataFrame, returns: np.ndarray) -> pd.DataFrame:
     """Some lines come back as negative lines of their order, twelve lines are booked twice."""
     back = lines[rng.random(len(lines)) < np.where(returns > 0.1, 0.05, 0.006)].copy()
     quantity = np.ceil(back["quantity"] * rng.uniform(0.2, 1, len(back))).astype(int)
@@ -124,36 +86,23 @@ def add_returns_and_duplicates(
     return both.sort_values(["invoice_date", "order", "line_no"], kind="stable", ignore_index=True)
 
 
-def make_credits(
-    rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame
-) -> pd.DataFrame:
+def make_credits(rng: np.random.Generator, lines: pd.DataFrame, customers: pd.DataFrame) -> pd.DataFrame:
     """Returns and allowances on invoice lines, rebates by quarter; amounts in cents."""
     sold = lines[lines["quantity"] > 0]
     chance = rng.random(len(sold))
     back = sold[chance < customers["returns"].to_numpy()[sold["who"]] * 1.3].assign(kind="return")
     quantity = np.ceil(back["quantity"] * rng.uniform(0.3, 1, len(back))).astype(int)
-    share, fit = (
-        quantity / back["quantity"],
-        rng.choice([0, 0.5, 0.9], len(back), p=[0.3, 0.3, 0.4]),
-    )
+    share, fit = (quantity / back["quantity"], rng.choice([0, 0.5, 0.9], len(back), p=[0.3, 0.3, 0.4]))
     recovered = cents(back["cost_of_goods"] * share * fit)
-    back = back.assign(
-        amount=cents(back["net"] * share), cost_recovered=recovered, quantity=quantity
-    )
+    back = back.assign(amount=cents(back["net"] * share), cost_recovered=recovered, quantity=quantity)
     allowed = sold[chance > 0.993].assign(kind="allowance", quantity=0, cost_recovered=0)
     allowed["amount"] = cents(allowed["net"] * rng.uniform(0.03, 0.15, len(allowed)))
     notes = pd.concat([back, allowed])
     notes["date"] = notes["invoice_date"] + days(rng.integers(4, 40, len(notes)))
     amount = by_quarter(by_month(lines, "net", customers)) * habit(customers, "rebate")
-    rebates = booked(customers["customer_id"], MONTHS[2::3], amount).rename(
-        columns={"key": "customer_id"}
-    )
-    rebates = rebates.assign(
-        kind="rebate", order_id="", product_id="", quantity=0, cost_recovered=0
-    )
-    return ordered(
-        pd.concat([notes[notes["date"] <= END], rebates]), ["date", "customer_id", "kind"]
-    )
+    rebates = booked(customers["customer_id"], MONTHS[2::3], amount).rename(columns={"key": "customer_id"})
+    rebates = rebates.assign(kind="rebate", order_id="", product_id="", quantity=0, cost_recovered=0)
+    return ordered(pd.concat([notes[notes["date"] <= END], rebates]), ["date", "customer_id", "kind"])
 
 
 def habit(customers: pd.DataFrame, name: str) -> np.ndarray:

@@ -16,23 +16,8 @@ import yaml
 HERE = Path(__file__).resolve().parent
 YEAR, BEFORE = "2025", "2024"
 CAPITAL_RATE = 0.09 / (1 - 0.25) / 12  # charge for capital before tax, a month
-BALANCE_RATES = {
-    "receivables": CAPITAL_RATE,
-    "inventory": CAPITAL_RATE + 0.10 / 12,
-    "dedicated_assets": CAPITAL_RATE,
-}
-TEXT = {
-    "customer_id",
-    "key",
-    "order_id",
-    "product_id",
-    "line_no",
-    "period",
-    "parent_id",
-    "driver",
-    "pool",
-    "avoidable",
-}
+BALANCE_RATES = {"receivables": CAPITAL_RATE, "inventory": CAPITAL_RATE + 0.10 / 12, "dedicated_assets": CAPITAL_RATE}
+TEXT = {"customer_id", "key", "order_id", "product_id", "line_no", "period", "parent_id", "driver", "pool", "avoidable"}
 Books = dict[str, pd.DataFrame]
 PLANTED = [
     "Pico & Basil Kitchens",
@@ -132,33 +117,17 @@ def read_books(ledger: Path) -> Books:
     for path in sorted(ledger.glob("*.csv")):
         columns = pd.read_csv(path, nrows=0).columns
         text = dict.fromkeys(TEXT.intersection(columns), str)
-        books[path.stem] = pd.read_csv(
-            path, dtype=text, keep_default_na=False, na_values={"unit_minutes": [""]}
-        )
+        books[path.stem] = pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"unit_minutes": [""]})
     return books
 
 
 def events(books: Books) -> pd.DataFrame:
     """Quantities by customer_id, date and activity: the ledger's own drivers and the rows of activities."""
-    lines = (
-        books["invoice_lines"]
-        .rename(columns={"invoice_date": "date"})
-        .sort_values("date", kind="stable")
-    )
-    ones = {
-        "orders": lines.drop_duplicates("order_id"),
-        "invoice_lines": lines,
-        "credits": books["credits"],
-    }
-    drivers = {name: table.assign(quantity=1) for name, table in ones.items()} | {
-        "units": lines[lines["quantity"] > 0]
-    }
+    lines = books["invoice_lines"].rename(columns={"invoice_date": "date"}).sort_values("date", kind="stable")
+    ones = {"orders": lines.drop_duplicates("order_id"), "invoice_lines": lines, "credits": books["credits"]}
+    drivers = {name: table.assign(quantity=1) for name, table in ones.items()} | {"units": lines[lines["quantity"] > 0]}
     types = books["activity_types"]
-    derived = [
-        drivers[row.driver].assign(activity=row.activity)
-        for row in types.itertuples()
-        if row.driver
-    ]
+    derived = [drivers[row.driver].assign(activity=row.activity) for row in types.itertuples() if row.driver]
     columns = ["customer_id", "date", "activity", "quantity"]
     found = pd.concat([table[columns] for table in [*derived, books["activities"]]])
     return found.groupby(columns[:3], as_index=False)["quantity"].sum().merge(types, on="activity")
@@ -170,14 +139,8 @@ def activity_costs(books: Books) -> pd.DataFrame:
     pools = pools[~pools["activity"].isin(books["rates"]["activity"])]
     pools["rate"] = pools["cost"] / pools["practical_capacity"] * pools["unit_minutes"]
     derived = pools.rename(columns={"month": "valid_from"})[["activity", "valid_from", "rate"]]
-    rates = pd.concat([books["rates"], derived]).assign(
-        day=lambda table: pd.to_datetime(table["valid_from"])
-    )
-    done = (
-        events(books)
-        .assign(day=lambda table: pd.to_datetime(table["date"]))
-        .sort_values("day", kind="stable")
-    )
+    rates = pd.concat([books["rates"], derived]).assign(day=lambda table: pd.to_datetime(table["valid_from"]))
+    done = events(books).assign(day=lambda table: pd.to_datetime(table["date"])).sort_values("day", kind="stable")
     costed = pd.merge_asof(done, rates.sort_values("day", kind="stable"), on="day", by="activity")
     return costed.assign(amount=costed["quantity"] * costed["rate"])
 
@@ -187,18 +150,12 @@ def capital_charges(books: Books) -> pd.DataFrame:
     months = sorted(books["balances"]["month"].unique())
     found = []
     for name, rate in BALANCE_RATES.items():
-        balance = books["balances"].pivot_table(
-            index="customer_id", columns="month", values=name, aggfunc="sum"
-        )
+        balance = books["balances"].pivot_table(index="customer_id", columns="month", values=name, aggfunc="sum")
         balance = balance.reindex(columns=months).fillna(0.0)
         mean = (balance + balance.shift(axis=1).fillna({months[0]: balance[months[0]]})) / 2
         rows = mean.stack().rename("mean").reset_index().rename(columns={"month": "date"})
         found.append(
-            rows.assign(
-                line=f"charge on {name}",
-                amount=rows["mean"] * rate,
-                capital=rows["mean"] * CAPITAL_RATE,
-            )
+            rows.assign(line=f"charge on {name}", amount=rows["mean"] * rate, capital=rows["mean"] * CAPITAL_RATE)
         )
     return pd.concat(found)
 
@@ -221,17 +178,11 @@ def statement(books: Books, year: str) -> pd.DataFrame:
     of_customers = pd.concat(parts).assign(level="customer")
     table = pd.concat([of_customers, books["costs"].rename(columns={"key": "customer_id"})])
     table = table[table["date"].str.startswith(year)]
-    unknown = (table["level"] == "customer") & ~table["customer_id"].isin(
-        books["customers"]["customer_id"]
-    )
+    unknown = (table["level"] == "customer") & ~table["customer_id"].isin(books["customers"]["customer_id"])
     table["owner"] = table["customer_id"].mask(unknown, "")
-    wide = table.pivot_table(
-        index=["level", "owner"], columns="line", values="amount", aggfunc="sum"
-    ).fillna(0.0)
+    wide = table.pivot_table(index=["level", "owner"], columns="line", values="amount", aggfunc="sum").fillna(0.0)
     wide["net_sales"] = wide["sales"] - wide["deductions"]
-    wide["net_segment_margin"] = wide["net_sales"] - wide.drop(
-        columns=["sales", "deductions", "net_sales"]
-    ).sum(axis=1)
+    wide["net_segment_margin"] = wide["net_sales"] - wide.drop(columns=["sales", "deductions", "net_sales"]).sum(axis=1)
     return wide
 
 
@@ -246,8 +197,7 @@ def full_cost_by_type(books: Books, wide: pd.DataFrame, uncharged: float) -> pd.
         "orders": events(books).query("activity == 'order_entry'"),
         "units": events(books).query("activity == 'case_handling'"),
         "cost_of_goods": books["invoice_lines"].assign(
-            date=books["invoice_lines"]["invoice_date"],
-            quantity=books["invoice_lines"]["fixed_cost_of_goods"],
+            date=books["invoice_lines"]["invoice_date"], quantity=books["invoice_lines"]["fixed_cost_of_goods"]
         ),
         "capital": capital_charges(books).rename(columns={"capital": "quantity"}),
     }
@@ -255,26 +205,17 @@ def full_cost_by_type(books: Books, wide: pd.DataFrame, uncharged: float) -> pd.
         "net_sales": customers["net_sales"]
     }
     joint = books["joint_costs"][books["joint_costs"]["month"].str.startswith(YEAR)]
-    costs = [
-        (amount, sums[basis])
-        for basis, amount in joint.groupby("full_cost_basis")["amount"].sum().items()
-    ]
+    costs = [(amount, sums[basis]) for basis, amount in joint.groupby("full_cost_basis")["amount"].sum().items()]
     costs.append((uncharged, sums["net_sales"]))
     for (level, owner), row in wide.drop(index="customer", level="level").iterrows():
         column = {"parent": "parent_id"}.get(level, level)
         members = lists.index[lists[column] == owner]
         costs.append((-row["net_segment_margin"], customers["net_sales"].reindex(members).dropna()))
     spread = sum(
-        (amount * weights.clip(lower=0) / weights.clip(lower=0).sum()).reindex(
-            customers.index, fill_value=0
-        )
+        (amount * weights.clip(lower=0) / weights.clip(lower=0).sum()).reindex(customers.index, fill_value=0)
         for amount, weights in costs
     )
-    full = (
-        customers["net_segment_margin"]
-        + sums["capital"].reindex(customers.index, fill_value=0)
-        - spread
-    )
+    full = customers["net_segment_margin"] + sums["capital"].reindex(customers.index, fill_value=0) - spread
     table = (
         customers.assign(full_cost_profit=full)
         .groupby(lists["account_type"])[["net_sales", "net_segment_margin", "full_cost_profit"]]
@@ -288,11 +229,7 @@ def full_cost_by_type(books: Books, wide: pd.DataFrame, uncharged: float) -> pd.
 def _of_year(table: pd.DataFrame, known: pd.Index) -> pd.Series:
     """Quantities of the year by customer, those of customers nobody knows under ''."""
     inside = table[table["date"].str.startswith(YEAR)]
-    return (
-        inside["quantity"]
-        .groupby(inside["customer_id"].where(inside["customer_id"].isin(known), ""))
-        .sum()
-    )
+    return inside["quantity"].groupby(inside["customer_id"].where(inside["customer_id"].isin(known), "")).sum()
 
 
 def figures(books: Books) -> dict[str, Any]:
@@ -300,9 +237,7 @@ def figures(books: Books) -> dict[str, Any]:
     now, before = statement(books, YEAR), statement(books, BEFORE)
     names = books["customers"].set_index("customer_id")["customer_name"]
     margin = now.loc["customer", "net_segment_margin"].drop("").sort_values(ascending=False)
-    margin = margin[
-        now.loc["customer"].loc[margin.index].ne(0).any(axis=1)
-    ]  # who bought, was served or cost something
+    margin = margin[now.loc["customer"].loc[margin.index].ne(0).any(axis=1)]  # who bought, was served or cost something
     joint = books["joint_costs"].set_index("month").filter(regex=f"^{YEAR}", axis=0)["amount"].sum()
     cost, charges = activity_costs(books), capital_charges(books)
     pools = (
@@ -315,9 +250,7 @@ def figures(books: Books) -> dict[str, Any]:
     pools["uncharged"] = pools["cost"] - cost.groupby("pool")["amount"].sum()
     capital = charges.loc[charges["date"].str.startswith(YEAR), "capital"].sum()
     sales = (
-        books["invoice_lines"]
-        .groupby(~books["invoice_lines"]["customer_id"].isin(names.index))["gross_sales"]
-        .sum()
+        books["invoice_lines"].groupby(~books["invoice_lines"]["customer_id"].isin(names.index))["gross_sales"].sum()
     )
     return {
         "names": names,
@@ -327,10 +260,7 @@ def figures(books: Books) -> dict[str, Any]:
         "pools": pools,
         "types": full_cost_by_type(books, now, pools["uncharged"].sum()),
         "net_sales": now["net_sales"].sum(),
-        "operating_profit": now["net_segment_margin"].sum()
-        - pools["uncharged"].sum()
-        - joint
-        + capital,
+        "operating_profit": now["net_segment_margin"].sum() - pools["uncharged"].sum() - joint + capital,
         "top_fifth": margin[: round(len(margin) / 5)].sum() / margin.sum(),
         "peak": margin.clip(lower=0).sum() / margin.sum(),
         "lost_sales": sales[True],
@@ -343,9 +273,7 @@ def customer_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str
     now, before, names = found["now"].drop(""), found["before"]["sales"], found["names"]
     days, returned = average_days_to_pay(books, now), returned_share(books, now)
     done = events(books).query(f"date.str.startswith('{YEAR}')")
-    by_activity = done.pivot_table(
-        index="customer_id", columns="activity", values="quantity", aggfunc="sum"
-    )
+    by_activity = done.pivot_table(index="customer_id", columns="activity", values="quantity", aggfunc="sum")
     rushes, orders = by_activity["rush_order"].fillna(0), by_activity["order_entry"]
     share = now["sales"] / now["sales"].sum()
     loser = now["net_segment_margin"][now["sales"].nlargest(3).index].idxmin()
@@ -374,10 +302,7 @@ def customer_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str
         ("Serial returner", returner, "27, net price index", back),
         ("Rush orderer", rusher, "27, cost to serve", hurry),
     ]
-    return [
-        (story, f"{names[customer]} ({customer})", where, size)
-        for story, customer, where, size in rows
-    ]
+    return [(story, f"{names[customer]} ({customer})", where, size) for story, customer, where, size in rows]
 
 
 def average_days_to_pay(books: Books, known: pd.DataFrame) -> pd.Series:
@@ -403,22 +328,13 @@ def product_stories(books: Books) -> str:
     """New and lost products and the rise of a family's price, in words."""
     lines = books["invoice_lines"].merge(books["products"], on="product_id")
     sold = lines.pivot_table(
-        index="product_name",
-        columns=lines["invoice_date"].str[:4],
-        values="gross_sales",
-        aggfunc="sum",
+        index="product_name", columns=lines["invoice_date"].str[:4], values="gross_sales", aggfunc="sum"
     )
     new, lost = sold[sold[BEFORE].isna()][YEAR], sold[sold[YEAR].isna()][BEFORE]
     month, family = lines["invoice_date"].str[:7], lines["product_family"] == "Household care"
     price = [
-        (
-            part.groupby("product_id")["gross_sales"].sum()
-            / part.groupby("product_id")["quantity"].sum()
-        )
-        for part in (
-            lines[family & month.between(f"{YEAR}-01", f"{YEAR}-06")],
-            lines[family & (month > f"{YEAR}-06")],
-        )
+        (part.groupby("product_id")["gross_sales"].sum() / part.groupby("product_id")["quantity"].sum())
+        for part in (lines[family & month.between(f"{YEAR}-01", f"{YEAR}-06")], lines[family & (month > f"{YEAR}-06")])
     ]
     return (
         f"new: {', '.join(new.index)} ({whole(new.sum())} in {YEAR}); discontinued: {', '.join(lost.index)} "
@@ -444,18 +360,11 @@ def firm_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, st
     lost = f"{whole(found['lost_sales'])}, {found['lost_share']:.2%} of gross sales of all years"
     double = f"{len(twice)} invoice lines, {twice['gross_sales'].sum():,.2f}; "
     double += f"{len(booked_twice)} bookings of costs, {booked_twice['amount'].sum():,.2f}"
-    differences = "; ".join(
-        f"{row.line} {row.period} {row.amount:,.2f}" for row in items.itertuples()
-    )
+    differences = "; ".join(f"{row.line} {row.period} {row.amount:,.2f}" for row in items.itertuples())
     return [
         ("A few customers earn it all", "the top fifth", "27, whale curve", whale),
         ("Worst at full cost, yet contributes", worst, "31, verdicts that flip", full),
-        (
-            "Costs of an account type and of no customer",
-            f"all, most {owner}",
-            "27, account types",
-            own,
-        ),
+        ("Costs of an account type and of no customer", f"all, most {owner}", "27, account types", own),
         ("Unused capacity", ", ".join(pools.index), "31, time-driven lens", unused),
         ("Price, volume and mix", "all", "27, bridges", product_stories(books)),
         ("Sales without a known customer", "blank, X901, C999", "00, unassigned", lost),
@@ -469,19 +378,10 @@ def dictionary(records: dict[str, dict[str, Any]]) -> str:
     parts = []
     for name, record in records.items():
         needed = ", required" if record.get("required") else ""
-        key = (
-            f"; no two rows with the same {' and '.join(record['key'])}"
-            if record.get("key")
-            else ""
-        )
-        rows = [
-            (column, *described(column_record))
-            for column, column_record in record["columns"].items()
-        ]
+        key = f"; no two rows with the same {' and '.join(record['key'])}" if record.get("key") else ""
+        rows = [(column, *described(column_record)) for column, column_record in record["columns"].items()]
         header = ("column", "type", "unit", "meaning", "required", "switches on")
-        parts.append(
-            f"### {name}{needed}\n\n{record['grain'].capitalize()}{key}.\n\n{markdown(header, rows)}"
-        )
+        parts.append(f"### {name}{needed}\n\n{record['grain'].capitalize()}{key}.\n\n{markdown(header, rows)}")
     return "\n\n".join(parts)
 
 
@@ -503,9 +403,7 @@ def judgement_dictionary() -> str:
         if unlike := (keys ^ set(told)) - {"(the entry)"} if "(the entry)" not in told else set():
             raise KeyError(f"{title}: {', '.join(sorted(unlike))}")
         rows = [(name, *key_described(fields.get(name)), meaning) for name, meaning in told.items()]
-        parts.append(
-            f"In `{file}`, {place}:\n\n{markdown(('key', 'type', 'without it', 'meaning'), rows)}"
-        )
+        parts.append(f"In `{file}`, {place}:\n\n{markdown(('key', 'type', 'without it', 'meaning'), rows)}")
     measures = [(name, label) for name, label in judgement.MEASURES.items()]
     ruled = [("score", "weighted points, without the criterion on the other axis"), ("top_group", "1 for the top group by score"),
              ("…_rank_share", "place of any of these among the customers who bought, 0 (lowest) to 1")]  # fmt: skip
@@ -519,11 +417,7 @@ def key_described(field: Any) -> tuple[str, str]:
     """Type or allowed values of a judgement record's key, and what holds without it."""
     if field is None:
         return "text", ""
-    written = (
-        getattr(field.annotation, "__name__", "")
-        if isinstance(field.annotation, type)
-        else str(field.annotation)
-    )
+    written = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else str(field.annotation)
     allowed = [value for value in re.findall(r"'([^']*)'", written) if value]
     words = {
         "str": "text",
@@ -533,9 +427,7 @@ def key_described(field: Any) -> tuple[str, str]:
         "tuple": "list",
         "dict": "texts with numbers",
     }
-    kind = ", ".join(allowed) or next(
-        (word for name, word in words.items() if written.startswith(name)), "list"
-    )
+    kind = ", ".join(allowed) or next((word for name, word in words.items() if written.startswith(name)), "list")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     shown = (
         str(list(default) if isinstance(default, tuple) else default).lower()
@@ -562,9 +454,7 @@ def described(record: dict[str, Any]) -> tuple[str, ...]:
 def markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     """A table in Markdown; a bar within a cell is escaped."""
     lines = [header, tuple("---" for _ in header), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def whole(amount: float) -> str:
@@ -577,8 +467,7 @@ def readme(ledger: Path) -> str:
     books = read_books(ledger)
     found = figures(books)
     stories = markdown(
-        ("story", "who", "where to see it", "how large"),
-        [*firm_stories(found, books), *customer_stories(found, books)],
+        ("story", "who", "where to see it", "how large"), [*firm_stories(found, books), *customer_stories(found, books)]
     )
     return TEMPLATE.format(
         customers=len(books["customers"]),

@@ -23,10 +23,7 @@ settings.register_profile(
     derandomize=True,
     max_examples=30,
     suppress_health_check=list(HealthCheck),
-    phases=[
-        Phase.explicit,
-        Phase.generate,
-    ],  # shrinking whole ledgers takes minutes; examples are small anyway
+    phases=[Phase.explicit, Phase.generate],  # shrinking whole ledgers takes minutes; examples are small anyway
 )
 settings.load_profile("tests")
 
@@ -38,29 +35,17 @@ SMALLEST: dict[str, Table] = {
 
 
 def write_engagement(
-    folder: Path,
-    tables: Mapping[str, Table],
-    /,
-    *,
-    statement: Sequence[Mapping[str, Any]] | None = None,
-    **given: Any,
+    folder: Path, tables: Mapping[str, Table], /, *, statement: Sequence[Mapping[str, Any]] | None = None, **given: Any
 ) -> Path:
     """An engagement of 2024 (unless settings say otherwise) with these tables as CSV; returns its folder.
 
     A table is text, one row a line, cells set apart by commas and any blanks, or a sequence of mappings.
     """
     (folder / "ledger").mkdir(parents=True)
-    content = {
-        "client": "Test",
-        "currency": "USD",
-        "coverage": {"start": "2024-01", "end": "2024-12"},
-        **given,
-    }
+    content = {"client": "Test", "currency": "USD", "coverage": {"start": "2024-01", "end": "2024-12"}, **given}
     (folder / "engagement.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
     if statement is not None:
-        (folder / "statement.yml").write_text(
-            yaml.safe_dump({"lines": list(map(dict, statement))}), encoding="utf-8"
-        )
+        (folder / "statement.yml").write_text(yaml.safe_dump({"lines": list(map(dict, statement))}), encoding="utf-8")
     for name, table in tables.items():
         with (folder / "ledger" / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(_rows(table))
@@ -76,9 +61,7 @@ def _rows(table: Table) -> list[list[object]]:
 
 def default_statement(**changed: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """The lines of the default statement, some with keys changed; a line that is None is left out."""
-    lines = yaml.safe_load(
-        (PROJECT / "crmlib" / "declared" / "statement.yml").read_text(encoding="utf-8")
-    )["lines"]
+    lines = yaml.safe_load((PROJECT / "crmlib" / "declared" / "statement.yml").read_text(encoding="utf-8"))["lines"]
     assert not set(changed) - {line["id"] for line in lines}
     kept = [line for line in lines if changed.get(line["id"], {}) is not None]
     return [{**line, **(changed.get(line["id"]) or {})} for line in kept]
@@ -125,11 +108,7 @@ def make_engagement(tmp_path: Path) -> Callable[..., Path]:
     made: list[Path] = []
 
     def make(tables: Mapping[str, Table] | None = None, /, **given: Any) -> Path:
-        made.append(
-            write_engagement(
-                tmp_path / f"client-{len(made)}", {**SMALLEST, **(tables or {})}, **given
-            )
-        )
+        made.append(write_engagement(tmp_path / f"client-{len(made)}", {**SMALLEST, **(tables or {})}, **given))
         return made[-1]
 
     return make

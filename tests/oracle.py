@@ -85,14 +85,8 @@ def sales(case: Case) -> dict[tuple[str, str, str], tuple[Decimal, ...]]:
     found: dict[tuple[str, str, str], list[Decimal]] = {}
     for row in case.rows("invoice_lines", "invoice_date"):
         key = (case.owner(row["customer_id"])[1], row["product_id"], _month(row["invoice_date"]))
-        parts = [
-            Decimal(row[c])
-            for c in ("quantity", "gross_sales", "discount", "cost_of_goods")
-            if c in row
-        ]
-        found[key] = [
-            a + b for a, b in zip(found.get(key, [Decimal(0)] * len(parts)), parts, strict=True)
-        ]
+        parts = [Decimal(row[c]) for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in row]
+        found[key] = [a + b for a, b in zip(found.get(key, [Decimal(0)] * len(parts)), parts, strict=True)]
     return {key: tuple(parts) for key, parts in found.items()}
 
 
@@ -150,10 +144,7 @@ def _booked(case: Case) -> Iterator[Entry]:
         place = case.owner(row["key"]) if row["level"] == "customer" else (row["level"], row["key"])
         yield (*place, _month(row["date"]), row["line"]), Decimal(row["amount"])
         if row.get("avoidable") and row["level"] == "customer":
-            yield (
-                (*place, _month(row["date"]), f"{row['avoidable']}_{row['line']}"),
-                Decimal(row["amount"]),
-            )
+            yield ((*place, _month(row["date"]), f"{row['avoidable']}_{row['line']}"), Decimal(row["amount"]))
 
 
 def _charged_for_capital(case: Case) -> Iterator[Entry]:
@@ -172,10 +163,7 @@ def _charged_for_capital(case: Case) -> Iterator[Entry]:
             for month, part in parts:
                 place = (*case.owner(row["customer_id"]), month)
                 mean = Decimal(row[balance]) * part
-                yield (
-                    (*place, str(case.line_of(f"balances.{balance}"))),
-                    mean * _rounded(rate / 12, MONTHLY),
-                )
+                yield ((*place, str(case.line_of(f"balances.{balance}"))), mean * _rounded(rate / 12, MONTHLY))
                 yield (*place, f"capital of {balance}"), mean * _rounded(capital / 12, MONTHLY)
 
 
@@ -190,18 +178,13 @@ Quantity = tuple[str, str, Decimal]  # customer, day, quantity
 def _quantities(case: Case, activity: Row) -> Iterable[Quantity]:
     if driver := activity.get("driver", ""):
         return _driver(case, driver)
-    rows = [
-        row for row in case.rows("activities", "date") if row["activity"] == activity["activity"]
-    ]
+    rows = [row for row in case.rows("activities", "date") if row["activity"] == activity["activity"]]
     return [(row["customer_id"], row["date"], Decimal(row["quantity"])) for row in rows]
 
 
 def _driver(case: Case, driver: str) -> list[Quantity]:
     """A quantity that the ledger holds by itself."""
-    lines = [
-        (row["customer_id"], row["invoice_date"], row)
-        for row in case.rows("invoice_lines", "invoice_date")
-    ]
+    lines = [(row["customer_id"], row["invoice_date"], row) for row in case.rows("invoice_lines", "invoice_date")]
     credited = [(row["customer_id"], row["date"], row) for row in case.rows("credits", "date")]
     if driver == "orders":
         return _orders(lines)
@@ -210,16 +193,9 @@ def _driver(case: Case, driver: str) -> list[Quantity]:
     if driver == "invoice_lines":
         return [(customer, day, Decimal(1)) for customer, day, _ in lines]
     if driver == "units":
-        return [
-            (c, day, Decimal(row["quantity"]))
-            for c, day, row in lines
-            if Decimal(row.get("quantity", 0)) > 0
-        ]
+        return [(c, day, Decimal(row["quantity"])) for c, day, row in lines if Decimal(row.get("quantity", 0)) > 0]
     if driver == "net_sales":
-        net = [
-            (c, day, Decimal(row["gross_sales"]) - Decimal(row.get("discount", 0)))
-            for c, day, row in lines
-        ]
+        net = [(c, day, Decimal(row["gross_sales"]) - Decimal(row.get("discount", 0))) for c, day, row in lines]
         return net + [(customer, day, -Decimal(row["amount"])) for customer, day, row in credited]
     return [(customer, day, Decimal(row[driver])) for customer, day, row in lines]
 
@@ -250,15 +226,7 @@ def _rate(case: Case, activity: Row, day: str) -> Decimal:
     """The rate in force on a day; where none is given, cost of the pool / practical capacity × minutes of one unit."""
     given = [row for row in case.tables.get("rates", ()) if row["activity"] == activity["activity"]]
     if given:
-        return Decimal(
-            max((row for row in given if row["valid_from"] <= day), key=lambda r: r["valid_from"])[
-                "rate"
-            ]
-        )
-    month = [
-        r
-        for r in case.tables["capacity"]
-        if r["pool"] == activity["pool"] and r["month"] == _month(day)
-    ]
+        return Decimal(max((row for row in given if row["valid_from"] <= day), key=lambda r: r["valid_from"])["rate"])
+    month = [r for r in case.tables["capacity"] if r["pool"] == activity["pool"] and r["month"] == _month(day)]
     minutes = Decimal(activity.get("unit_minutes") or 1)
     return _rounded(Decimal(month[0]["cost"]) * minutes / Decimal(month[0]["practical_capacity"]))

@@ -32,22 +32,14 @@ def tags(cell: dict[str, Any]) -> list[str]:
 
 
 def test_environment_yml_is_what_pyproject_toml_generates(tmp_path: Path) -> None:
-    command = re.search(
-        r"\$\(BIN\)/(pyproject2conda .+) -o environment\.yml", (PROJECT / "Makefile").read_text()
-    )
+    command = re.search(r"\$\(BIN\)/(pyproject2conda .+) -o environment\.yml", (PROJECT / "Makefile").read_text())
     assert command
     words = [word.strip("'\"") for word in re.findall(r"'[^']*'|\"[^\"]*\"|\S+", command[1])]
     program = Path(sys.executable).parent / words[0]
     subprocess.run(
-        [program, *words[1:], "-o", tmp_path / "environment.yml"],
-        cwd=PROJECT,
-        check=True,
-        capture_output=True,
+        [program, *words[1:], "-o", tmp_path / "environment.yml"], cwd=PROJECT, check=True, capture_output=True
     )
-    made, kept = (
-        (folder / "environment.yml").read_text().partition("name:")[2]
-        for folder in (tmp_path, PROJECT)
-    )
+    made, kept = ((folder / "environment.yml").read_text().partition("name:")[2] for folder in (tmp_path, PROJECT))
     assert kept == made
 
 
@@ -58,18 +50,14 @@ def test_the_schema_for_editors_is_the_models(tmp_path: Path) -> None:
 
 def test_the_sample_and_its_page_are_what_the_generator_makes(tmp_path: Path) -> None:
     subprocess.run(
-        [sys.executable, PROJECT / "data" / "generate.py", "--out", tmp_path],
-        check=True,
-        capture_output=True,
+        [sys.executable, PROJECT / "data" / "generate.py", "--out", tmp_path], check=True, capture_output=True
     )
     sample = PROJECT / "data" / "sample"
     kept = {str(p.relative_to(sample)): p for p in sample.rglob("*") if p.is_file()}
     kept["README.md"] = PROJECT / "data" / "README.md"
     made = {str(p.relative_to(tmp_path)): p for p in tmp_path.rglob("*") if p.is_file()}
     assert set(made) == set(kept)
-    assert [
-        name for name in sorted(made) if made[name].read_bytes() != kept[name].read_bytes()
-    ] == []
+    assert [name for name in sorted(made) if made[name].read_bytes() != kept[name].read_bytes()] == []
     assert sum(path.stat().st_size for path in kept.values()) < 10_000_000
 
 
@@ -120,11 +108,7 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 
 @each_notebook
 def test_a_notebook_is_committed_without_outputs_but_small_expected_ones(path: Path) -> None:
-    with_output = [
-        cell["id"]
-        for cell in code_of(path)
-        if cell["outputs"] and "nbval-check-output" not in tags(cell)
-    ]
+    with_output = [cell["id"] for cell in code_of(path) if cell["outputs"] and "nbval-check-output" not in tags(cell)]
     assert with_output == []
     assert all(cell["execution_count"] is None for cell in code_of(path) if not cell["outputs"])
 
@@ -149,9 +133,7 @@ def test_a_notebook_has_one_cell_of_parameters_with_literals_types_and_help(path
 
 @each_notebook
 def test_a_notebooks_code_cells_are_at_most_15_lines(path: Path) -> None:
-    assert {
-        c["id"]: n for c in code_of(path) if (n := len("".join(c["source"]).splitlines())) > 15
-    } == {}
+    assert {c["id"]: n for c in code_of(path) if (n := len("".join(c["source"]).splitlines())) > 15} == {}
 
 
 @each_notebook
@@ -159,11 +141,7 @@ def test_a_notebook_defines_and_prints_nothing_and_is_of_20_to_45_cells(path: Pa
     found = []
     for cell in code_of(path):
         for node in ast.walk(ast.parse("".join(cell["source"]))):
-            called = (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Name)
-                and node.func.id == "print"
-            )
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
             if called or isinstance(node, ast.FunctionDef | ast.ClassDef):
                 found.append((cell["id"], ast.unparse(node)[:60]))
     assert found == []
@@ -172,6 +150,4 @@ def test_a_notebook_defines_and_prints_nothing_and_is_of_20_to_45_cells(path: Pa
 
 @each_notebook
 def test_a_notebook_has_no_path_of_a_machine(path: Path) -> None:
-    assert not re.search(
-        r"/(home|root|tmp|work|Users)/|[A-Z]:\\\\", path.read_text(encoding="utf-8")
-    )
+    assert not re.search(r"/(home|root|tmp|work|Users)/|[A-Z]:\\\\", path.read_text(encoding="utf-8"))

@@ -35,13 +35,9 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
             and s not in found
         ]  # fmt: skip
     if _there("returns", ledger) and not any("returns" in sources for sources in filled.values()):
-        wrong.append(
-            "the ledger has returns (negative invoice lines), and no line has the source returns"
-        )
+        wrong.append("the ledger has returns (negative invoice lines), and no line has the source returns")
     if wrong:
-        raise SettingsError(
-            "statement and ledger do not go together:\n" + "\n".join(f"  {w}" for w in wrong)
-        )
+        raise SettingsError("statement and ledger do not go together:\n" + "\n".join(f"  {w}" for w in wrong))
     marked = [
         li if li.subtotal else replace(li, sources=filled[li.id], available=bool(filled[li.id]))
         for li in statement.lines
@@ -56,14 +52,9 @@ def _filled(statement: Statement, ledger: Ledger) -> dict[str, tuple[str, ...]]:
         named["costs"] = set(ledger.tables["costs"].select("line").distinct().execute()["line"])
     if ledger.has("activity_types"):
         kinds = ledger.tables["activity_types"]
-        driven = (
-            kinds.filter(kinds.driver.notnull()) if "driver" in kinds.columns else kinds.limit(0)
-        )
+        driven = kinds.filter(kinds.driver.notnull()) if "driver" in kinds.columns else kinds.limit(0)
         named["rates"] = set(
-            (kinds if ledger.has("activities") else driven)
-            .select("line")
-            .distinct()
-            .execute()["line"]
+            (kinds if ledger.has("activities") else driven).select("line").distinct().execute()["line"]
         )
     filled = {}
     for line in (li for li in statement.lines if not li.subtotal):
@@ -91,10 +82,7 @@ def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, da
     Where a table of events begins, a later month without a row is zero; a table of states (balances, capacity) speaks only
     of the months that it has.
     """
-    coverage, table_of = (
-        ledger.engagement.coverage,
-        {"rates": "activities", "capital_charges": "balances"},
-    )
+    coverage, table_of = (ledger.engagement.coverage, {"rates": "activities", "capital_charges": "balances"})
     spans: dict[str, tuple[date, date]] = {}
     dated = {
         name: _span(ledger, name)
@@ -112,9 +100,7 @@ def _span(ledger: Ledger, name: str) -> tuple[date, date]:
     from crmlib.declared.ledger import tables
 
     covered, day = ledger.covered(name), str(tables()[name].date)
-    found = plain(
-        covered.aggregate(first=covered[day].min(), last=covered[day].max()).execute()
-    ).iloc[0]
+    found = plain(covered.aggregate(first=covered[day].min(), last=covered[day].max()).execute()).iloc[0]
     whole = ledger.engagement.coverage
     if pd.isna(found["first"]):
         return whole.start, whole.end

@@ -16,15 +16,7 @@ from crmlib.books.ledger import sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT
 
-KEPT_TABLES = (
-    "customers",
-    "products",
-    "activity_types",
-    "capacity",
-    "joint_costs",
-    "control_totals",
-    "reconciliation",
-)
+KEPT_TABLES = ("customers", "products", "activity_types", "capacity", "joint_costs", "control_totals", "reconciliation")
 
 
 def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
@@ -50,11 +42,7 @@ def _source_hashes(engagement: Engagement) -> dict[str, str]:
     from crmlib.books.raw import source_path
 
     path = source_path(engagement)
-    files = (
-        [f for f in sorted(path.iterdir()) if f.suffix.lower() in {".csv", ".parquet"}]
-        if path.is_dir()
-        else [path]
-    )
+    files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in {".csv", ".parquet"}] if path.is_dir() else [path]
     files += [
         engagement.folder / t.source
         for t in engagement.settings.tables.values()
@@ -66,21 +54,14 @@ def _source_hashes(engagement: Engagement) -> dict[str, str]:
 def _code_hashes() -> dict[str, str]:
     """SHA-256 of all that reads and rolls up the books, by file."""
     floors = (Path(__file__).parent, DECLARED)
-    files = [
-        file
-        for floor in floors
-        for file in sorted(floor.iterdir())
-        if file.suffix in {".py", ".yml", ".sql"}
-    ]
+    files = [file for floor in floors for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
     return {f"{file.parent.name}/{file.name}": sha256(file) for file in files}
 
 
 def engine_versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    return {
-        name: version(name) for name in ("duckdb", "ibis-framework", "sqlglot", "pandas", "pyarrow")
-    }
+    return {name: version(name) for name in ("duckdb", "ibis-framework", "sqlglot", "pandas", "pyarrow")}
 
 
 def _digest(content: Any) -> str:
@@ -99,10 +80,7 @@ def _fill(engagement: Engagement, cache: Path) -> None:
         except OSError:
             if not (cache / "books.json").exists():
                 raise
-        kept = sorted(
-            cache.parent.glob(f"{engagement.name}-{'?' * 16}"),
-            key=lambda folder: folder.stat().st_mtime,
-        )
+        kept = sorted(cache.parent.glob(f"{engagement.name}-{'?' * 16}"), key=lambda folder: folder.stat().st_mtime)
         for old in kept[:-3]:  # a run in progress may still read the last ones
             shutil.rmtree(old, ignore_errors=True)
     finally:
@@ -136,9 +114,6 @@ def _compute(engagement: Engagement, work: Path) -> None:
     for name, frame in (("findings", findings), ("intake", amounts), ("tie_out", tied)):
         frame.to_parquet(work / f"{name}.parquet")
     spans = {k: [str(a), str(b)] for k, (a, b) in availability.line_spans(books, rules).items()}
-    columns = {
-        name: [c for c in expr.columns if not c.startswith("_")]
-        for name, expr in books.tables.items()
-    }
+    columns = {name: [c for c in expr.columns if not c.startswith("_")] for name, expr in books.tables.items()}
     record = {"lines": [asdict(line) for line in rules.lines], "columns": columns, "spans": spans}
     (work / "books.json").write_text(json.dumps(record, indent=1), encoding="utf-8")

@@ -65,36 +65,22 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
     found = list(ledger.defects)
     for name in ledger.tables:
         checks = [
-            _check(ledger, code, name)
-            for code, spec in check_records().items()
-            if name in spec.get("tables", ())
+            _check(ledger, code, name) for code, spec in check_records().items() if name in spec.get("tables", ())
         ]
-        checks = [
-            c
-            for c in checks
-            if all(is_whole(ledger, *need.split(".")) for need in c.spec.get("needs", ()))
-        ]
+        checks = [c for c in checks if all(is_whole(ledger, *need.split(".")) for need in c.spec.get("needs", ()))]
         hits = _row_hits(ledger, name, [c for c in checks if "where" in c.spec])
         for check in checks:
             if "rows" in check.spec or check in hits:
                 found += _listed(
-                    ledger,
-                    check,
-                    check.text("rows") or f"SELECT * FROM books.{name} WHERE {check.text('where')}",
+                    ledger, check, check.text("rows") or f"SELECT * FROM books.{name} WHERE {check.text('where')}"
                 )
         found += _turned_signs(ledger, name)
-        found += (
-            _unassigned_shares(ledger, name)
-            if any(c.code == "customer-unknown" for c in hits)
-            else []
-        )
+        found += _unassigned_shares(ledger, name) if any(c.code == "customer-unknown" for c in hits) else []
         unread = any(
             d.table == name and d.column and d.row and d.verdict == "reject" for d in ledger.defects
         )  # rows look equal where unread
         found += _repeats(ledger, name) if name in REPEATABLE and not unread else []
-    return findings_frame(
-        [*found, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)]
-    )
+    return findings_frame([*found, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
 
 
 @functools.cache
@@ -115,11 +101,7 @@ def _check(ledger: Ledger, code: str, name: str) -> _Check:
 
 
 def _money(ledger: Ledger, name: str) -> list[str]:
-    return [
-        c.name
-        for c in tables()[name].columns.values()
-        if c.type == "money" and ledger.has(name, c.name)
-    ]
+    return [c.name for c in tables()[name].columns.values() if c.type == "money" and ledger.has(name, c.name)]
 
 
 def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> list[_Check]:
@@ -128,9 +110,7 @@ def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> list[_Check]:
         return []
     flags = ", ".join(f"{c.text('where')} AS c{i}" for i, c in enumerate(checks))
     sums = ", ".join(f"count(*) FILTER (WHERE c{i})" for i, _ in enumerate(checks))
-    counts = ledger.con.raw_sql(
-        f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})"
-    ).fetchall()[0]
+    counts = ledger.con.raw_sql(f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})").fetchall()[0]
     return [check for check, count in zip(checks, counts, strict=True) if count]
 
 
@@ -140,15 +120,11 @@ def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
     amount = check.text("amount") or (column if column in money else next(iter(money), ""))
     has_row = "'' AS _file" not in query and "EXCEPT" not in query
     sums = (
-        ", ".join(
-            f"sum({c}) OVER () AS sum_{c}" for c in numeric_columns(ledger.tables[check.table.name])
-        )
+        ", ".join(f"sum({c}) OVER () AS sum_{c}" for c in numeric_columns(ledger.tables[check.table.name]))
         if "{sums}" in str(check.spec.get("message"))
         else ""
     )
-    total = (
-        amount if amount and (has_row or "amount" in check.spec) else "CAST(NULL AS DECIMAL(18, 4))"
-    )
+    total = amount if amount and (has_row or "amount" in check.spec) else "CAST(NULL AS DECIMAL(18, 4))"
     value = check.text("value") or column
     listing = f"""SELECT *, CAST({value} AS VARCHAR) AS _value, {total} AS _amount, count(*) OVER () AS _count, sum({total}) OVER () AS _sum{", " + sums if sums else ""}
                   FROM ({query}) ORDER BY _file, _row LIMIT {1 if check.spec["verdict"] == "accept" else SHOWN}"""
@@ -162,27 +138,15 @@ def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
         listed = sum((f.amount or Decimal(0) for f in found[:-1]), Decimal(0))
         remaining = None if records[0]["_sum"] is None else records[0]["_sum"] - listed
         found[-1] = replace(
-            found[-1],
-            message=f"{found[-1].message}; {rest:,} more rows like this",
-            count=1 + rest,
-            amount=remaining,
+            found[-1], message=f"{found[-1].message}; {rest:,} more rows like this", count=1 + rest, amount=remaining
         )
     return found
 
 
-def _row_finding(
-    check: _Check, column: str, record: Mapping[str, Any], choices: Sequence[str]
-) -> Finding:
-    told = ", ".join(
-        f"{k[4:]} {v:,.2f}" for k, v in record.items() if k.startswith("sum_") and v is not None
-    )
+def _row_finding(check: _Check, column: str, record: Mapping[str, Any], choices: Sequence[str]) -> Finding:
+    told = ", ".join(f"{k[4:]} {v:,.2f}" for k, v in record.items() if k.startswith("sum_") and v is not None)
     value = shortened(record["_value"] or "")
-    words = {
-        **check.words,
-        **record,
-        "allowed": ", ".join(choices[:20]),
-        "sums": f" ({told})" if told else "",
-    }
+    words = {**check.words, **record, "allowed": ", ".join(choices[:20]), "sums": f" ({told})" if told else ""}
     message = str(check.spec["message"]).format_map(words) + _near(value, choices)
     return Finding(check.spec["verdict"], check.code, message, check.spec["way_out"], table=check.table.name, file=record["_file"] or "",
                    row=record["_row"], column=column, value=value, amount=record["_amount"])  # fmt: skip
@@ -192,9 +156,7 @@ def _choices(ledger: Ledger, check: _Check) -> list[str]:
     """What is allowed, where it is few enough to look for the nearest."""
     if "allowed" not in check.spec:
         return []
-    rows = ledger.con.raw_sql(
-        f"SELECT DISTINCT * FROM ({check.text('allowed')}) LIMIT {MOST_CHOICES + 1}"
-    ).fetchall()
+    rows = ledger.con.raw_sql(f"SELECT DISTINCT * FROM ({check.text('allowed')}) LIMIT {MOST_CHOICES + 1}").fetchall()
     return sorted(row[0] for row in rows if row[0]) if len(rows) <= MOST_CHOICES else []
 
 
@@ -219,9 +181,7 @@ def _simple(code: str, table: str, words: Mapping[str, Any] | None = None, **pla
 def _turned_signs(ledger: Ledger, name: str) -> list[Finding]:
     money = [] if name in SIGNED else _money(ledger, name)
     sums = (
-        ledger.con.raw_sql(
-            f"SELECT {', '.join(f'sum({c})' for c in money)} FROM typed.{name}"
-        ).fetchall()[0]
+        ledger.con.raw_sql(f"SELECT {', '.join(f'sum({c})' for c in money)} FROM typed.{name}").fetchall()[0]
         if money
         else ()
     )
@@ -234,22 +194,11 @@ def _turned_signs(ledger: Ledger, name: str) -> list[Finding]:
 
 def _unassigned_shares(ledger: Ledger, name: str) -> list[Finding]:
     """A rejection for each amount of which too much has no known customer."""
-    columns, limit = (
-        numeric_columns(ledger.tables[name]),
-        ledger.engagement.settings.thresholds.unassigned_share,
-    )
-    wanted = ", ".join(
-        f"sum(abs({c})), coalesce(sum(abs({c})) FILTER (WHERE NOT _assigned), 0)" for c in columns
-    )
-    sums = (
-        ledger.con.raw_sql(f"SELECT {wanted} FROM books.{name} WHERE _covered").fetchall()[0]
-        if columns
-        else ()
-    )
+    columns, limit = (numeric_columns(ledger.tables[name]), ledger.engagement.settings.thresholds.unassigned_share)
+    wanted = ", ".join(f"sum(abs({c})), coalesce(sum(abs({c})) FILTER (WHERE NOT _assigned), 0)" for c in columns)
+    sums = ledger.con.raw_sql(f"SELECT {wanted} FROM books.{name} WHERE _covered").fetchall()[0] if columns else ()
     parts = [
-        (c, without, without / whole)
-        for c, whole, without in zip(columns, sums[::2], sums[1::2], strict=True)
-        if whole
+        (c, without, without / whole) for c, whole, without in zip(columns, sums[::2], sums[1::2], strict=True) if whole
     ]
     return [
         _simple(
@@ -282,15 +231,9 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     ledger.con.raw_sql(f"""CREATE OR REPLACE TEMP TABLE copies AS SELECT *, min(_file) OVER (PARTITION BY {content}) AS other_file,
         row_number() OVER (PARTITION BY {content} ORDER BY _file, _row) AS copy FROM books.{name} WHERE {mark} IN (FROM several)""")
     found = _listed(
-        ledger,
-        _check(ledger, "row-twice", name),
-        "SELECT * FROM copies WHERE copy > 1 AND _file = other_file",
+        ledger, _check(ledger, "row-twice", name), "SELECT * FROM copies WHERE copy > 1 AND _file = other_file"
     )
-    found += _listed(
-        ledger,
-        _check(ledger, "rows-overlap", name),
-        "SELECT * FROM copies WHERE _file <> other_file",
-    )
+    found += _listed(ledger, _check(ledger, "rows-overlap", name), "SELECT * FROM copies WHERE _file <> other_file")
     if key:
         contents = f"SELECT * FROM copies WHERE copy = 1 AND {' AND '.join(f'{c} IS NOT NULL' for c in key)}"
         again = f"{contents} QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY _file, _row) > 1"
@@ -338,13 +281,7 @@ def _unknown_periods(ledger: Ledger) -> list[Finding]:
     ).fetchall()
     found, coverage = [], ledger.engagement.coverage
     for file, row, text, amount in rows:
-        place = {
-            "file": file,
-            "row": row,
-            "column": "period",
-            "value": shortened(text),
-            "amount": amount,
-        }
+        place = {"file": file, "row": row, "column": "period", "value": shortened(text), "amount": amount}
         try:
             period = parse_period(text, None, ledger.engagement.settings.fiscal_year_start)
         except SettingsError:
@@ -352,26 +289,13 @@ def _unknown_periods(ledger: Ledger) -> list[Finding]:
             continue
         if not period.within(coverage):
             found.append(
-                _simple(
-                    "outside-coverage",
-                    "control_totals",
-                    {"coverage": coverage.label, "sums": ""},
-                    **place,
-                )
+                _simple("outside-coverage", "control_totals", {"coverage": coverage.label, "sums": ""}, **place)
             )
     return found
 
 
 def _tables_needed(ledger: Ledger) -> list[Finding]:
-    needed = {
-        "activities": "activity_types",
-        "rates": "activity_types",
-        "reconciliation": "control_totals",
-    }
+    needed = {"activities": "activity_types", "rates": "activity_types", "reconciliation": "control_totals"}
     blamed = {d.table for d in ledger.defects}
-    pairs = [
-        (n, o)
-        for n, o in needed.items()
-        if n in ledger.tables and o not in ledger.tables and o not in blamed
-    ]
+    pairs = [(n, o) for n, o in needed.items() if n in ledger.tables and o not in ledger.tables and o not in blamed]
     return [_simple("table-needed", name, {"other": other}) for name, other in pairs]

@@ -22,28 +22,19 @@ if TYPE_CHECKING:
 BATCH = 50_000  # records held in memory
 
 
-def read_csv(
-    file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str
-) -> ir.Table:
+def read_csv(file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str) -> ir.Table:
     """A CSV file staged as text, record by record."""
     where, encoding = {"table": table, "file": file.name}, _encoding(file, formats.encoding)
     if not file.stat().st_size:
-        raise UnreadableError(
-            rejection("file-empty", "the file is empty", "fill or remove it", **where)
-        )
-    header, staged = (
-        _header(file, encoding, formats.delimiter, where),
-        work / f"text-{table}-{file.stem}.parquet",
-    )
-    rows, broken = _staged_plain(
+        raise UnreadableError(rejection("file-empty", "the file is empty", "fill or remove it", **where))
+    header, staged = (_header(file, encoding, formats.delimiter, where), work / f"text-{table}-{file.stem}.parquet")
+    rows, broken = _staged_plain(file, encoding, header, formats.delimiter, staged) or _staged_records(
         file, encoding, header, formats.delimiter, staged
-    ) or _staged_records(file, encoding, header, formats.delimiter, staged)
+    )
     books.defects += [replace(found, table=table, file=file.name) for found in broken]
     if not rows and not broken:
         raise UnreadableError(
-            rejection(
-                "header-only", "there is a header and no row", "fill or remove the file", **where
-            )
+            rejection("header-only", "there is a header and no row", "fill or remove the file", **where)
         )
     return con.read_parquet(str(staged))
 
@@ -54,11 +45,7 @@ def _encoding(file: Path, declared: str) -> str:
         mark = stream.read(3)
     if mark[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
-    return (
-        "utf-8-sig"
-        if mark == b"\xef\xbb\xbf" or codecs.lookup(declared).name in {"utf-8", "ascii"}
-        else declared
-    )
+    return "utf-8-sig" if mark == b"\xef\xbb\xbf" or codecs.lookup(declared).name in {"utf-8", "ascii"} else declared
 
 
 def _header(file: Path, encoding: str, delimiter: str, where: Mapping[str, str]) -> list[str]:
@@ -67,13 +54,7 @@ def _header(file: Path, encoding: str, delimiter: str, where: Mapping[str, str])
             header = next(csv.reader(stream, delimiter=delimiter, strict=True), [])
         except (csv.Error, UnicodeError) as error:
             raise UnreadableError(
-                rejection(
-                    "header-unreadable",
-                    f"the header cannot be read: {error}",
-                    "mend row 1",
-                    row=1,
-                    **where,
-                )
+                rejection("header-unreadable", f"the header cannot be read: {error}", "mend row 1", row=1, **where)
             ) from None
     if problem := _bad_text("".join(header)):
         raise UnreadableError(broken_row(problem, 1, "".join(header), **where))
@@ -95,33 +76,22 @@ def _staged_plain(
 
     if encoding != "utf-8-sig" or _holds(file, b'"', b"\0"):
         return None
-    schema = pa.schema(
-        [*((name, pa.string()) for name in header), ("_file", pa.string()), ("_row", pa.int64())]
-    )
+    schema = pa.schema([*((name, pa.string()) for name in header), ("_file", pa.string()), ("_row", pa.int64())])
     row = 2
     try:
         with pq.ParquetWriter(staged, schema) as writer:
             for block in pc.open_csv(
                 file,
                 read_options=pc.ReadOptions(block_size=2**24),
-                parse_options=pc.ParseOptions(
-                    delimiter=delimiter, quote_char=False, ignore_empty_lines=False
-                ),
+                parse_options=pc.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
                 convert_options=pc.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
             ):
-                bare = block.filter(
-                    compute.equal(compute.utf8_trim_whitespace(block.column(0)), "")
-                )
-                if any(
-                    not "".join(values).strip()
-                    for values in zip(*bare.to_pydict().values(), strict=True)
-                ):
+                bare = block.filter(compute.equal(compute.utf8_trim_whitespace(block.column(0)), ""))
+                if any(not "".join(values).strip() for values in zip(*bare.to_pydict().values(), strict=True)):
                     return None  # a blank line counts as a row and is no record
                 numbers = pa.array(range(row, row + len(block)), pa.int64())
                 writer.write_batch(
-                    pa.record_batch(
-                        [*block.columns, pa.repeat(file.name, len(block)), numbers], schema=schema
-                    )
+                    pa.record_batch([*block.columns, pa.repeat(file.name, len(block)), numbers], schema=schema)
                 )
                 row += len(block)
     except pa.ArrowInvalid:
@@ -131,9 +101,7 @@ def _staged_plain(
 
 def _holds(file: Path, *marks: bytes) -> bool:
     with file.open("rb") as stream:
-        return any(
-            mark in block for block in iter(lambda: stream.read(2**24), b"") for mark in marks
-        )
+        return any(mark in block for block in iter(lambda: stream.read(2**24), b"") for mark in marks)
 
 
 def _staged_records(
@@ -143,9 +111,7 @@ def _staged_records(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        [*((name, pa.string()) for name in header), ("_file", pa.string()), ("_row", pa.int64())]
-    )
+    schema = pa.schema([*((name, pa.string()) for name in header), ("_file", pa.string()), ("_row", pa.int64())])
     broken: list[Finding] = []
     good: list[tuple[Any, ...]] = []
     staged_rows = 0
@@ -156,9 +122,7 @@ def _staged_records(
         records = _records(stream, delimiter)
         next(records)
         for row, values, problem in records:
-            problem = (
-                problem or _length_problem(len(values), len(header)) or _bad_text("".join(values))
-            )
+            problem = problem or _length_problem(len(values), len(header)) or _bad_text("".join(values))
             if problem:
                 tally(broken, broken_row(problem, row, delimiter.join(values)))
             elif any(map(str.strip, values)):
@@ -176,8 +140,7 @@ def _flushed(rows: list[tuple[Any, ...]], writer: Any) -> int:
     columns = zip(*rows, strict=True) if rows else ([] for _ in writer.schema)
     writer.write_table(
         pa.table(
-            [pa.array(c, kind) for c, kind in zip(columns, writer.schema.types, strict=True)],
-            schema=writer.schema,
+            [pa.array(c, kind) for c, kind in zip(columns, writer.schema.types, strict=True)], schema=writer.schema
         )
     )
     written = len(rows)
@@ -225,11 +188,5 @@ def check_header(header: list[str], where: Mapping[str, str]) -> None:
         )  # fmt: skip
     if not any(folded) or any(not name for name in folded):
         raise UnreadableError(
-            rejection(
-                "header-blank",
-                "the header has a blank name",
-                "name every column in row 1",
-                row=1,
-                **where,
-            )
+            rejection("header-blank", "the header has a blank name", "name every column in row 1", row=1, **where)
         )

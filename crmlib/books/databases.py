@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 
-def read_database(
-    engagement: Engagement, path: Path, names: Iterable[str], con: Backend, books: RawBooks
-) -> None:
+def read_database(engagement: Engagement, path: Path, names: Iterable[str], con: Backend, books: RawBooks) -> None:
     books.files[path.name] = sha256(path)
     try:
         con.raw_sql(f"ATTACH {quoted(path)} AS client (READ_ONLY)")
@@ -27,9 +25,7 @@ def read_database(
         ) from None
     known = [
         row[0]
-        for row in con.raw_sql(
-            "SELECT table_name FROM duckdb_tables() WHERE database_name = 'client'"
-        ).fetchall()
+        for row in con.raw_sql("SELECT table_name FROM duckdb_tables() WHERE database_name = 'client'").fetchall()
     ]
     known += [
         row[0]
@@ -44,12 +40,7 @@ def read_database(
 
 
 def read_queries(
-    engagement: Engagement,
-    path: Path,
-    names: Iterable[str],
-    con: Backend,
-    work: Path,
-    books: RawBooks,
+    engagement: Engagement, path: Path, names: Iterable[str], con: Backend, work: Path, books: RawBooks
 ) -> None:
     """Tables mapped to a .sql file, which sees every file of the folder, or table of the database, under its own name."""
     queries = {n: s for n in names if (s := engagement.table(n).source) and s.endswith(".sql")}
@@ -59,9 +50,7 @@ def read_queries(
         for file in [f for group in files_by_table(path).values() for f in group]:
             reader = "read_parquet" if file.suffix.lower() == ".parquet" else "read_csv"
             options = "" if reader == "read_parquet" else ", all_varchar = true, header = true"
-            con.raw_sql(
-                f'CREATE OR REPLACE VIEW "{file.stem}" AS SELECT * FROM {reader}({quoted(file)}{options})'
-            )
+            con.raw_sql(f'CREATE OR REPLACE VIEW "{file.stem}" AS SELECT * FROM {reader}({quoted(file)}{options})')
             books.files[file.name] = sha256(file)
     elif path.suffix.lower() in {".duckdb", ".db"}:
         con.raw_sql("SET search_path = 'client.main,memory.main'")
@@ -72,9 +61,7 @@ def read_queries(
         books.files[query] = sha256(file)
         text = file.read_text(encoding="utf-8").strip().rstrip(";")
         staged = work / f"query-{name}.parquet"  # kept, so that its rows have one order
-        rows = (
-            f"SELECT *, {quoted(query)} AS _file, row_number() OVER () + 1 AS _row FROM ({text}\n)"
-        )
+        rows = f"SELECT *, {quoted(query)} AS _file, row_number() OVER () + 1 AS _row FROM ({text}\n)"
         try:
             con.raw_sql(f"COPY ({rows}) TO {quoted(staged)} (FORMAT parquet)")
             books.tables[name] = con.read_parquet(str(staged))

@@ -50,19 +50,7 @@ def rejection(code: str, message: str, way_out: str, **where: Any) -> Finding:
 def findings_frame(found: Iterable[Finding]) -> pd.DataFrame:
     """Findings as a table, one row each; `row` may be missing, `amount` is a Decimal or None."""
     frame = pd.DataFrame([asdict(f) for f in found], columns=[f.name for f in fields(Finding)])
-    first = [
-        "verdict",
-        "code",
-        "table",
-        "file",
-        "row",
-        "column",
-        "value",
-        "count",
-        "amount",
-        "message",
-        "way_out",
-    ]
+    first = ["verdict", "code", "table", "file", "row", "column", "value", "count", "amount", "message", "way_out"]
     return frame.astype({"row": "Int64", "count": "int64", "amount": "object"})[first]
 
 
@@ -96,12 +84,7 @@ class UnreadableError(Exception):
 def broken_row(code: str, row: int, text: str, **where: Any) -> Finding:
     message, way_out = BROKEN_ROWS[code]
     return rejection(
-        code,
-        message,
-        way_out,
-        row=row,
-        value=shortened(text.encode("utf-8", "backslashreplace").decode()),
-        **where,
+        code, message, way_out, row=row, value=shortened(text.encode("utf-8", "backslashreplace").decode()), **where
     )
 
 
@@ -117,8 +100,6 @@ def tally(found: list[Finding], one: Finding) -> None:
 def shortened(text: str, length: int = 60) -> str:
     """A value as it is shown: control and bidirectional characters as visible escapes, long ones cut with a mark."""
     visible = re.sub(
-        r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]",
-        lambda m: f"\\u{ord(m[0]):04x}",
-        text,
+        r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]", lambda m: f"\\u{ord(m[0]):04x}", text
     )
     return visible if len(visible) <= length else visible[: length - 1] + "…"

@@ -41,11 +41,7 @@ class Ledger:
     def covered(self, table: str) -> ir.Table:
         """Rows of a table within the engagement's coverage (all, where the table has no date)."""
         expr, day, coverage = self.tables[table], tables()[table].date, self.engagement.coverage
-        return (
-            expr
-            if day is None
-            else expr.filter((expr[day] >= coverage.start) & (expr[day] < coverage.end))
-        )
+        return expr if day is None else expr.filter((expr[day] >= coverage.start) & (expr[day] < coverage.end))
 
 
 def connect() -> Backend:
@@ -53,9 +49,7 @@ def connect() -> Backend:
     import ibis
 
     con = ibis.duckdb.connect()
-    con.raw_sql(
-        "SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false"
-    )
+    con.raw_sql("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     return con
 
 

@@ -31,13 +31,7 @@ def activities(ledger: Ledger) -> list[Activity]:
         return []
     rows = ledger.tables["activity_types"].order_by("activity").to_pyarrow().to_pylist()
     return [
-        Activity(
-            r["activity"],
-            r["line"],
-            r.get("pool") or "",
-            r.get("driver") or "",
-            _unit(r.get("unit_minutes")),
-        )
+        Activity(r["activity"], r["line"], r.get("pool") or "", r.get("driver") or "", _unit(r.get("unit_minutes")))
         for r in rows
     ]
 
@@ -61,12 +55,8 @@ def monthly_rate(yearly: Decimal) -> Decimal:
 def rate_days(ledger: Ledger) -> list[date]:
     """First days of the spans in which no rate changes: every covered month, and each change within one."""
     coverage = ledger.engagement.coverage
-    inside = (
-        ledger.tables["rates"].valid_from.to_pyarrow().to_pylist() if ledger.has("rates") else []
-    )
-    return sorted(
-        {*coverage.month_starts(), *(d for d in inside if coverage.start <= d < coverage.end)}
-    )
+    inside = ledger.tables["rates"].valid_from.to_pyarrow().to_pylist() if ledger.has("rates") else []
+    return sorted({*coverage.month_starts(), *(d for d in inside if coverage.start <= d < coverage.end)})
 
 
 def rate_table(ledger: Ledger) -> dict[str, dict[date, Decimal]]:
@@ -77,9 +67,7 @@ def rate_table(ledger: Ledger) -> dict[str, dict[date, Decimal]]:
             given.setdefault(r["activity"], []).append((r["valid_from"], r["rate"]))
     pools, days = _pools(ledger), rate_days(ledger)
     return {
-        activity.name: {
-            day: rate for day in days if (rate := _rate(activity, day, given, pools)) is not None
-        }
+        activity.name: {day: rate for day in days if (rate := _rate(activity, day, given, pools)) is not None}
         for activity in activities(ledger)
     }
 
@@ -107,6 +95,4 @@ def _rate(
 
 def charge_rate(balance: str, rates: Rates) -> Decimal:
     """Yearly rate of the charge on a kind of balance: capital, and for inventory insurance, storage and obsolescence too."""
-    return rates.capital_charge_rate + (
-        rates.inventory_noncapital_rate if balance == "inventory" else 0
-    )
+    return rates.capital_charge_rate + (rates.inventory_noncapital_rate if balance == "inventory" else 0)

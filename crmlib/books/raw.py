@@ -41,9 +41,7 @@ def source_path(engagement: Engagement) -> Path:
     source = engagement.settings.source
     if source.startswith("env:"):
         if not (found := os.environ.get(source[4:])):
-            raise SettingsError(
-                f"source is {source}, but the environment variable {source[4:]} is not set"
-            )
+            raise SettingsError(f"source is {source}, but the environment variable {source[4:]} is not set")
         path = Path(found).expanduser().resolve()
     else:
         path = (engagement.folder / source).resolve()
@@ -54,9 +52,7 @@ def source_path(engagement: Engagement) -> Path:
     return path
 
 
-def wanted_tables(
-    engagement: Engagement, names: Iterable[str], available: Iterable[str]
-) -> Iterator[tuple[str, str]]:
+def wanted_tables(engagement: Engagement, names: Iterable[str], available: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Ledger name and source name of each table that comes straight from the source."""
     known = list(available)
     for name in names:
@@ -65,11 +61,7 @@ def wanted_tables(
             continue
         if given and given not in known:
             near = difflib.get_close_matches(given, known, 1)
-            hint = (
-                f"; did you mean {near[0]!r}?"
-                if near
-                else f"; there are {', '.join(known[:12]) or 'none'}"
-            )
+            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known[:12]) or 'none'}"
             raise SettingsError(f"tables.{name}.source: {given!r} is not in the source{hint}")
         if given or name in known:
             yield name, given or name
@@ -84,12 +76,7 @@ def add_table(books: RawBooks, name: str, parts: list[ir.Table], *, text: bool) 
     if len(headers) > 1:
         way_out = "give all files of a table the same header"
         books.defects.append(
-            rejection(
-                "headers-differ",
-                f"the files of {name} differ in their headers",
-                way_out,
-                table=name,
-            )
+            rejection("headers-differ", f"the files of {name} differ in their headers", way_out, table=name)
         )
         return
     books.tables[name] = ibis.union(*parts) if len(parts) > 1 else parts[0]

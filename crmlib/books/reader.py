@@ -37,9 +37,7 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
     for name, expr in raw.tables.items():
         columns, found = _columns(engagement, tables()[name], expr)
         bad = {f"_bad_{c.name}": problem for c, _, _, problem in columns}
-        checked = expr.select(
-            "_file", "_row", **{c.name: value for c, _, value, _ in columns}, **bad
-        )
+        checked = expr.select("_file", "_row", **{c.name: value for c, _, value, _ in columns}, **bad)
         path = (
             work / f"{name}.parquet" if name in raw.text else None
         )  # text is converted once, then as quick as what came typed
@@ -60,9 +58,7 @@ def _make_views(con: Backend, checked: ir.Table, name: str, path: Path | None) -
     else:
         con.create_view(f"checked_{name}", checked, database=("memory", "typed"))
     kept = ", ".join(f'"{c}"' for c in checked.columns if not c.startswith("_bad_"))
-    con.raw_sql(
-        f"CREATE VIEW memory.typed.{name} AS SELECT {kept} FROM memory.typed.checked_{name}"
-    )
+    con.raw_sql(f"CREATE VIEW memory.typed.{name} AS SELECT {kept} FROM memory.typed.checked_{name}")
 
 
 def _missing_tables(raw: RawBooks) -> list[Finding]:
@@ -74,14 +70,10 @@ def _missing_tables(raw: RawBooks) -> list[Finding]:
     ]  # fmt: skip
 
 
-TypedColumn = tuple[
-    Column, str, Any, Any
-]  # record, the client's column, typed value, code of the defect or null
+TypedColumn = tuple[Column, str, Any, Any]  # record, the client's column, typed value, code of the defect or null
 
 
-def _columns(
-    engagement: Engagement, table: Table, raw: ir.Table
-) -> tuple[list[TypedColumn], list[Finding]]:
+def _columns(engagement: Engagement, table: Table, raw: ir.Table) -> tuple[list[TypedColumn], list[Finding]]:
     """Each record's column that is there, typed; or what is wrong with the header."""
     spec = engagement.table(table.name)
     formats = spec.formats or engagement.settings.formats
@@ -90,13 +82,7 @@ def _columns(
     for column in records.values():
         source = spec.column(column.name)
         if source.column in raw.columns:
-            typed.append(
-                (
-                    column,
-                    str(source.column),
-                    *typed_value(raw[source.column], column, source, formats),
-                )
-            )
+            typed.append((column, str(source.column), *typed_value(raw[source.column], column, source, formats)))
         elif near := _near_column(
             str(source.column), raw.columns, mapped=column.name in spec.columns or column.required
         ):
@@ -110,39 +96,21 @@ def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:
     """Columns beyond the records: measures of invoice_lines that the statement names or the mapping adds, attributes of customers that it adds."""
     given = engagement.table(table.name).columns
     unmapped = [c for c in table.columns if c not in given]
-    added = [
-        c
-        for c in given
-        if c not in table.columns and not difflib.get_close_matches(c, unmapped, 1, 0.8)
-    ]
+    added = [c for c in given if c not in table.columns and not difflib.get_close_matches(c, unmapped, 1, 0.8)]
     if table.name == "customers":
-        taken = {
-            "owner",
-            "level",
-            "month",
-            *(line.id for line in engagement.statement.lines),
-        }  # columns of the cube
+        taken = {"owner", "level", "month", *(line.id for line in engagement.statement.lines)}  # columns of the cube
         named = [
-            c
-            for c in added
-            if re.fullmatch(r"(?!driver_|charged_|now_|never_)[a-z][a-z0-9_]*", c)
-            and c not in taken
+            c for c in added if re.fullmatch(r"(?!driver_|charged_|now_|never_)[a-z][a-z0-9_]*", c) and c not in taken
         ]
         return {n: Column(n, "text", "attribute of this company") for n in named}
     if table.name == "invoice_lines":
         sources = [source for line in engagement.statement.lines for source in line.sources]
         named = [s.split(".", 1)[1] for s in sources if s.startswith("invoice_lines.")]
-        return {
-            n: Column(n, "measure", "measure of this company")
-            for n in (*named, *added)
-            if n not in table.columns
-        }
+        return {n: Column(n, "measure", "measure of this company") for n in (*named, *added) if n not in table.columns}
     return {}
 
 
-def _unknown_mappings(
-    table: Table, mapped: Mapping[str, Any], records: Mapping[str, Column]
-) -> list[Finding]:
+def _unknown_mappings(table: Table, mapped: Mapping[str, Any], records: Mapping[str, Column]) -> list[Finding]:
     return [
         rejection("mapping-unknown", f"tables.{table.name}.columns.{name}: the ledger has no such column",
                   f"allowed: {', '.join(records)}", table=table.name, column=name)
@@ -152,16 +120,8 @@ def _unknown_mappings(
 
 def _near_column(wanted: str, present: tuple[str, ...], *, mapped: bool) -> str:
     """A column that differs in case or spaces only, or, where one is needed, the nearest."""
-    same = [
-        c
-        for c in present
-        if re.sub(r"[\s_-]", "", c.casefold()) == re.sub(r"[\s_-]", "", wanted.casefold())
-    ]
-    close = (
-        difflib.get_close_matches(wanted, [c for c in present if not c.startswith("_")], 1)
-        if mapped
-        else []
-    )
+    same = [c for c in present if re.sub(r"[\s_-]", "", c.casefold()) == re.sub(r"[\s_-]", "", wanted.casefold())]
+    close = difflib.get_close_matches(wanted, [c for c in present if not c.startswith("_")], 1) if mapped else []
     return (same or close or [""])[0]
 
 
@@ -192,16 +152,10 @@ TOLD = {
 }  # fmt: skip
 
 
-def _value_defects(
-    con: Backend, raw: ir.Table, columns: list[TypedColumn], table: str
-) -> list[Finding]:
+def _value_defects(con: Backend, raw: ir.Table, columns: list[TypedColumn], table: str) -> list[Finding]:
     """One finding per row and column that cannot be read: counted in one pass, listed only where there are any."""
     counts = ", ".join(f'count("_bad_{c.name}")' for c, *_ in columns)
-    counted = (
-        con.raw_sql(f"SELECT {counts} FROM memory.typed.checked_{table}").fetchall()[0]
-        if columns
-        else ()
-    )
+    counted = con.raw_sql(f"SELECT {counts} FROM memory.typed.checked_{table}").fetchall()[0] if columns else ()
     found: list[Finding] = []
     for (column, source, _, problem), count in zip(columns, counted, strict=True):
         if count:
@@ -213,21 +167,9 @@ def _value_defects(
 def _listed(shown: ir.Table, column: Column, table: str) -> list[Finding]:
     found = []
     filled = {"values": ", ".join(column.values), "digits": column.dtype}
-    for kind in (
-        shown.group_by("code")
-        .aggregate(total=shown.count())
-        .order_by("code")
-        .to_pyarrow()
-        .to_pylist()
-    ):
+    for kind in shown.group_by("code").aggregate(total=shown.count()).order_by("code").to_pyarrow().to_pylist():
         code, total = kind["code"], kind["total"]
-        rows = (
-            shown.filter(shown.code == code)
-            .order_by("_file", "_row")
-            .limit(SHOWN)
-            .to_pyarrow()
-            .to_pylist()
-        )
+        rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(SHOWN).to_pyarrow().to_pylist()
         verdict = "warn" if code == "key-trimmed" else "reject"
         message, way_out = TOLD[code]
         for i, row in enumerate(rows, 1):

@@ -11,15 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.ledger import Ledger
-from crmlib.books.rates import (
-    CELL,
-    Activity,
-    activities,
-    charge_rate,
-    monthly_rate,
-    rate_days,
-    rate_table,
-)
+from crmlib.books.rates import CELL, Activity, activities, charge_rate, monthly_rate, rate_days, rate_table
 from crmlib.declared.periods import add_months
 from crmlib.declared.statement import DRIVERS, Statement
 
@@ -41,11 +33,7 @@ def cube(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     """
     import ibis
 
-    pieces = (
-        _activity(ledger, statement, work),
-        _bookings(ledger, statement),
-        _balances(ledger, statement),
-    )
+    pieces = (_activity(ledger, statement, work), _bookings(ledger, statement), _balances(ledger, statement))
     joined = functools.reduce(_outer, [p for p in pieces if p is not None])
     amounts = {c: t for c, t in joined.schema().items() if c not in {"owner", "month"}}
     known = ledger.tables["customers"].select(known="customer_id").distinct()
@@ -53,10 +41,7 @@ def cube(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
     # filters of one table, not semi and anti joins with it: Ibis would write the table twice, and it would be computed twice
     named, unknown = placed.filter(placed.known.notnull()), placed.filter(placed.known.isnull())
     unassigned = unknown.group_by("month").aggregate(**{c: unknown[c].sum() for c in amounts})
-    rows = [
-        _owned(named, "customer", named.owner, amounts),
-        _owned(unassigned, "unassigned", UNASSIGNED, amounts),
-    ]
+    rows = [_owned(named, "customer", named.owner, amounts), _owned(unassigned, "unassigned", UNASSIGNED, amounts)]
     if (groups := _group_costs(ledger, statement)) is not None:
         rows.append(_owned(groups, groups["level"], groups.owner, amounts))
     owned = ibis.union(*rows)
@@ -80,8 +65,7 @@ def _cells(table: ir.Table, ledger: Ledger, statement: Statement) -> dict[str, A
         if not column.startswith("balance:"):
             parts.setdefault(column.split(":")[0], []).append(table[column])
     cells = {
-        c: half_even(functools.reduce(operator.add, [p.fill_null(0) for p in found]))
-        for c, found in parts.items()
+        c: half_even(functools.reduce(operator.add, [p.fill_null(0) for p in found])) for c, found in parts.items()
     }
     cells |= _charges(table, ledger, statement)
     order = [line.id for line in statement.leaves if line.id in cells]
@@ -103,11 +87,7 @@ def half_even(value: Any, near: Any = None) -> Any:
     exact = value if near is not None else value.try_cast(f"decimal(18, {dtype.scale})")
     cell = near.cast("decimal(38, 8)") if near is not None else exact.cast("decimal(18, 8)")
     off = (cell.cast(exact.type()) - exact).abs()
-    return ibis.ifelse(
-        off < _constant(CELL / 2, str(exact.type())),
-        cell.cast("decimal(38, 8)"),
-        _tie_to_even(value),
-    )
+    return ibis.ifelse(off < _constant(CELL / 2, str(exact.type())), cell.cast("decimal(38, 8)"), _tie_to_even(value))
 
 
 def _tie_to_even(value: Any) -> Any:
@@ -133,9 +113,7 @@ def _outer(left: ir.Table, right: ir.Table) -> ir.Table:
 
     joined = left.outer_join(right, ["owner", "month"], rname="{name}_")
     keys = {k: ibis.coalesce(joined[k], joined[f"{k}_"]) for k in ("owner", "month")}
-    return joined.select(
-        **keys, **{c: joined[c] for c in (*left.columns, *right.columns) if c not in keys}
-    ).view()
+    return joined.select(**keys, **{c: joined[c] for c in (*left.columns, *right.columns) if c not in keys}).view()
 
 
 def month_of(day: Any) -> Any:
@@ -149,11 +127,7 @@ def _span(day: Any, days: list[date]) -> Any:
     """The first day of the span without a rate change in which a day lies."""
     import ibis
 
-    cases = [
-        ((day >= d) & (day < add_months(d, 1)), ibis.literal(d))
-        for d in reversed(days)
-        if d.day != 1
-    ]
+    cases = [((day >= d) & (day < add_months(d, 1)), ibis.literal(d)) for d in reversed(days) if d.day != 1]
     return ibis.cases(*cases, else_=month_of(day)) if cases else month_of(day)
 
 
@@ -174,9 +148,7 @@ def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
             .group_by("customer_id", "order_id")
             .aggregate(date=lines.invoice_date.min())
         )
-        pieces.append(
-            _by_span(first, days, {"driver_orders": first.count().cast("decimal(38, 4)")})
-        )
+        pieces.append(_by_span(first, days, {"driver_orders": first.count().cast("decimal(38, 4)")}))
     if ledger.has("credits"):
         notes = ledger.covered("credits")
         pieces.append(_by_span(notes, days, _credit_amounts(notes, statement)))
@@ -203,9 +175,7 @@ def _line_amounts(lines: ir.Table, statement: Statement, found: list[Activity]) 
             if source == "invoice_lines.gross_sales":
                 amounts[line.id] = lines.gross_sales.sum(where=lines.gross_sales >= 0)
             elif source == "returns":
-                amounts[f"{line.id}:returns"] = (-lines.gross_sales).sum(
-                    where=lines.gross_sales < 0
-                )
+                amounts[f"{line.id}:returns"] = (-lines.gross_sales).sum(where=lines.gross_sales < 0)
             elif source.startswith("invoice_lines."):
                 column = source.split(".")[1]
                 amounts[f"{line.id}:{column}"] = lines[column].sum()
@@ -238,9 +208,7 @@ def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Pat
     rates = _wide_rates(ledger, found, work)
     joined = facts.left_join(rates, facts.month == rates.day)
     quantities = {
-        a.name: _net_sales(joined, statement)
-        if a.driver == "net_sales"
-        else joined[columns[a]].fill_null(0)
+        a.name: _net_sales(joined, statement) if a.driver == "net_sales" else joined[columns[a]].fill_null(0)
         for a in found
     }
     decimals = max(q.type().scale for q in quantities.values())  # 8 where a measure is a driver
@@ -248,10 +216,7 @@ def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Pat
     for activity in found:
         quantity = quantities[activity.name].cast(f"decimal({14 + decimals}, {decimals})")
         cost = _product(quantity, joined[f"rate:{activity.name}"], decimals + 8)
-        for column in [
-            f"{activity.line}:rates",
-            *([f"charged_{activity.pool}"] if activity.pool else []),
-        ]:
+        for column in [f"{activity.line}:rates", *([f"charged_{activity.pool}"] if activity.pool else [])]:
             costs[column] = costs[column] + cost if column in costs else cost
     return joined.select(*facts.columns, **costs)
 
@@ -259,9 +224,7 @@ def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Pat
 def _net_sales(facts: ir.Table, statement: Statement) -> Any:
     parts = [(line.sign, c) for line in statement.leaves if line.cls in {"revenue", "deduction"}
              for c in facts.columns if c.split(":")[0] == line.id]  # fmt: skip
-    return functools.reduce(operator.add, [facts[c].fill_null(0) * sign for sign, c in parts]).cast(
-        "decimal(18, 4)"
-    )
+    return functools.reduce(operator.add, [facts[c].fill_null(0) * sign for sign, c in parts]).cast("decimal(18, 4)")
 
 
 def _wide_rates(ledger: Ledger, found: list[Activity], work: Path) -> ir.Table:
@@ -271,9 +234,7 @@ def _wide_rates(ledger: Ledger, found: list[Activity], work: Path) -> ir.Table:
 
     rates, days = rate_table(ledger), rate_days(ledger)
     columns = {
-        f"rate:{a.name}": pa.array(
-            [rates[a.name].get(d, Decimal(0)) for d in days], pa.decimal128(18, 8)
-        )
+        f"rate:{a.name}": pa.array([rates[a.name].get(d, Decimal(0)) for d in days], pa.decimal128(18, 8))
         for a in found
     }
     path = work / "rates-by-span.parquet"
@@ -286,9 +247,9 @@ def _bookings(ledger: Ledger, statement: Statement) -> ir.Table | None:
     if not ledger.has("costs"):
         return None
     costs = ledger.covered("costs").filter(lambda t: t["level"] == "customer")
-    return costs.group_by(
-        owner=costs.key.fill_null(UNASSIGNED), month=month_of(costs.date)
-    ).aggregate(**_booked(costs, statement), **_answered(costs))
+    return costs.group_by(owner=costs.key.fill_null(UNASSIGNED), month=month_of(costs.date)).aggregate(
+        **_booked(costs, statement), **_answered(costs)
+    )
 
 
 def _answered(costs: ir.Table) -> dict[str, Any]:
@@ -321,26 +282,20 @@ def _group_costs(ledger: Ledger, statement: Statement) -> ir.Table | None:
     if not ledger.has("costs"):
         return None
     costs = ledger.covered("costs").filter(lambda t: t["level"] != "customer")
-    return costs.group_by("level", owner="key", month=month_of(costs.date)).aggregate(
-        **_booked(costs, statement)
-    )
+    return costs.group_by("level", owner="key", month=month_of(costs.date)).aggregate(**_booked(costs, statement))
 
 
 def _held(statement: Statement) -> dict[str, str]:
     """Lines that charge for a balance, with the balance."""
     return {
-        line.id: line.sources[0].split(".")[1]
-        for line in statement.leaves
-        if line.sources[0].startswith("balances.")
+        line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")
     }
 
 
 def _charges(table: ir.Table, ledger: Ledger, statement: Statement) -> dict[str, Any]:
     """Charges for capital: the mean of the previous and this month end × the month's rate; `capital_charge` is their capital part."""
     held, rates = _held(statement), ledger.engagement.settings.rates
-    charges = {
-        line: _charge(table[f"balance:{b}"], charge_rate(b, rates)) for line, b in held.items()
-    }
+    charges = {line: _charge(table[f"balance:{b}"], charge_rate(b, rates)) for line, b in held.items()}
     capital = [_charge(table[f"balance:{b}"], rates.capital_charge_rate) for b in held.values()]
     return {**charges, "capital_charge": functools.reduce(operator.add, capital)} if held else {}
 
@@ -375,9 +330,7 @@ def _balances(ledger: Ledger, statement: Statement) -> ir.Table | None:
         **{f"balance:{b}": balances[b] * ibis.ifelse(balances.month == first, 2, 1) for b in held},
     )
     following = month_of(balances.month + ibis.interval(months=1))
-    carried = balances.select(
-        owner=owner, month=following, **{f"balance:{b}": balances[b] for b in held}
-    )
+    carried = balances.select(owner=owner, month=following, **{f"balance:{b}": balances[b] for b in held})
     both = ibis.union(own, carried.filter(carried.month < ledger.engagement.coverage.end))
     return both.group_by("owner", "month").aggregate(
         **{c: both[c].sum() for c in own.columns if c not in {"owner", "month"}}
@@ -390,21 +343,14 @@ def sales_cube(ledger: Ledger) -> ir.Table | None:
 
     if not ledger.has("invoice_lines", "product_id", "quantity"):
         return None
-    lines, known = (
-        ledger.covered("invoice_lines"),
-        ledger.tables["customers"].select(known="customer_id").distinct(),
+    lines, known = (ledger.covered("invoice_lines"), ledger.tables["customers"].select(known="customer_id").distinct())
+    measures = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in lines.columns]
+    by_key = lines.group_by("customer_id", "product_id", month=month_of(lines.invoice_date)).aggregate(
+        **{c: lines[c].sum() for c in measures}
     )
-    measures = [
-        c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in lines.columns
-    ]
-    by_key = lines.group_by(
-        "customer_id", "product_id", month=month_of(lines.invoice_date)
-    ).aggregate(**{c: lines[c].sum() for c in measures})
     owned = by_key.left_join(known, by_key.customer_id == known.known)
     rows = owned.group_by(
-        customer_id=ibis.coalesce(owned.known, UNASSIGNED),
-        product_id=owned.product_id.fill_null(""),
-        month=owned.month,
+        customer_id=ibis.coalesce(owned.known, UNASSIGNED), product_id=owned.product_id.fill_null(""), month=owned.month
     )
     return rows.aggregate(**{c: owned[c].sum() for c in measures})
 
@@ -419,19 +365,13 @@ def order_days(ledger: Ledger) -> ir.Table:
     import ibis
 
     lines = ledger.covered("invoice_lines").filter(lambda t: t.gross_sales > 0)
-    day = (
-        ibis.coalesce(lines.order_date, lines.invoice_date)
-        if "order_date" in lines.columns
-        else lines.invoice_date
-    )
+    day = ibis.coalesce(lines.order_date, lines.invoice_date) if "order_date" in lines.columns else lines.invoice_date
     order = lines.order_id if "order_id" in lines.columns else ibis.null("string")
-    single = lines.group_by(
-        "customer_id", order=order, alone=ibis.ifelse(order.isnull(), day, None)
-    ).aggregate(day=day.min(), gross_sales=lines.gross_sales.sum())
-    known = single.semi_join(ledger.tables["customers"], "customer_id")
-    return known.group_by("customer_id", "day").aggregate(
-        orders=known.count(), gross_sales=known.gross_sales.sum()
+    single = lines.group_by("customer_id", order=order, alone=ibis.ifelse(order.isnull(), day, None)).aggregate(
+        day=day.min(), gross_sales=lines.gross_sales.sum()
     )
+    known = single.semi_join(ledger.tables["customers"], "customer_id")
+    return known.group_by("customer_id", "day").aggregate(orders=known.count(), gross_sales=known.gross_sales.sum())
 
 
 def firm_rows(ledger: Ledger, statement: Statement, owners: ir.Table) -> ir.Table | None:
@@ -445,23 +385,16 @@ def firm_rows(ledger: Ledger, statement: Statement, owners: ir.Table) -> ir.Tabl
     if "joint_costs" in lines:
         joint = ledger.covered("joint_costs")
         rows.append(
-            (
-                lines["joint_costs"],
-                joint.group_by(owner="line", month="month").aggregate(amount=joint.amount.sum()),
-            )
+            (lines["joint_costs"], joint.group_by(owner="line", month="month").aggregate(amount=joint.amount.sum()))
         )
     if "capital_charges" in lines:
         charged = owners.group_by("month").aggregate(amount=owners.capital_charge.sum())
         rows.append(
-            (
-                lines["capital_charges"],
-                charged.select("month", "amount", owner=ibis.literal("charges for capital")),
-            )
+            (lines["capital_charges"], charged.select("month", "amount", owner=ibis.literal("charges for capital")))
         )
     amounts = dict.fromkeys(lines.values(), "decimal(38, 8)")
     tables = [
-        _owned(t.select("owner", "month", **{line: half_even(t.amount)}), "firm", t.owner, amounts)
-        for line, t in rows
+        _owned(t.select("owner", "month", **{line: half_even(t.amount)}), "firm", t.owner, amounts) for line, t in rows
     ]
     if not tables:
         return None
@@ -476,9 +409,7 @@ def _uncharged(ledger: Ledger, owners: ir.Table) -> list[ir.Table]:
     capacity = ledger.covered("capacity")
     tables = []
     for pool in sorted({a.pool for a in activities(ledger)} & set(capacity.pool.execute())):
-        booked = capacity.filter(capacity.pool == pool).select(
-            "month", amount=capacity.cost.cast("decimal(38, 8)")
-        )
+        booked = capacity.filter(capacity.pool == pool).select("month", amount=capacity.cost.cast("decimal(38, 8)"))
         column = f"charged_{pool}"
         charged = (
             [owners.select("month", amount=(-owners[column]).cast("decimal(38, 8)"))]

@@ -37,20 +37,13 @@ def read_raw(engagement: Engagement, names: Iterable[str], con: Backend, work: P
     elif path.suffix.lower() in {".duckdb", ".db"}:
         read_database(engagement, path, names, con, books)
     else:
-        raise SettingsError(
-            f"source {path.name}: expected a folder, an .xlsx workbook or a .duckdb file"
-        )
+        raise SettingsError(f"source {path.name}: expected a folder, an .xlsx workbook or a .duckdb file")
     read_queries(engagement, path, names, con, work, books)
     return books
 
 
 def _read_folder(
-    engagement: Engagement,
-    folder: Path,
-    names: Iterable[str],
-    con: Backend,
-    work: Path,
-    books: RawBooks,
+    engagement: Engagement, folder: Path, names: Iterable[str], con: Backend, work: Path, books: RawBooks
 ) -> None:
     groups = files_by_table(folder)
     for name, source in wanted_tables(
@@ -62,9 +55,7 @@ def _read_folder(
         for file in files:
             books.files[file.name] = sha256(file)
         _reject_copies(files, books, name)
-        add_table(
-            books, name, [p for p in parts if p is not None], text=files[0].suffix.lower() == ".csv"
-        )
+        add_table(books, name, [p for p in parts if p is not None], text=files[0].suffix.lower() == ".csv")
 
 
 def _reject_copies(files: list[Path], books: RawBooks, table: str) -> None:
@@ -73,15 +64,11 @@ def _reject_copies(files: list[Path], books: RawBooks, table: str) -> None:
         digest = books.files[file.name]
         if digest in seen:
             message = f"{file.name} has the same content as {seen[digest]}"
-            books.defects.append(
-                rejection("file-twice", message, "remove one of them", table=table, file=file.name)
-            )
+            books.defects.append(rejection("file-twice", message, "remove one of them", table=table, file=file.name))
         seen.setdefault(digest, file.name)
 
 
-def _read_file(
-    file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str
-) -> ir.Table | None:
+def _read_file(file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str) -> ir.Table | None:
     if file.suffix.lower() == ".parquet":
         return _read_parquet(file, con, books, table)
     try:
@@ -98,15 +85,11 @@ def _read_parquet(file: Path, con: Backend, books: RawBooks, table: str) -> ir.T
         expr = con.sql(query).drop("file_row_number")
     except Exception as error:  # the engine's own error says why
         message = f"the file cannot be read as Parquet: {str(error).splitlines()[0]}"
-        books.defects.append(
-            rejection("not-parquet", shortened(message, 200), "export it anew", **where)
-        )
+        books.defects.append(rejection("not-parquet", shortened(message, 200), "export it anew", **where))
         return None
     if not expr.limit(1).count().execute():
         books.defects.append(
-            rejection(
-                "header-only", "there are columns and no row", "fill or remove the file", **where
-            )
+            rejection("header-only", "there are columns and no row", "fill or remove the file", **where)
         )
         return None
     return expr

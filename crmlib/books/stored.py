@@ -82,9 +82,7 @@ class Books:
         import pyarrow.parquet as pq
 
         months = [("month", ">=", period.start), ("month", "<", period.end)]
-        sold = pq.read_table(
-            self.cache / "cube.parquet", columns=["month", "sales"], filters=months
-        )
+        sold = pq.read_table(self.cache / "cube.parquet", columns=["month", "sales"], filters=months)
         if not pc.any(pc.greater(sold["sales"], 0)).as_py():
             raise SettingsError(
                 f"nobody bought in {period.label}: choose another period of {self.engagement.coverage.label}"
@@ -96,10 +94,7 @@ class Books:
 
     def statement_in(self, period: Period) -> Statement:
         """The statement with the lines whose sources reach into a period."""
-        lines = [
-            replace(li, available=li.available and self._reaches(li, period))
-            for li in self.statement.lines
-        ]
+        lines = [replace(li, available=li.available and self._reaches(li, period)) for li in self.statement.lines]
         return Statement(tuple(noted([replace(li, note="") for li in lines])))
 
     def _reaches(self, line: Line, period: Period) -> bool:
@@ -124,13 +119,10 @@ def open_books(engagement: str | Path | Engagement) -> Books:
     record = json.loads((cache / "books.json").read_text(encoding="utf-8"))
     lines = tuple(Line(**{**line, "sources": tuple(line["sources"])}) for line in record["lines"])
     spans = {
-        line: (date.fromisoformat(first), date.fromisoformat(last))
-        for line, (first, last) in record["spans"].items()
+        line: (date.fromisoformat(first), date.fromisoformat(last)) for line, (first, last) in record["spans"].items()
     }
     customers = plain(pd.read_parquet(cache / "customers.parquet"))
-    return Books(
-        opened, customers, Statement(lines), record["columns"], spans, sources, data_hash, cache
-    )
+    return Books(opened, customers, Statement(lines), record["columns"], spans, sources, data_hash, cache)
 
 
 def read_cube(books: Books, period: Period) -> Frame:
@@ -144,9 +136,7 @@ def read_cube(books: Books, period: Period) -> Frame:
 def _filtered(path: Path, period: Period) -> Frame | None:
     if not path.exists():
         return None
-    return plain(
-        pd.read_parquet(path, filters=[("month", ">=", period.start), ("month", "<", period.end)])
-    )
+    return plain(pd.read_parquet(path, filters=[("month", ">=", period.start), ("month", "<", period.end)]))
 
 
 def owner_totals(books: Books, period: Period) -> Frame:

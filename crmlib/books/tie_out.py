@@ -29,9 +29,7 @@ def intake_amounts(ledger: Ledger) -> pd.DataFrame:
     """
     make_views(ledger)
     parts = [row for name in ledger.tables for row in _amounts_of(ledger, name)]
-    return pd.DataFrame(
-        parts, columns=["table", "column", "read", "assigned", "unassigned", "excluded"]
-    )
+    return pd.DataFrame(parts, columns=["table", "column", "read", "assigned", "unassigned", "excluded"])
 
 
 def _amounts_of(ledger: Ledger, name: str) -> list[tuple[Any, ...]]:
@@ -80,23 +78,13 @@ def _months(path: Path) -> Frame:
     table = pq.read_table(path)
     amounts = [c for c in table.column_names if c not in {"level", "owner", "month"}]
     summed = table.group_by("month").aggregate([(c, "sum") for c in amounts])
-    return (
-        plain(summed.rename_columns({f"{c}_sum": c for c in amounts}).to_pandas())
-        .set_index("month")
-        .sort_index()
-    )
+    return plain(summed.rename_columns({f"{c}_sum": c for c in amounts}).to_pandas()).set_index("month").sort_index()
 
 
 def _read_and_placed(amounts: Frame) -> Iterator[Check]:
     for row in amounts.itertuples():
         placed = row.assigned + row.unassigned + row.excluded
-        yield (
-            "read = assigned + unassigned + excluded",
-            f"{row.table}.{row.column}",
-            "all",
-            row.read,
-            placed,
-        )
+        yield ("read = assigned + unassigned + excluded", f"{row.table}.{row.column}", "all", row.read, placed)
 
 
 def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Iterator[Check]:
@@ -106,18 +94,8 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Itera
     net = sum(cube[line.id].sum() * line.sign for line in trade)
     columns = [s for line in trade for s in line.sources if s.startswith("invoice_lines.")]
     signed = dict.fromkeys(columns, -1) | {"invoice_lines.gross_sales": 1}
-    booked = (
-        held.get("credits.amount", Decimal(0))
-        if any("credits" in line.sources for line in trade)
-        else Decimal(0)
-    )
-    yield (
-        "ledger = cube",
-        "net sales",
-        "all",
-        sum(held[s] * sign for s, sign in signed.items()) - booked,
-        net,
-    )
+    booked = held.get("credits.amount", Decimal(0)) if any("credits" in line.sources for line in trade) else Decimal(0)
+    yield ("ledger = cube", "net sales", "all", sum(held[s] * sign for s, sign in signed.items()) - booked, net)
     for line in statement.leaves:
         sources = set(line.sources)
         if line not in trade and sources and all(s.startswith("invoice_lines.") for s in sources):
@@ -126,24 +104,10 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Itera
                 if "invoice_lines.cost_of_goods" in sources
                 else Decimal(0)
             )
-            yield (
-                "ledger = cube",
-                line.id,
-                "all",
-                sum(held[s] for s in sources) - back,
-                cube[line.id].sum(),
-            )
+            yield ("ledger = cube", line.id, "all", sum(held[s] for s in sources) - back, cube[line.id].sum())
     only_booked = [line.id for line in statement.leaves if line.sources == ("costs",)]
-    if "costs.amount" in held and all(
-        len(li.sources) == 1 for li in statement.leaves if "costs" in li.sources
-    ):
-        yield (
-            "ledger = cube",
-            "booked costs",
-            "all",
-            held["costs.amount"],
-            sum(cube[c].sum() for c in only_booked),
-        )
+    if "costs.amount" in held and all(len(li.sources) == 1 for li in statement.leaves if "costs" in li.sources):
+        yield ("ledger = cube", "booked costs", "all", held["costs.amount"], sum(cube[c].sum() for c in only_booked))
 
 
 def _control_totals(ledger: Ledger, statement: Statement, cube: Frame) -> Iterator[Check]:
@@ -169,12 +133,8 @@ def _control_totals(ledger: Ledger, statement: Statement, cube: Frame) -> Iterat
         if total.line in cube.columns:
             booked = cube.loc[cube.index.isin(months), total.line].sum()
         else:
-            booked = joint.loc[
-                (joint["line"] == total.line) & joint["month"].isin(months), "amount"
-            ].sum()
-        reconciled = items.loc[
-            (items["line"] == total.line) & (items["period"] == total.period), "amount"
-        ].sum()
+            booked = joint.loc[(joint["line"] == total.line) & joint["month"].isin(months), "amount"].sum()
+        reconciled = items.loc[(items["line"] == total.line) & (items["period"] == total.period), "amount"].sum()
         yield (
             "ledger + reconciling items = control total",
             total.line,
@@ -196,9 +156,7 @@ def _pools(ledger: Ledger, statement: Statement, cube: Frame, work: Path) -> Ite
     if not any(line.sources == ("capacity",) for line in statement.leaves):
         return
     firm = plain(pd.read_parquet(work / "firm.parquet"))
-    uncharged = firm.groupby("owner")[
-        next(li.id for li in statement.leaves if li.sources == ("capacity",))
-    ].sum()
+    uncharged = firm.groupby("owner")[next(li.id for li in statement.leaves if li.sources == ("capacity",))].sum()
     booked = (
         ledger.covered("capacity")
         .group_by("pool")
@@ -224,11 +182,7 @@ def _priced_anew(ledger: Ledger, statement: Statement) -> dict[str, Decimal]:
     kinds = activities(ledger)
     if not kinds:
         return {}
-    spans, rates, daily = (
-        rate_days(ledger),
-        rate_table(ledger),
-        _daily_quantities(ledger, statement),
-    )
+    spans, rates, daily = (rate_days(ledger), rate_table(ledger), _daily_quantities(ledger, statement))
     return {
         kind.name: sum(
             (quantity * rates[kind.name].get(spans[bisect.bisect_right(spans, day) - 1], Decimal(0))
@@ -247,9 +201,7 @@ def _daily_quantities(ledger: Ledger, statement: Statement) -> dict[str, list[tu
     found = [by_day]
     if "quantity" in measures:
         found.append(
-            lines.filter(lines.quantity > 0)
-            .group_by(day="invoice_date")
-            .aggregate(units=lambda t: t.quantity.sum())
+            lines.filter(lines.quantity > 0).group_by(day="invoice_date").aggregate(units=lambda t: t.quantity.sum())
         )
     if ledger.has("invoice_lines", "order_id"):
         first = (
@@ -260,68 +212,38 @@ def _daily_quantities(ledger: Ledger, statement: Statement) -> dict[str, list[tu
         found.append(first.group_by("day").aggregate(orders=first.count()))
     if ledger.has("credits"):
         notes = ledger.covered("credits")
-        found.append(
-            notes.group_by(day="date").aggregate(credits=notes.count(), credited=notes.amount.sum())
-        )
-    totals = pd.concat([plain(expr.execute()).set_index("day") for expr in found], axis=1).astype(
-        object
-    )
+        found.append(notes.group_by(day="date").aggregate(credits=notes.count(), credited=notes.amount.sum()))
+    totals = pd.concat([plain(expr.execute()).set_index("day") for expr in found], axis=1).astype(object)
     totals = totals.where(totals.notna(), Decimal(0))
     taken = {s for line in statement.leaves if line.cls == "deduction" for s in line.sources}
     discount = totals["discount"] if "invoice_lines.discount" in taken else Decimal(0)
-    totals["net_sales"] = (
-        totals["gross_sales"]
-        - discount
-        - (totals["credited"] if "credits" in taken else Decimal(0))
-    )
-    daily = {
-        str(name): [(day, Decimal(q)) for day, q in column.items()]
-        for name, column in totals.items()
-    }
+    totals["net_sales"] = totals["gross_sales"] - discount - (totals["credited"] if "credits" in taken else Decimal(0))
+    daily = {str(name): [(day, Decimal(q)) for day, q in column.items()] for name, column in totals.items()}
     if ledger.has("activities"):
         events = ledger.covered("activities")
-        rows = plain(
-            events.group_by("activity", day="date")
-            .aggregate(quantity=events.quantity.sum())
-            .execute()
-        )
+        rows = plain(events.group_by("activity", day="date").aggregate(quantity=events.quantity.sum()).execute())
         for activity, mine in rows.groupby("activity"):
             daily[f"activity {activity}"] = list(zip(mine["day"], mine["quantity"], strict=True))
     return daily
 
 
-def _capital_charges(
-    ledger: Ledger, statement: Statement, cube: Frame, firm: Frame
-) -> Iterator[Check]:
+def _capital_charges(ledger: Ledger, statement: Statement, cube: Frame, firm: Frame) -> Iterator[Check]:
     """Charges for capital = total balance × rate, from month-end totals and in Python's decimals."""
     from crmlib.books.rates import charge_rate, monthly_rate
 
     held = {
-        line.id: line.sources[0].split(".")[1]
-        for line in statement.leaves
-        if line.sources[0].startswith("balances.")
+        line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")
     }
     if not held:
         return
     balances = ledger.covered("balances")
-    ends = (
-        balances.group_by("month")
-        .aggregate(**{b: balances[b].sum() for b in held.values()})
-        .execute()
-    )
-    ends = (
-        plain(ends)
-        .set_index("month")
-        .reindex(ledger.engagement.coverage.month_starts())
-        .fillna(Decimal(0))
-    )
+    ends = balances.group_by("month").aggregate(**{b: balances[b].sum() for b in held.values()}).execute()
+    ends = plain(ends).set_index("month").reindex(ledger.engagement.coverage.month_starts()).fillna(Decimal(0))
     ends = ends.loc[plain(balances.aggregate(first=balances.month.min()).execute())["first"][0] :]
     rates = ledger.engagement.settings.rates
     for line, balance in held.items():
         ending = list(ends[balance])
-        mean_total = sum(
-            ((a + b) / 2 for a, b in zip([ending[0], *ending], ending, strict=False)), Decimal(0)
-        )
+        mean_total = sum(((a + b) / 2 for a, b in zip([ending[0], *ending], ending, strict=False)), Decimal(0))
         charged = mean_total * monthly_rate(charge_rate(balance, rates))
         yield "charge for capital = balance × rate", line, "all", cube[line].sum(), charged
 

@@ -13,18 +13,10 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 
-DATE_PARTS = {
-    "%Y": r"\d{4}",
-    "%m": r"\d{1,2}",
-    "%d": r"\d{1,2}",
-    "%b": "[A-Za-z]{3}",
-    "%B": "[A-Za-z]{3,9}",
-}
+DATE_PARTS = {"%Y": r"\d{4}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}"}
 
 
-def typed_value(
-    value: Any, column: Column, source: ColumnSource, formats: Formats
-) -> tuple[ir.Value, ir.StringValue]:
+def typed_value(value: Any, column: Column, source: ColumnSource, formats: Formats) -> tuple[ir.Value, ir.StringValue]:
     """A column's typed value, and the code of what is wrong with it (null where nothing is)."""
     dtype = value.type()
     if dtype.is_string():
@@ -42,9 +34,7 @@ def typed_value(
 def _cases(otherwise: Any, *cases: tuple[Any, Any], dtype: str) -> Any:
     import ibis
 
-    return ibis.cases(
-        *[(test, ibis.literal(v).cast(dtype)) for test, v in cases], else_=otherwise.cast(dtype)
-    )
+    return ibis.cases(*[(test, ibis.literal(v).cast(dtype)) for test, v in cases], else_=otherwise.cast(dtype))
 
 
 def _when(test: Any, problem: Any) -> Any:
@@ -74,11 +64,7 @@ def _from_text(value: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
 
 
 def _untrimmed(value: Any, text: Any, column: Column) -> Any:
-    return (
-        _when((value != text) & (text != ""), "key-trimmed")
-        if column.type == "key"
-        else _when(False, "")
-    )
+    return _when((value != text) & (text != ""), "key-trimmed") if column.type == "key" else _when(False, "")
 
 
 def _number(text: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
@@ -96,9 +82,7 @@ def _number(text: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
     longer = text.re_search(_number_pattern(formats, 99))
     value = ibis.ifelse(fits, normal, ibis.null("string")).try_cast(column.dtype)
     problem = ibis.cases(
-        (fits & value.notnull(), ibis.null("string")),
-        (longer, "number-too-long"),
-        else_="number-format",
+        (fits & value.notnull(), ibis.null("string")), (longer, "number-too-long"), else_="number-format"
     )
     return value, problem
 
@@ -106,19 +90,11 @@ def _number(text: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
 def _number_pattern(formats: Formats, scale: int) -> str:
     thousands, point = re.escape(formats.thousands), re.escape(formats.decimal)
     digits = 14 if scale < 99 else 99
-    whole = (
-        rf"\d{{1,{digits}}}"
-        if not thousands
-        else rf"(?:\d{{1,3}}(?:{thousands}\d{{3}})+|\d{{1,{digits}}})"
-    )
+    whole = rf"\d{{1,{digits}}}" if not thousands else rf"(?:\d{{1,3}}(?:{thousands}\d{{3}})+|\d{{1,{digits}}})"
     number = whole + (rf"(?:{point}\d{{1,{scale}}})?" if scale else "")
     sign = re.escape(formats.currency_sign)
     number = rf"(?:{sign} ?)?{number}(?: ?{sign})?" if sign else number
-    forms = {
-        "leading": f"-?{number}",
-        "trailing": f"{number}-?",
-        "parentheses": rf"(?:{number}|\({number}\))",
-    }
+    forms = {"leading": f"-?{number}", "trailing": f"{number}-?", "parentheses": rf"(?:{number}|\({number}\))"}
     return f"^{forms[formats.negative]}$"
 
 
@@ -131,12 +107,8 @@ def _date(text: Any, column: Column, formats: Formats) -> tuple[Any, Any]:
         for fits, form in zip(shaped, formats.dates, strict=True)
     ]
     value = ibis.coalesce(*read)
-    several = (
-        [(ibis.greatest(*read) != ibis.least(*read), "date-ambiguous")] if len(read) > 1 else []
-    )
-    wrong = ibis.ifelse(
-        functools.reduce(lambda a, b: a | b, shaped), "date-impossible", "date-format"
-    )
+    several = [(ibis.greatest(*read) != ibis.least(*read), "date-ambiguous")] if len(read) > 1 else []
+    wrong = ibis.ifelse(functools.reduce(lambda a, b: a | b, shaped), "date-impossible", "date-format")
     cases = [*several, (value.isnull(), wrong), *_not_first(value, column)]
     return value, ibis.cases(*cases, else_=ibis.null("string"))
 
@@ -156,11 +128,7 @@ def _not_first(value: Any, column: Column) -> list[tuple[Any, str]]:
 
 
 def _date_pattern(form: str) -> str:
-    return (
-        "^"
-        + "".join(DATE_PARTS.get(part, re.escape(part)) for part in re.split(r"(%[a-zA-Z])", form))
-        + "$"
-    )
+    return "^" + "".join(DATE_PARTS.get(part, re.escape(part)) for part in re.split(r"(%[a-zA-Z])", form)) + "$"
 
 
 def _from_native(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]:
@@ -176,9 +144,7 @@ def _from_native(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]:
         day = value.cast("date")
         timed = [] if dtype.is_date() or cast else [(value != day.cast(dtype), "date-with-time")]
         timed += (
-            [(ibis.literal(True), "date-with-zone")]
-            if dtype.is_timestamp() and dtype.timezone and not cast
-            else []
+            [(ibis.literal(True), "date-with-zone")] if dtype.is_timestamp() and dtype.timezone and not cast else []
         )
         cases = timed + _not_first(day, column)
         return day, ibis.cases(*cases, else_=none) if cases else none
@@ -198,8 +164,6 @@ def _native_number(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]
         return ibis.null(column.dtype), ibis.literal("type-not-number")
     typed = value.try_cast(column.dtype)
     if dtype.is_floating():
-        return typed, ibis.cases(
-            (value.isnan() | value.isinf() | typed.isnull(), "number-format"), else_=none
-        )
+        return typed, ibis.cases((value.isnan() | value.isinf() | typed.isnull(), "number-format"), else_=none)
     exact = typed == value if not cast else ibis.literal(True)
     return typed, ibis.cases((typed.isnull() | ~exact, "number-too-long"), else_=none)

@@ -24,9 +24,7 @@ SQL_TYPES = {"money": "DECIMAL(18, 4)", "quantity": "DECIMAL(18, 4)", "rate": "D
 
 def is_whole(ledger: Ledger, table: str, *columns: str) -> bool:
     """Whether a table is there with these columns and all its rows, so that what is not in it is unknown."""
-    return ledger.has(table, *columns) and not any(
-        d.table == table and d.code in BROKEN_ROWS for d in ledger.defects
-    )
+    return ledger.has(table, *columns) and not any(d.table == table and d.code in BROKEN_ROWS for d in ledger.defects)
 
 
 def make_views(ledger: Ledger) -> None:
@@ -38,20 +36,13 @@ def make_views(ledger: Ledger) -> None:
         _make_view(ledger, name, _placed(ledger, name))
     leaves = [line for line in ledger.engagement.statement.lines if not line.subtotal]
     lines = [(line.id, line.cls != "pool", "rates" in line.sources) for line in leaves]
-    measures = (
-        numeric_columns(ledger.tables["invoice_lines"]) if ledger.has("invoice_lines") else []
-    )
-    drivers = {
-        d: source.split(".")[0] for d, source in DRIVERS.items() if ledger.has(*source.split("."))
-    }
+    measures = numeric_columns(ledger.tables["invoice_lines"]) if ledger.has("invoice_lines") else []
+    drivers = {d: source.split(".")[0] for d, source in DRIVERS.items() if ledger.has(*source.split("."))}
     _make_view(ledger, "lines", _values("lines(line, booked, rated)", lines))
     _make_view(
         ledger,
         "drivers",
-        _values(
-            "drivers(driver, source)",
-            [*drivers.items(), *((c, "invoice_lines") for c in measures), ("", "")],
-        ),
+        _values("drivers(driver, source)", [*drivers.items(), *((c, "invoice_lines") for c in measures), ("", "")]),
     )
     _make_view(
         ledger,
@@ -64,15 +55,9 @@ def make_views(ledger: Ledger) -> None:
             for n, d in (("invoice_lines", "invoice_date"), ("credits", "date")))  # fmt: skip
     _make_view(ledger, "driver_days", " UNION ALL ".join(days))
     _make_view(
-        ledger,
-        "first_rates",
-        "SELECT activity, min(valid_from) AS first_day FROM books.rates GROUP BY activity",
+        ledger, "first_rates", "SELECT activity, min(valid_from) AS first_day FROM books.rates GROUP BY activity"
     )
-    _make_view(
-        ledger,
-        "pool_months",
-        "SELECT DISTINCT pool, month FROM books.capacity WHERE pool IS NOT NULL",
-    )
+    _make_view(ledger, "pool_months", "SELECT DISTINCT pool, month FROM books.capacity WHERE pool IS NOT NULL")
 
 
 def _make_view(ledger: Ledger, name: str, query: str) -> None:
@@ -80,10 +65,7 @@ def _make_view(ledger: Ledger, name: str, query: str) -> None:
 
 
 def _values(name: str, rows: Sequence[tuple[Any, ...]]) -> str:
-    told = ", ".join(
-        "(" + ", ".join(str(v) if isinstance(v, bool) else quoted(v) for v in row) + ")"
-        for row in rows
-    )
+    told = ", ".join("(" + ", ".join(str(v) if isinstance(v, bool) else quoted(v) for v in row) + ")" for row in rows)
     return f"SELECT * FROM (VALUES {told}) AS {name}"
 
 
@@ -91,9 +73,7 @@ def _owners(ledger: Ledger) -> str:
     """Query for level and key of everyone who can own a cost."""
     there = {level: c for level, c in LEVELS.items() if ledger.has("customers", c)}
     ruled = [("segment", name) for name in ledger.engagement.segments] or [("", "")]
-    named = (
-        f"SELECT '{level}' AS level, {c} AS key FROM typed.customers" for level, c in there.items()
-    )
+    named = (f"SELECT '{level}' AS level, {c} AS key FROM typed.customers" for level, c in there.items())
     return " UNION ".join([*named, _values("segments(level, key)", ruled)])
 
 
@@ -116,7 +96,5 @@ def _placed(ledger: Ledger, name: str) -> str:
     owned = name == "costs" or (name != "customers" and "customer_id" in table.columns)
     if not (owned and is_whole(ledger, "customers", "customer_id")):
         return f"SELECT *, {covered} AS _covered, true AS _assigned{missing} FROM typed.{name}"
-    known = (
-        "books.owners" if name == "costs" else "(SELECT DISTINCT customer_id FROM typed.customers)"
-    )
+    known = "books.owners" if name == "costs" else "(SELECT DISTINCT customer_id FROM typed.customers)"
     return f"SELECT * EXCLUDE (_known), {covered} AS _covered, _known IS NOT NULL AS _assigned{missing} FROM typed.{name} LEFT JOIN (SELECT *, true AS _known FROM {known}) {on}"

@@ -24,12 +24,7 @@ LARGEST_WORKBOOK = 2 * 1024**3  # bytes unpacked; a larger one is refused unopen
 
 
 def read_workbook(
-    engagement: Engagement,
-    path: Path,
-    names: Iterable[str],
-    con: Backend,
-    work: Path,
-    books: RawBooks,
+    engagement: Engagement, path: Path, names: Iterable[str], con: Backend, work: Path, books: RawBooks
 ) -> None:
     books.files[path.name] = sha256(path)
     try:
@@ -43,17 +38,13 @@ def read_workbook(
         if not engagement.table(name).source and near and (near != [name]):
             message = f"sheets {', '.join(map(repr, near))} could all be {name}"
             way_out = f"name the right one under tables.{name}.source"
-            books.defects.append(
-                rejection("sheet-unclear", message, way_out, table=name, file=path.name)
-            )
+            books.defects.append(rejection("sheet-unclear", message, way_out, table=name, file=path.name))
             titles = [t for t in titles if t not in near]
     for name, sheet in wanted_tables(engagement, names, titles):
         formats = engagement.table(name).formats or engagement.settings.formats
         where = {"table": name, "file": f"{path.name}:{sheet}"}
         try:
-            staged = _stage_sheet(
-                values[sheet], formulas[sheet], formats, work / f"text-{name}.parquet", books, where
-            )
+            staged = _stage_sheet(values[sheet], formulas[sheet], formats, work / f"text-{name}.parquet", books, where)
         except UnreadableError as error:
             books.defects.append(error.finding)
             continue
@@ -72,44 +63,24 @@ def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
                                     "save it without password as .xlsx", **where))  # fmt: skip
     if not zipfile.is_zipfile(path):
         raise UnreadableError(
-            rejection(
-                "not-a-workbook",
-                "the file is no Excel workbook",
-                "save it as .xlsx, or as CSV",
-                **where,
-            )
+            rejection("not-a-workbook", "the file is no Excel workbook", "save it as .xlsx, or as CSV", **where)
         )
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(item.file_size for item in archive.infolist())
     if unpacked > max(LARGEST_WORKBOOK, 0) or unpacked > 500 * max(path.stat().st_size, 100_000):
         raise UnreadableError(
-            rejection(
-                "workbook-bomb",
-                f"the workbook would unpack to {unpacked:,} bytes",
-                "export it as CSV",
-                **where,
-            )
+            rejection("workbook-bomb", f"the workbook would unpack to {unpacked:,} bytes", "export it as CSV", **where)
         )
     try:
         return openpyxl.load_workbook(path, data_only=True), openpyxl.load_workbook(path)
     except Exception as error:  # openpyxl raises what its parsers raise
         raise UnreadableError(
-            rejection(
-                "not-a-workbook",
-                f"the workbook cannot be read: {error}",
-                "save it anew as .xlsx",
-                **where,
-            )
+            rejection("not-a-workbook", f"the workbook cannot be read: {error}", "save it anew as .xlsx", **where)
         ) from None
 
 
 def _stage_sheet(
-    values: Any,
-    formulas: Any,
-    formats: Formats,
-    staged: Path,
-    books: RawBooks,
-    where: Mapping[str, str],
+    values: Any, formulas: Any, formats: Formats, staged: Path, books: RawBooks, where: Mapping[str, str]
 ) -> Path:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -117,37 +88,23 @@ def _stage_sheet(
     merged = [str(r) for r in values.merged_cells.ranges if r.min_row == 1]
     if merged:
         raise UnreadableError(
-            rejection(
-                "header-merged",
-                f"cells {merged[0]} of the header are merged",
-                "unmerge them",
-                row=1,
-                **where,
-            )
+            rejection("header-merged", f"cells {merged[0]} of the header are merged", "unmerge them", row=1, **where)
         )
     rows = list(values.iter_rows(values_only=True))
     header = ["" if v is None else str(v) for v in rows[0]] if rows else []
     while header and not header[-1]:
         header.pop()
     check_header(header, where)
-    filled = [
-        (n, r[: len(header)]) for n, r in enumerate(rows[1:], 2) if any(v is not None for v in r)
-    ]
+    filled = [(n, r[: len(header)]) for n, r in enumerate(rows[1:], 2) if any(v is not None for v in r)]
     if not filled:
         raise UnreadableError(
-            rejection(
-                "header-only", "there is a header and no row", "fill or remove the sheet", **where
-            )
+            rejection("header-only", "there is a header and no row", "fill or remove the sheet", **where)
         )
-    books.defects += _hidden_rows(values, where) + _formulas_without_value(
-        values, formulas, header, where
-    )
+    books.defects += _hidden_rows(values, where) + _formulas_without_value(values, formulas, header, where)
     text = {name: [as_declared(r[i], formats) for _, r in filled] for i, name in enumerate(header)}
     table = pa.table({k: pa.array(v, pa.string()) for k, v in text.items()})
     table = table.append_column("_file", pa.array([where["file"]] * len(filled), pa.string()))
-    pq.write_table(
-        table.append_column("_row", pa.array([n for n, _ in filled], pa.int64())), staged
-    )
+    pq.write_table(table.append_column("_row", pa.array([n for n, _ in filled], pa.int64())), staged)
     return staged
 
 
@@ -157,21 +114,11 @@ def _hidden_rows(sheet: Any, where: Mapping[str, Any]) -> list[Finding]:
         return []
     message = f"{len(hidden)} hidden row(s), read like the others"
     return [
-        Finding(
-            "warn",
-            "rows-hidden",
-            message,
-            "unhide or delete them",
-            row=min(hidden),
-            count=len(hidden),
-            **where,
-        )
+        Finding("warn", "rows-hidden", message, "unhide or delete them", row=min(hidden), count=len(hidden), **where)
     ]
 
 
-def _formulas_without_value(
-    values: Any, formulas: Any, header: list[str], where: Mapping[str, str]
-) -> list[Finding]:
+def _formulas_without_value(values: Any, formulas: Any, header: list[str], where: Mapping[str, str]) -> list[Finding]:
     found = []
     for row in formulas.iter_rows(min_row=2, max_col=len(header)):
         for cell in row:
@@ -194,11 +141,7 @@ def as_declared(value: Any, formats: Formats) -> str | None:
         return f"{value:{formats.dates[0]}}" if midnight else str(value)
     number = Decimal(str(value))
     if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
-        number = (
-            rounded.quantize(Decimal(1))
-            if rounded == rounded.to_integral()
-            else rounded.normalize()
-        )
+        number = rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()
     text = f"{abs(number):f}".replace(".", formats.decimal)
     forms = {"leading": f"-{text}", "trailing": f"{text}-", "parentheses": f"({text})"}
     return forms[formats.negative] if number < 0 else text

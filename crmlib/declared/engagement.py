@@ -41,9 +41,7 @@ class Engagement:
 
     def table(self, name: str) -> TableSource:
         """Where a ledger table comes from."""
-        found: Mapping[str, TableSource] = {
-            str(key): source for key, source in self.settings.tables.items()
-        }
+        found: Mapping[str, TableSource] = {str(key): source for key, source in self.settings.tables.items()}
         return found.get(name, TableSource.model_validate({}))
 
     def judgement(self, file: str, model: type[M], columns: Sequence[str] = ()) -> M:
@@ -69,8 +67,7 @@ def open_engagement(folder: str | Path) -> Engagement:
     settings = validated(read_yaml(path), path.name)
     own = path.parent / "statement.yml"
     statement = read_statement(
-        own if own.exists() else DECLARED / "statement.yml",
-        at_full_cost=settings.cost_of_goods_basis == "full",
+        own if own.exists() else DECLARED / "statement.yml", at_full_cost=settings.cost_of_goods_basis == "full"
     )
     return Engagement(safe_code(path.parent.name), path.parent, settings, statement)
 
@@ -81,6 +78,4 @@ def _find(folder: Path) -> Path:
         path = path if path.suffix in {".yml", ".yaml"} else path / "engagement.yml"
         if path.is_file():
             return path
-    raise SettingsError(
-        f"no engagement at {folder}: there is no engagement.yml; `crm new {folder}` makes one"
-    )
+    raise SettingsError(f"no engagement at {folder}: there is no engagement.yml; `crm new {folder}` makes one")

@@ -10,15 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from crmlib.declared.reading import DECLARED, SettingsError, read_yaml
 
@@ -56,17 +48,13 @@ class Criterion(Record):
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     label: str = Field(min_length=1)
     weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    source: str = Field(
-        description="a measure, judged, or a column of customers: of numbers, or with `values`"
-    )
+    source: str = Field(description="a measure, judged, or a column of customers: of numbers, or with `values`")
     direction: Literal["higher", "lower"] = "higher"
     scale: tuple[float, float] = (1, 5)
     used: bool = True
     owner: str = ""
     axes: tuple[Literal["attractiveness", "relationship", "potential"], ...] = ()
-    values: dict[str, float] = Field(
-        default_factory=dict, description="points of each value of a column of customers"
-    )
+    values: dict[str, float] = Field(default_factory=dict, description="points of each value of a column of customers")
 
     @model_validator(mode="after")
     def _makes_sense(self, info: ValidationInfo) -> Criterion:
@@ -148,9 +136,7 @@ def _readable(when: tuple[str, ...]) -> tuple[str, ...]:
     for text in when:
         found = CONDITION.fullmatch(text.strip())
         if not found:
-            wrong.append(
-                f"{text!r} is no condition; write it as `sales >= 1000` or `account_type is Wholesalers`"
-            )
+            wrong.append(f"{text!r} is no condition; write it as `sales >= 1000` or `account_type is Wholesalers`")
         elif found[2] != "is" and found[1] not in KNOWN:
             wrong.append(
                 f"{text!r}: unknown measure {found[1]!r}; allowed: {', '.join(MEASURES)}, score, top_group, and any with {RANKED}"
@@ -191,13 +177,9 @@ def _complete(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
         )
     names = [r.segment for r in rules]
     if twice := {
-        n
-        for n in names
-        if names.count(n) > 1 and len({(r.stance, r.key) for r in rules if r.segment == n}) > 1
+        n for n in names if names.count(n) > 1 and len({(r.stance, r.key) for r in rules if r.segment == n}) > 1
     }:
-        raise ValueError(
-            f"segment {', '.join(sorted(twice))} stands twice with another stance or key"
-        )
+        raise ValueError(f"segment {', '.join(sorted(twice))} stands twice with another stance or key")
     return rules
 
 
@@ -258,19 +240,13 @@ def read_judgement(path: Path, model: type[M], columns: Sequence[str] = ()) -> M
 def _told(error: Any, content: Any) -> str:
     place, inner = "", content
     for part in error["loc"]:
-        inner = (
-            inner[part]
-            if isinstance(inner, (list, dict)) and (isinstance(part, int) or part in inner)
-            else None
-        )
+        inner = inner[part] if isinstance(inner, (list, dict)) and (isinstance(part, int) or part in inner) else None
         name = (
             next((str(inner[k]) for k in ("id", "segment", "flag", "group") if k in inner), "")
             if isinstance(inner, dict)
             else ""
         )
-        place += (f"[{part}]" if isinstance(part, int) else f".{part}") + (
-            f" ({name})" if name else ""
-        )
+        place += (f"[{part}]" if isinstance(part, int) else f".{part}") + (f" ({name})" if name else "")
     if error["type"] == "extra_forbidden":
         return f"{place.lstrip('.')}: unknown key; the template that `crm new` writes shows those there are"
     found = f" (found {error['input']!r})" if not isinstance(error["input"], (dict, list)) else ""
@@ -281,23 +257,15 @@ def rating_rows(path: Path) -> pd.DataFrame:
     import pandas as pd
 
     try:
-        header, *rows = list(
-            csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))
-        ) or [[]]
+        header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))) or [[]]
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         refuse_mistakes(path.name, [f"row {line}: not UTF-8; save it as `CSV UTF-8`"])
     if len(header) == 1 and ";" in header[0]:
-        refuse_mistakes(
-            path.name, ["row 1: columns are set apart by semicolons; save it with commas"]
-        )
+        refuse_mistakes(path.name, ["row 1: columns are set apart by semicolons; save it with commas"])
     if missing := [c for c in RATINGS if c not in header]:
         refuse_mistakes(
-            path.name,
-            [
-                f"row 1: column {c} is missing; the columns are {', '.join(RATINGS)}"
-                for c in missing
-            ],
+            path.name, [f"row 1: column {c} is missing; the columns are {', '.join(RATINGS)}" for c in missing]
         )
     uneven = [
         f"row {i}: {len(row)} values under {len(header)} columns; quote values that hold a comma"
@@ -306,17 +274,12 @@ def rating_rows(path: Path) -> pd.DataFrame:
     ]
     refuse_mistakes(path.name, uneven)
     blank = [""] * len(header)
-    return pd.DataFrame(
-        [[cell.strip() for cell in row or blank] for row in rows], columns=header, dtype=object
-    )
+    return pd.DataFrame([[cell.strip() for cell in row or blank] for row in rows], columns=header, dtype=object)
 
 
 def templates() -> dict[str, str]:
     """The judgement files as a new engagement gets them: file name → text."""
-    own = {
-        name: (DECLARED / name).read_text(encoding="utf-8")
-        for name in ("criteria.yml", "segments.yml")
-    }
+    own = {name: (DECLARED / name).read_text(encoding="utf-8") for name in ("criteria.yml", "segments.yml")}
     return {"strategy.yml": STRATEGY, "ratings.csv": ",".join(RATINGS) + "\n", **own}
 
 

@@ -64,14 +64,6 @@ def tables() -> dict[str, Table]:
 
 def _table(name: str, record: Mapping[str, Any]) -> Table:
     columns = {
-        c: Column(c, **{**spec, "values": tuple(spec.get("values", ()))})
-        for c, spec in record["columns"].items()
+        c: Column(c, **{**spec, "values": tuple(spec.get("values", ()))}) for c, spec in record["columns"].items()
     }
-    return Table(
-        name,
-        record["grain"],
-        columns,
-        tuple(record.get("key", ())),
-        record.get("date"),
-        "required" in record,
-    )
+    return Table(name, record["grain"], columns, tuple(record.get("key", ())), record.get("date"), "required" in record)

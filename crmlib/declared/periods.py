@@ -86,9 +86,7 @@ def parse_period(text: str | int, coverage: Period | None, fiscal_year_start: in
     if period is None or period.months < 1:
         raise SettingsError(f"period {text!r} is not understood; write it as {GRAMMAR}")
     if coverage and not period.within(coverage):
-        raise SettingsError(
-            f"period {text!r} reaches outside the books, which cover {coverage.label}"
-        )
+        raise SettingsError(f"period {text!r} reaches outside the books, which cover {coverage.label}")
     return period
 
 

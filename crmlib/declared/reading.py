@@ -40,9 +40,7 @@ class _UniqueKeys(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.MarkedYAMLError(
-                    problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark
-                )
+                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -60,13 +58,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise SettingsError(
-            f"{path.name}{where}: {getattr(error, 'problem', None) or error}"
-        ) from None
+        raise SettingsError(f"{path.name}{where}: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(content, dict):
-        raise SettingsError(
-            f"{path.name}: expected `key: value` lines, found {type(content).__name__}"
-        )
+        raise SettingsError(f"{path.name}: expected `key: value` lines, found {type(content).__name__}")
     return content
 
 

@@ -84,9 +84,7 @@ class Statement:
     @property
     def customer_lines(self) -> tuple[Line, ...]:
         """Available lines and subtotals of a customer's, segment's or account type's column."""
-        return tuple(
-            li for li in self.lines if li.available and li.cls != "pool" and not li.firm_only
-        )
+        return tuple(li for li in self.lines if li.available and li.cls != "pool" and not li.firm_only)
 
     @property
     def firm_lines(self) -> tuple[Line, ...]:
@@ -106,9 +104,7 @@ class Statement:
         from decimal import Decimal
 
         lines = self.firm_lines if firm else self.customer_lines
-        filled = frame[
-            [c for c in frame.columns if c not in {line.id for line in self.lines}]
-        ].copy()
+        filled = frame[[c for c in frame.columns if c not in {line.id for line in self.lines}]].copy()
         running: Any = Decimal(0)
         for line in lines:
             if not line.subtotal:
@@ -130,17 +126,13 @@ def read_statement(path: Path, *, at_full_cost: bool = False) -> Statement:
     """
     content = read_yaml(path).get("lines")
     if not isinstance(content, list) or not all(isinstance(line, dict) for line in content):
-        raise SettingsError(
-            f"{path.name}: 'lines' must be a list of lines, each in the form `- {{id: …, label: …}}`"
-        )
+        raise SettingsError(f"{path.name}: 'lines' must be a list of lines, each in the form `- {{id: …, label: …}}`")
     wrong: list[str] = []
     lines = [_line(i, spec, wrong) for i, spec in enumerate(content)]
     _check_order(lines, wrong)
     _check_counted_once(lines, wrong)
     if wrong:
-        raise SettingsError(
-            f"statement has {len(wrong)} mistake(s):\n" + "\n".join(f"  {w}" for w in wrong)
-        )
+        raise SettingsError(f"statement has {len(wrong)} mistake(s):\n" + "\n".join(f"  {w}" for w in wrong))
     return Statement(tuple(_at_full_cost(line) if at_full_cost else line for line in lines))
 
 
@@ -149,9 +141,7 @@ def _line(index: int, spec: Mapping[str, Any], wrong: list[str]) -> Line:
     for key in spec:
         if key not in FIELDS:
             near = difflib.get_close_matches(str(key), FIELDS, 1)
-            wrong.append(
-                f"{where}: unknown key {key!r}{f', did you mean {near[0]!r}?' if near else ''}"
-            )
+            wrong.append(f"{where}: unknown key {key!r}{f', did you mean {near[0]!r}?' if near else ''}")
     line = Line(
         id=str(spec.get("id", "")), label=str(spec.get("label", spec.get("id", "?"))), cls=str(spec.get("class", "")),
         short=str(spec.get("short", "")), subtotal=spec.get("subtotal") is True, firm_only=spec.get("firm_only") is True,
@@ -160,9 +150,7 @@ def _line(index: int, spec: Mapping[str, Any], wrong: list[str]) -> Line:
         reason=str(spec.get("reason", "")), owner=str(spec.get("owner", "")),
     )  # fmt: skip
     if not line.id.isidentifier():
-        wrong.append(
-            f"{where}: id {line.id!r} must be letters, digits and underscores, such as sales_commissions"
-        )
+        wrong.append(f"{where}: id {line.id!r} must be letters, digits and underscores, such as sales_commissions")
     if not line.subtotal:
         _check_leaf(where, line, spec, wrong)
     return line
@@ -181,11 +169,7 @@ def _months(where: str, spec: Mapping[str, Any], wrong: list[str]) -> int | None
 
 
 def _check_leaf(where: str, line: Line, spec: Mapping[str, Any], wrong: list[str]) -> None:
-    missing = [
-        k
-        for k in ("class", "sources", "varies", "dedicated", "avoidable", "reason", "owner")
-        if k not in spec
-    ]
+    missing = [k for k in ("class", "sources", "varies", "dedicated", "avoidable", "reason", "owner") if k not in spec]
     if missing:
         wrong.append(f"{where}: a line must say {', '.join(missing)}")
     if line.cls not in CLASSES:
@@ -213,11 +197,7 @@ def _source_problem(source: str, cls: str) -> str:
         return ""
     if table == "invoice_lines" and column.isidentifier():
         record = tables()["invoice_lines"].columns.get(column)
-        return (
-            ""
-            if record is None or record.type in {"money", "measure"}
-            else f"source {source} is no amount"
-        )
+        return "" if record is None or record.type in {"money", "measure"} else f"source {source} is no amount"
     return f"undeclared source {source!r}; allowed: {', '.join(sorted(whole))}, invoice_lines.COLUMN, balances.COLUMN"
 
 
@@ -235,17 +215,11 @@ def _check_order(lines: Sequence[Line], wrong: list[str]) -> None:
                 )
             rank = max(rank, CLASSES.index(line.cls))
         if line.subtotal and line.firm_only != (rank == CLASSES.index("pool")):
-            wrong.append(
-                f"{line.id}: a subtotal below a pool line is `firm_only: true`, and no other is"
-            )
+            wrong.append(f"{line.id}: a subtotal below a pool line is `firm_only: true`, and no other is")
     if not lines or lines[0].id != "sales" or lines[0].sources != ("invoice_lines.gross_sales",):
-        wrong.append(
-            "the first line must have the id sales and the source invoice_lines.gross_sales"
-        )
+        wrong.append("the first line must have the id sales and the source invoice_lines.gross_sales")
     if not any(line.subtotal and not line.firm_only for line in lines):
-        wrong.append(
-            "no subtotal: at least the margin of a customer must stand at the end of its column"
-        )
+        wrong.append("no subtotal: at least the margin of a customer must stand at the end of its column")
 
 
 def _check_counted_once(lines: Sequence[Line], wrong: list[str]) -> None:
@@ -260,11 +234,7 @@ def _check_counted_once(lines: Sequence[Line], wrong: list[str]) -> None:
 def _at_full_cost(line: Line) -> Line:
     if "invoice_lines.cost_of_goods" in line.sources:
         return replace(line, label="Cost of goods sold, full standard cost")
-    return (
-        replace(line, label="Gross margin at full cost")
-        if line.id == "manufacturing_contribution"
-        else line
-    )
+    return replace(line, label="Gross margin at full cost") if line.id == "manufacturing_contribution" else line
 
 
 def noted(lines: Sequence[Line]) -> list[Line]:
@@ -276,9 +246,7 @@ def noted(lines: Sequence[Line]) -> list[Line]:
             missing += [] if line.available else [line]
         elif missing:
             names = [m.name for m in missing]
-            listed = (
-                " and ".join(names) if len(names) <= 2 else f"{len(names)} lines without a source"
-            )
+            listed = " and ".join(names) if len(names) <= 2 else f"{len(names)} lines without a source"
             line = replace(line, note=f"before {listed}")
         noted.append(line)
     return noted

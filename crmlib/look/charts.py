@@ -33,23 +33,15 @@ def _told(value: object, unit: str) -> str:
 
 def _extremes(values: pd.Series, unit: str) -> str:
     drawn = words.floats(values)
-    known = sorted(
-        (row for row, value in enumerate(drawn) if not math.isnan(value)), key=drawn.__getitem__
-    )
+    known = sorted((row for row, value in enumerate(drawn) if not math.isnan(value)), key=drawn.__getitem__)
     if not known:
         return "No value is available."
-    high, low = (
-        f"{values.index[row]}, {_told(values.iloc[row], unit)}" for row in (known[-1], known[0])
-    )
+    high, low = (f"{values.index[row]}, {_told(values.iloc[row], unit)}" for row in (known[-1], known[0]))
     return f"Highest: {high}; lowest: {low}."
 
 
 def _draw_bars(
-    ax: Axes,
-    widths: Sequence[float],
-    labels: Sequence[str],
-    colors: Sequence[str],
-    starts: Sequence[float],
+    ax: Axes, widths: Sequence[float], labels: Sequence[str], colors: Sequence[str], starts: Sequence[float]
 ) -> None:
     ax.barh(range(len(widths)), widths, left=starts, color=colors, height=0.68, linewidth=0)
     for row, (start, width, label) in enumerate(zip(starts, widths, labels, strict=True)):
@@ -59,11 +51,7 @@ def _draw_bars(
     ends = [0.0, *starts, *(start + width for start, width in zip(starts, widths, strict=True))]
     low, high = min(ends), max(ends)
     # room for a label of ten letters, however wide the axes
-    room = (
-        (high - low or 1)
-        * 0.9
-        / (drawing.root_figure(ax).get_size_inches()[0] * ax.get_position().width)
-    )
+    room = (high - low or 1) * 0.9 / (drawing.root_figure(ax).get_size_inches()[0] * ax.get_position().width)
     ax.set_xlim(low - (room if low < 0 else 0), high + (room if high > 0 or low == 0 else room / 4))
     ax.set_ylim(len(widths) - 0.4, -0.6)
     ax.axvline(0, color=drawing.INK, linewidth=0.8)
@@ -80,44 +68,28 @@ def _name_rows(ax: Axes, names: Iterable[object], bold: Collection[int], letters
 
 def _ends(frame: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int | None]:
     """Rows by the first column, largest first; of more than `most` both ends, and where the row for the rest stands."""
-    order = (
-        pd.Series(words.floats(frame.iloc[:, 0])).sort_values(ascending=False, kind="stable").index
-    )
+    order = pd.Series(words.floats(frame.iloc[:, 0])).sort_values(ascending=False, kind="stable").index
     rows, half = frame.astype(object).iloc[order], most // 2
     if len(rows) <= most:
         return rows, None
     head, rest, tail = rows.iloc[: most - half], rows.iloc[most - half : -half], rows.iloc[-half:]
-    sums = [
-        sum((Decimal(str(value)) for value in rest[column].dropna()), Decimal(0)) for column in rest
-    ]
-    together = pd.DataFrame(
-        [sums], columns=rows.columns, index=[f"{len(rest)} others, together"], dtype=object
-    )
+    sums = [sum((Decimal(str(value)) for value in rest[column].dropna()), Decimal(0)) for column in rest]
+    together = pd.DataFrame([sums], columns=rows.columns, index=[f"{len(rest)} others, together"], dtype=object)
     return pd.concat([head, together, tail]), len(head)
 
 
 def _bar_widths(values: pd.Series, without: int | None) -> list[float]:
-    return [
-        0.0 if row == without or math.isnan(value) else value
-        for row, value in enumerate(words.floats(values))
-    ]
+    return [0.0 if row == without or math.isnan(value) else value for row, value in enumerate(words.floats(values))]
 
 
 def _bar_colors(widths: Sequence[float], chosen: Collection[int]) -> list[str]:
     plain = [drawing.ACCENT if row in chosen else drawing.ACTUAL for row in range(len(widths))]
-    return [
-        drawing.WORSE if width < 0 else color for width, color in zip(widths, plain, strict=True)
-    ]
+    return [drawing.WORSE if width < 0 else color for width, color in zip(widths, plain, strict=True)]
 
 
 @drawing.in_look
 def plot_bars(
-    values: pd.Series,
-    *,
-    unit: str,
-    accent: Collection[str] = (),
-    most: int = 30,
-    ax: Axes | None = None,
+    values: pd.Series, *, unit: str, accent: Collection[str] = (), most: int = 30, ax: Axes | None = None
 ) -> Axes:
     """Horizontal bars from zero, largest first, each with its value; negative ones in orange.
 
@@ -150,30 +122,18 @@ def plot_bridge(steps: pd.Series, *, unit: str, ax: Axes | None = None) -> Axes:
     names, sizes = [str(name) for name in steps.index], words.floats(steps)
     last, sums = len(sizes) - 1, [math.fsum(sizes[: row + 1]) for row in range(len(sizes) - 1)]
     if not abs(sums[-1] - sizes[-1]) <= max(map(abs, sizes)) * 1e-6:
-        raise ValueError(
-            f"the bridge does not close: {sums[-1]} by start and steps, {sizes[-1]} by its end"
-        )
-    colors = [
-        drawing.ACTUAL,
-        *(drawing.WORSE if size < 0 else drawing.BETTER for size in sizes[1:-1]),
-        drawing.ACTUAL,
-    ]
-    labels = [
-        words.label_text(value, unit, signed=0 < row < last) for row, value in enumerate(steps)
-    ]
+        raise ValueError(f"the bridge does not close: {sums[-1]} by start and steps, {sizes[-1]} by its end")
+    colors = [drawing.ACTUAL, *(drawing.WORSE if size < 0 else drawing.BETTER for size in sizes[1:-1]), drawing.ACTUAL]
+    labels = [words.label_text(value, unit, signed=0 < row < last) for row, value in enumerate(steps)]
     ax = drawing.new_axes(ax, 0.5 + 0.3 * len(sizes))
     _draw_bars(ax, sizes, labels, colors, [0.0, *sums[:-1], 0.0])
     for row, total in enumerate(sums):
-        ax.plot(
-            [total, total], [row - 0.34, row + 1.34], color=drawing.RULE, linewidth=0.8, zorder=0
-        )
+        ax.plot([total, total], [row - 0.34, row + 1.34], color=drawing.RULE, linewidth=0.8, zorder=0)
         if colors[row] == drawing.WORSE:
             ax.patches[row].set(hatch="////", edgecolor="white")
     _name_rows(ax, names, (0, last), 44)
     ax.set_xlabel(_money(unit), loc="left")
-    moves = "; ".join(
-        f"{name} {label}" for name, label in zip(names[1:-1], labels[1:-1], strict=True)
-    )
+    moves = "; ".join(f"{name} {label}" for name, label in zip(names[1:-1], labels[1:-1], strict=True))
     start, end = (f"{names[row]}, {_told(steps.iloc[row], unit)}" for row in (0, last))
     return drawing.describe(ax, f"Bridge from {start}, to {end}. Steps: {moves}.")
 
@@ -181,21 +141,14 @@ def plot_bridge(steps: pd.Series, *, unit: str, ax: Axes | None = None) -> Axes:
 def _panels(ax: Axes, rows: int, columns: int) -> list[Axes]:
     spec = ax.get_subplotspec()
     if spec is None:
-        raise ValueError(
-            "panels need an axes that stands in a grid, as those of figure.subplots do"
-        )
+        raise ValueError("panels need an axes that stands in a grid, as those of figure.subplots do")
     ax.set_axis_off()
     cells = spec.subgridspec(rows, columns)
-    return [
-        drawing.root_figure(ax).add_subplot(cells[divmod(place, columns)])
-        for place in range(rows * columns)
-    ]
+    return [drawing.root_figure(ax).add_subplot(cells[divmod(place, columns)]) for place in range(rows * columns)]
 
 
 @drawing.in_look
-def plot_paired_bars(
-    frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes | None = None
-) -> Axes:
+def plot_paired_bars(frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes | None = None) -> Axes:
     """Two measures (the first two columns) side by side on one scale, largest first by the first of them.
 
     Where the verdict flips, that is where the signs differ, the name is bold and the row is marked.
@@ -207,10 +160,7 @@ def plot_paired_bars(
     panels = _panels(ax, 1, 2)
     for side, panel in enumerate(panels):
         marks = ["  ◆" if side and row in flips else "" for row in range(len(rows))]
-        labels = [
-            words.label_text(value, unit) + mark
-            for value, mark in zip(rows.iloc[:, side], marks, strict=True)
-        ]
+        labels = [words.label_text(value, unit) + mark for value, mark in zip(rows.iloc[:, side], marks, strict=True)]
         _draw_bars(panel, sides[side], labels, _bar_colors(sides[side], flips), [0.0] * len(rows))
         _name_rows(panel, [""] * len(rows) if side else rows.index, flips)
         panel.set_title(words.heading(rows.columns[side]))
@@ -234,10 +184,7 @@ def _write_ticks(axis: Axis, unit: str, low: float, high: float) -> None:
 
 
 def _place_names(
-    ax: Axes,
-    points: Sequence[Sequence[float]],
-    texts: Sequence[str],
-    avoid: Sequence[Sequence[float]],
+    ax: Axes, points: Sequence[Sequence[float]], texts: Sequence[str], avoid: Sequence[Sequence[float]]
 ) -> list[str]:
     """Write each text near its point, over no other text and over as few marks as can be; return those without room."""
     from matplotlib.patheffects import withStroke
@@ -249,12 +196,7 @@ def _place_names(
     marks = ax.transData.transform([*points, *avoid])
     for point, text in zip(points, texts, strict=True):
         halo = [withStroke(linewidth=2, foreground="white")]
-        style: Any = {
-            "textcoords": "offset points",
-            "va": "bottom",
-            "fontsize": 8.5,
-            "path_effects": halo,
-        }
+        style: Any = {"textcoords": "offset points", "va": "bottom", "fontsize": 8.5, "path_effects": halo}
         artist = ax.annotate(text, (point[0], point[1]), (0, 0), **style)
         x, y = ax.transData.transform(point)
         box = _free_place(ax, (x, y), artist.get_window_extent().size, placed, marks)
@@ -271,9 +213,7 @@ def _place_names(
     return left_out
 
 
-def _free_place(
-    ax: Axes, at: tuple[float, float], size: Any, placed: Sequence[Bbox], marks: Any
-) -> Bbox | None:
+def _free_place(ax: Axes, at: tuple[float, float], size: Any, placed: Sequence[Bbox], marks: Any) -> Bbox | None:
     """The box of that size around the point that covers no box placed and the fewest marks, the nearest of those."""
     from matplotlib.transforms import Bbox
 
@@ -285,17 +225,10 @@ def _free_place(
             left = at[0] + far * dot * across - size[0] * (0.5 - 0.5 * across)
             bottom = at[1] + far * dot * up - size[1] * (0.5 - 0.5 * up)
             box = Bbox.from_bounds(left, bottom, *size)
-            fits = (
-                inside.x0 <= box.x0
-                and box.x1 <= inside.x1
-                and inside.y0 <= box.y0
-                and box.y1 <= inside.y1
-            )
+            fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
             if not fits or box.padded(2).count_overlaps(placed):
                 continue
-            best = min(
-                best, (box.padded(3).count_contains(marks) * 8 + far, box), key=lambda one: one[0]
-            )
+            best = min(best, (box.padded(3).count_contains(marks) * 8 + far, box), key=lambda one: one[0])
     return best[1]
 
 
@@ -314,20 +247,10 @@ def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) 
     """
     import numpy as np
 
-    shares, heights = (
-        [0.0, *words.floats(frame["rank_share"])],
-        [0.0, *words.floats(frame["cumulative"])],
-    )
+    shares, heights = ([0.0, *words.floats(frame["rank_share"])], [0.0, *words.floats(frame["cumulative"])])
     points, texts = _whale_marks(shares, heights, unit)
     ax = drawing.new_axes(ax, 4.2)
-    ax.plot(
-        shares,
-        heights,
-        color=drawing.ACTUAL,
-        linewidth=2.2,
-        marker="o" if len(frame) < 13 else "",
-        markersize=4,
-    )
+    ax.plot(shares, heights, color=drawing.ACTUAL, linewidth=2.2, marker="o" if len(frame) < 13 else "", markersize=4)
     ax.axhline(0, color=drawing.INK, linewidth=0.8)
     ax.axhline(max(heights[-1], 0), color=drawing.ACCENT, linewidth=0.8, linestyle=(0, (4, 3)))
     ax.plot(*zip(*points, strict=True), "o", color=drawing.ACCENT, markersize=7, clip_on=False)
@@ -338,11 +261,7 @@ def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) 
     _write_ticks(ax.yaxis, unit, min(heights), max(heights))
     ax.set(xlabel="Share of customers, most profitable first", ylabel=f"Cumulative, {unit}")
     along = np.linspace(0, 1, 120)
-    drawn = [
-        (x, y)
-        for at in along
-        for x, y in ((at, np.interp(at, shares, heights)), (at, max(heights[-1], 0)))
-    ]
+    drawn = [(x, y) for at in along for x, y in ((at, np.interp(at, shares, heights)), (at, max(heights[-1], 0)))]
     _place_names(ax, points, texts, drawn)
     told = "; ".join(" ".join(text.split()) for text in texts)
     return drawing.describe(ax, f"Whale curve of {len(frame)} customers. {told}.", groups)
@@ -354,12 +273,8 @@ def _whale_marks(
     end, peak = heights[-1], max(range(len(heights)), key=heights.__getitem__)
     last = (shares[-1], end)
     if not peak or heights[peak] <= end:
-        return [last], [
-            f"End: {words.amount(end, unit)}; no customer {'loses' if end > 0 else 'earns'}"
-        ]
-    even = next(
-        row for row, y in enumerate(heights) if (y >= end if end > 0 else row > peak and y <= 0)
-    )
+        return [last], [f"End: {words.amount(end, unit)}; no customer {'loses' if end > 0 else 'earns'}"]
+    even = next(row for row, y in enumerate(heights) if (y >= end if end > 0 else row > peak and y <= 0))
     told = "earn as much as all together" if end > 0 else "and the gains are used up"
     return [last, (shares[peak], heights[peak]), (shares[even], heights[even])], [
         f"End: {words.amount(end, unit)}",
@@ -375,14 +290,10 @@ def _name_groups(ax: Axes, frame: pd.DataFrame, heights: Sequence[float], unit: 
     for name, rows in frame.groupby("group", sort=False):
         last = before + len(rows)
         share, added = float(frame["rank_share"].iloc[last - 1]), heights[last] - heights[before]
-        ax.axvspan(
-            edge, share, color="white" if len(told) % 2 else drawing.BAND, linewidth=0, zorder=-1
-        )
+        ax.axvspan(edge, share, color="white" if len(told) % 2 else drawing.BAND, linewidth=0, zorder=-1)
         wrapped = textwrap.fill(str(name), max(8, int((share - edge) * 95)))
         text = f"{wrapped}\n{words.label_text(added, unit, signed=True)}"
-        ax.annotate(
-            text, ((edge + share) / 2, 1), (0, 4), xycoords=("data", "axes fraction"), **style
-        )
+        ax.annotate(text, ((edge + share) / 2, 1), (0, 4), xycoords=("data", "axes fraction"), **style)
         told.append(f"{name} ({len(rows)}): {words.amount(added, unit)}")
         before, edge = last, share
     return "; ".join(told) + "."
@@ -390,12 +301,7 @@ def _name_groups(ax: Axes, frame: pd.DataFrame, heights: Sequence[float], unit: 
 
 @drawing.in_look
 def plot_small_multiples(
-    frame: pd.DataFrame,
-    *,
-    unit: str,
-    previous: pd.DataFrame | None = None,
-    shared: bool = True,
-    ax: Axes | None = None,
+    frame: pd.DataFrame, *, unit: str, previous: pd.DataFrame | None = None, shared: bool = True, ax: Axes | None = None
 ) -> Axes:
     """One small chart over time per column, at most 12, on one scale unless `shared` is false, which it then says.
 
@@ -423,9 +329,7 @@ def plot_small_multiples(
     used[0].set_ylabel(_money(unit))
     note = "one scale" if shared else "each panel on its own scale"
     grey = "; grey: previous" if previous is not None else ""
-    drawing.root_figure(ax).supxlabel(
-        note + grey, fontsize=8.5, color=drawing.QUIET, x=0.012, ha="left"
-    )
+    drawing.root_figure(ax).supxlabel(note + grey, fontsize=8.5, color=drawing.QUIET, x=0.012, ha="left")
     told = f"{frame.shape[1]} panels over {len(frame)} periods, {note}. In the last period:"
     return drawing.describe(ax, told, _extremes(frame.iloc[-1], unit))
 
@@ -435,19 +339,11 @@ def _draw_panel(ax: Axes, series: pd.Series, unit: str) -> None:
     ax.plot(values, color=drawing.ACTUAL, linewidth=1.6, marker="o" if len(values) == 1 else "")
     ax.axhline(0, color=drawing.INK, linewidth=0.8)
     last = 0.0 if math.isnan(values[-1]) else values[-1]
-    style: Any = {
-        "xycoords": ("axes fraction", "data"),
-        "va": "center",
-        "fontsize": 8.5,
-        "annotation_clip": False,
-    }
+    style: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5, "annotation_clip": False}
     ax.annotate(words.label_text(series.iloc[-1], unit), (1.02, last), **style)
     ax.set_title(words.short_name(series.name, 26), fontsize=9)
     shown = range(0, len(index), math.ceil(len(index) / 2))
-    months = [
-        index[row].strftime("%b %Y") if hasattr(index[row], "strftime") else str(index[row])
-        for row in shown
-    ]
+    months = [index[row].strftime("%b %Y") if hasattr(index[row], "strftime") else str(index[row]) for row in shown]
     ax.set_xticks(list(shown), months, fontsize=8.5)
     ax.set_xlim(-0.5, len(index) - 0.5)
     ax.locator_params(axis="y", nbins=3)
@@ -477,76 +373,49 @@ def plot_matrix(
         Rows whose name is written beside the dot.
     """
     dots = pd.DataFrame({"x": words.floats(frame.iloc[:, 0]), "y": words.floats(frame.iloc[:, 1])})
-    dots["size"] = (
-        [abs(size) for size in words.floats(frame.iloc[:, 2])] if frame.shape[1] > 2 else 0.0
-    )
+    dots["size"] = [abs(size) for size in words.floats(frame.iloc[:, 2])] if frame.shape[1] > 2 else 0.0
     dots["name"] = [str(name) for name in frame.index]
     dots = dots.dropna(subset=["x", "y"])
     chosen = dots[dots["name"].isin(list(named))]
     ax = drawing.new_axes(ax, 5.2)
     _draw_dots(ax, dots, chosen, cuts)
-    for axis, title, values, cut in zip(
-        (ax.xaxis, ax.yaxis), frame, (dots["x"], dots["y"]), cuts, strict=False
-    ):
+    for axis, title, values, cut in zip((ax.xaxis, ax.yaxis), frame, (dots["x"], dots["y"]), cuts, strict=False):
         unit = "%" if "%" in str(title) or str(title).endswith("_share") else ""
         _write_ticks(axis, unit, min([*values, cut]), max([*values, cut]))
         axis.set_label_text(words.heading(title))
     told = _name_quadrants(ax, dots, cuts, quadrants)
     short = [words.short_name(name, 30) for name in chosen["name"]]
-    left_out = _place_names(
-        ax, chosen[["x", "y"]].to_numpy().tolist(), short, dots[["x", "y"]].to_numpy().tolist()
-    )
-    gone = (
-        f"{len(frame) - len(dots)} not shown: a value is not available."
-        if len(dots) < len(frame)
-        else ""
-    )
+    left_out = _place_names(ax, chosen[["x", "y"]].to_numpy().tolist(), short, dots[["x", "y"]].to_numpy().tolist())
+    gone = f"{len(frame) - len(dots)} not shown: a value is not available." if len(dots) < len(frame) else ""
     full = f"No room for the name of {len(left_out)}." if left_out else ""
     ax.set_title(f"{gone} {full}".strip(), fontsize=8.5, fontweight="normal", color=drawing.QUIET)
     return drawing.describe(
-        ax,
-        f"Matrix of {len(dots)}. {told}.",
-        gone,
-        f"Named: {'; '.join(chosen['name']) or 'none'}.",
+        ax, f"Matrix of {len(dots)}. {told}.", gone, f"Named: {'; '.join(chosen['name']) or 'none'}."
     )
 
 
-def _draw_dots(
-    ax: Axes, dots: pd.DataFrame, chosen: pd.DataFrame, cuts: tuple[float, float]
-) -> None:
+def _draw_dots(ax: Axes, dots: pd.DataFrame, chosen: pd.DataFrame, cuts: tuple[float, float]) -> None:
     for rows, color in ((dots, drawing.MANY), (chosen, drawing.ACCENT)):
         area = 16 + 200 * rows["size"].fillna(0) / (dots["size"].max() or 1)
-        ax.scatter(
-            rows["x"], rows["y"], s=area, color=color, edgecolor="white", linewidth=0.6, zorder=2
-        )
+        ax.scatter(rows["x"], rows["y"], s=area, color=color, edgecolor="white", linewidth=0.6, zorder=2)
     ax.axvline(cuts[0], color=drawing.INK, linewidth=0.8)
     ax.axhline(cuts[1], color=drawing.INK, linewidth=0.8)
     ax.margins(0.08, 0.14)
 
 
-def _name_quadrants(
-    ax: Axes, dots: pd.DataFrame, cuts: tuple[float, float], quadrants: Sequence[str]
-) -> str:
+def _name_quadrants(ax: Axes, dots: pd.DataFrame, cuts: tuple[float, float], quadrants: Sequence[str]) -> str:
     places = (2 * (dots["y"] < cuts[1]) + (dots["x"] >= cuts[0])).tolist()
     texts = [f"{name}: {places.count(place)}" for place, name in enumerate(quadrants)]
     for place, text in enumerate(texts):
         x, side = (0.005, "left") if place % 2 == 0 else (0.995, "right")
         y, edge = (0.99, "top") if place < 2 else (0.01, "bottom")
-        style: Any = {
-            "ha": side,
-            "va": edge,
-            "fontweight": "bold",
-            "color": drawing.QUIET,
-            "fontsize": 9,
-        }
+        style: Any = {"ha": side, "va": edge, "fontweight": "bold", "color": drawing.QUIET, "fontsize": 9}
         ax.text(x, y, textwrap.fill(text, 44), transform=ax.transAxes, **style)
     return "; ".join(texts)
 
 
 @drawing.in_look
-def plot_heat(
-    table: pd.DataFrame, *, form: str = "{:,.0f}", diverging: bool = False, ax: Axes | None = None
-) -> Axes:
+def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", diverging: bool = False, ax: Axes | None = None) -> Axes:
     """A table as a heat map with its numbers, written in the `form`; what is missing is left blank.
 
     Index and columns with a name get it as their heading; `diverging` is for values from -1 to 1.
@@ -556,54 +425,25 @@ def plot_heat(
     names, room = [words.short_name(name, 24) for name in table], max(6, 76 // table.shape[1])
     fits = max(len(word) for name in names for word in name.split()) <= room
     drawn = table.astype(float)
-    shown = drawn.map(
-        lambda value: "" if math.isnan(value) else form.format(value + 0.0).replace("-", "−")
-    ).to_numpy()
-    colors: Any = (
-        {"cmap": "PuOr_r", "vmin": -1, "vmax": 1}
-        if diverging
-        else {"cmap": "Blues", "robust": True}
-    )
+    shown = drawn.map(lambda value: "" if math.isnan(value) else form.format(value + 0.0).replace("-", "−")).to_numpy()
+    colors: Any = {"cmap": "PuOr_r", "vmin": -1, "vmax": 1} if diverging else {"cmap": "Blues", "robust": True}
     ax = drawing.new_axes(ax, (1.7 if fits else 2.6) + 0.3 * len(table))
     sns.heatmap(
-        drawn,
-        annot=shown,
-        fmt="",
-        cbar=False,
-        linewidths=0.5,
-        xticklabels=False,
-        yticklabels=False,
-        ax=ax,
-        **colors,
+        drawn, annot=shown, fmt="", cbar=False, linewidths=0.5, xticklabels=False, yticklabels=False, ax=ax, **colors
     )
-    ax.set_yticks(
-        [row + 0.5 for row in range(len(table))], [words.short_name(name) for name in table.index]
-    )
+    ax.set_yticks([row + 0.5 for row in range(len(table))], [words.short_name(name) for name in table.index])
     turned: Any = {} if fits else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-    wrapped = (
-        [textwrap.fill(name, room) for name in names]
-        if fits
-        else [words.short_name(name) for name in table]
-    )
+    wrapped = [textwrap.fill(name, room) for name in names] if fits else [words.short_name(name) for name in table]
     ax.set_xticks([column + 0.5 for column in range(len(names))], wrapped, **turned)
     ax.set(xlabel=table.columns.name or "", ylabel=table.index.name or "")
-    return drawing.describe(
-        ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, form) or 'none'}."
-    )
+    return drawing.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, form) or 'none'}.")
 
 
 def _largest(table: pd.DataFrame, form: str, between: str = " and ") -> str:
     """The five largest values of a table, in words."""
     rows = zip(table.index, table.to_numpy().tolist(), strict=True)
-    cells = [
-        (v, f"{row}{between}{name}")
-        for row, line in rows
-        for name, v in zip(table, line, strict=True)
-    ]
-    ordered = sorted(
-        (cell for cell in cells if cell[0] and not math.isnan(cell[0])),
-        key=lambda cell: -abs(cell[0]),
-    )
+    cells = [(v, f"{row}{between}{name}") for row, line in rows for name, v in zip(table, line, strict=True)]
+    ordered = sorted((cell for cell in cells if cell[0] and not math.isnan(cell[0])), key=lambda cell: -abs(cell[0]))
     return "; ".join(f"{names}: {form.format(value)}" for value, names in ordered[:5])
 
 
@@ -626,36 +466,24 @@ def plot_migration(flow: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     for before, counts in enumerate(flow.to_numpy().tolist()):
         for now, count in enumerate(counts):
             if count:
-                band = [
-                    (0, left[before]),
-                    (1, right[now]),
-                    (1, right[now] + count),
-                    (0, left[before] + count),
-                ]
+                band = [(0, left[before]), (1, right[now]), (1, right[now] + count), (0, left[before] + count)]
                 color, alpha = (drawing.PREVIOUS, 0.7) if before == now else (drawing.ACCENT, 0.55)
-                ax.add_collection(
-                    PolyCollection([band], facecolors=color, alpha=alpha, linewidths=0)
-                )
+                ax.add_collection(PolyCollection([band], facecolors=color, alpha=alpha, linewidths=0))
                 left[before], right[now] = left[before] + count, right[now] + count
     for x, names, sums, starts, side in (
         (-0.02, flow.index, sides[0], tops[0], "right"),
         (1.02, flow.columns, sides[1], tops[1], "left"),
     ):
         for name, count, start in zip(names, sums, starts, strict=True):
-            ax.text(
-                x,
-                start + count / 2,
-                f"{words.short_name(name, 24)}  {count:,}",
-                ha=side,
-                va="center",
-                fontsize=9,
-            )
+            ax.text(x, start + count / 2, f"{words.short_name(name, 24)}  {count:,}", ha=side, va="center", fontsize=9)
     ax.set(xlim=(-0.45, 1.45), ylim=(sum(sides[0]) + gap * len(flow), -gap * 2.5))
     ax.text(0, -gap * 1.5, str(flow.index.name or ""), ha="right", color=drawing.QUIET)
     ax.text(1, -gap * 1.5, str(flow.columns.name or ""), ha="left", color=drawing.QUIET)
     ax.set_axis_off()
     moved = flow.where(flow.index.to_numpy()[:, None] != flow.columns.to_numpy(), 0)
-    told = f"{moved.to_numpy().sum():,} of {sum(sides[0]):,} moved. Most: {_largest(moved, '{:,}', ' to ') or 'nobody'}."
+    told = (
+        f"{moved.to_numpy().sum():,} of {sum(sides[0]):,} moved. Most: {_largest(moved, '{:,}', ' to ') or 'nobody'}."
+    )
     return drawing.describe(ax, told)
 
 
@@ -681,8 +509,7 @@ def plot_ranges(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Ax
     _name_rows(ax, names, ())
     _write_ticks(ax.xaxis, unit, min(0.0, low.min(), was.min()), max(0.0, high.max(), was.max()))
     ax.set_xlabel(
-        f"{_money(unit)}   hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}".strip(),
-        loc="left",
+        f"{_money(unit)}   hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}".strip(), loc="left"
     )
     told = "; ".join(
         f"{name}: {_told(e, unit)} ({words.label_text(a, unit)} to {words.label_text(b, unit)})"

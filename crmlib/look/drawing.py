@@ -135,9 +135,7 @@ def new_axes(ax: Axes | None, height: float) -> Axes:
 def describe(ax: Axes, *texts: str, first: bool = False) -> Axes:
     """Add the texts to the alternative text of the picture, which is the figure's label."""
     before = str(root_figure(ax).get_label())
-    root_figure(ax).set_label(
-        " ".join(filter(None, [*texts, before] if first else [before, *texts]))
-    )
+    root_figure(ax).set_label(" ".join(filter(None, [*texts, before] if first else [before, *texts])))
     return ax
 
 
@@ -184,22 +182,13 @@ def process_map(highlight: Collection[str] | None = None) -> Axes:
     _draw_boxes(ax, 0.0, "Strategic: how we go about it", STRATEGIC, dark)
     _draw_boxes(ax, 5.3, "Operational: doing it, again and again", OPERATIONAL, dark)
     for start, end, y, text in ((4.78, 5.22, 5.2, "guides"), (5.22, 4.78, 1.8, "teaches")):
-        ax.annotate(
-            "",
-            (end, y),
-            (start, y),
-            arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.6},
-        )
+        ax.annotate("", (end, y), (start, y), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.6})
         ax.text(5.0, y + 0.12, text, ha="center", va="bottom", fontsize=8.5, color=QUIET)
     told = "; ".join(f"{number} {text}" for number, text in (STRATEGIC | OPERATIONAL).items())
-    return describe(
-        ax, f"Five strategic sub-processes guide seven operational ones, which teach them: {told}."
-    )
+    return describe(ax, f"Five strategic sub-processes guide seven operational ones, which teach them: {told}.")
 
 
-def _draw_boxes(
-    ax: Axes, left: float, title: str, parts: Mapping[str, str], dark: Collection[str]
-) -> None:
+def _draw_boxes(ax: Axes, left: float, title: str, parts: Mapping[str, str], dark: Collection[str]) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     pitch = 7.0 / len(parts)
@@ -207,21 +196,9 @@ def _draw_boxes(
     for place, (number, text) in enumerate(parts.items()):
         bottom, height = 7.0 - pitch * (place + 1) + 0.28, pitch - 0.33
         fill, edge, ink = (ACCENT, ACCENT, "white") if number in dark else ("white", RULE, INK)
-        style: Any = {
-            "boxstyle": "round,pad=0,rounding_size=0.08",
-            "facecolor": fill,
-            "edgecolor": edge,
-        }
+        style: Any = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": fill, "edgecolor": edge}
         ax.add_patch(FancyBboxPatch((left + 0.05, bottom), 4.6, height, **style))
-        ax.text(
-            left + 0.22,
-            bottom + height / 2,
-            number,
-            color=ink,
-            fontweight="bold",
-            fontsize=11,
-            va="center",
-        )
+        ax.text(left + 0.22, bottom + height / 2, number, color=ink, fontweight="bold", fontsize=11, va="center")
         ax.text(left + 0.75, bottom + height / 2, textwrap.fill(text, 44), color=ink, va="center")
         if place + 1 < len(parts):
             arrow: Any = {"arrowstyle": "-|>", "color": QUIET, "shrinkA": 0, "shrinkB": 0}

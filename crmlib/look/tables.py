@@ -56,9 +56,7 @@ def _ratio(number: Decimal | None, whole: Decimal | None, gap: str) -> str:
     return _cell(number / whole * 100, 1) if whole > 0 else "no ratio"
 
 
-def _statement_cells(
-    frame: pd.DataFrame, lines: Sequence[Line], ratios: Collection[str], scale: int
-) -> pd.DataFrame:
+def _statement_cells(frame: pd.DataFrame, lines: Sequence[Line], ratios: Collection[str], scale: int) -> pd.DataFrame:
     base = next((line.id for line in lines if line.cls == "revenue"), "")
     gaps = ["–" if line.firm_only or line.cls == "pool" else NOT_AVAILABLE for line in lines]
     cells = {"line": [f"{line.label}, {line.note}" if line.note else line.label for line in lines]}
@@ -66,29 +64,16 @@ def _statement_cells(
         row = frame.iloc[position]
         signs = [1 if line.subtotal else line.sign for line in lines]
         values = [as_decimal(row.get(line.id)) for line in lines]
-        effects = [
-            None if value is None else value * sign
-            for value, sign in zip(values, signs, strict=True)
-        ]
+        effects = [None if value is None else value * sign for value, sign in zip(values, signs, strict=True)]
         pairs = list(zip(effects, gaps, strict=True))
-        cells[f"amount{position}"] = [
-            _cell(None if n is None else n / scale, 0, gap) for n, gap in pairs
-        ]
+        cells[f"amount{position}"] = [_cell(None if n is None else n / scale, 0, gap) for n, gap in pairs]
         if name in ratios:
-            cells[f"ratio{position}"] = [
-                _ratio(n, as_decimal(row.get(base)), gap) for n, gap in pairs
-            ]
+            cells[f"ratio{position}"] = [_ratio(n, as_decimal(row.get(base)), gap) for n, gap in pairs]
     return pd.DataFrame(cells)
 
 
 def statement_table(
-    frame: pd.DataFrame,
-    lines: Sequence[Line],
-    *,
-    title: str,
-    what: str,
-    currency: str,
-    ratios: Collection[str] = (),
+    frame: pd.DataFrame, lines: Sequence[Line], *, title: str, what: str, currency: str, ratios: Collection[str] = ()
 ) -> GT:
     """A profit and loss statement: lines down, columns across.
 
@@ -111,48 +96,28 @@ def statement_table(
     large = any(abs(number) >= 100_000 for number in amounts)
     cells = _statement_cells(frame, lines, ratios, 1000 if large else 1)
     light = [str(column) for column in cells if str(column).startswith("ratio")]
-    labels = {
-        f"amount{position}": " ".join(str(name).split())
-        for position, name in enumerate(frame.index)
-    }
+    labels = {f"amount{position}": " ".join(str(name).split()) for position, name in enumerate(frame.index)}
     sums = [row for row, line in enumerate(lines) if line.subtotal]
     bold: Any = [style.text(weight="bold"), style.borders(sides="top", color=RULE, weight="1px")]
-    table = _titled(cells, title, what, "line").tab_stubhead(
-        f"{currency} thousand" if large else currency
-    )
+    table = _titled(cells, title, what, "line").tab_stubhead(f"{currency} thousand" if large else currency)
     table = table.cols_label(cast(Any, labels | dict.fromkeys(light, "% of sales")))
     table = table.cols_align("right", columns=list(cells.columns[1:]))
-    table = table.tab_style(
-        style.text(color=QUIET, size="12px"), [loc.body(light), loc.column_labels(light)]
-    )
+    table = table.tab_style(style.text(color=QUIET, size="12px"), [loc.body(light), loc.column_labels(light)])
     table = table.tab_style(bold, [loc.body(rows=sums), loc.stub(rows=sums)])
-    return (
-        table.tab_source_note("– charged to nobody: firm only")
-        if (cells == "–").any(axis=None)
-        else table
-    )
+    return table.tab_source_note("– charged to nobody: firm only") if (cells == "–").any(axis=None) else table
 
 
 def _column(values: pd.Series, digits: int | None) -> tuple[list[str], bool]:
     """The texts of a column, and whether they are numbers."""
     known = [value for value in values if not pd.isna(value)]
-    if not known or not all(
-        isinstance(value, numbers.Number) and not isinstance(value, bool) for value in known
-    ):
-        words = (
-            {True: "yes", False: "no"} if all(isinstance(value, bool) for value in known) else {}
-        )
-        return [
-            NOT_AVAILABLE if pd.isna(v) else " ".join(str(words.get(v, v)).split()) for v in values
-        ], False
+    if not known or not all(isinstance(value, numbers.Number) and not isinstance(value, bool) for value in known):
+        words = {True: "yes", False: "no"} if all(isinstance(value, bool) for value in known) else {}
+        return [NOT_AVAILABLE if pd.isna(v) else " ".join(str(words.get(v, v)).split()) for v in values], False
     if str(values.name).endswith("_share"):
         return [percent(value) for value in values], True
     amounts = [number for value in known if (number := as_decimal(value)) is not None]
     whole = all(number == number.to_integral_value() or abs(number) >= 10_000 for number in amounts)
-    return [
-        _cell(as_decimal(value), digits if digits is not None else 0 if whole else 2)
-        for value in values
-    ], True
+    return [_cell(as_decimal(value), digits if digits is not None else 0 if whole else 2) for value in values], True
 
 
 def plain_table(frame: pd.DataFrame, *, title: str, what: str, digits: int | None = None) -> GT:
@@ -165,13 +130,7 @@ def plain_table(frame: pd.DataFrame, *, title: str, what: str, digits: int | Non
     columns = [_column(shown.iloc[:, position], digits) for position in range(shown.shape[1])]
     cells = pd.DataFrame({f"c{position}": texts for position, (texts, _) in enumerate(columns)})
     table = _titled(cells, title, what).cols_label(
-        cast(
-            Any,
-            {
-                cell: heading(re.sub("_share$", " %", str(name)))
-                for cell, name in zip(cells, shown, strict=True)
-            },
-        )
+        cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, shown, strict=True)})
     )
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]
     return table.cols_align("left").cols_align("right", columns=right)

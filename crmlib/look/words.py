@@ -23,9 +23,7 @@ def as_decimal(value: object) -> Decimal | None:
 
 def floats(values: Iterable[object]) -> list[float]:
     """The values as floats to draw; NaN for what is no number."""
-    return [
-        math.nan if (number := as_decimal(value)) is None else float(number) for value in values
-    ]
+    return [math.nan if (number := as_decimal(value)) is None else float(number) for value in values]
 
 
 def digits_text(number: Decimal, decimals: int) -> str:
@@ -33,9 +31,7 @@ def digits_text(number: Decimal, decimals: int) -> str:
 
     pattern = f"#,##0.{'0' * decimals}" if decimals else "#,##0"
     # adding zero turns a negative zero into zero
-    return format_decimal(round(number, decimals) + 0, format=pattern, locale="en").replace(
-        "-", "−"
-    )
+    return format_decimal(round(number, decimals) + 0, format=pattern, locale="en").replace("-", "−")
 
 
 def _scaled(number: Decimal) -> tuple[Decimal, str]:
@@ -48,10 +44,7 @@ def _scaled(number: Decimal) -> tuple[Decimal, str]:
 def _compact(number: Decimal, digits: int | None = None) -> str:
     scaled, suffix = _scaled(number)
     few = abs(scaled) < Decimal("9.95") and (suffix or scaled != scaled.to_integral_value())
-    return (
-        digits_text(scaled, digits if digits is not None else (1 if suffix else 2) if few else 0)
-        + suffix
-    )
+    return digits_text(scaled, digits if digits is not None else (1 if suffix else 2) if few else 0) + suffix
 
 
 def amount(value: object, currency: str, *, digits: int | None = None) -> str:
@@ -94,11 +87,7 @@ def tick_text(value: float, unit: str) -> str:
 def short_name(name: object, letters: int = 34) -> str:
     """The name on one line, its middle left out where it is longer; the ends tell similar names apart."""
     text, tail = " ".join(str(name).split()), letters // 3
-    return (
-        text
-        if len(text) <= letters
-        else text[: letters - tail - 1].rstrip() + "…" + text[-tail:].lstrip()
-    )
+    return text if len(text) <= letters else text[: letters - tail - 1].rstrip() + "…" + text[-tail:].lstrip()
 
 
 def counted(number: object, thing: str) -> str:

@@ -54,9 +54,7 @@ def _table(frame: pd.DataFrame) -> pa.Table:
 
     columns = {str(name): _column(frame[name]) for name in frame}
     money = {
-        name: pa.decimal128(38, 8)
-        for name, values in columns.items()
-        if any(isinstance(v, Decimal) for v in values)
+        name: pa.decimal128(38, 8) for name, values in columns.items() if any(isinstance(v, Decimal) for v in values)
     }
     return pa.table({name: pa.array(values, money.get(name)) for name, values in columns.items()})
 
@@ -67,18 +65,13 @@ def _column(values: pd.Series) -> list[Any]:
     if all(isinstance(value, str) for value in found if value is not None):
         return found
     known = [None if isinstance(value, str) and not value else value for value in found]
-    return [
-        int(value) if isinstance(value, float) and value.is_integer() else value for value in known
-    ]
+    return [int(value) if isinstance(value, float) and value.is_integer() else value for value in known]
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
     import pyarrow as pa
 
-    columns = [
-        _digits(column) if pa.types.is_decimal(column.type) else column.to_pylist()
-        for column in table.columns
-    ]
+    columns = [_digits(column) if pa.types.is_decimal(column.type) else column.to_pylist() for column in table.columns]
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         writer.writerow(table.column_names)

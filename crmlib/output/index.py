@@ -35,9 +35,7 @@ def write_index(folder: Path, books: Books, period: Period, pages: Sequence[Page
     """Write index.html: what the period came to, the pages, the files beside them, and where it all comes from."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
-    )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     last = period.end - timedelta(days=1)
     made = f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
     made_with = ", ".join(f"{name} {version}" for name, version in versions().items())
@@ -64,34 +62,22 @@ def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
     customers = sum(customer_profitability(books, period)[margin.id], Decimal(0))
     sales = next(firm.get(line.id) for line in statement.lines if line.cls == "revenue")
     found = []
-    for line in (
-        line
-        for line in statement.lines
-        if line.subtotal and (line == margin or line.id in HEADLINES)
-    ):
+    for line in (line for line in statement.lines if line.subtotal and (line == margin or line.id in HEADLINES)):
         value = customers if line == margin else firm[line.id]
         name = f"{line.title} of all customers" if line == margin else line.title
         said = amount(value, books.engagement.settings.currency, digits=1)
-        found.append(
-            {"name": name, "value": said, "share": share_text(value, sales), "worse": value < 0}
-        )
+        found.append({"name": name, "value": said, "share": share_text(value, sales), "worse": value < 0})
     return found
 
 
 def _states(books: Books) -> list[dict[str, Any]]:
     """What to know before the figures: whether the books tie out, and what was found in them."""
     checks, untied = len(books.tie_out), int((~books.tie_out["tied"].astype(bool)).sum())
-    tied = (
-        f"{untied} of {checks} checks do not tie out"
-        if untied
-        else f"tied out to the cent, all {checks} checks"
-    )
+    tied = f"{untied} of {checks} checks do not tie out" if untied else f"tied out to the cent, all {checks} checks"
     counts = books.findings.groupby("verdict")["count"].sum()
     warned, accepted = int(counts.get("warn", 0)), int(counts.get("accept", 0))
     kinds = books.findings.loc[books.findings["verdict"] == "warn", "code"].nunique()
-    told = (
-        f"{warned:,} warnings of {kinds} kinds, {accepted:,} accepted" if warned else "no warnings"
-    )
+    told = f"{warned:,} warnings of {kinds} kinds, {accepted:,} accepted" if warned else "no warnings"
     return [
         {"good": not untied, "text": f"Ledger and general ledger: {tied}."},
         {"good": not warned, "text": f"Checks of the books: {told}."},

@@ -67,15 +67,7 @@ def export_page(notebook: Path, html: Path, *, client_report: bool = True) -> No
     html.write_text(text, encoding="utf-8")
 
 
-_SHOWN = [
-    "text/html",
-    "text/markdown",
-    "image/svg+xml",
-    "image/png",
-    "image/jpeg",
-    "text/latex",
-    "text/plain",
-]
+_SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
 
 
 def _heading(notebook: NotebookNode, name: str) -> dict[str, Any]:
@@ -106,8 +98,7 @@ def _parameters(notebook: NotebookNode) -> list[dict[str, str]]:
 
 
 _PARAMETER = re.compile(
-    r"^(\w+)(?:\s*:[^=\n]+?)?\s*=\s*(\"[^\"\n]*\"|'[^'\n]*'|[^#\n]*?)\s*(?:#\s*(.*?)\s*)?$",
-    re.MULTILINE,
+    r"^(\w+)(?:\s*:[^=\n]+?)?\s*=\s*(\"[^\"\n]*\"|'[^'\n]*'|[^#\n]*?)\s*(?:#\s*(.*?)\s*)?$", re.MULTILINE
 )
 
 
@@ -116,34 +107,18 @@ def _css_text(text: str) -> str:
     return "".join(c if c.isalnum() or c == " " else f"\\{ord(c):06x} " for c in text)
 
 
-_LINKS = (
-    "src",
-    "href",
-    "srcset",
-    "xlink:href",
-    "poster",
-    "action",
-    "formaction",
-    "background",
-    "data",
-)
+_LINKS = ("src", "href", "srcset", "xlink:href", "poster", "action", "formaction", "background", "data")
 
 
 def refuse_outside(text: str, name: str) -> None:
     from bs4 import BeautifulSoup
 
     tags = BeautifulSoup(text, "html.parser").find_all(True)
-    found = [
-        f"<{tag.name}>"
-        for tag in tags
-        if tag.name in {"script", "iframe", "object", "embed", "link", "base"}
-    ]
+    found = [f"<{tag.name}>" for tag in tags if tag.name in {"script", "iframe", "object", "embed", "link", "base"}]
     for tag in tags:
         links = [str(tag.get(link, "")).strip() for link in _LINKS]
         found += [
-            f"<{tag.name}> {link[:80]}"
-            for link in links
-            if re.match(r"(?!data:image/)([a-zA-Z][\w+.-]*:|//)", link)
+            f"<{tag.name}> {link[:80]}" for link in links if re.match(r"(?!data:image/)([a-zA-Z][\w+.-]*:|//)", link)
         ]
         styles = f"{tag.get('style', '')}\n{tag.string if tag.name == 'style' else ''}"
         found += re.findall(r"@import[^;]{0,80}|url\(\s*['\"]?(?!data:|#)[^)]{0,80}\)", styles)

@@ -73,11 +73,7 @@ class _Grid:
 
     def place(self, owner: int, line: int) -> Place:
         """Row and column of an amount."""
-        return (
-            (HEAD + 1 + owner, self.left + line)
-            if self.down
-            else (HEAD + 1 + line, self.left + 2 * owner)
-        )
+        return (HEAD + 1 + owner, self.left + line) if self.down else (HEAD + 1 + line, self.left + 2 * owner)
 
     def share_place(self, owner: int, line: int) -> Place | None:
         """Row and column of its share of gross sales: beside the amount, or for subtotals to the right of all lines."""
@@ -109,10 +105,7 @@ class _Grid:
         spec, value = self.lines[line], self.owners[owner][self.lines[line].id]
         first = max((at for at in range(line) if self.lines[at].subtotal), default=0)
         if spec.subtotal:
-            return _Cell(
-                value,
-                f"SUM({self.address(owner, first)}:{self.address(owner, line - 1).split('!')[1]})",
-            )
+            return _Cell(value, f"SUM({self.address(owner, first)}:{self.address(owner, line - 1).split('!')[1]})")
         if 0 < owner == len(self.owners) - 1 and spec.cls != "pool":
             return _Cell(value, self.total(line))
         earned = f"{self.address(owner, self.margin)}-{self.address(owner, line - 1)}"
@@ -158,12 +151,8 @@ class _Target:
     def texts(self, sheet: Worksheet, at: Place, texts: Iterable[Any], look: str = "text") -> None:
         """Texts side by side, which stay text whatever they look like."""
         for column, text in enumerate(texts, at[1]):
-            if sheet.write_string(
-                at[0], column, str(text) if _known(text) else "", self.looks[look]
-            ):
-                raise CrmError(
-                    f"sheet {sheet.name}: a text of {len(text)} characters does not fit into an Excel cell"
-                )
+            if sheet.write_string(at[0], column, str(text) if _known(text) else "", self.looks[look]):
+                raise CrmError(f"sheet {sheet.name}: a text of {len(text)} characters does not fit into an Excel cell")
 
     def cell(self, sheet: Worksheet, at: Place, cell: _Cell, look: str) -> None:
         """A value, a formula with its cached value, or that there is none; addresses on the sheet itself are short."""
@@ -185,29 +174,15 @@ class _Target:
                 self.texts(sheet, grid.place(owner, at), ["–"], "absent")
                 continue
             cell, last = grid.cell(owner, at), owner == len(grid.owners) - 1
-            look = (
-                "_sum"
-                if (last if grid.down else line.subtotal)
-                else "_bold"
-                if line.subtotal
-                else ""
-            )
+            look = "_sum" if (last if grid.down else line.subtotal) else "_bold" if line.subtotal else ""
             self.cell(sheet, grid.place(owner, at), cell, f"money{look}")
-            if (
-                (beside := grid.share_place(owner, at))
-                and cell.value is not None
-                and sales is not None
-            ):
+            if (beside := grid.share_place(owner, at)) and cell.value is not None and sales is not None:
                 ratio = cell.value / sales if sales > 0 else "n/a"
                 formula = f'IF({below}>0,{grid.address(owner, at)}/{below},"n/a")'
-                self.cell(
-                    sheet, beside, _Cell(ratio, formula), "share_sum" if look == "_sum" else "share"
-                )
+                self.cell(sheet, beside, _Cell(ratio, formula), "share_sum" if look == "_sum" else "share")
 
 
-def export_workbook(
-    books: Books, period: Period, path: Path, *, parameters: Mapping[str, str]
-) -> None:
+def export_workbook(books: Books, period: Period, path: Path, *, parameters: Mapping[str, str]) -> None:
     """Write the profit and loss of a period by customer, account type and segment as an Excel workbook.
 
     Leaf amounts are exact values in the engagement's currency, costs negative; subtotals, totals, shares of gross
@@ -228,28 +203,15 @@ def export_workbook(
             name: book.add_format({"font_name": "Arial", "font_size": 10} | look)
             for name, look in words["formats"].items()
         }
-        target = _Target(
-            book,
-            looks,
-            f"{settings.client} · {period.label} · {settings.currency}, costs in parentheses",
-        )
-        _facts_sheet(
-            target,
-            "Read me",
-            {name: text.format(**said) for name, text in words["read_me"].items()},
-        )
+        target = _Target(book, looks, f"{settings.client} · {period.label} · {settings.currency}, costs in parentheses")
+        _facts_sheet(target, "Read me", {name: text.format(**said) for name, text in words["read_me"].items()})
         _customer_sheet(target, customers, words["keys"])
         checks = _sums(customers)
         for by, grid in groups.items():
             _group_sheet(target, grid)
-            checks += [
-                *_sums(grid),
-                *_matches(customers, grid, (by, list(words["keys"]).index(by))),
-            ]
+            checks += [*_sums(grid), *_matches(customers, grid, (by, list(words["keys"]).index(by)))]
         _check_sheet(target, [*checks, *_tie_outs(books.tie_out)])
-        _facts_sheet(
-            target, "Parameters", {**parameters, "data hash": books.data_hash, **versions()}
-        )
+        _facts_sheet(target, "Parameters", {**parameters, "data hash": books.data_hash, **versions()})
 
 
 def _facts_sheet(target: _Target, name: str, facts: Mapping[str, str]) -> None:
@@ -272,26 +234,17 @@ def _owner(row: Mapping[Any, Any], lines: Iterable[Line]) -> dict[str, Any]:
 def _added(owners: Sequence[Mapping[str, Any]], lines: Iterable[Line]) -> dict[str, Any]:
     """All owners as one."""
     return {
-        line.id: sum((owner[line.id] for owner in owners), Decimal(0)) if line.available else None
-        for line in lines
+        line.id: sum((owner[line.id] for owner in owners), Decimal(0)) if line.available else None for line in lines
     }
 
 
 def _customers(books: Books, period: Period) -> _Grid:
     from crmlib.profitability import customer_profitability
 
-    lines = tuple(
-        line
-        for line in books.statement_in(period).lines
-        if line.cls != "pool" and not line.firm_only
-    )
-    owners = [
-        _owner(row, lines) for row in customer_profitability(books, period).to_dict("records")
-    ]
+    lines = tuple(line for line in books.statement_in(period).lines if line.cls != "pool" and not line.firm_only)
+    owners = [_owner(row, lines) for row in customer_profitability(books, period).to_dict("records")]
     for owner in owners:
-        owner.update(
-            {by: owner.get(by) or (NONE_GIVEN if owner["customer_id"] else "") for by in GROUPS}
-        )
+        owner.update({by: owner.get(by) or (NONE_GIVEN if owner["customer_id"] else "") for by in GROUPS})
     return _Grid(CUSTOMERS, lines, (*owners, _added(owners, lines)), 5, down=True)
 
 
@@ -302,9 +255,7 @@ def _groups(books: Books, period: Period, by: str) -> _Grid:
     lines = (*books.statement_in(period).lines, *((OWN, EARNED) if by else ()))
     shared = [line for line in lines if line.cls != "pool" and not line.firm_only]
     rows = (
-        group_profitability(books, period, by).to_dict("records")
-        if by
-        else [dict(firm_profitability(books, period))]
+        group_profitability(books, period, by).to_dict("records") if by else [dict(firm_profitability(books, period))]
     )
     owners = [_owner(row, shared) | {"name": row[by]} for row in rows[:-1]]
     for owner in owners:
@@ -315,16 +266,11 @@ def _groups(books: Books, period: Period, by: str) -> _Grid:
 
 def _customer_sheet(target: _Target, grid: _Grid, keys: Mapping[str, str]) -> None:
     sums = [line for line in grid.lines if line.subtotal]
-    sheet = target.sheet(
-        CUSTOMERS, [14, 42, 18, 14, 11] + [15] * len(grid.lines) + [11] * len(sums), (HEAD + 1, 2)
-    )
+    sheet = target.sheet(CUSTOMERS, [14, 42, 18, 14, 11] + [15] * len(grid.lines) + [11] * len(sums), (HEAD + 1, 2))
     target.texts(sheet, (HEAD, 0), keys.values(), "head")
     target.texts(sheet, (HEAD, grid.left), [line.title for line in grid.lines], "head_right")
     target.texts(
-        sheet,
-        (HEAD, grid.left + len(grid.lines)),
-        [f"{line.label}, % of gross sales" for line in sums],
-        "head_share",
+        sheet, (HEAD, grid.left + len(grid.lines)), [f"{line.label}, % of gross sales" for line in sums], "head_share"
     )
     for at, owner in enumerate(grid.owners):
         target.texts(sheet, grid.place(at, -grid.left), [owner.get(key) for key in keys])
@@ -357,19 +303,13 @@ def _sums(grid: _Grid) -> list[Check]:
         if value is not None and line.cls != "pool":
             across = line.subtotal and not line.firm_only and last > 0
             right = _Cell(value, grid.total(at) if across else "")
-            found.append(
-                (f"{grid.sheet}: adds up", line.title, _Cell(value, grid.address(last, at)), right)
-            )
+            found.append((f"{grid.sheet}: adds up", line.title, _Cell(value, grid.address(last, at)), right))
     return found
 
 
 def _matches(customers: _Grid, groups: _Grid, key: tuple[str, int]) -> list[Check]:
     """The net margin of the customers of each group, and of all, on the two sheets; `key` is the group's name and column there."""
-    kinds, margins, found = (
-        customers.reach(key[1] - customers.left),
-        customers.reach(customers.margin),
-        [],
-    )
+    kinds, margins, found = (customers.reach(key[1] - customers.left), customers.reach(customers.margin), [])
     line, last = customers.lines[customers.margin], len(groups.lines) - 1
     for at, owner in enumerate(groups.owners[:-1]):
         name = owner["name"]
@@ -381,17 +321,9 @@ def _matches(customers: _Grid, groups: _Grid, key: tuple[str, int]) -> list[Chec
             )
             found.append(("Customers on both sheets", name, left, right))
     if found:
-        left, right = (
-            _Cell(customers.owners[-1][line.id], f"SUM({margins})"),
-            groups.owners[-1]["earned"],
-        )
+        left, right = (_Cell(customers.owners[-1][line.id], f"SUM({margins})"), groups.owners[-1]["earned"])
         found.append(
-            (
-                "Customers on both sheets",
-                "All",
-                left,
-                _Cell(right, groups.address(len(groups.owners) - 1, last)),
-            )
+            ("Customers on both sheets", "All", left, _Cell(right, groups.address(len(groups.owners) - 1, last)))
         )
     return found
 
@@ -412,9 +344,7 @@ def _check_sheet(target: _Target, checks: Sequence[Check]) -> None:
         target.texts(sheet, (row, 0), [kind, what])
         difference = cast(Decimal, left.value) - cast(Decimal, right.value)
         verdicts.append("ok" if abs(difference) < HALF_CENT else "differs")
-        for column, cell in enumerate(
-            (left, right, _Cell(difference, f"C{row + 1}-D{row + 1}")), 2
-        ):
+        for column, cell in enumerate((left, right, _Cell(difference, f"C{row + 1}-D{row + 1}")), 2):
             target.cell(sheet, (row, column), cell, "money")
         verdict = _Cell(verdicts[-1], f'IF(ABS(E{row + 1})<{HALF_CENT},"ok","differs")')
         target.cell(sheet, (row, 5), verdict, "verdict")
@@ -423,12 +353,7 @@ def _check_sheet(target: _Target, checks: Sequence[Check]) -> None:
     whole = _Cell("differs" if "differs" in verdicts else "ok", all_ok)
     target.texts(sheet, (HEAD, 0), ["All checks"], "quiet")
     target.cell(sheet, (HEAD, 5), whole, "verdict")
-    marked = {
-        "type": "cell",
-        "criteria": "==",
-        "value": '"differs"',
-        "format": target.looks["differs"],
-    }
+    marked = {"type": "cell", "criteria": "==", "value": '"differs"', "format": target.looks["differs"]}
     sheet.conditional_format(HEAD, 5, last, 5, marked)
 
 

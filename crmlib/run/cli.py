@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from crmlib.run.report import Step
 
 
-EXIT_CODES = (
-    "Exit codes: 0 done, 1 a notebook failed, 2 bad usage or settings, 3 the data was rejected."
-)
+EXIT_CODES = "Exit codes: 0 done, 1 a notebook failed, 2 bad usage or settings, 3 the data was rejected."
 
 
 app = typer.Typer(
@@ -27,14 +25,10 @@ app = typer.Typer(
 )  # fmt: skip
 
 
-Engagement = Annotated[
-    str, typer.Argument(help="Folder of the engagement, or its engagement.yml.", show_default=True)
-]
+Engagement = Annotated[str, typer.Argument(help="Folder of the engagement, or its engagement.yml.", show_default=True)]
 
 
-Out = Annotated[
-    Path | None, typer.Option(help="Folder to write to instead of reports/.", file_okay=False)
-]
+Out = Annotated[Path | None, typer.Option(help="Folder to write to instead of reports/.", file_okay=False)]
 
 
 def _version(wanted: bool) -> None:
@@ -59,14 +53,10 @@ def main(
 )
 def run(
     engagement: Engagement = "data/sample",
-    only: Annotated[
-        list[str] | None, typer.Option(help="Notebook to run, by number or name; may be repeated.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Notebook to run, by number or name; may be repeated.")] = None,
     parameter: Annotated[
         list[str] | None,
-        typer.Option(
-            "-p", "--parameter", metavar="NAME=VALUE", help="As `crm list` shows; may be repeated."
-        ),
+        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="As `crm list` shows; may be repeated."),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     out: Out = None,
@@ -106,17 +96,13 @@ def check(engagement: Engagement, out: Out = None) -> None:
         file = (out or REPORTS / opened.name) / "findings.csv"
         export_findings(findings, file)
         _summarise(findings)
-        typer.echo(
-            f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}"
-        )
+        typer.echo(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
         if books:
             check_judgement(books)
     raise typer.Exit(0 if books else 3)
 
 
-@app.command(
-    epilog="Examples: `crm new ~/client` · `crm new ~/client --from sales.csv --from customers.xlsx`"
-)
+@app.command(epilog="Examples: `crm new ~/client` · `crm new ~/client --from sales.csv --from customers.xlsx`")
 def new(
     folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")],
     from_: Annotated[
@@ -135,9 +121,7 @@ def new(
         from crmlib.run.safety import near
 
         write_template(folder, from_ or [])
-    typer.echo(
-        f"done: {near(folder)}; fill in {near(folder / 'engagement.yml')}, then: crm check {near(folder)}"
-    )
+    typer.echo(f"done: {near(folder)}; fill in {near(folder / 'engagement.yml')}, then: crm check {near(folder)}")
 
 
 @app.command("list", epilog="Examples: `crm list`")
@@ -153,12 +137,8 @@ def list_() -> None:
             typer.echo(f"    -p {p.name}={p.default}  ({p.type}) {p.help}")
 
 
-@app.command(
-    epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_profitability.ipynb`"
-)
-def lab(
-    notebook: Annotated[str | None, typer.Argument(help="Number, name or file.")] = None,
-) -> None:
+@app.command(epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_profitability.ipynb`")
+def lab(notebook: Annotated[str | None, typer.Argument(help="Number, name or file.")] = None) -> None:
     """Open the notebooks in JupyterLab, with this Python."""
     import subprocess
 
@@ -169,11 +149,7 @@ def lab(
         if notebook and not file:
             file = select_notebooks(list_notebooks(), [notebook])[0].path
     folder = file.parent if file else NOTEBOOKS
-    raise typer.Exit(
-        subprocess.call(
-            [sys.executable, "-m", "jupyterlab", *([file.name] if file else [])], cwd=folder
-        )
-    )
+    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *([file.name] if file else [])], cwd=folder))
 
 
 def _parameters(texts: list[str]) -> dict[str, object]:
@@ -195,13 +171,9 @@ def _told() -> Iterator[None]:
         typer.echo(f"crm: {error}", err=True)
         if isinstance(error, DataRejected):
             typer.echo("crm: all findings are in findings.csv; `crm check` sums them up", err=True)
-        code = (
-            3 if isinstance(error, DataRejected) else 2 if isinstance(error, SettingsError) else 1
-        )
+        code = 3 if isinstance(error, DataRejected) else 2 if isinstance(error, SettingsError) else 1
     except KeyboardInterrupt as stopped:
-        typer.echo(
-            "crm: stopped; nothing is left running and the last report was not touched", err=True
-        )
+        typer.echo("crm: stopped; nothing is left running and the last report was not touched", err=True)
         code = 128 + (stopped.args[0] if stopped.args else 2)
     else:
         return
@@ -231,10 +203,7 @@ def _progress() -> Iterator[Callable[[Step], None]]:
 
 
 def _line(step: Step) -> str:
-    return (
-        f"{step.name:<26} {step.state:<10}"
-        + (f"{step.seconds:6.1f} s" if step.seconds else "").rstrip()
-    )
+    return f"{step.name:<26} {step.state:<10}" + (f"{step.seconds:6.1f} s" if step.seconds else "").rstrip()
 
 
 def _summarise(findings: pd.DataFrame) -> None:
@@ -245,16 +214,12 @@ def _summarise(findings: pd.DataFrame) -> None:
 
     table = Table.grid("verdict", "count", "finding", padding=(0, 2))
     for verdict in ("reject", "warn", "accept"):
-        kinds = findings[findings["verdict"] == verdict].groupby(
-            ["code", "table", "column"], dropna=False, sort=False
-        )
+        kinds = findings[findings["verdict"] == verdict].groupby(["code", "table", "column"], dropna=False, sort=False)
         for (code, name, column), rows in kinds:
             first, amount = rows.iloc[0], sum(rows["amount"].dropna())
             where = ".".join(str(part) for part in (name, column) if part)
             what = f"{code}: {where}" + (f", {amount:,.2f}" if amount else "")
             told = f"{what}\n{first['message']} → {first['way_out']}"
-            table.add_row(
-                Text(verdict), Text(f"{rows['count'].sum()}", justify="right"), Text(told)
-            )
+            table.add_row(Text(verdict), Text(f"{rows['count'].sum()}", justify="right"), Text(told))
     if len(findings):
         Console().print(table)

@@ -93,28 +93,13 @@ def open_kernels(sources: Sequence[str]) -> Iterator[Kernels]:
 
 
 def _start_server(sources: Sequence[str]) -> subprocess.Popen[str]:
-    modules = dict.fromkeys(
-        re.findall(r"^(?:import|from) ([\w.]+)", "\n".join(sources), re.MULTILINE)
-    )
+    modules = dict.fromkeys(re.findall(r"^(?:import|from) ([\w.]+)", "\n".join(sources), re.MULTILINE))
     # matplotlib must know the notebooks' backend before it is first imported, or charts vanish without a word
     environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    command = [
-        sys.executable,
-        "-P",
-        "-c",
-        "import crmlib.run.kernels as k; k.serve_kernels()",
-        *PRELOADED,
-        *modules,
-    ]
+    command = [sys.executable, "-P", "-c", "import crmlib.run.kernels as k; k.serve_kernels()", *PRELOADED, *modules]
     pipe, null = subprocess.PIPE, subprocess.DEVNULL
     return subprocess.Popen(
-        command,
-        stdin=pipe,
-        stdout=pipe,
-        stderr=null,
-        text=True,
-        env=environment,
-        start_new_session=True,
+        command, stdin=pipe, stdout=pipe, stderr=null, text=True, env=environment, start_new_session=True
     )
 
 
@@ -143,9 +128,7 @@ def _become_kernel(arguments: list[str], folder: str, environment: Mapping[str, 
     os.chdir(folder)
     sys.argv = ["ipykernel_launcher"]
     try:
-        import_module("ipykernel.kernelapp").launch_new_instance(
-            argv=[*arguments, ends_with_server]
-        )
+        import_module("ipykernel.kernelapp").launch_new_instance(argv=[*arguments, ends_with_server])
     finally:
         os._exit(1)
 
@@ -225,22 +208,14 @@ def execute(
         failure = Failure(error.cell_index, f"{error.ename}: {error.evalue}", way_out)
     except CellTimeoutError:
         cause = f"timeout: the cell ran longer than {timeout_seconds} seconds"
-        failure = Failure(
-            reached["cell_index"], cause, "run it alone in JupyterLab and see what it waits for"
-        )
-    except (
-        RuntimeError
-    ) as error:  # nbclient's DeadKernelError is one, and so is a kernel that does not start
+        failure = Failure(reached["cell_index"], cause, "run it alone in JupyterLab and see what it waits for")
+    except RuntimeError as error:  # nbclient's DeadKernelError is one, and so is a kernel that does not start
         way_out = "most often memory is short: close other programs, or run with --jobs 1"
-        failure = Failure(
-            reached["cell_index"], f"the kernel died, twice: {error}", way_out, dead=True
-        )
+        failure = Failure(reached["cell_index"], f"the kernel died, twice: {error}", way_out, dead=True)
     return reached["notebook"], failure
 
 
-def _papermill(
-    path: Path, values: Mapping[str, Any], manager: type, seconds: int, reached: dict[str, Any]
-) -> Any:
+def _papermill(path: Path, values: Mapping[str, Any], manager: type, seconds: int, reached: dict[str, Any]) -> Any:
     from papermill import execute_notebook
 
     return execute_notebook(
@@ -255,9 +230,7 @@ def _papermill(
         kernel_manager_class=manager,
         shutdown_kernel="immediate",
         record_timing=False,
-        resources={
-            "metadata": {"path": str(path.parent)}
-        },  # papermill's own cwd changes the folder of all threads
+        resources={"metadata": {"path": str(path.parent)}},  # papermill's own cwd changes the folder of all threads
         on_notebook_start=reached.update,
         on_cell_start=reached.update,
     )
@@ -266,31 +239,17 @@ def _papermill(
 def _unfinished(executed: NotebookNode) -> Failure | None:
     """The first code cell that was not executed: papermill takes SystemExit for success."""
     for index, cell in enumerate(executed.cells):
-        due = (
-            cell.cell_type == "code"
-            and cell.source.strip()
-            and "skip-execution" not in cell.metadata.get("tags", [])
-        )
+        due = cell.cell_type == "code" and cell.source.strip() and "skip-execution" not in cell.metadata.get("tags", [])
         if due and cell.execution_count is None:
-            return Failure(
-                index,
-                "the cell was not run: the notebook ended before it",
-                "let no cell end the notebook",
-            )
+            return Failure(index, "the cell was not run: the notebook ended before it", "let no cell end the notebook")
     return None
 
 
 def place_of(executed: NotebookNode, failure: Failure) -> tuple[int, str]:
     """Where it ended as the notebook's author counts: number of the cell, from 1, and the heading above it."""
-    cells = [
-        c for c in executed.cells if "papermill-error-cell-tag" not in c.metadata.get("tags", [])
-    ]
-    above = [
-        c for c in cells[: failure.cell] if "injected-parameters" not in c.metadata.get("tags", [])
-    ]
-    lines = [
-        line for cell in above if cell.cell_type == "markdown" for line in cell.source.splitlines()
-    ]
+    cells = [c for c in executed.cells if "papermill-error-cell-tag" not in c.metadata.get("tags", [])]
+    above = [c for c in cells[: failure.cell] if "injected-parameters" not in c.metadata.get("tags", [])]
+    lines = [line for cell in above if cell.cell_type == "markdown" for line in cell.source.splitlines()]
     headings = [line.lstrip("# ") for line in lines if line.startswith("#")]
     return len(above) + 1, "".join(headings[-1:])
 
@@ -310,10 +269,7 @@ def scrubbed(content: Any, folders: Mapping[Path, str]) -> Any:
     if isinstance(content, list):
         return [scrubbed(each, folders) for each in content]
     if isinstance(content, dict):
-        return {
-            key: value if key == "image/png" else scrubbed(value, folders)
-            for key, value in content.items()
-        }
+        return {key: value if key == "image/png" else scrubbed(value, folders) for key, value in content.items()}
     if not isinstance(content, str):
         return content
     content = re.sub(r"[^\s\"'(<>]*ipykernel_\d+[/\\]\d+\.py", "a cell", content)

@@ -40,15 +40,12 @@ def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
     from crmlib.declared import judgement
 
     (folder / "judgement" / "README.md").write_text(
-        "What people decide in workshops; each notebook that reads one says how.\n",
-        encoding="utf-8",
+        "What people decide in workshops; each notebook that reads one says how.\n", encoding="utf-8"
     )
     for name, text in judgement.templates().items():
         (folder / "judgement" / name).write_text(text, encoding="utf-8")
     for table in tables().values():
-        (folder / "headers" / f"{table.name}.csv").write_text(
-            ",".join(table.columns) + "\n", encoding="utf-8"
-        )
+        (folder / "headers" / f"{table.name}.csv").write_text(",".join(table.columns) + "\n", encoding="utf-8")
 
 
 def _proposal(file: Path) -> str:
@@ -58,23 +55,14 @@ def _proposal(file: Path) -> str:
     raw = file.read_bytes()[:1_000_000]
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else _first_that_decodes(raw)
     lines = raw.decode(encoding, errors="ignore").splitlines()[:1001]
-    delimiter = max(
-        ",;\t|", key=lambda mark: min((line.count(mark) for line in lines[:20]), default=0)
-    )
+    delimiter = max(",;\t|", key=lambda mark: min((line.count(mark) for line in lines[:20]), default=0))
     header, *rows = list(csv.reader(lines, delimiter=delimiter)) or [[]]
     table = max(
         tables().values(),
-        key=lambda t: (
-            t.name == file.stem.casefold(),
-            sum(1 for c in t.columns if _nearest(c, header)),
-        ),
+        key=lambda t: (t.name == file.stem.casefold(), sum(1 for c in t.columns if _nearest(c, header))),
     )
     free = [name for name in header if name not in table.columns]
-    columns = [
-        f"#       {c}: {near!r}"
-        for c in table.columns
-        if c not in header and (near := _nearest(c, free))
-    ]
+    columns = [f"#       {c}: {near!r}" for c in table.columns if c not in header and (near := _nearest(c, free))]
     cells = [cell for row in rows for cell in row]
     commas = sum(bool(re.fullmatch(r"-?[\d.]+,\d{1,2}", c)) for c in cells)
     points = sum(bool(re.fullmatch(r"-?[\d,]+\.\d{1,2}", c)) for c in cells)

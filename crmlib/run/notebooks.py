@@ -69,21 +69,13 @@ def _read(path: Path) -> Notebook:
     try:
         cells = json.loads(path.read_text("utf-8"))["cells"]
         sources = tuple((cell["cell_type"], "".join(cell["source"])) for cell in cells)
-        tagged = [
-            "".join(cell["source"])
-            for cell in cells
-            if "parameters" in cell["metadata"].get("tags", [])
-        ]
+        tagged = ["".join(cell["source"]) for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     except (ValueError, KeyError, TypeError) as error:
         raise SettingsError(f"{path.name} is not a notebook: {error!r}") from None
     if len(tagged) > 1:
-        raise SettingsError(
-            f"{path.name} has {len(tagged)} cells tagged `parameters`; one is allowed"
-        )
+        raise SettingsError(f"{path.name} has {len(tagged)} cells tagged `parameters`; one is allowed")
     title, question = _heading(next((source for kind, source in sources if kind == "markdown"), ""))
-    return Notebook(
-        path, title or path.stem, question, _parameters(path.name, "".join(tagged)), sources
-    )
+    return Notebook(path, title or path.stem, question, _parameters(path.name, "".join(tagged)), sources)
 
 
 def _heading(markdown: str) -> tuple[str, str]:
@@ -122,15 +114,11 @@ def select_notebooks(notebooks: Sequence[Notebook], only: Sequence[str]) -> list
     """Those whose number or name is asked for, all where nothing is; SettingsError for one that is not there."""
     for text in only:
         if not any(text in {n.number, n.name} for n in notebooks):
-            raise SettingsError(
-                f"no notebook {text!r}; {_nearest(text, [n.name for n in notebooks])}"
-            )
+            raise SettingsError(f"no notebook {text!r}; {_nearest(text, [n.name for n in notebooks])}")
     return [n for n in notebooks if not only or n.number in only or n.name in only]
 
 
-def check_parameters(
-    notebooks: Sequence[Notebook], given: Mapping[str, object]
-) -> dict[str, dict[str, Any]]:
+def check_parameters(notebooks: Sequence[Notebook], given: Mapping[str, object]) -> dict[str, dict[str, Any]]:
     """Notebook name → its parameters: the given ones, of the type that the notebook declares, else its defaults.
 
     Raises
@@ -139,22 +127,14 @@ def check_parameters(
         Names that none of the notebooks has, values that are not of the declared type: all of them at once.
     """
     allowed = list(dict.fromkeys(p.name for n in notebooks for p in n.parameters))
-    wrong = [
-        f"unknown parameter {name!r}; {_nearest(name, allowed)}"
-        for name in given
-        if name not in allowed
-    ]
-    values: dict[str, dict[str, Any]] = {
-        n.name: {p.name: p.default for p in n.parameters} for n in notebooks
-    }
+    wrong = [f"unknown parameter {name!r}; {_nearest(name, allowed)}" for name in given if name not in allowed]
+    values: dict[str, dict[str, Any]] = {n.name: {p.name: p.default for p in n.parameters} for n in notebooks}
     for notebook, parameter in ((n, p) for n in notebooks for p in n.parameters if p.name in given):
         try:
             values[notebook.name][parameter.name] = _typed(given[parameter.name], parameter.type)
         except ValidationError:
             found = f"{parameter.name}={given[parameter.name]!r}"
-            wrong.append(
-                f"{found} is not of type {parameter.type}, which {notebook.name} needs: {parameter.help}"
-            )
+            wrong.append(f"{found} is not of type {parameter.type}, which {notebook.name} needs: {parameter.help}")
             continue
         if not _allowed(values[notebook.name][parameter.name], parameter.help):
             wrong.append(
@@ -166,21 +146,15 @@ def check_parameters(
 
 
 def _typed(value: object, declared: str) -> Any:
-    return TypeAdapter(
-        TYPES[declared], config=ConfigDict(coerce_numbers_to_str=True)
-    ).validate_python(value)
+    return TypeAdapter(TYPES[declared], config=ConfigDict(coerce_numbers_to_str=True)).validate_python(value)
 
 
 def _allowed(value: Any, text: str) -> bool:
     """Whether a value is what the help says last: `at least 1`, or `one of this, that`."""
     least, choices = re.search(r"at least (-?[\d.]+)$", text), re.search(r"one of (.+)$", text)
-    return (not least or value >= float(least[1])) and (
-        not choices or value in choices[1].split(", ")
-    )
+    return (not least or value >= float(least[1])) and (not choices or value in choices[1].split(", "))
 
 
 def _nearest(text: str, allowed: Sequence[str]) -> str:
     near = difflib.get_close_matches(text, allowed, 1)
-    return (
-        f"did you mean {near[0]!r}? " if near else ""
-    ) + f"allowed: {', '.join(allowed) or 'none'}"
+    return (f"did you mean {near[0]!r}? " if near else "") + f"allowed: {', '.join(allowed) or 'none'}"

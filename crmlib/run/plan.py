@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from crmlib.output.page import Page
 
 
-PACKAGES = "pandas matplotlib seaborn scikit-learn great-tables ibis-framework duckdb pyarrow nbconvert papermill ipykernel"
+PACKAGES = (
+    "pandas matplotlib seaborn scikit-learn great-tables ibis-framework duckdb pyarrow nbconvert papermill ipykernel"
+)
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,12 @@ def content_hash(content: object) -> str:
 
 def file_hashes(root: Path, counts: Callable[[Path], bool] = lambda path: True) -> dict[str, str]:
     """Path relative to the root → hash of the file, for the files that count."""
-    files = [
-        path
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and counts(path.relative_to(root))
-    ]
+    files = [path for path in sorted(root.rglob("*")) if path.is_file() and counts(path.relative_to(root))]
     return {path.relative_to(root).as_posix(): sha256(path) for path in files}
 
 
 def settings_hashes(engagement: Engagement) -> dict[str, str]:
-    return file_hashes(
-        engagement.folder,
-        lambda p: p.suffix in {".yml", ".yaml", ".sql"} or p.parts[0] == "judgement",
-    )
+    return file_hashes(engagement.folder, lambda p: p.suffix in {".yml", ".yaml", ".sql"} or p.parts[0] == "judgement")
 
 
 def library_versions() -> dict[str, str]:
@@ -65,11 +60,7 @@ def library_versions() -> dict[str, str]:
 def code_hash(engagement: Engagement) -> str:
     """Hash of all that every page comes from, but for the ledger, which is known only once the books are open."""
     return content_hash(
-        [
-            file_hashes(PACKAGE, lambda p: "__pycache__" not in p.parts),
-            settings_hashes(engagement),
-            library_versions(),
-        ]
+        [file_hashes(PACKAGE, lambda p: "__pycache__" not in p.parts), settings_hashes(engagement), library_versions()]
     )
 
 
@@ -77,9 +68,7 @@ def fingerprint(notebook: Notebook, values: Mapping[str, Any], made_of: str) -> 
     return f"{content_hash([notebook.cells, values])}-{made_of}"
 
 
-def is_fresh(
-    before: Mapping[str, Any], notebook: Notebook, values: Mapping[str, Any], made_of: str
-) -> bool:
+def is_fresh(before: Mapping[str, Any], notebook: Notebook, values: Mapping[str, Any], made_of: str) -> bool:
     """Whether the last report's page comes from the same; without a data hash, as far as can be said without."""
     last = before["notebooks"].get(notebook.name, {}).get("fingerprint", "")
     whole = {f"{notebook.name}.html", f"{notebook.name}.ipynb"} <= before["files"].keys()
@@ -92,10 +81,6 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
         hashes, found = manifest["files"], file_hashes(folder, lambda p: p.name != "manifest.json")
         same = {file: sha for file, sha in hashes.items() if found.get(file) == sha}
-        return {
-            **manifest,
-            "files": same,
-            "whole": same == hashes and manifest["status"] == "complete",
-        }
+        return {**manifest, "files": same, "whole": same == hashes and manifest["status"] == "complete"}
     except (OSError, ValueError, KeyError, AttributeError):
         return {"notebooks": {}, "files": {}, "exports": "", "whole": False}

@@ -29,13 +29,7 @@ from crmlib.run.kernels import (
     scrubbed,
     write_notebook,
 )
-from crmlib.run.notebooks import (
-    NOTEBOOKS,
-    Notebook,
-    check_parameters,
-    list_notebooks,
-    select_notebooks,
-)
+from crmlib.run.notebooks import NOTEBOOKS, Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.plan import (
     Plan,
     code_hash,
@@ -119,17 +113,8 @@ class _Job:
 
     @property
     def private_folders(self) -> dict[Path, str]:
-        shown = {
-            Path.home(): "~",
-            Path(sys.prefix): "python",
-            Path.cwd(): ".",
-            PROJECT: ".",
-            self.folder: "reports",
-        }
-        return shown | {
-            self.request.notebooks.resolve(): "notebooks",
-            self.engagement.folder: self.shown,
-        }
+        shown = {Path.home(): "~", Path(sys.prefix): "python", Path.cwd(): ".", PROJECT: ".", self.folder: "reports"}
+        return shown | {self.request.notebooks.resolve(): "notebooks", self.engagement.folder: self.shown}
 
     @property
     def given(self) -> dict[str, str]:
@@ -137,9 +122,7 @@ class _Job:
         return {"engagement": self.shown, **texts, "period": self.period.label}
 
 
-def run_report(
-    engagement: str | Path, request: Request | None = None, *, tell: Tell = lambda step: None
-) -> Report:
+def run_report(engagement: str | Path, request: Request | None = None, *, tell: Tell = lambda step: None) -> Report:
     """Run the notebooks of an engagement and put the whole report into place, or leave the last one untouched.
 
     Raises
@@ -163,9 +146,7 @@ def run_report(
         before, made_of = read_manifest(job.target), code_hash(job.engagement)
         wanted = [n for n in job.notebooks if n.name in job.wanted]
         stale = [n for n in wanted if not is_fresh(before, n, job.wanted[n.name], made_of)]
-        kernels = stack.enter_context(
-            open_kernels([text for n in stale for kind, text in n.cells if kind == "code"])
-        )
+        kernels = stack.enter_context(open_kernels([text for n in stale for kind, text in n.cells if kind == "code"]))
         books = _open_books(job)
         plan = _plan(job, before, f"{made_of}-{books.data_hash}")
         if not plan.nothing_to_do:
@@ -181,9 +162,7 @@ def _job(engagement: str | Path, request: Request, tell: Tell) -> _Job:
     if not selected:
         raise SettingsError(f"there is no notebook named NN_name.ipynb in {request.notebooks}")
     if "engagement" in request.parameters:
-        raise SettingsError(
-            "the engagement is no parameter of a run; give it as `crm run ENGAGEMENT`"
-        )
+        raise SettingsError("the engagement is no parameter of a run; give it as `crm run ENGAGEMENT`")
     opened = open_engagement(engagement)
     wanted = check_parameters(selected, request.parameters)
     asked = [values["period"] for values in wanted.values() if "period" in values]
@@ -233,9 +212,7 @@ def _place(job: _Job) -> None:
         _recover(job)
         if not isinstance(error, OSError):
             raise
-        raise CrmError(
-            f"{near(job.target)} cannot be replaced; is one of its files open? ({error})"
-        ) from None
+        raise CrmError(f"{near(job.target)} cannot be replaced; is one of its files open? ({error})") from None
     shutil.rmtree(job.beside("old"), ignore_errors=True)
 
 
@@ -243,10 +220,7 @@ def _plan(job: _Job, before: Mapping[str, Any], made_of: str) -> Plan:
     was, records, run, kept = before["notebooks"], {}, [], []
     for notebook in job.notebooks:
         values = job.wanted.get(notebook.name) or was.get(notebook.name, {}).get("parameters", {})
-        records[notebook.name] = {
-            "parameters": values,
-            "fingerprint": fingerprint(notebook, values, made_of),
-        }
+        records[notebook.name] = {"parameters": values, "fingerprint": fingerprint(notebook, values, made_of)}
         if is_fresh(before, notebook, values, made_of):
             kept.append(_page(notebook, was[notebook.name]["seconds"], reused=True))
             job.tell(Step(notebook.name, "unchanged"))
@@ -257,9 +231,7 @@ def _plan(job: _Job, before: Mapping[str, Any], made_of: str) -> Plan:
         job.tell(Step(name, "dropped"))
     exports_made_of = f"{content_hash(job.given)}-{made_of}"
     whole = before["whole"] and before["exports"] == exports_made_of
-    exports = [
-        file for file in before["files"] if whole and Path(file).suffix not in {".html", ".ipynb"}
-    ]
+    exports = [file for file in before["files"] if whole and Path(file).suffix not in {".html", ".ipynb"}]
     nothing_to_do = whole and not run and not gone
     return Plan(records, tuple(run), tuple(kept), tuple(exports), exports_made_of, nothing_to_do)
 
@@ -271,9 +243,7 @@ def _pages(job: _Job, plan: Plan, kernels: Kernels) -> Iterator[list[Future[Page
     making: list[Future[Page]] = []
     with ThreadPoolExecutor(max(1, job.request.jobs)) as pool:
         try:
-            making.extend(
-                pool.submit(_make, job, notebook, manager, kernels.stopped) for notebook in plan.run
-            )
+            making.extend(pool.submit(_make, job, notebook, manager, kernels.stopped) for notebook in plan.run)
             yield making
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -292,18 +262,13 @@ def _make(job: _Job, notebook: Notebook, manager: type, stopped: threading.Event
     if any(p.name == "engagement" for p in notebook.parameters):
         values["engagement"] = str(job.engagement.folder)
     for _ in range(2):  # a kernel may have been killed by a moment's want of memory
-        executed, failure = execute(
-            notebook.path, values, manager, timeout_seconds=job.request.cell_timeout_seconds
-        )
+        executed, failure = execute(notebook.path, values, manager, timeout_seconds=job.request.cell_timeout_seconds)
         if not (failure and failure.dead) or stopped.is_set():
             break
     if failure:
         raise _failed(job, notebook, executed, failure, stopped.is_set())
     file = job.beside("run") / notebook.path.name
-    executed.metadata["crm"] = {
-        "client": job.engagement.settings.client,
-        "period": job.period.label,
-    }
+    executed.metadata["crm"] = {"client": job.engagement.settings.client, "period": job.period.label}
     write_notebook(executed, file, job.private_folders)
     export_page(file, file.with_suffix(".html"))
     seconds = time.monotonic() - begun
@@ -315,14 +280,10 @@ def _page(notebook: Notebook, seconds: float, *, reused: bool) -> Page:
     from crmlib.output.page import Page
 
     html, file = f"{notebook.name}.html", f"{notebook.name}.ipynb"
-    return Page(
-        notebook.number, notebook.title, notebook.question, html, file, round(seconds, 2), reused
-    )
+    return Page(notebook.number, notebook.title, notebook.question, html, file, round(seconds, 2), reused)
 
 
-def _failed(
-    job: _Job, notebook: Notebook, executed: NotebookNode, failure: Failure, stopped: bool
-) -> NotebookFailed:
+def _failed(job: _Job, notebook: Notebook, executed: NotebookNode, failure: Failure, stopped: bool) -> NotebookFailed:
     if stopped:
         return NotebookFailed(f"{notebook.name} was stopped")
     job.tell(Step(notebook.name, "failed"))
@@ -330,20 +291,10 @@ def _failed(
     kept.parent.mkdir(exist_ok=True)
     write_notebook(executed, kept, job.private_folders)
     number, heading = place_of(executed, failure)
-    cause = [
-        line[:200]
-        for line in scrubbed(failure.cause, job.private_folders).splitlines()
-        if line.strip()
-    ]
-    told = [
-        f"{notebook.name} failed in cell {number}, under {heading or notebook.title!r}",
-        f"cause:    {cause[0]}",
-    ]
+    cause = [line[:200] for line in scrubbed(failure.cause, job.private_folders).splitlines() if line.strip()]
+    told = [f"{notebook.name} failed in cell {number}, under {heading or notebook.title!r}", f"cause:    {cause[0]}"]
     told += [f"          {line}" for line in cause[1:4]]
-    told += [
-        f"way out:  {failure.way_out}",
-        f"kept:     {near(kept)}; open it by `crm lab {near(kept)}`",
-    ]
+    told += [f"way out:  {failure.way_out}", f"kept:     {near(kept)}; open it by `crm lab {near(kept)}`"]
     return NotebookFailed("\n".join([*told, "the last report, if there is one, was not touched"]))
 
 
@@ -357,10 +308,7 @@ def _build(job: _Job, plan: Plan, books: Books, kernels: Kernels) -> tuple[Page,
     check_judgement(books)
     private = job.beside("run")
     private.mkdir()
-    for file in [
-        *plan.exports,
-        *(file for page in plan.kept for file in (page.html, page.notebook)),
-    ]:
+    for file in [*plan.exports, *(file for page in plan.kept for file in (page.html, page.notebook))]:
         (private / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(job.target / file, private / file)
     if plan.run:
@@ -372,17 +320,9 @@ def _build(job: _Job, plan: Plan, books: Books, kernels: Kernels) -> tuple[Page,
             export_data(segmented, job.period, private / "data")
         failures = [failure for page in making if (failure := page.exception())]
     if failures:
-        others = "".join(
-            f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3]
-        )
-        raise (
-            NotebookFailed(f"{failures[0]}{others}")
-            if isinstance(failures[0], NotebookFailed)
-            else failures[0]
-        )
-    pages = tuple(
-        sorted([*plan.kept, *(page.result() for page in making)], key=lambda page: page.notebook)
-    )
+        others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])
+        raise (NotebookFailed(f"{failures[0]}{others}") if isinstance(failures[0], NotebookFailed) else failures[0])
+    pages = tuple(sorted([*plan.kept, *(page.result() for page in making)], key=lambda page: page.notebook))
     shutil.rmtree(private / ".profile", ignore_errors=True)
     write_index(private, books, job.period, pages)
     _write_manifest(job, plan, books, pages)

@@ -24,9 +24,7 @@ def locked(path: Path) -> Iterator[None]:
             _lock(file)
         except OSError:
             holder = path.read_text("utf-8") or "it began just now"
-            raise CrmError(
-                f"another run is building this report: {holder}; wait for it, or stop it"
-            ) from None
+            raise CrmError(f"another run is building this report: {holder}; wait for it, or stop it") from None
         file.truncate(0)
         since = datetime.now().astimezone().isoformat(" ", "seconds")
         file.write(f"process {os.getpid()} on {platform.node()} since {since}")
@@ -49,9 +47,7 @@ def _lock(file: IO[str]) -> None:
 @contextmanager
 def stoppable() -> Iterator[None]:
     """Make the first signal to stop a KeyboardInterrupt, and be deaf to more while what runs is ended."""
-    numbers = [
-        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-    ]
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     if threading.current_thread() is not threading.main_thread():
         numbers = []
     before = {n: handler for n in numbers if (handler := signal.getsignal(n)) is not signal.SIG_IGN}

@@ -21,9 +21,7 @@ DESK = {
     "capacity": "pool, month, cost, practical_capacity\ndesk, 2024-01-01, 100, 50\ndesk, 2024-02-01, 100, 50",
     "activities": "customer_id, date, activity, quantity\nA, 2024-01-05, call, 10\nB, 2024-02-05, call, 40",
 }  # a call costs 100 / 50 × 2 = 4: 40 of 100 charged in January, 160 of 100 in February
-BALANCES = {
-    "balances": "customer_id, month, receivables\nA, 2024-01-01, 1000\nX, 2024-01-01, 500\nA, 2024-02-01, 3000"
-}
+BALANCES = {"balances": "customer_id, month, receivables\nA, 2024-01-01, 1000\nX, 2024-01-01, 500\nA, 2024-02-01, 3000"}
 
 
 def rejection(make: Callable[[], Any]) -> pd.DataFrame:
@@ -51,9 +49,7 @@ def test_the_sample_ties_out_in_all_four_ways(sample: Books) -> None:
     assert (sample.tie_out["difference"] == sample.tie_out["left"] - sample.tie_out["right"]).all()
 
 
-def test_tie_out_a_what_is_read_is_assigned_or_unassigned_or_excluded(
-    make_books: MakeBooks,
-) -> None:
+def test_tie_out_a_what_is_read_is_assigned_or_unassigned_or_excluded(make_books: MakeBooks) -> None:
     books = make_books({
         "invoice_lines": """customer_id, invoice_date, gross_sales
             A, 2024-01-10, 100
@@ -62,23 +58,18 @@ def test_tie_out_a_what_is_read_is_assigned_or_unassigned_or_excluded(
             A, 2023-12-31,   4""",
     })  # fmt: skip
     rows = books.intake.set_index(["table", "column"])
-    assert rows.loc[
-        ("invoice_lines", "gross_sales"), ["read", "assigned", "unassigned", "excluded"]
-    ].tolist() == [
+    assert rows.loc[("invoice_lines", "gross_sales"), ["read", "assigned", "unassigned", "excluded"]].tolist() == [
         107,
         100,
         3,
         4,
     ]
-    assert rows.loc[
-        ("invoice_lines", "rows"), ["read", "assigned", "unassigned", "excluded"]
-    ].tolist() == [4, 1, 2, 1]
+    assert rows.loc[("invoice_lines", "rows"), ["read", "assigned", "unassigned", "excluded"]].tolist() == [4, 1, 2, 1]
     assert tied(books, "ledger = cube")["net sales", "all"] == (103, 103)
 
 
 @pytest.mark.parametrize(
-    ("period", "total"),
-    [("2024-01", 100), ("2024Q1", 150), ("2024", 157), ("FY2024", 157), ("2024-01..2024-04", 157)],
+    ("period", "total"), [("2024-01", 100), ("2024Q1", 150), ("2024", 157), ("FY2024", 157), ("2024-01..2024-04", 157)]
 )
 def test_tie_out_b_booked_lines_agree_with_the_general_ledger_by_line_and_period(
     make_books: MakeBooks, period: str, total: int
@@ -88,9 +79,7 @@ def test_tie_out_b_booked_lines_agree_with_the_general_ledger_by_line_and_period
         {"costs": costs, "control_totals": f"line, period, amount\nsalaries, {period}, {total}"},
         thresholds={"unassigned_share": 1},
     )
-    assert tied(books, "ledger + reconciling items = control total") == {
-        ("salaries", period): (total, total)
-    }
+    assert tied(books, "ledger + reconciling items = control total") == {("salaries", period): (total, total)}
 
 
 def test_an_untied_control_total_is_refused_with_the_difference_by_line_and_period_and_leaves_no_books(
@@ -107,36 +96,26 @@ def test_an_untied_control_total_is_refused_with_the_difference_by_line_and_peri
     assert not [p for p in (tmp_path / "crm-cache").iterdir() if p.name != "lock"]
 
 
-def test_a_reconciling_item_closes_the_difference_and_its_reason_is_kept(
-    make_books: MakeBooks,
-) -> None:
+def test_a_reconciling_item_closes_the_difference_and_its_reason_is_kept(make_books: MakeBooks) -> None:
     books = make_books({
         "control_totals": "line, period, amount\nsales, 2024-01, 120",
         "reconciliation": "line, period, amount, reason, owner\nsales, 2024-01, 20, entered by hand, Finance",
     })  # fmt: skip
-    assert tied(books, "ledger + reconciling items = control total") == {
-        ("sales", "2024-01"): (120, 120)
-    }
+    assert tied(books, "ledger + reconciling items = control total") == {("sales", "2024-01"): (120, 120)}
     items = books.table("reconciliation")
     assert items is not None
     assert items["reason"].tolist() == ["entered by hand"]
 
 
 def test_a_joint_cost_ties_to_its_control_total_by_name(make_engagement: Make) -> None:
-    joint = {
-        "joint_costs": "month, line, amount\n2024-01-01, rent, 10\n2024-02-01, rent, 12\n2024-02-01, board, 5"
-    }
+    joint = {"joint_costs": "month, line, amount\n2024-01-01, rent, 10\n2024-02-01, rent, 12\n2024-02-01, board, 5"}
     totals = "line, period, amount\nrent, 2024Q1, 22\nboard, 2024Q1, 5"
     assert open_books(make_engagement({**joint, "control_totals": totals})).tie_out["tied"].all()
-    found = rejection(
-        lambda: open_books(make_engagement({**joint, "control_totals": totals.replace("22", "23")}))
-    )
+    found = rejection(lambda: open_books(make_engagement({**joint, "control_totals": totals.replace("22", "23")})))
     assert found["value"].tolist() == ["rent 2024Q1"]
 
 
-@pytest.mark.parametrize(
-    ("total", "ties"), [("100.00", True), ("100.0049", True), ("100.01", False), ("99.99", False)]
-)
+@pytest.mark.parametrize(("total", "ties"), [("100.00", True), ("100.0049", True), ("100.01", False), ("99.99", False)])
 def test_it_ties_to_the_cent(make_engagement: Make, total: str, ties: bool) -> None:
     folder = make_engagement({"control_totals": f"line, period, amount\nsales, 2024-01, {total}"})
     if ties:
@@ -155,18 +134,10 @@ def test_tie_out_c_a_pool_is_charged_or_uncharged_and_more_charged_than_booked_i
     assert [m["uncharged_capacity"] for m in months] == [60, -60]
 
 
-def test_a_month_in_which_a_pool_is_charged_and_not_booked_is_uncharged_below_zero(
-    make_books: MakeBooks,
-) -> None:
-    january = {
-        **DESK,
-        "capacity": "pool, month, cost, practical_capacity\ndesk, 2024-01-01, 100, 50",
-    }
+def test_a_month_in_which_a_pool_is_charged_and_not_booked_is_uncharged_below_zero(make_books: MakeBooks) -> None:
+    january = {**DESK, "capacity": "pool, month, cost, practical_capacity\ndesk, 2024-01-01, 100, 50"}
     books = make_books({**january, "rates": "activity, valid_from, rate\ncall, 2024-01-01, 4"})
-    assert [
-        firm_profitability(books, books.period(m)).get("uncharged_capacity")
-        for m in ("2024-01", "2024")
-    ] == [
+    assert [firm_profitability(books, books.period(m)).get("uncharged_capacity") for m in ("2024-01", "2024")] == [
         60,
         -100,
     ]
@@ -177,31 +148,21 @@ def test_a_pool_that_no_one_used_is_wholly_uncharged(make_books: MakeBooks) -> N
     assert firm_profitability(books, books.period("2024"))["uncharged_capacity"] == 200
 
 
-def test_a_pool_that_has_no_capacity_is_warned_of_and_shows_nothing_uncharged(
-    make_books: MakeBooks,
-) -> None:
+def test_a_pool_that_has_no_capacity_is_warned_of_and_shows_nothing_uncharged(make_books: MakeBooks) -> None:
     kinds = "activity, line, pool\ncall, order_processing, desk\nlift, warehouse_handling, yard"
     rates = "activity, valid_from, rate\ncall, 2024-01-01, 4\nlift, 2024-01-01, 5"
-    events = (
-        "customer_id, date, activity, quantity\nA, 2024-01-05, call, 10\nA, 2024-01-05, lift, 10"
-    )
+    events = "customer_id, date, activity, quantity\nA, 2024-01-05, call, 10\nA, 2024-01-05, lift, 10"
     books = make_books({**DESK, "activity_types": kinds, "rates": rates, "activities": events})
     assert books.findings.query("code == 'pool-unknown'")["value"].tolist() == ["yard"]
     assert firm_profitability(books, books.period("2024"))["uncharged_capacity"] == 200 - 40
 
 
-def test_tie_out_d_charges_for_capital_are_the_balances_times_the_rate(
-    make_books: MakeBooks,
-) -> None:
+def test_tie_out_d_charges_for_capital_are_the_balances_times_the_rate(make_books: MakeBooks) -> None:
     books = make_books(
-        BALANCES,
-        rates={"cost_of_capital": "0.09", "tax_rate": "0.25"},
-        thresholds={"unassigned_share": 1},
+        BALANCES, rates={"cost_of_capital": "0.09", "tax_rate": "0.25"}, thresholds={"unassigned_share": 1}
     )
     charge = (1500 + 2250 + 1500) * Decimal("0.01")  # January its own, February and March the means
-    assert tied(books, "charge for capital = balance × rate") == {
-        ("receivables_charge", "all"): (charge, charge)
-    }
+    assert tied(books, "charge for capital = balance × rate") == {("receivables_charge", "all"): (charge, charge)}
 
 
 @pytest.mark.parametrize(
@@ -216,40 +177,24 @@ def test_tie_out_d_charges_for_capital_are_the_balances_times_the_rate(
     ],
 )  # fmt: skip
 def test_a_roll_up_that_counts_an_amount_twice_is_refused(
-    make_engagement: Make,
-    monkeypatch: pytest.MonkeyPatch,
-    tables: Mapping[str, str],
-    column: str,
-    check: str,
+    make_engagement: Make, monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, str], column: str, check: str
 ) -> None:
     sound = rollups.cube
     monkeypatch.setattr(
-        rollups,
-        "cube",
-        lambda *given: (t := sound(*given)).mutate(
-            **{column: (t[column] * 2).cast(t[column].type())}
-        ),
+        rollups, "cube", lambda *given: (t := sound(*given)).mutate(**{column: (t[column] * 2).cast(t[column].type())})
     )
-    folder = make_engagement(
-        tables, rates={"cost_of_capital": "0.12"}, thresholds={"unassigned_share": 1}
-    )
+    folder = make_engagement(tables, rates={"cost_of_capital": "0.12"}, thresholds={"unassigned_share": 1})
     assert any(check in message for message in rejection(lambda: open_books(folder))["message"])
 
 
 # --- what is refused, what is shown ----------------------------------------------------------------------------------
 
 
-def test_unassigned_above_the_engagements_share_is_refused_and_below_it_is_a_visible_row(
-    make_engagement: Make,
-) -> None:
-    lines = {
-        "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 96\n, 2024-01-11, 4"
-    }
+def test_unassigned_above_the_engagements_share_is_refused_and_below_it_is_a_visible_row(make_engagement: Make) -> None:
+    lines = {"invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 96\n, 2024-01-11, 4"}
     books = open_books(make_engagement(lines))
     assert books.findings.query("code == 'customer-unknown'")["amount"].tolist() == [4]
-    found = rejection(
-        lambda: open_books(make_engagement(lines, thresholds={"unassigned_share": "0.03"}))
-    )
+    found = rejection(lambda: open_books(make_engagement(lines, thresholds={"unassigned_share": "0.03"})))
     assert found["code"].tolist() == ["unassigned-share"]
 
 
@@ -260,11 +205,7 @@ def test_duplicates_are_reported_with_their_amount_and_kept(make_books: MakeBook
         }
     )
     twice = books.findings.query("code == 'row-twice'")
-    assert (twice["amount"].sum(), twice["count"].sum(), set(twice["verdict"])) == (
-        200,
-        2,
-        {"warn"},
-    )
+    assert (twice["amount"].sum(), twice["count"].sum(), set(twice["verdict"])) == (200, 2, {"warn"})
     assert firm_profitability(books, books.period("2024"))["sales"] == 300
 
 
@@ -274,20 +215,14 @@ def test_an_activity_before_its_first_rate_is_refused(make_engagement: Make) -> 
         "rates": "activity, valid_from, rate\nvisit, 2024-02-01, 10",
         "activities": "customer_id, date, activity, quantity\nA, 2024-01-31, visit, 1",
     }
-    assert rejection(lambda: open_books(make_engagement(tables)))["code"].tolist() == [
-        "rate-missing"
-    ]
+    assert rejection(lambda: open_books(make_engagement(tables)))["code"].tolist() == ["rate-missing"]
 
 
 def test_rejected_books_say_the_first_defect_and_how_many(make_engagement: Make) -> None:
     folder = make_engagement(
-        {
-            "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-02-30, x\nA, 2024-01-01, 5"
-        }
+        {"invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-02-30, x\nA, 2024-01-01, 5"}
     )
-    with pytest.raises(
-        DataRejected, match=r"2 defect\(s\).*invoice_lines\.csv, row 2, invoice_date"
-    ):
+    with pytest.raises(DataRejected, match=r"2 defect\(s\).*invoice_lines\.csv, row 2, invoice_date"):
         open_books(folder)
 
 
@@ -301,17 +236,11 @@ def test_books_are_computed_once_and_then_opened_from_the_cache(
     first = open_books(folder)
     monkeypatch.setattr(cache, "_fill", lambda *_: pytest.fail("computed again"))
     again = open_books(folder)
-    assert (again.cache, again.data_hash, again.statement) == (
-        first.cache,
-        first.data_hash,
-        first.statement,
-    )
+    assert (again.cache, again.data_hash, again.statement) == (first.cache, first.data_hash, first.statement)
     pd.testing.assert_frame_equal(again.tie_out, first.tie_out)
 
 
-@pytest.mark.parametrize(
-    ("file", "old"), [("ledger/invoice_lines.csv", "100"), ("engagement.yml", "client: Test")]
-)
+@pytest.mark.parametrize(("file", "old"), [("ledger/invoice_lines.csv", "100"), ("engagement.yml", "client: Test")])
 def test_other_data_or_settings_are_other_books_and_the_last_three_are_kept(
     make_engagement: Make, file: str, old: str
 ) -> None:

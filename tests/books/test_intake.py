@@ -43,9 +43,7 @@ def files_of(case: dict[str, Any]) -> dict[str, str]:
 def make_engagement(folder: Path, settings: dict[str, Any] | None = None) -> Path:
     """A folder with engagement.yml and an empty ledger."""
     (folder / "ledger").mkdir(parents=True)
-    (folder / "engagement.yml").write_text(
-        yaml.safe_dump({**SETTINGS, **(settings or {})}), encoding="utf-8"
-    )
+    (folder / "engagement.yml").write_text(yaml.safe_dump({**SETTINGS, **(settings or {})}), encoding="utf-8")
     return folder
 
 
@@ -60,9 +58,7 @@ def as_parquet(text: str, table: str) -> pa.Table:
     columns = tables()[table].columns
     return pa.table(
         {
-            name: pa.array(
-                [typed(row[i], columns.get(name)) for row in rows], kind(columns.get(name))
-            )
+            name: pa.array([typed(row[i], columns.get(name)) for row in rows], kind(columns.get(name)))
             for i, name in enumerate(header)
         }
     )
@@ -79,11 +75,7 @@ def typed(value: str, column: Any) -> Any:
         return None
     if column is not None and column.numeric:
         return Decimal(value)
-    return (
-        date.fromisoformat(value)
-        if column is not None and column.type in {"date", "month"}
-        else value
-    )
+    return date.fromisoformat(value) if column is not None and column.type in {"date", "month"} else value
 
 
 def places(findings: pd.DataFrame) -> set[str]:
@@ -98,13 +90,10 @@ def assert_as_expected(found: pd.DataFrame, case: dict[str, Any], suffix: str = 
     if rows := case.get("expect_rows"):
         first, last = map(int, rows["rows"].split(".."))
         expected = [
-            f"{rows['verdict']} {rows['code']} {rows['file']} {row} {rows['column']}"
-            for row in range(first, last + 1)
+            f"{rows['verdict']} {rows['code']} {rows['file']} {row} {rows['column']}" for row in range(first, last + 1)
         ]
     wanted = {e.replace(".csv", f".{suffix}") for e in expected if e != "accept"}
-    got = {p for p in places(found) if not p.startswith("accept")} | {
-        p for p in places(found) if p in wanted
-    }
+    got = {p for p in places(found) if not p.startswith("accept")} | {p for p in places(found) if p in wanted}
     assert got == wanted
 
 
@@ -116,9 +105,7 @@ def test_a_bad_csv_ledger_is_told_with_its_place(case: dict[str, Any], tmp_path:
     assert_as_expected(check(folder), case)
 
 
-@pytest.mark.parametrize(
-    "case", [c for c in CASES if c.get("typed", True)], ids=lambda case: case["name"]
-)
+@pytest.mark.parametrize("case", [c for c in CASES if c.get("typed", True)], ids=lambda case: case["name"])
 def test_a_bad_parquet_ledger_is_told_with_its_place(case: dict[str, Any], tmp_path: Path) -> None:
     folder = make_engagement(tmp_path / "e", case.get("settings"))
     for file, text in files_of(case).items():
@@ -129,35 +116,19 @@ def test_a_bad_parquet_ledger_is_told_with_its_place(case: dict[str, Any], tmp_p
 
 def test_read_is_assigned_and_unassigned_and_excluded(tmp_path: Path) -> None:
     folder = make_engagement(tmp_path / "e")
-    changed = {
-        "change": {"credits.csv": {"C2,": "C9,", "2024-02-01": "2023-02-01"}},
-        "name": "amounts",
-    }
+    changed = {"change": {"credits.csv": {"C2,": "C9,", "2024-02-01": "2023-02-01"}}, "name": "amounts"}
     for file, text in files_of(changed).items():
         (folder / "ledger" / file).write_text(text, encoding="utf-8")
-    amounts = intake_amounts(read_ledger(open_engagement(folder), folder / "work")).set_index(
-        ["table", "column"]
-    )
-    assert list(amounts.loc[("credits", "amount")]) == [
-        Decimal(14),
-        Decimal(0),
-        Decimal(4),
-        Decimal(10),
-    ]
+    amounts = intake_amounts(read_ledger(open_engagement(folder), folder / "work")).set_index(["table", "column"])
+    assert list(amounts.loc[("credits", "amount")]) == [Decimal(14), Decimal(0), Decimal(4), Decimal(10)]
     assert list(amounts.loc[("credits", "rows")]) == [2, 0, 1, 1]
-    assert (
-        amounts["read"] == amounts["assigned"] + amounts["unassigned"] + amounts["excluded"]
-    ).all()
+    assert (amounts["read"] == amounts["assigned"] + amounts["unassigned"] + amounts["excluded"]).all()
 
 
-def test_a_new_engagement_opens_and_proposes_nothing_for_dates_that_could_be_two(
-    tmp_path: Path,
-) -> None:
+def test_a_new_engagement_opens_and_proposes_nothing_for_dates_that_could_be_two(tmp_path: Path) -> None:
     client = tmp_path / "invoice_lines.csv"
     client.write_bytes(
-        "CustomerID;Invoice Date;Gross Sales\nC1;03/04/2024;1.234,50\nC\xfc;05/06/2024;7,00\n".encode(
-            "cp1252"
-        )
+        "CustomerID;Invoice Date;Gross Sales\nC1;03/04/2024;1.234,50\nC\xfc;05/06/2024;7,00\n".encode("cp1252")
     )
     write_template(tmp_path / "new", [client])
     told = (tmp_path / "new" / "engagement.yml").read_text(encoding="utf-8")

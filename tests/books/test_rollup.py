@@ -33,13 +33,7 @@ CUSTOMERS = [
     {"customer_id": "00123", "customer_name": "Cole", "account_type": "Clubs", "region": "", "segment": "2", "parent_id": "P"},
     {"customer_id": "P", "customer_name": "Parent", "account_type": "", "region": "", "segment": "", "parent_id": ""},
 ]  # fmt: skip
-OWNERS = [
-    ("parent", "P"),
-    ("account_type", "Shops"),
-    ("account_type", "Clubs"),
-    ("region", "South"),
-    ("segment", "2"),
-]
+OWNERS = [("parent", "P"), ("account_type", "Shops"), ("account_type", "Clubs"), ("region", "South"), ("segment", "2")]
 
 
 # --- parity with SQL -------------------------------------------------------------------------------------------------
@@ -47,11 +41,7 @@ OWNERS = [
 
 def _sample_sql(name: str, books: Books, **more: object) -> list[tuple[Any, ...]]:
     coverage = books.engagement.coverage
-    given = {
-        "folder": str(PROJECT / "data" / "sample" / "ledger"),
-        "start": coverage.start,
-        "end": coverage.end,
-    }
+    given = {"folder": str(PROJECT / "data" / "sample" / "ledger"), "start": coverage.start, "end": coverage.end}
     return duckdb.connect().execute((SQL / f"{name}.sql").read_text(), {**given, **more}).fetchall()
 
 
@@ -60,9 +50,7 @@ def sample_cube_by_sql(sample: Books) -> dict[tuple[str, str, str, str], Decimal
     # 9 % after a tax of 25 % is 12 % before it, 1 % a month; 10 % more on inventory
     rates = {"capital_rate": Decimal("0.01"), "inventory_rate": Decimal("0.0183333333333333")}
     rows = _sample_sql("cube", sample, **rates)
-    rounded = {
-        (lv, owner, str(m), c): a.quantize(CELL, ROUND_HALF_EVEN) for lv, owner, m, c, a in rows
-    }
+    rounded = {(lv, owner, str(m), c): a.quantize(CELL, ROUND_HALF_EVEN) for lv, owner, m, c, a in rows}
     return {cell: amount for cell, amount in rounded.items() if amount}
 
 
@@ -118,21 +106,14 @@ def test_the_rows_of_the_firm_are_what_is_booked_less_what_sql_charges(
 # --- parity with slow Python -----------------------------------------------------------------------------------------
 
 
-def roll_up(
-    case: oracle.Case, folder: Path | None = None
-) -> tuple[oracle.Cells, oracle.Cells, dict[Any, Any]]:
+def roll_up(case: oracle.Case, folder: Path | None = None) -> tuple[oracle.Cells, oracle.Cells, dict[Any, Any]]:
     """The cube, the firm's rows and the sales cube as crmlib makes them from CSV files, as `oracle` has them."""
     with tempfile.TemporaryDirectory() as temporary:
         root = folder or Path(temporary) / "case"
-        rates = {
-            k: str(getattr(case, k))
-            for k in ("cost_of_capital", "tax_rate", "inventory_noncapital_rate")
-        }
+        rates = {k: str(getattr(case, k)) for k in ("cost_of_capital", "tax_rate", "inventory_noncapital_rate")}
         coverage = {"start": case.coverage[0], "end": case.coverage[1]}
         engagement = open_engagement(
-            write_engagement(
-                root, case.tables, statement=case.lines, coverage=coverage, rates=rates
-            )
+            write_engagement(root, case.tables, statement=case.lines, coverage=coverage, rates=rates)
         )
         ledger = read_ledger(engagement, root / "work")
         assert not ledger.defects
@@ -141,28 +122,18 @@ def roll_up(
         owners = ledger.con.read_parquet(str(root / "cube.parquet"))
         firm, sold = firm_rows(ledger, rules, owners), sales_cube(ledger)
         found_firm = cells(firm.to_pandas()) if firm is not None else {}
-        return (
-            cells(owners.to_pandas()),
-            found_firm,
-            _sold(sold.to_pandas()) if sold is not None else {},
-        )
+        return (cells(owners.to_pandas()), found_firm, _sold(sold.to_pandas()) if sold is not None else {})
 
 
 def _sold(frame: pd.DataFrame) -> dict[Any, Any]:
-    return {
-        (c, p, str(m)[:10]): tuple(amounts)
-        for c, p, m, *amounts in frame.itertuples(index=False, name=None)
-    }
+    return {(c, p, str(m)[:10]): tuple(amounts) for c, p, m, *amounts in frame.itertuples(index=False, name=None)}
 
 
 def assert_same(case: oracle.Case) -> None:
     ours, ours_firm, ours_sales = roll_up(case)
     assert ours == oracle.cube(case)
     assert ours_firm == oracle.firm(case)
-    sold = (
-        "product_id" in case.tables["invoice_lines"][0]
-        and "quantity" in case.tables["invoice_lines"][0]
-    )
+    sold = "product_id" in case.tables["invoice_lines"][0] and "quantity" in case.tables["invoice_lines"][0]
     assert ours_sales == (oracle.sales(case) if sold else {})
 
 
@@ -170,16 +141,12 @@ def _decimals(places: int, most: int, least: int = 0) -> st.SearchStrategy[str]:
     """Numbers of so many decimals, small ones more often: they are what rounding hangs on."""
     step = Decimal(1).scaleb(-places)
     whole = (
-        st.integers(least, most * 10**places)
-        | st.integers(least and -9, 9)
-        | st.sampled_from([5, 15, 25, 10**places])
+        st.integers(least, most * 10**places) | st.integers(least and -9, 9) | st.sampled_from([5, 15, 25, 10**places])
     )
     return whole.map(lambda n: f"{n * step:f}")
 
 
-KEYS = st.sampled_from(
-    ["A", "A", "B", "00123", "P", "", "X9", "x9"]
-)  # X9 and x9 are two customers nobody knows
+KEYS = st.sampled_from(["A", "A", "B", "00123", "P", "", "X9", "x9"])  # X9 and x9 are two customers nobody knows
 MONEY = _decimals(4, 1000, -(10**6))
 POSITIVE = _decimals(4, 1000)
 
@@ -192,17 +159,11 @@ def days(draw: st.DrawFn, coverage: tuple[str, str]) -> str:
 
 
 @st.composite
-def invoice_lines(
-    draw: st.DrawFn, coverage: tuple[str, str], columns: frozenset[str]
-) -> list[dict[str, str]]:
+def invoice_lines(draw: st.DrawFn, coverage: tuple[str, str], columns: frozenset[str]) -> list[dict[str, str]]:
     def line() -> dict[str, str]:
         back = -1 if "returns" in columns and draw(st.integers(0, 3)) == 0 else 1
         gross, quantity = Decimal(draw(POSITIVE)) * back, Decimal(draw(POSITIVE)) * back
-        row = {
-            "customer_id": draw(KEYS),
-            "invoice_date": draw(days(coverage)),
-            "gross_sales": f"{gross:f}",
-        }
+        row = {"customer_id": draw(KEYS), "invoice_date": draw(days(coverage)), "gross_sales": f"{gross:f}"}
         more = {
             "order_id": draw(st.sampled_from(["", "1", "2", "3"])), "quantity": f"{quantity:f}", "product_id": draw(st.sampled_from(["", "p", "q"])),
             "discount": f"{gross / 2:.4f}", "cost_of_goods": f"{Decimal(draw(POSITIVE)) * back:f}", "commission": draw(_decimals(8, 9)),
@@ -219,32 +180,19 @@ def activity_tables(
     draw: st.DrawFn, coverage: tuple[str, str], columns: frozenset[str], has_credits: bool
 ) -> dict[str, list[dict[str, str]]]:
     drivers = ["invoice_lines", "net_sales", *(["credits"] if has_credits else [])]
-    drivers += [
-        d
-        for d, c in (("orders", "order_id"), ("units", "quantity"), ("freight", "freight"))
-        if c in columns
-    ]
+    drivers += [d for d, c in (("orders", "order_id"), ("units", "quantity"), ("freight", "freight")) if c in columns]
     lines = ["warehouse_handling", "order_processing", "special_packaging"]
     types, rates = [], []
     for name in ("visit", "call", *draw(st.lists(st.sampled_from(drivers), unique=True))):
         pool = draw(st.sampled_from(["", "desk", "yard"]))
         types.append({"activity": f"do {name}", "line": draw(st.sampled_from(lines)), "pool": pool, "driver": name if name in drivers else "",
                       "unit_minutes": draw(st.sampled_from(["", "1", "0.3", "7.25"]))})  # fmt: skip
-        if not pool or draw(
-            st.booleans()
-        ):  # without a rate of its own the pool's capacity makes it
+        if not pool or draw(st.booleans()):  # without a rate of its own the pool's capacity makes it
             since = [
                 "2023-01-01",
-                *draw(
-                    st.lists(
-                        st.sampled_from(["2024-01-16", "2024-02-01", "2024-03-16"]), unique=True
-                    )
-                ),
+                *draw(st.lists(st.sampled_from(["2024-01-16", "2024-02-01", "2024-03-16"]), unique=True)),
             ]
-            rates += [
-                {"activity": f"do {name}", "valid_from": day, "rate": draw(_decimals(8, 9))}
-                for day in since
-            ]
+            rates += [{"activity": f"do {name}", "valid_from": day, "rate": draw(_decimals(8, 9))} for day in since]
     capacity = [{"pool": pool, "month": f"{month}-01", "cost": draw(POSITIVE), "practical_capacity": draw(st.sampled_from(["1", "3", "7", "0.64"]))}
                 for pool in ("desk", "yard") for month in MONTHS]  # fmt: skip
     event = st.fixed_dictionaries(
@@ -267,9 +215,7 @@ def activity_tables(
 @st.composite
 def cases(draw: st.DrawFn) -> oracle.Case:
     """Small ledgers with any of the optional tables and columns; one customer, one month and nothing optional among them."""
-    coverage = draw(
-        st.sampled_from([("2024-01", "2024-03"), ("2024-02", "2024-03"), ("2024-02", "2024-02")])
-    )
+    coverage = draw(st.sampled_from([("2024-01", "2024-03"), ("2024-02", "2024-03"), ("2024-02", "2024-02")]))
     optional = [
         "returns",
         "order_id",
@@ -299,11 +245,7 @@ def cases(draw: st.DrawFn) -> oracle.Case:
     if draw(st.booleans()):
         tables |= draw(activity_tables(coverage, columns, "credits" in tables))
     if draw(st.booleans()):
-        owned = (
-            st.sampled_from(OWNERS)
-            if len(customer_rows) > 1
-            else st.just(("account_type", "Shops"))
-        )
+        owned = st.sampled_from(OWNERS) if len(customer_rows) > 1 else st.just(("account_type", "Shops"))
         booking = st.tuples(KEYS.map(lambda k: ("customer", k)) | owned, days(coverage), st.sampled_from(["salaries", "advertising"]), MONEY,
                             st.sampled_from(["", "now", "never"]))  # fmt: skip
         booked = draw(st.lists(booking, min_size=1, max_size=6))
@@ -313,12 +255,9 @@ def cases(draw: st.DrawFn) -> oracle.Case:
         ]
     if draw(st.booleans()):
         kinds = [b for b in oracle.BALANCES if draw(st.booleans())] or ["inventory"]
-        held = draw(
-            st.lists(st.tuples(KEYS, st.sampled_from(MONTHS)), min_size=1, max_size=8, unique=True)
-        )
+        held = draw(st.lists(st.tuples(KEYS, st.sampled_from(MONTHS)), min_size=1, max_size=8, unique=True))
         tables["balances"] = [
-            {"customer_id": c, "month": f"{m}-01", **{k: draw(MONEY) for k in kinds}}
-            for c, m in held
+            {"customer_id": c, "month": f"{m}-01", **{k: draw(MONEY) for k in kinds}} for c, m in held
         ]
     if draw(st.booleans()):
         joint = st.fixed_dictionaries(
@@ -365,10 +304,7 @@ def test_renaming_customers_changes_nothing_but_their_names(case: oracle.Case) -
     new = {"A": "z", "B": "00A", "00123": "=1", "P": "é", "X9": "1e5", "x9": "NA"}
     renamed = {
         name: [
-            {
-                c: new.get(v, v) if c in ("customer_id", "parent_id", "key") else v
-                for c, v in row.items()
-            }
+            {c: new.get(v, v) if c in ("customer_id", "parent_id", "key") else v for c, v in row.items()}
             for row in rows
         ]
         for name, rows in case.tables.items()
@@ -394,8 +330,7 @@ def test_splitting_a_line_in_two_changes_no_amount(case: oracle.Case) -> None:
         for n, rows in kept.items()
     }
     whole, halves = (
-        {k: v for k, v in roll_up(replace(case, tables=t))[0].items() if k[3] in LEAVES}
-        for t in (kept, halved)
+        {k: v for k, v in roll_up(replace(case, tables=t))[0].items() if k[3] in LEAVES} for t in (kept, halved)
     )
     assert halves == whole
 
@@ -409,9 +344,7 @@ def _halves(row: Mapping[str, str], amounts: Sequence[str]) -> list[dict[str, st
 
 LEAVES = [line["id"] for line in STATEMENT if "class" in line]
 SIGNS = {
-    line["id"]: 1 if line["class"] == "revenue" else -1
-    for line in STATEMENT
-    if line.get("class", "pool") != "pool"
+    line["id"]: 1 if line["class"] == "revenue" else -1 for line in STATEMENT if line.get("class", "pool") != "pool"
 }
 
 
@@ -419,19 +352,10 @@ SIGNS = {
 @given(cases(), _decimals(4, 1000).filter(lambda a: Decimal(a) > 0), st.sampled_from(["A", "X9"]))
 def test_more_cost_never_raises_a_margin(case: oracle.Case, amount: str, key: str) -> None:
     day = f"{case.coverage[1]}-15"
-    booking = {
-        "level": "customer",
-        "key": key,
-        "date": day,
-        "line": "salaries",
-        "amount": amount,
-        "avoidable": "",
-    }
+    booking = {"level": "customer", "key": key, "date": day, "line": "salaries", "amount": amount, "avoidable": ""}
     before = _margins(roll_up(case)[0])
     after = _margins(
-        roll_up(
-            replace(case, tables={**case.tables, "costs": [*case.tables.get("costs", ()), booking]})
-        )[0]
+        roll_up(replace(case, tables={**case.tables, "costs": [*case.tables.get("costs", ()), booking]}))[0]
     )
     owner = case.owner(key)
     fallen = {o for o in {*before, *after} if after.get(o, Decimal(0)) < before.get(o, Decimal(0))}
@@ -456,9 +380,7 @@ Roll = Callable[..., dict[tuple[str, str, str, str], Decimal]]
 def roll(make_engagement: Callable[..., Path]) -> Roll:
     """The cube of an engagement written from the smallest ledger on, checked by nothing."""
 
-    def cube_of(
-        tables: Mapping[str, Any], **given: Any
-    ) -> dict[tuple[str, str, str, str], Decimal]:
+    def cube_of(tables: Mapping[str, Any], **given: Any) -> dict[tuple[str, str, str, str], Decimal]:
         engagement = open_engagement(make_engagement(tables, **given))
         work = engagement.folder / "work"
         ledger = read_ledger(engagement, work)
@@ -481,10 +403,7 @@ def test_an_amount_is_rounded_half_to_even_at_the_8th_decimal(roll: Roll) -> Non
             A, 2024-05-01, visit, -2.5
             A, 2024-06-01, visit,  2.5001""",
     })  # fmt: skip
-    amounts = [
-        found.get(("customer", "A", f"2024-0{m}-01", "order_processing"), 0) * 10**8
-        for m in range(1, 7)
-    ]
+    amounts = [found.get(("customer", "A", f"2024-0{m}-01", "order_processing"), 0) * 10**8 for m in range(1, 7)]
     assert amounts == [0, 2, 2, -2, -2, 3]
 
 
@@ -494,9 +413,7 @@ def test_an_amount_of_a_month_is_rounded_once_and_not_event_by_event(roll: Roll)
         "rates": "activity, valid_from, rate\nvisit, 2024-01-01, 0.00000001\nvisit, 2024-01-16, 0.00000003",
         "activities": "customer_id, date, activity, quantity\nA, 2024-01-01, visit, 0.3\nA, 2024-01-20, visit, 0.1",
     })  # fmt: skip
-    assert (
-        found["customer", "A", "2024-01-01", "order_processing"] * 10**8 == 1
-    )  # 0.3 + 0.3; each alone would be 0
+    assert found["customer", "A", "2024-01-01", "order_processing"] * 10**8 == 1  # 0.3 + 0.3; each alone would be 0
 
 
 def test_a_rate_that_changes_in_mid_month_prices_each_event_on_its_own_day(roll: Roll) -> None:
@@ -526,15 +443,11 @@ def test_an_order_counts_once_in_the_month_of_its_first_line(roll: Roll) -> None
             B, 2024-02-03, 1, long
             A, 2024-02-03, 1,""",
     })  # fmt: skip
-    orders = {
-        (owner, month[:7]): n for (_, owner, month, c), n in found.items() if c == "driver_orders"
-    }
+    orders = {(owner, month[:7]): n for (_, owner, month, c), n in found.items() if c == "driver_orders"}
     assert orders == {("A", "2024-01"): 1, ("A", "2024-02"): 1, ("B", "2024-02"): 1}
 
 
-def test_an_order_is_of_the_day_on_which_it_was_ordered_and_a_return_is_none(
-    make_books: Callable[..., Books],
-) -> None:
+def test_an_order_is_of_the_day_on_which_it_was_ordered_and_a_return_is_none(make_books: Callable[..., Books]) -> None:
     lines = """customer_id, invoice_date, gross_sales, order_id, order_date, quantity
         A, 2024-02-03,   1, late, 2024-01-30,  1
         A, 2024-01-02,   2, old,  2023-12-28,  9
@@ -556,7 +469,9 @@ def test_an_order_is_of_the_day_on_which_it_was_ordered_and_a_return_is_none(
 def test_without_order_numbers_and_dates_a_customers_day_of_invoice_is_an_order(
     make_books: Callable[..., Books],
 ) -> None:
-    lines = "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 1\nA, 2024-01-10, 2\nA, 2024-01-11, 4\nB, 2024-01-10, 0"
+    lines = (
+        "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 1\nA, 2024-01-10, 2\nA, 2024-01-11, 4\nB, 2024-01-10, 0"
+    )
     assert _order_days(make_books({"invoice_lines": lines})) == {
         ("A", "2024-01-10"): (1, 3),
         ("A", "2024-01-11"): (1, 4),
@@ -568,9 +483,7 @@ def _order_days(books: Books) -> dict[tuple[str, str], tuple[int, Decimal]]:
     return {(c, str(day)[:10]): (n, gross) for c, day, n, gross in rows}
 
 
-def test_a_monthly_balance_is_the_mean_of_two_month_ends_and_the_first_has_only_its_own(
-    roll: Roll,
-) -> None:
+def test_a_monthly_balance_is_the_mean_of_two_month_ends_and_the_first_has_only_its_own(roll: Roll) -> None:
     found = roll(
         {
             "balances": """customer_id, month, receivables
@@ -581,11 +494,7 @@ def test_a_monthly_balance_is_the_mean_of_two_month_ends_and_the_first_has_only_
         },
         rates={"cost_of_capital": "0.09", "tax_rate": "0.25"},
     )
-    charge = {
-        (owner, month[:7]): a
-        for (_, owner, month, c), a in found.items()
-        if c == "receivables_charge"
-    }
+    charge = {(owner, month[:7]): a for (_, owner, month, c), a in found.items() if c == "receivables_charge"}
     means = {("A", "2024-01"): 1200, ("A", "2024-02"): 1800, ("A", "2024-03"): 1200, ("A", "2024-04"): 300, ("A", "2024-05"): 300,
              ("B", "2024-02"): 50, ("B", "2024-03"): 50}  # fmt: skip
     assert charge == {key: mean * Decimal("0.01") for key, mean in means.items()}
@@ -593,21 +502,12 @@ def test_a_monthly_balance_is_the_mean_of_two_month_ends_and_the_first_has_only_
 
 def test_the_charge_on_inventory_has_a_part_that_is_no_charge_for_capital(roll: Roll) -> None:
     rates = {"cost_of_capital": "0.09", "tax_rate": "0.25", "inventory_noncapital_rate": "0.12"}
-    found = roll(
-        {"balances": "customer_id, month, inventory, receivables\nA, 2024-12-01, 1000, 500"},
-        rates=rates,
-    )
+    found = roll({"balances": "customer_id, month, inventory, receivables\nA, 2024-12-01, 1000, 500"}, rates=rates)
     charge = {c: a for (_, _, month, c), a in found.items() if month == "2024-12-01"}
-    assert charge == {
-        "inventory_carrying_cost": 20,
-        "receivables_charge": 5,
-        "capital_charge": 10 + 5,
-    }
+    assert charge == {"inventory_carrying_cost": 20, "receivables_charge": 5, "capital_charge": 10 + 5}
 
 
-def test_charges_for_capital_taken_out_are_those_put_in_also_where_several_keys_are_unknown(
-    roll: Roll,
-) -> None:
+def test_charges_for_capital_taken_out_are_those_put_in_also_where_several_keys_are_unknown(roll: Roll) -> None:
     found = roll(
         {"balances": "customer_id, month, receivables\nX, 2024-12-01, 0.5\nY, 2024-12-01, 0.5"},
         rates={"cost_of_capital": "0.00000012"},
@@ -618,9 +518,7 @@ def test_charges_for_capital_taken_out_are_those_put_in_also_where_several_keys_
     }
 
 
-def test_negative_quantity_with_negative_gross_is_a_return_and_its_cost_is_recovered(
-    roll: Roll,
-) -> None:
+def test_negative_quantity_with_negative_gross_is_a_return_and_its_cost_is_recovered(roll: Roll) -> None:
     found = roll({
         "invoice_lines": """customer_id, invoice_date, gross_sales, quantity, discount, cost_of_goods
             A, 2024-01-10, 100, 10, 20, 50
@@ -655,20 +553,11 @@ def test_a_cost_of_a_group_belongs_to_the_group_and_to_none_of_its_customers(rol
             parent,       A,     2024-01-31, advertising, 8""",
     })  # fmt: skip
     owned = {(level, owner): a for (level, owner, _, c), a in found.items() if c == "advertising"}
-    assert owned == {
-        ("account_type", "Shops"): 1,
-        ("region", "North"): 2,
-        ("segment", "1"): 4,
-        ("parent", "A"): 8,
-    }
+    assert owned == {("account_type", "Shops"): 1, ("region", "North"): 2, ("segment", "1"): 4, ("parent", "A"): 8}
 
 
 def test_duplicate_rows_are_kept_because_bookings_repeat(roll: Roll) -> None:
-    found = roll(
-        {
-            "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100\nA, 2024-01-10, 100"
-        }
-    )
+    found = roll({"invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100\nA, 2024-01-10, 100"})
     assert found["customer", "A", "2024-01-01", "sales"] == 200
 
 
@@ -705,6 +594,4 @@ def test_net_sales_drive_cost_after_discounts_returns_and_credits(roll: Roll) ->
         "activity_types": "activity, line, driver\nbill, order_processing, net_sales",
         "rates": "activity, valid_from, rate\nbill, 2024-01-01, 0.01",
     })  # fmt: skip
-    assert found["customer", "A", "2024-01-01", "order_processing"] == (90 - 18 - 5) * Decimal(
-        "0.01"
-    )
+    assert found["customer", "A", "2024-01-01", "order_processing"] == (90 - 18 - 5) * Decimal("0.01")

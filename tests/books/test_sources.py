@@ -48,21 +48,15 @@ def csv_engagement(folder: Path, settings: dict[str, Any] | None = None) -> Path
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 def test_a_byte_order_mark_is_understood(encoding: str, tmp_path: Path) -> None:
     folder = csv_engagement(tmp_path / "e")
-    (folder / "ledger/customers.csv").write_text(
-        GOOD["customers.csv"].replace("Alder", "Ålder"), encoding=encoding
-    )
+    (folder / "ledger/customers.csv").write_text(GOOD["customers.csv"].replace("Alder", "Ålder"), encoding=encoding)
     ledger = ledger_of(folder)
     assert not ledger.defects
     assert "Ålder & Co" in set(ledger.tables["customers"].customer_name.to_pyarrow().to_pylist())
 
 
-def test_a_declared_encoding_is_read_and_an_undeclared_one_told_with_its_row(
-    tmp_path: Path,
-) -> None:
+def test_a_declared_encoding_is_read_and_an_undeclared_one_told_with_its_row(tmp_path: Path) -> None:
     text = GOOD["customers.csv"].replace("Birch", "Bürch").encode("cp1252")
-    declared = csv_engagement(
-        tmp_path / "a", {"tables": {"customers": {"formats": {"encoding": "cp1252"}}}}
-    )
+    declared = csv_engagement(tmp_path / "a", {"tables": {"customers": {"formats": {"encoding": "cp1252"}}}})
     (declared / "ledger/customers.csv").write_bytes(text)
     assert not ledger_of(declared).defects
     undeclared = csv_engagement(tmp_path / "b")
@@ -101,14 +95,8 @@ def test_values_are_shown_with_visible_escapes_and_a_mark_where_cut() -> None:
 CELLS = st.text(alphabet=',"\n\r;x1é 0-\0', max_size=6)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    body=st.one_of(
-        st.lists(CELLS, max_size=12).map("\n".join).map(str.encode), st.binary(max_size=60)
-    )
-)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(body=st.one_of(st.lists(CELLS, max_size=12).map("\n".join).map(str.encode), st.binary(max_size=60)))
 def test_no_row_is_lost_in_silence(body: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = csv_engagement(tmp_path_factory.mktemp("fuzz") / "e")
     (folder / "ledger/products.csv").write_bytes(b"product_id,product_name\n" + body)
@@ -117,15 +105,10 @@ def test_no_row_is_lost_in_silence(body: bytes, tmp_path_factory: pytest.TempPat
     except CrmError:
         return
     told = sum(f.count for f in ledger.defects if f.table == "products" and f.code in BROKEN_ROWS)
-    if any(
-        f.table == "products" and f.code in {"quote-open", "undecodable", "header-only"}
-        for f in ledger.defects
-    ):
+    if any(f.table == "products" and f.code in {"quote-open", "undecodable", "header-only"} for f in ledger.defects):
         return
     records = [
-        r
-        for r in csv.reader(io.StringIO(body.decode(errors="replace"), newline=""))
-        if any(v.strip() for v in r)
+        r for r in csv.reader(io.StringIO(body.decode(errors="replace"), newline="")) if any(v.strip() for v in r)
     ]
     read = ledger.tables["products"].count().execute() if ledger.has("products") else 0
     assert read + told == len(records)
@@ -149,25 +132,15 @@ BAD_TYPES = {
         pa.array([Decimal("10.000001"), Decimal(4)], pa.decimal128(20, 6)),
         "number-too-long",
     ),
-    "a date with time": (
-        "date",
-        pa.array([datetime(2024, 2, 1, 8), datetime(2024, 2, 1)]),
-        "date-with-time",
-    ),
-    "a date with zone": (
-        "date",
-        pa.array([datetime(2024, 2, 1)] * 2, pa.timestamp("us", "UTC")),
-        "date-with-zone",
-    ),
+    "a date with time": ("date", pa.array([datetime(2024, 2, 1, 8), datetime(2024, 2, 1)]), "date-with-time"),
+    "a date with zone": ("date", pa.array([datetime(2024, 2, 1)] * 2, pa.timestamp("us", "UTC")), "date-with-zone"),
     "a date as number": ("date", pa.array([45323, 45324]), "type-not-date"),
     "a key as number": ("customer_id", pa.array([1, 2]), "type-not-text"),
 }
 
 
 @pytest.mark.parametrize(("column", "values", "code"), BAD_TYPES.values(), ids=BAD_TYPES.keys())
-def test_types_of_parquet_are_checked(
-    column: str, values: pa.Array, code: str, tmp_path: Path
-) -> None:
+def test_types_of_parquet_are_checked(column: str, values: pa.Array, code: str, tmp_path: Path) -> None:
     folder = csv_engagement(tmp_path / "e")
     (folder / "ledger/credits.csv").unlink()
     table = as_parquet(GOOD["credits.csv"], "credits")
@@ -177,18 +150,11 @@ def test_types_of_parquet_are_checked(
 
 
 def test_floating_money_is_rounded_where_the_mapping_casts_it(tmp_path: Path) -> None:
-    folder = csv_engagement(
-        tmp_path / "e", {"tables": {"credits": {"columns": {"amount": {"cast": True}}}}}
-    )
+    folder = csv_engagement(tmp_path / "e", {"tables": {"credits": {"columns": {"amount": {"cast": True}}}}})
     (folder / "ledger/credits.csv").unlink()
     table = as_parquet(GOOD["credits.csv"], "credits")
-    pq.write_table(
-        table.set_column(3, "amount", pa.array([0.1 + 0.2, 4.0])), folder / "ledger/credits.parquet"
-    )
-    assert ledger_of(folder).tables["credits"].amount.to_pyarrow().to_pylist() == [
-        Decimal("0.3000"),
-        Decimal("4.0000"),
-    ]
+    pq.write_table(table.set_column(3, "amount", pa.array([0.1 + 0.2, 4.0])), folder / "ledger/credits.parquet")
+    assert ledger_of(folder).tables["credits"].amount.to_pyarrow().to_pylist() == [Decimal("0.3000"), Decimal("4.0000")]
 
 
 def test_a_duckdb_file_and_a_sql_mapping(tmp_path: Path) -> None:
@@ -199,9 +165,7 @@ def test_a_duckdb_file_and_a_sql_mapping(tmp_path: Path) -> None:
             con.register("arrow", as_parquet(GOOD[f"{name}.csv"], name))
             con.execute(f'CREATE TABLE "{name}" AS SELECT * FROM arrow')
             con.unregister("arrow")
-    (folder / "credits.sql").write_text(
-        "SELECT customer_id, date, kind, amount * 2 AS amount FROM credits;\n"
-    )
+    (folder / "credits.sql").write_text("SELECT customer_id, date, kind, amount * 2 AS amount FROM credits;\n")
     ledger = ledger_of(folder)
     assert not [f for f in check(folder).itertuples() if f.verdict == "reject"]
     assert sum(ledger.tables["credits"].amount.to_pyarrow().to_pylist()) == 28
@@ -285,20 +249,13 @@ def test_a_good_workbook_is_read_as_its_numbers_and_dates_stand(tmp_path: Path) 
 
     ledger = ledger_of(workbook(tmp_path / "e", noise))
     assert not ledger.defects
-    assert ledger.tables["credits"].amount.to_pyarrow().to_pylist() == [
-        Decimal("10.0000"),
-        Decimal("4.0000"),
-    ]
+    assert ledger.tables["credits"].amount.to_pyarrow().to_pylist() == [Decimal("10.0000"), Decimal("4.0000")]
     assert ledger.tables["credits"].date.to_pyarrow().to_pylist()[0] == date(2024, 2, 1)
 
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "encrypted"),
-        (b"customer_id\n", "not-a-workbook"),
-        (b"", "not-a-workbook"),
-    ],
+    [(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "encrypted"), (b"customer_id\n", "not-a-workbook"), (b"", "not-a-workbook")],
 )
 def test_what_is_no_workbook_is_told(content: bytes, code: str, tmp_path: Path) -> None:
     folder = make_engagement(tmp_path / "e", {"source": "books.xlsx"})
@@ -315,14 +272,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "text"),
-    [
-        (0.1 + 0.2, "0.3"),
-        (1e-7, "0.0000001"),
-        (12, "12"),
-        (True, "TRUE"),
-        (-2.5, "-2.5"),
-        (1e15, "1000000000000000"),
-    ],
+    [(0.1 + 0.2, "0.3"), (1e-7, "0.0000001"), (12, "12"), (True, "TRUE"), (-2.5, "-2.5"), (1e15, "1000000000000000")],
 )
 def test_a_cell_is_written_as_declared(cell: Any, text: str) -> None:
     assert as_declared(cell, Formats.model_validate({})) == text

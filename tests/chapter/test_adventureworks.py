@@ -11,22 +11,14 @@ from crmlib import accounts, criteria, segments
 from crmlib.books.stored import open_books, owner_totals
 from crmlib.declared.reading import PROJECT
 from crmlib.full_cost import verdicts
-from crmlib.profitability import (
-    customer_profitability,
-    firm_profitability,
-    group_profitability,
-    share,
-    whale_curve,
-)
+from crmlib.profitability import customer_profitability, firm_profitability, group_profitability, share, whale_curve
 
 DATA = os.environ.get("ADVENTUREWORKS_DATA", "")
 ALL_MONTHS = "2010-12..2013-11"
 YEARS = {"2010-12": 2010, "2011": 2011, "2012": 2012, "2013-01..2013-11": 2013}
 LINES = ["net_sales", "cost_of_goods_sold", "transportation", "sales_commissions"]
 
-pytestmark = pytest.mark.skipif(
-    not DATA, reason="ADVENTUREWORKS_DATA does not name the folder of the data"
-)
+pytestmark = pytest.mark.skipif(not DATA, reason="ADVENTUREWORKS_DATA does not name the folder of the data")
 
 
 @pytest.fixture(scope="module")
@@ -101,9 +93,7 @@ def test_each_reseller_and_year_is_what_plain_sql_says(books, expected):
     for period, year in YEARS.items():
         totals = owner_totals(books, books.period(period)).set_index("owner").sort_index()
         theirs = expected[expected["year"] == year].set_index("reseller").sort_index()
-        assert (
-            totals["sales"] - totals["discounts_returns_allowances"] == theirs["net_sales"]
-        ).all()
+        assert (totals["sales"] - totals["discounts_returns_allowances"] == theirs["net_sales"]).all()
         assert all((totals[line] == theirs[line]).all() for line in LINES[1:])
 
 
@@ -142,9 +132,7 @@ def test_account_types_add_up_to_the_firm(books):
     groups = group_profitability(books, books.period(ALL_MONTHS)).set_index("account_type")
     parts = groups.drop(index="Firm")
     assert {"Specialty Bike Shop", "Value Added Reseller", "Warehouse"} <= set(parts.index)
-    assert all(
-        parts[line].sum() == groups.at["Firm", line] for line in [*LINES, "net_segment_margin"]
-    )
+    assert all(parts[line].sum() == groups.at["Firm", line] for line in [*LINES, "net_segment_margin"])
 
 
 def test_contribution_and_full_cost_agree_where_there_is_no_pool(books):
@@ -162,9 +150,7 @@ def test_resellers_are_compared_by_business_type_bank_and_years_open(books):
     named = books.customers.set_index("customer_id").loc[points.index]
     assert (
         points["channel"]
-        == named["account_type"].map(
-            {"Warehouse": 1.0, "Value Added Reseller": 1 / 3, "Specialty Bike Shop": 0.0}
-        )
+        == named["account_type"].map({"Warehouse": 1.0, "Value Added Reseller": 1 / 3, "Specialty Bike Shop": 0.0})
     ).all()
     oldest = named["year_opened"].astype(int).idxmin()
     assert points.at[oldest, "age"] == points["age"].max()

@@ -44,9 +44,7 @@ def register(*records: dict[str, object], **given_: object) -> judgement.Registe
 # --- judgement files -------------------------------------------------------------------------------------------------
 
 
-def test_all_mistakes_of_the_ratings_are_told_at_once_with_row_column_and_way_out(
-    make_books: Make,
-) -> None:
+def test_all_mistakes_of_the_ratings_are_told_at_once_with_row_column_and_way_out(make_books: Make) -> None:
     books = make_books(FOUR)
     put(books, "criteria.yml", {"criteria": JUDGED})
     put(books, "ratings.csv", "customer_id,criterion,rater,date,rating\nA,fit,Ann,2024-01-31,4\nZ,fit,Ann,2024-01-31,4\nA,volume,Ann,31.01.2024,3\n"
@@ -68,11 +66,7 @@ def test_ratings_without_a_column_or_with_uneven_rows_are_refused(make_books: Ma
     put(books, "ratings.csv", "customer_id,criterion,rater,date\n")
     with pytest.raises(SettingsError, match="row 1: column rating is missing"):
         criteria.read_ratings(books, criteria.read_criteria(books))
-    put(
-        books,
-        "ratings.csv",
-        "customer_id,criterion,rater,date,rating\nA,growth_potential,Smith, J.,2024-01-01,3\n",
-    )
+    put(books, "ratings.csv", "customer_id,criterion,rater,date,rating\nA,growth_potential,Smith, J.,2024-01-01,3\n")
     with pytest.raises(SettingsError, match="row 2: 6 values under 5 columns"):
         criteria.read_ratings(books, criteria.read_criteria(books))
 
@@ -82,14 +76,7 @@ def test_all_mistakes_of_the_register_are_told_at_once(make_books: Make) -> None
     wrong = [
         {"id": "volume", "label": "Volume", "weight": -1, "source": "sales"},
         {"id": "pull", "label": "Pull", "weight": 1, "source": "net_margn"},
-        {
-            "id": "fit",
-            "label": "Fit",
-            "weight": 1,
-            "source": "judged",
-            "direction": "up",
-            "wieght": 2,
-        },
+        {"id": "fit", "label": "Fit", "weight": 1, "source": "judged", "direction": "up", "wieght": 2},
         {"id": "tech", "label": "Tech", "weight": 1, "source": "judged", "scale": [5, 1]},
     ]
     put(books, "criteria.yml", {"criteria": wrong})
@@ -97,9 +84,7 @@ def test_all_mistakes_of_the_register_are_told_at_once(make_books: Make) -> None
         criteria.read_criteria(books)
     text = str(told.value)
     assert "has 5 mistake(s)" in text
-    assert (
-        "criteria[0] (volume).weight: Input should be greater than or equal to 0 (found -1)" in text
-    )
+    assert "criteria[0] (volume).weight: Input should be greater than or equal to 0 (found -1)" in text
     assert (
         "criteria[1] (pull): source 'net_margn' is no measure and no column of customers; did you mean 'net_margin'?"
         in text
@@ -111,11 +96,7 @@ def test_all_mistakes_of_the_register_are_told_at_once(make_books: Make) -> None
 
 def test_a_register_names_known_things_only(make_books: Make) -> None:
     books = make_books(FOUR)
-    put(
-        books,
-        "criteria.yml",
-        {"criteria": [{**JUDGED[0], "source": "customer_name"}], "other_axis": "profit"},
-    )
+    put(books, "criteria.yml", {"criteria": [{**JUDGED[0], "source": "customer_name"}], "other_axis": "profit"})
     with pytest.raises(
         SettingsError,
         match=r"(?s)2 mistake.*customer_name holds '.*', no number.*'profit' is no criterion; allowed: volume",
@@ -127,26 +108,15 @@ def test_a_register_names_known_things_only(make_books: Make) -> None:
 
 
 def test_the_strategy_names_groups_that_there_are(make_books: Make) -> None:
-    books = make_books(
-        {"customers": "customer_id, customer_name, region\nA, Adler, North\nB, Birch, South"}
-    )
+    books = make_books({"customers": "customer_id, customer_name, region\nA, Adler, North\nB, Birch, South"})
     put(
         books,
         "strategy.yml",
         {
             "goals": [
-                {
-                    "text": "The East earns",
-                    "measure": "net_margin",
-                    "target": 0,
-                    "by": "region",
-                    "group": "East",
-                }
+                {"text": "The East earns", "measure": "net_margin", "target": 0, "by": "region", "group": "East"}
             ],
-            "markets": [
-                {"by": "region", "group": "East", "stance": "grow"},
-                {"group": "Shops", "stance": "hold"},
-            ],
+            "markets": [{"by": "region", "group": "East", "stance": "grow"}, {"group": "Shops", "stance": "hold"}],
         },
     )
     with pytest.raises(
@@ -156,9 +126,7 @@ def test_the_strategy_names_groups_that_there_are(make_books: Make) -> None:
         criteria.read_strategy(books)
 
 
-def test_without_files_the_workbooks_own_register_holds_and_nobody_has_rated(
-    make_books: Make,
-) -> None:
+def test_without_files_the_workbooks_own_register_holds_and_nobody_has_rated(make_books: Make) -> None:
     books = make_books(FOUR)
     read = criteria.read_criteria(books)
     assert len(read.criteria) >= 12
@@ -173,24 +141,13 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
     read = criteria.read_criteria(books)
     assert criteria.read_ratings(books, read).empty
     assert criteria.read_strategy(books).goals == ()
-    assert set(judgement.templates()) == {
-        "strategy.yml",
-        "ratings.csv",
-        "criteria.yml",
-        "segments.yml",
-    }
+    assert set(judgement.templates()) == {"strategy.yml", "ratings.csv", "criteria.yml", "segments.yml"}
 
 
 def test_a_goal_is_measured_by_what_the_books_can_tell(make_books: Make) -> None:
     books = make_books(FOUR)
-    put(
-        books,
-        "strategy.yml",
-        {"goals": [{"text": "More", "measure": "market_share", "target": 0.3}]},
-    )
-    with pytest.raises(
-        SettingsError, match=r"goals\[0\].measure: .*'net_margin_share'.*market_share"
-    ):
+    put(books, "strategy.yml", {"goals": [{"text": "More", "measure": "market_share", "target": 0.3}]})
+    with pytest.raises(SettingsError, match=r"goals\[0\].measure: .*'net_margin_share'.*market_share"):
         criteria.read_strategy(books)
 
 
@@ -208,15 +165,11 @@ def test_the_samples_files_are_what_the_generator_writes(
 
     ledger = PROJECT / "data" / "sample" / "ledger"
     tables = [
-        pd.read_csv(ledger / f"{name}.csv", dtype=str, keep_default_na=False)
-        for name in ("customers", "invoice_lines")
+        pd.read_csv(ledger / f"{name}.csv", dtype=str, keep_default_na=False) for name in ("customers", "invoice_lines")
     ]
     judgement.write_judgement(tmp_path, *tables, seed=0)
     for file in sorted(tmp_path.iterdir()):
-        assert (
-            file.read_bytes()
-            == (PROJECT / "data" / "sample" / "judgement" / file.name).read_bytes()
-        ), file.name
+        assert file.read_bytes() == (PROJECT / "data" / "sample" / "judgement" / file.name).read_bytes(), file.name
     ratings = criteria.read_ratings(sample, criteria.read_criteria(sample))
     assert ratings["rater"].nunique() >= 4
     assert ratings["rating"].isna().sum() > 100
@@ -233,19 +186,12 @@ def test_measures_agree_with_the_profitability_report_to_the_cent(sample: Books)
     margin = report[sample.statement_in(period).net_margin.id].drop("")
     assert len(measured) == len(sample.customers)
     assert (measured["net_margin"].reindex(margin.index) - margin.astype(float)).abs().max() < 0.005
-    assert measured["sales"].sum() == pytest.approx(
-        float(report["sales"].drop("").sum()), abs=0.005
-    )
-    placed = profitability.net_price_and_cost_to_serve(
-        sample, report.reset_index(), period
-    ).set_index("customer_id")
+    assert measured["sales"].sum() == pytest.approx(float(report["sales"].drop("").sum()), abs=0.005)
+    placed = profitability.net_price_and_cost_to_serve(sample, report.reset_index(), period).set_index("customer_id")
     assert (
-        measured["cost_to_serve_share"].reindex(placed.index)
-        - placed["cost_to_serve"].astype(float)
+        measured["cost_to_serve_share"].reindex(placed.index) - placed["cost_to_serve"].astype(float)
     ).abs().max() < 1e-9
-    assert measured.at["C301", "growth_share"] == pytest.approx(
-        0.92, abs=0.005
-    )  # data/README.md: +92 %
+    assert measured.at["C301", "growth_share"] == pytest.approx(0.92, abs=0.005)  # data/README.md: +92 %
     assert measured.at["C266", "growth_share"] == pytest.approx(-0.23, abs=0.005)
 
 
@@ -254,8 +200,7 @@ def test_growth_of_a_newcomer_counts_comparable_months_or_is_missing(make_books:
              for y in (2023, 2024) for m in range(1, 13) if y == 2024 or m >= first]  # fmt: skip
     customers = "customer_id, customer_name\nOLD, Old\nMID, Mid\nNEW, New"
     books = make_books(
-        {"customers": customers, "invoice_lines": lines},
-        coverage={"start": "2023-01", "end": "2024-12"},
+        {"customers": customers, "invoice_lines": lines}, coverage={"start": "2023-01", "end": "2024-12"}
     )
     growth = accounts.measures(books, books.period("2024"))["growth_share"]
     assert growth["OLD"] == growth["MID"] == 0  # not +50 %: MID began in May
@@ -282,17 +227,11 @@ def test_an_account_that_stopped_buying_has_lost_all_its_sales_and_one_that_neve
 ) -> None:
     lines = "customer_id, invoice_date, gross_sales\nGONE, 2023-03-05, 10\nLESS, 2023-03-05, 10\nLESS, 2024-03-05, 4"
     books = make_books(
-        {
-            "customers": "customer_id, customer_name\nGONE, Gone\nLESS, Less\nNONE, None",
-            "invoice_lines": lines,
-        },
+        {"customers": "customer_id, customer_name\nGONE, Gone\nLESS, Less\nNONE, None", "invoice_lines": lines},
         coverage={"start": "2023-01", "end": "2024-12"},
     )
     measured = accounts.measures(books, books.period("2024"))
-    assert measured["growth_share"].iloc[:2].tolist() == [
-        -1,
-        -0.6,
-    ]  # the year before begins with the relationship
+    assert measured["growth_share"].iloc[:2].tolist() == [-1, -0.6]  # the year before begins with the relationship
     assert measured["sales"].tolist() == [0, 4, 0]
     assert measured["active_months_share"].tolist() == [0, 1 / 12, 0]
     assert np.isnan(measured.at["NONE", "growth_share"])
@@ -319,15 +258,11 @@ def test_four_customers_scored_by_hand(make_books: Make) -> None:
     weight = criteria.weights(read, points)
     assert weight.to_dict() == {"volume": 0.75, "fit": 0.25}
     assert criteria.scores(points, weight).to_dict() == {"A": 0.59375, "B": 0.0, "C": 0.75}
-    assert criteria.register_table(read, points, weight).loc[
-        "fit", ["with_value", "missing"]
-    ].tolist() == [2, 1]
+    assert criteria.register_table(read, points, weight).loc["fit", ["with_value", "missing"]].tolist() == [2, 1]
 
 
 def test_what_is_missing_is_left_out_of_the_weights_and_never_zero() -> None:
-    points = pd.DataFrame(
-        {"a": [0.8, 0.8, np.nan], "b": [0.4, np.nan, np.nan]}, index=["X", "Y", "Z"]
-    )
+    points = pd.DataFrame({"a": [0.8, 0.8, np.nan], "b": [0.4, np.nan, np.nan]}, index=["X", "Y", "Z"])
     weight = pd.Series({"a": 0.5, "b": 0.5})
     score = criteria.scores(points, weight)
     assert score["X"] == pytest.approx(0.6)
@@ -356,9 +291,7 @@ def test_ranks_do_not_change_when_a_measure_is_stretched(values: list[int]) -> N
 
 
 def test_points_of_a_column_of_customers_lie_on_its_own_scale(make_books: Make) -> None:
-    books = make_books(
-        {"customers": "customer_id, customer_name, channel\nA, Adler, Shop\nB, Birch, Web"}
-    )
+    books = make_books({"customers": "customer_id, customer_name, channel\nA, Adler, Shop\nB, Birch, Web"})
     read = register(
         {
             "id": "channel",
@@ -374,12 +307,7 @@ def test_points_of_a_column_of_customers_lie_on_its_own_scale(make_books: Make) 
 
 def test_krippendorffs_alpha_as_published() -> None:
     """Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), data of example D: interval 0.849."""
-    said = [
-        "1 2 3 3 2 1 4 1 2 . . .",
-        "1 2 3 3 2 2 4 1 2 5 . 3",
-        ". 3 3 3 2 3 4 2 2 5 1 .",
-        "1 2 3 3 2 4 4 1 2 5 1 .",
-    ]
+    said = ["1 2 3 3 2 1 4 1 2 . . .", "1 2 3 3 2 2 4 1 2 5 . 3", ". 3 3 3 2 3 4 2 2 5 1 .", "1 2 3 3 2 4 4 1 2 5 1 ."]
     cells = [(float(v), unit) for line in said for unit, v in enumerate(line.split()) if v != "."]
     values, units = pd.Series([c[0] for c in cells]), pd.Series([c[1] for c in cells])
     assert criteria.krippendorff_alpha(values, units) == pytest.approx(0.849, abs=0.0005)
@@ -395,33 +323,15 @@ def test_agreement_of_two_raters_by_hand() -> None:
         ("C", "Bob", None),
     ]
     ratings = pd.DataFrame(
-        [
-            {
-                "customer_id": c,
-                "criterion": "fit",
-                "rater": r,
-                "date": date(2024, 1, 1),
-                "rating": v,
-            }
-            for c, r, v in rows
-        ]
+        [{"customer_id": c, "criterion": "fit", "rater": r, "date": date(2024, 1, 1), "rating": v} for c, r, v in rows]
     )
     told = criteria.agreement(ratings).loc["fit"]
-    assert (told["ratings"], told["blank"], told["mean_difference"], told["within_one_share"]) == (
-        5,
-        1,
-        1.0,
-        0.5,
-    )
+    assert (told["ratings"], told["blank"], told["mean_difference"], told["within_one_share"]) == (5, 1, 1.0, 0.5)
 
 
 def test_collinear_criteria_are_pointed_out() -> None:
-    points = pd.DataFrame(
-        {"a": range(10), "b": range(10, 0, -1), "c": [3, 0, 9, 2, 5, 1, 8, 4, 7, 6]}
-    )
-    assert criteria.collinear(points).to_dict("records") == [
-        {"first": "a", "second": "b", "rho": -1.0}
-    ]
+    points = pd.DataFrame({"a": range(10), "b": range(10, 0, -1), "c": [3, 0, 9, 2, 5, 1, 8, 4, 7, 6]})
+    assert criteria.collinear(points).to_dict("records") == [{"first": "a", "second": "b", "rho": -1.0}]
     assert criteria.collinear(points.head(9)).empty, "nine customers are too few to tell"
 
 
@@ -455,20 +365,12 @@ BANKS = {
 }
 OWN = {"customers": {"columns": {"bank": "bank", "opened": "opened"}}}
 BY_BANK = [
-    {
-        "id": "bank",
-        "label": "Bank",
-        "weight": 3,
-        "source": "bank",
-        "values": {"Iron": 1, "Brass": 5},
-    },
+    {"id": "bank", "label": "Bank", "weight": 3, "source": "bank", "values": {"Iron": 1, "Brass": 5}},
     {"id": "age", "label": "Years open", "weight": 1, "source": "opened", "direction": "lower"},
 ]
 
 
-def test_a_mapped_column_of_customers_is_an_attribute_with_points_or_ranked_as_a_number(
-    make_books: Make,
-) -> None:
+def test_a_mapped_column_of_customers_is_an_attribute_with_points_or_ranked_as_a_number(make_books: Make) -> None:
     books = make_books(BANKS, tables=OWN)
     put(books, "criteria.yml", {"criteria": BY_BANK})
     read = criteria.read_criteria(books)
@@ -481,20 +383,14 @@ def test_a_mapped_column_of_customers_is_an_attribute_with_points_or_ranked_as_a
 def test_an_attribute_may_not_have_the_name_of_a_measure_or_a_result(make_books: Make) -> None:
     odd = dict.fromkeys(("orders", "score"), "bank")
     books = make_books(BANKS, tables={"customers": {"columns": odd}})
-    with pytest.raises(
-        SettingsError, match=r"customers.orders: has the name of a measure; map it under another"
-    ):
+    with pytest.raises(SettingsError, match=r"customers.orders: has the name of a measure; map it under another"):
         criteria.read_criteria(books)
-    with pytest.raises(
-        SettingsError, match=r"customers.score: has the name of a result; map it under another"
-    ):
+    with pytest.raises(SettingsError, match=r"customers.score: has the name of a result; map it under another"):
         segments.read_segments(books)
 
 
 @pytest.mark.parametrize("name", ["owner", "month", "driver_x", "salaries", "Bank"])
-def test_an_attribute_may_not_have_the_name_of_a_column_of_the_roll_up(
-    make_books: Make, name: str
-) -> None:
+def test_an_attribute_may_not_have_the_name_of_a_column_of_the_roll_up(make_books: Make, name: str) -> None:
     with pytest.raises(DataRejected) as told:
         make_books(BANKS, tables={"customers": {"columns": {name: "bank"}}})
     assert told.value.findings["code"].tolist() == ["mapping-unknown"]
@@ -502,25 +398,17 @@ def test_an_attribute_may_not_have_the_name_of_a_column_of_the_roll_up(
 
 def test_who_is_known_too_little_has_no_score_and_is_in_no_top_group(make_books: Make) -> None:
     books = make_books(FOUR)
-    put(
-        books,
-        "criteria.yml",
-        {"criteria": [JUDGED[0], {**JUDGED[1], "weight": 4}], "top_share": 0.5},
-    )
+    put(books, "criteria.yml", {"criteria": [JUDGED[0], {**JUDGED[1], "weight": 4}], "top_share": 0.5})
     put(
         books,
         "ratings.csv",
         "customer_id,criterion,rater,date,rating\nA,fit,Ann,2024-01-31,2\nB,fit,Ann,2024-01-31,1\n",
     )
-    table = segments.compared(
-        books, books.period("2024"), segments.read_segments(books), criteria.read_criteria(books)
-    )
+    table = segments.compared(books, books.period("2024"), segments.read_segments(books), criteria.read_criteria(books))
     assert table["score"].notna().to_dict() == {"A": True, "B": True, "C": False, "D": False}
     assert table["top_group"].to_dict() == {"A": 1.0, "B": 0.0, "C": 0.0, "D": 0.0}
     weight = pd.Series({"fit": 1.0})
-    with pytest.raises(
-        SettingsError, match="of no customer is 50% of the weight known; rate more, or lower"
-    ):
+    with pytest.raises(SettingsError, match="of no customer is 50% of the weight known; rate more, or lower"):
         criteria.compared(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
 
 
@@ -529,18 +417,14 @@ def test_who_is_known_too_little_has_no_score_and_is_in_no_top_group(make_books:
 
 def random_points(seed: int, rows: int = 40) -> tuple[pd.DataFrame, pd.Series]:
     rng = np.random.default_rng(seed)
-    points = pd.DataFrame(
-        rng.random((rows, 4)), columns=list("abcd"), index=[f"K{i:03d}" for i in range(rows)]
-    )
+    points = pd.DataFrame(rng.random((rows, 4)), columns=list("abcd"), index=[f"K{i:03d}" for i in range(rows)])
     points = points.mask(rng.random(points.shape) < 0.2)
     return points, pd.Series(rng.dirichlet([5, 5, 5, 5]), index=list("abcd"))
 
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("filtered", [False, True])
-def test_the_smallest_change_of_a_weight_is_what_a_fine_grid_finds(
-    seed: int, filtered: bool
-) -> None:
+def test_the_smallest_change_of_a_weight_is_what_a_fine_grid_finds(seed: int, filtered: bool) -> None:
     points, weight = random_points(seed)
     eligible = (
         pd.Series(np.arange(len(points)) % 3 > 0, index=points.index)
@@ -552,8 +436,7 @@ def test_the_smallest_change_of_a_weight_is_what_a_fine_grid_finds(
     def listed(criterion: str, t: float) -> set[str]:
         moved = weight.drop(criterion) * (1 - t) / (1 - weight[criterion])
         top = criteria.top_group(
-            criteria.scores(points, pd.concat([moved, pd.Series({criterion: t})])[weight.index]),
-            0.1,
+            criteria.scores(points, pd.concat([moved, pd.Series({criterion: t})])[weight.index]), 0.1
         )
         return set(points.index[top & eligible])
 
@@ -579,9 +462,7 @@ def test_random_weightings_hold_the_same_number_and_come_out_the_same() -> None:
     assert held.equals(criteria.stays_in_top(points, weight, top_share=0.1, seed=0))
     assert not held.equals(criteria.stays_in_top(points, weight, top_share=0.1, seed=1))
     best = points.assign(a=1.0, b=1.0, c=1.0, d=1.0).iloc[:1].rename(index={"K000": "BEST"})
-    assert (
-        criteria.stays_in_top(pd.concat([points, best]), weight, top_share=0.1, seed=0)["BEST"] == 1
-    )
+    assert criteria.stays_in_top(pd.concat([points, best]), weight, top_share=0.1, seed=0)["BEST"] == 1
 
 
 def test_the_order_of_customers_does_not_matter() -> None:
@@ -603,9 +484,6 @@ def test_the_order_of_customers_does_not_matter() -> None:
 
 
 def test_the_packaged_register_has_lamberts_twelve_criteria() -> None:
-    labels = {
-        c["id"]
-        for c in yaml.safe_load((DECLARED / "criteria.yml").read_text(encoding="utf-8"))["criteria"]
-    }
+    labels = {c["id"] for c in yaml.safe_load((DECLARED / "criteria.yml").read_text(encoding="utf-8"))["criteria"]}
     assert labels >= {"profitability", "growth_potential", "volume", "competitive_position", "market_knowledge", "market_share_goals", "margin_level",
                       "technology", "resources", "strategy_fit", "channel", "buying_behaviour"}  # fmt: skip

@@ -55,9 +55,7 @@ def total(amounts: Any) -> Decimal:
 
 @pytest.mark.parametrize("text", PERIODS)
 @pytest.mark.parametrize("by", ["account_type", "region", "parent_id", "segment"])
-def test_customers_unassigned_groups_and_the_pool_add_up_to_the_firm(
-    sample: Books, text: str, by: str
-) -> None:
+def test_customers_unassigned_groups_and_the_pool_add_up_to_the_firm(sample: Books, text: str, by: str) -> None:
     period = sample.period(text)
     groups = group_profitability(sample, period, by).set_index(by)
     parts, firm = groups.drop(index="Firm"), firm_profitability(sample, period)
@@ -66,16 +64,12 @@ def test_customers_unassigned_groups_and_the_pool_add_up_to_the_firm(
         assert total(parts[line]) == groups.loc["Firm", line] == firm[line]
     pool = [line for line in sample.statement_in(period).leaves if line.cls == "pool"]
     assert len(pool) == 3
-    assert firm["operating_profit"] == firm["net_segment_margin"] + total(
-        firm[li.id] * li.sign for li in pool
-    )
+    assert firm["operating_profit"] == firm["net_segment_margin"] + total(firm[li.id] * li.sign for li in pool)
     assert parts["operating_profit"].isna().all()
 
 
 @pytest.mark.parametrize("text", PERIODS)
-def test_a_groups_margin_is_its_customers_margins_less_its_own_costs(
-    sample: Books, text: str
-) -> None:
+def test_a_groups_margin_is_its_customers_margins_less_its_own_costs(sample: Books, text: str) -> None:
     period = sample.period(text)
     groups = group_profitability(sample, period).set_index("account_type")
     customers = customer_profitability(sample, period)
@@ -139,30 +133,21 @@ def test_books_whose_total_is_negative_are_reported_in_amounts(make_books: MakeB
     lines = "customer_id, invoice_date, gross_sales, quantity\nA, 2024-01-10, 100, 1\nB, 2024-01-11, -250, -3"
     books = make_books({"invoice_lines": lines})
     report = customer_profitability(books, books.period("2024"))
-    assert dict(zip(report["customer_id"], report["net_sales"], strict=True)) == {
-        "A": 100,
-        "B": -250,
-    }
+    assert dict(zip(report["customer_id"], report["net_sales"], strict=True)) == {"A": 100, "B": -250}
     assert whale_curve(report, "net_sales")["cumulative"].tolist() == [100, -150]
     assert (
         deciding_lines(books, report, books.period("2024"))["line"].tolist()
         == ["Discounts, returns and allowances"] * 2
     )
-    assert net_price_and_cost_to_serve(books, report, books.period("2024"))[
-        "customer_id"
-    ].tolist() == ["A"]
+    assert net_price_and_cost_to_serve(books, report, books.period("2024"))["customer_id"].tolist() == ["A"]
 
 
 def test_a_period_that_the_books_do_not_cover_has_no_column(sample: Books) -> None:
     period = sample.period("2023")
-    assert list(
-        compare_periods(sample, period, [period.previous(), sample.period("2024")]).columns
-    ) == ["2023", "2024"]
+    assert list(compare_periods(sample, period, [period.previous(), sample.period("2024")]).columns) == ["2023", "2024"]
 
 
-@pytest.mark.parametrize(
-    ("now", "before"), [("2025", "2024"), ("2025Q1", "2024Q4"), ("2024-07", "2023-07")]
-)
+@pytest.mark.parametrize(("now", "before"), [("2025", "2024"), ("2025Q1", "2024Q4"), ("2024-07", "2023-07")])
 def test_the_steps_of_the_margin_bridge_add_up(sample: Books, now: str, before: str) -> None:
     period, base = sample.period(now), sample.period(before)
     compared = compare_periods(sample, period, [base])
@@ -175,12 +160,9 @@ def test_the_steps_of_the_margin_bridge_add_up(sample: Books, now: str, before: 
 
 
 @pytest.mark.parametrize(
-    ("now", "before"),
-    [("2025", "2024"), ("2025Q4", "2025Q3"), ("2024-07", "2023-02"), ("2023-01", "2025-12")],
+    ("now", "before"), [("2025", "2024"), ("2025Q4", "2025Q3"), ("2024-07", "2023-02"), ("2023-01", "2025-12")]
 )
-def test_the_steps_of_price_volume_and_mix_add_up_exactly(
-    sample: Books, now: str, before: str
-) -> None:
+def test_the_steps_of_price_volume_and_mix_add_up_exactly(sample: Books, now: str, before: str) -> None:
     steps = price_volume_mix(sample, sample.period(now), sample.period(before))
     assert steps is not None
     assert total(steps["amount"].iloc[:-1]) == steps["amount"].iloc[-1]
@@ -213,33 +195,16 @@ def test_price_volume_and_mix_are_what_can_be_worked_out_on_paper(make_books: Ma
 def test_the_whale_curve_ranks_customers_and_ends_at_their_total() -> None:
     names = [f"c{i}" for i in range(10)]
     customers = pd.DataFrame(
-        {
-            "customer_id": names,
-            "customer_name": names,
-            "margin": [D(m) for m in (5, -3, 40, 0, 9, -20, 1, 1, 60, 2)],
-        }
+        {"customer_id": names, "customer_name": names, "margin": [D(m) for m in (5, -3, 40, 0, 9, -20, 1, 1, 60, 2)]}
     )
     curve = whale_curve(customers, "margin")
-    assert curve["customer_id"].tolist() == [
-        "c8",
-        "c2",
-        "c4",
-        "c0",
-        "c9",
-        "c6",
-        "c7",
-        "c3",
-        "c1",
-        "c5",
-    ]
+    assert curve["customer_id"].tolist() == ["c8", "c2", "c4", "c0", "c9", "c6", "c7", "c3", "c1", "c5"]
     assert curve["cumulative"].tolist() == [60, 100, 109, 114, 116, 117, 118, 118, 115, 95]
     assert curve["group"].tolist() == ["top fifth"] * 2 + ["middle"] * 6 + ["bottom fifth"] * 2
     assert curve["rank_share"].iloc[[0, -1]].tolist() == [0.1, 1]
 
 
-def test_the_net_price_index_is_one_for_who_pays_the_average_for_its_own_mix(
-    make_books: MakeBooks,
-) -> None:
+def test_the_net_price_index_is_one_for_who_pays_the_average_for_its_own_mix(make_books: MakeBooks) -> None:
     books = make_books({
         "products": "product_id, product_name\np, Plain\nq, Quilted",
         "invoice_lines": """customer_id, invoice_date, product_id, quantity, gross_sales, discount, cost_of_goods, freight
@@ -248,9 +213,7 @@ def test_the_net_price_index_is_one_for_who_pays_the_average_for_its_own_mix(
             B, 2024-01-10, q, 10, 900,  0, 1,  0""",
     })  # fmt: skip
     customers = customer_profitability(books, books.period("2024"))
-    placed = net_price_and_cost_to_serve(books, customers, books.period("2024")).set_index(
-        "customer_id"
-    )
+    placed = net_price_and_cost_to_serve(books, customers, books.period("2024")).set_index("customer_id")
     assert placed["net_price_index"].map(lambda x: round(x, 6)).to_dict() == {
         "A": round(D(90) / 95, 6),
         "B": round(D(1000) / 995, 6),
@@ -262,8 +225,7 @@ def test_the_net_price_index_is_one_for_who_pays_the_average_for_its_own_mix(
 
 
 @pytest.mark.parametrize(
-    ("horizon", "avoidable", "contribution"),
-    [(0, 60, 40), (5, 60, 40), (6, 110, -10), (120, 110, -10)],
+    ("horizon", "avoidable", "contribution"), [(0, 60, 40), (5, 60, 40), (6, 110, -10), (120, 110, -10)]
 )
 def test_the_verdict_is_revenue_less_what_is_avoidable_within_the_horizon(
     make_books: MakeBooks, horizon: int, avoidable: int, contribution: int
@@ -272,11 +234,7 @@ def test_the_verdict_is_revenue_less_what_is_avoidable_within_the_horizon(
     told = (
         verdicts(books, books.period("2024"), horizon).set_index("customer_id").loc["A"]
     )  # salaries stop after 6 months, racks never
-    assert (told["net_sales"], told["avoidable"], told["contribution"]) == (
-        100,
-        avoidable,
-        contribution,
-    )
+    assert (told["net_sales"], told["avoidable"], told["contribution"]) == (100, avoidable, contribution)
     assert told["stays_behind"] == contribution - (100 - 60 - 50 - 30)
 
 
@@ -292,63 +250,40 @@ def test_a_bookings_own_answer_goes_before_its_lines(make_books: MakeBooks) -> N
 
     def avoided(months: int) -> dict[str, Decimal]:
         return dict(
-            zip(
-                customers["customer_id"],
-                avoidable_costs(books, customers, books.period("2024"), months),
-                strict=True,
-            )
+            zip(customers["customer_id"], avoidable_costs(books, customers, books.period("2024"), months), strict=True)
         )
 
     assert (avoided(0)["A"], avoided(12)["A"]) == (60 + 7, 60 + 40 + 7)
     assert (avoided(12)["B"], avoided(12)[""]) == (90, 4)
 
 
-def test_a_customer_whose_contribution_and_full_cost_profit_differ_in_sign_flips(
-    make_books: MakeBooks,
-) -> None:
+def test_a_customer_whose_contribution_and_full_cost_profit_differ_in_sign_flips(make_books: MakeBooks) -> None:
     books = make_books(TRADE, **ANY)
     told = verdicts(books, books.period("2024"), 0).set_index("customer_id")
-    assert told["full_cost_profit"].map(lambda p: p > 0).to_dict() == {
-        "A": False,
-        "B": True,
-        "C": False,
-    }
+    assert told["full_cost_profit"].map(lambda p: p > 0).to_dict() == {"A": False, "B": True, "C": False}
     assert told["flips"].to_dict() == {"A": True, "B": False, "C": False}
 
 
-def test_full_cost_spreads_every_cost_and_adds_up_to_operating_profit(
-    make_books: MakeBooks,
-) -> None:
+def test_full_cost_spreads_every_cost_and_adds_up_to_operating_profit(make_books: MakeBooks) -> None:
     books = make_books(TRADE, **ANY)
     spread = full_cost(books, books.period("2024")).set_index("customer_id")
-    assert (
-        total(spread["full_cost_profit"])
-        == firm_profitability(books, books.period("2024"))["operating_profit"]
-    )
-    assert (
-        spread.loc["A", "pool_costs"]
-        == D(10) + allocate(D(18), {"A": D(60), "B": D(90), "C": D(60), "": D(4)})["A"]
-    )
+    assert total(spread["full_cost_profit"]) == firm_profitability(books, books.period("2024"))["operating_profit"]
+    assert spread.loc["A", "pool_costs"] == D(10) + allocate(D(18), {"A": D(60), "B": D(90), "C": D(60), "": D(4)})["A"]
     assert spread.loc[["A", "B"], "group_costs"].tolist() == [D("23.33333333"), D("46.66666667")]
     assert spread.loc["C", "group_costs"] == 0
 
 
 @pytest.mark.parametrize("text", ["2025", "2024Q3"])
-def test_full_cost_of_the_sample_adds_up_to_operating_profit_exactly(
-    sample: Books, text: str
-) -> None:
+def test_full_cost_of_the_sample_adds_up_to_operating_profit_exactly(sample: Books, text: str) -> None:
     period = sample.period(text)
     assert (
-        total(full_cost(sample, period)["full_cost_profit"])
-        == firm_profitability(sample, period)["operating_profit"]
+        total(full_cost(sample, period)["full_cost_profit"]) == firm_profitability(sample, period)["operating_profit"]
     )
 
 
 @given(
     st.decimals(D("-1e9"), D("1e9"), places=8),
-    st.dictionaries(
-        st.text("abcdef", max_size=2), st.decimals(D(-100), D("1e7"), places=4), max_size=12
-    ),
+    st.dictionaries(st.text("abcdef", max_size=2), st.decimals(D(-100), D("1e7"), places=4), max_size=12),
 )
 def test_parts_that_are_allocated_add_up_exactly_and_no_one_bears_more_than_a_step_beyond_its_share(
     amount: Decimal, weights: dict[str, Decimal]
@@ -359,10 +294,7 @@ def test_parts_that_are_allocated_add_up_exactly_and_no_one_bears_more_than_a_st
     if bearing:
         assert total(parts.values()) == amount
         whole = total(bearing.values())
-        assert all(
-            abs(parts[key] - amount * weight / whole) <= D("1e-8")
-            for key, weight in bearing.items()
-        )
+        assert all(abs(parts[key] - amount * weight / whole) <= D("1e-8") for key, weight in bearing.items())
 
 
 def test_time_driven_cost_and_unused_capacity_add_up_to_what_was_booked(sample: Books) -> None:
@@ -370,13 +302,9 @@ def test_time_driven_cost_and_unused_capacity_add_up_to_what_was_booked(sample: 
     lens = time_driven(sample, period)
     assert lens is not None
     assert capacity is not None
-    booked = capacity[
-        (capacity["month"] >= period.start) & (capacity["month"] < period.end)
-    ].groupby("pool")
+    booked = capacity[(capacity["month"] >= period.start) & (capacity["month"] < period.end)].groupby("pool")
     assert lens.groupby("pool")["cost"].sum().round(8).to_dict() == booked["cost"].sum().to_dict()
-    assert (
-        lens.groupby("pool")["used"].sum().to_dict() == booked["practical_capacity"].sum().to_dict()
-    )
+    assert lens.groupby("pool")["used"].sum().to_dict() == booked["practical_capacity"].sum().to_dict()
 
 
 def test_time_driven_cost_is_what_can_be_worked_out_on_paper(make_books: MakeBooks) -> None:
@@ -391,9 +319,7 @@ def test_time_driven_cost_is_what_can_be_worked_out_on_paper(make_books: MakeBoo
     assert lens.set_index("activity")["cost"].to_dict() == {"call": 40, "mail": 20, "unused": 240}
 
 
-def test_the_line_that_makes_a_customer_so_is_the_one_furthest_from_all_customers_share(
-    make_books: MakeBooks,
-) -> None:
+def test_the_line_that_makes_a_customer_so_is_the_one_furthest_from_all_customers_share(make_books: MakeBooks) -> None:
     books = make_books(TRADE, **ANY)
     customers = customer_profitability(books, books.period("2024"))
     lines = deciding_lines(books, customers, books.period("2024")).set_index("customer_id")["line"]

@@ -32,13 +32,7 @@ def put(books: Books, content: object) -> None:
 
 
 def rule(segment: str, *when: str, **given_: object) -> dict[str, object]:
-    return {
-        "segment": segment,
-        "when": list(when),
-        "because": f"rule {segment}",
-        "stance": "keep",
-        **given_,
-    }
+    return {"segment": segment, "when": list(when), "because": f"rule {segment}", "stance": "keep", **given_}
 
 
 def table(**columns: list[float]) -> pd.DataFrame:
@@ -69,9 +63,7 @@ def test_all_mistakes_of_the_rules_are_told_at_once(make_books: Make) -> None:
     assert "rules[0] (A).when: 'salse > 1': unknown measure 'salse'" in text
     assert "'sales > much': 'much' is no number" in text
     assert "rules[1] (B).when: 'sales ~ 3' is no condition; write it as `sales >= 1000`" in text
-    assert (
-        "rules[1] (B).stance: Input should be 'invest', 'keep' or 'change' (found 'love')" in text
-    )
+    assert "rules[1] (B).stance: Input should be 'invest', 'keep' or 'change' (found 'love')" in text
     assert "rules[2] (C).stance: Field required" in text
 
 
@@ -108,25 +100,14 @@ def test_the_first_rule_that_holds_decides_and_says_why() -> None:
     assert made["segment"].tolist() == ["Large", "Earns", "Rest", "Rest"]
     assert made.at["K0", "reason"] == "rule Large (gross sales 100)"
     assert made.at["K1", "reason"] == "rule Earns (net margin 5, gross sales 99)"
-    assert made["flagged"].tolist() == [
-        "",
-        "costly: hard to serve (cost to serve of sales 60%)",
-        "",
-        "",
-    ]
+    assert made["flagged"].tolist() == ["", "costly: hard to serve (cost to serve of sales 60%)", "", ""]
 
 
 @given(st.lists(st.tuples(st.integers(-100, 100), st.integers(-100, 100)), min_size=1, max_size=20))
-def test_every_account_is_in_exactly_one_segment_whatever_its_numbers(
-    rows: list[tuple[int, int]],
-) -> None:
-    rules = judgement.Rules.model_validate(
-        yaml.safe_load((DECLARED / "segments.yml").read_text(encoding="utf-8"))
-    )
+def test_every_account_is_in_exactly_one_segment_whatever_its_numbers(rows: list[tuple[int, int]]) -> None:
+    rules = judgement.Rules.model_validate(yaml.safe_load((DECLARED / "segments.yml").read_text(encoding="utf-8")))
     sales, margin = (np.array(part, dtype=float) for part in zip(*rows, strict=True))
-    given_ = table(sales=list(sales), net_margin=list(margin)).assign(
-        growth_share=np.nan, score=0.5, top_group=0.0
-    )
+    given_ = table(sales=list(sales), net_margin=list(margin)).assign(growth_share=np.nan, score=0.5, top_group=0.0)
     made = segments.assigned(given_, rules)
     assert made["segment"].isin(rules.segments).all()
     assert (made["reason"] != "").all()
@@ -138,10 +119,7 @@ def test_a_condition_without_a_value_in_these_books_is_named(make_books: Make) -
     books = make_books(FAMILY)
     rules, register = segments.read_segments(books), criteria.read_criteria(books)
     compared = segments.compared(books, books.period("2024"), rules, register)
-    assert segments.without_effect(compared, rules) == [
-        "growth_share >= 0.25",
-        "growth_share <= -0.15",
-    ]
+    assert segments.without_effect(compared, rules) == ["growth_share >= 0.25", "growth_share <= -0.15"]
 
 
 def test_parents_and_subsidiaries_stand_together_or_apart(make_books: Make) -> None:
@@ -172,9 +150,7 @@ def test_the_large_loss_maker_is_no_key_account_by_volume_alone(decided: pd.Data
     assert decided.loc[decided["key"], "net_margin"].min() > 0
 
 
-def test_the_small_growing_customer_is_to_be_developed_and_the_declining_one_flagged(
-    decided: pd.DataFrame,
-) -> None:
+def test_the_small_growing_customer_is_to_be_developed_and_the_declining_one_flagged(decided: pd.DataFrame) -> None:
     rows = decided.set_index("customer_id")
     assert rows.at["C301", "segment"] == "Develop"
     assert "92%" in rows.at["C301", "reason"]
@@ -182,9 +158,7 @@ def test_the_small_growing_customer_is_to_be_developed_and_the_declining_one_fla
     assert "−23%" in rows.at["C266", "flagged"]
 
 
-def test_key_accounts_hang_on_the_top_group_or_are_key_anyway(
-    sample: Books, decided: pd.DataFrame
-) -> None:
+def test_key_accounts_hang_on_the_top_group_or_are_key_anyway(sample: Books, decided: pd.DataFrame) -> None:
     rules, register = segments.read_segments(sample), criteria.read_criteria(sample)
     compared = segments.compared(sample, sample.period("2025"), rules, register)
     able = segments.eligible(compared, rules)
@@ -199,10 +173,7 @@ def test_migration_counts_every_customer_once(sample: Books, decided: pd.DataFra
     before = segments.differentiate(sample, sample.period("2024"))
     flow = segments.migration(decided, before, segments.read_segments(sample).segments)
     assert flow.to_numpy().sum() == len(sample.customers)
-    assert (
-        flow.sum(axis=0).to_dict()
-        == decided["segment"].value_counts().reindex(flow.columns, fill_value=0).to_dict()
-    )
+    assert flow.sum(axis=0).to_dict() == decided["segment"].value_counts().reindex(flow.columns, fill_value=0).to_dict()
     assert len(segments.moved(decided, before)) == flow.to_numpy().sum() - np.trace(flow)
 
 
@@ -216,21 +187,15 @@ def test_ratings_made_after_a_period_do_not_enter_it(sample: Books) -> None:
 # --- segments in the reports -----------------------------------------------------------------------------------------
 
 
-def test_segments_partition_the_customers_and_their_report_adds_up_to_the_firm(
-    sample: Books,
-) -> None:
+def test_segments_partition_the_customers_and_their_report_adds_up_to_the_firm(sample: Books) -> None:
     period = sample.period("2025")
     segmented = segments.with_segments(sample, period)
     report = profitability.group_profitability(segmented, period, "segment").set_index("segment")
     assert "Inactive" not in report.index
-    margins = profitability.customer_profitability(sample, period).set_index("customer_id")[
-        "net_segment_margin"
-    ]
+    margins = profitability.customer_profitability(sample, period).set_index("customer_id")["net_segment_margin"]
     for name, members in segments.differentiate(sample, period).groupby("segment"):
         inside = sum(margins.reindex(members["customer_id"]).dropna())
-        assert (
-            inside == 0 if name == "Inactive" else inside == report.at[name, "net_segment_margin"]
-        )
+        assert inside == 0 if name == "Inactive" else inside == report.at[name, "net_segment_margin"]
     parts = report.drop(index="Firm")["net_segment_margin"]
     assert sum(parts) == report.at["Firm", "net_segment_margin"]
     assert segmented.customers["own_segment"].tolist() == sample.customers["segment"].tolist()
@@ -245,24 +210,16 @@ SEGMENT_COSTS = {
 }
 
 
-def test_a_cost_belongs_to_the_segment_of_that_name_made_from_rules_or_the_companys_own(
-    make_books: Make,
-) -> None:
+def test_a_cost_belongs_to_the_segment_of_that_name_made_from_rules_or_the_companys_own(make_books: Make) -> None:
     books = make_books(SEGMENT_COSTS)
     period = books.period("2024")
     segmented = segments.with_segments(books, period)
     assert segmented.customers["segment"].tolist() == ["Key account", "Serve simply"]
-    ruled = profitability.group_profitability(segmented, period, "segment").set_index("segment")[
-        "own_costs"
-    ]
-    own = profitability.group_profitability(segmented, period, "own_segment").set_index(
-        "own_segment"
-    )["own_costs"]
+    ruled = profitability.group_profitability(segmented, period, "segment").set_index("segment")["own_costs"]
+    own = profitability.group_profitability(segmented, period, "own_segment").set_index("own_segment")["own_costs"]
     assert (ruled["Key account"], ruled["Other owners"]) == (9, 4)
     assert (own["Gold"], own["Other owners"]) == (4, 9)
-    spread = (
-        full_cost.full_cost(segmented, period).set_index("customer_id")["group_costs"].astype(float)
-    )
+    spread = full_cost.full_cost(segmented, period).set_index("customer_id")["group_costs"].astype(float)
     assert spread["A"] == pytest.approx(9 + 4 * 100 / 150)
     assert spread["B"] == pytest.approx(4 * 50 / 150)
 
@@ -275,36 +232,20 @@ def test_mistakes_of_all_judgement_files_are_told_together(make_books: Make) -> 
     (folder / "strategy.yml").write_text("goals: 3\n")
     with pytest.raises(SettingsError) as told:
         segments.check_judgement(books)
-    assert all(
-        f"judgement/{file} has" in str(told.value)
-        for file in ("segments.yml", "ratings.csv", "strategy.yml")
-    )
+    assert all(f"judgement/{file} has" in str(told.value) for file in ("segments.yml", "ratings.csv", "strategy.yml"))
 
 
 # --- matrices --------------------------------------------------------------------------------------------------------
 
 
 def test_a_value_on_the_line_counts_as_right_and_upper() -> None:
-    rows = pd.DataFrame(
-        {
-            "net_price_index": [0.9, 1.0, 1.1, np.nan, 0.8],
-            "cost_to_serve": [0.5, 0.2, 0.2, 0.1, 0.1],
-        }
-    )
+    rows = pd.DataFrame({"net_price_index": [0.9, 1.0, 1.1, np.nan, 0.8], "cost_to_serve": [0.5, 0.2, 0.2, 0.1, 0.1]})
     cells = lenses._cells(rows, lenses.lens("price"))
-    assert cells["price_cell"].tolist() == [
-        "Aggressive",
-        "Carriage trade",
-        "Carriage trade",
-        "",
-        "Bargain basement",
-    ]
+    assert cells["price_cell"].tolist() == ["Aggressive", "Carriage trade", "Carriage trade", "", "Bargain basement"]
     assert cells["price_stance"].tolist() == ["change", "keep", "keep", "", "keep"]
 
 
-def test_lenses_place_every_buyer_and_disagree_with_reasons(
-    sample: Books, decided: pd.DataFrame
-) -> None:
+def test_lenses_place_every_buyer_and_disagree_with_reasons(sample: Books, decided: pd.DataFrame) -> None:
     period = sample.period("2025")
     priced = profitability.net_price_and_cost_to_serve(
         sample, profitability.customer_profitability(sample, period), period
@@ -356,19 +297,13 @@ def test_three_kinds_of_customers_are_found_named_and_stable() -> None:
 
 
 @pytest.mark.parametrize("method", ["k-means", "gaussian mixture"])
-def test_both_methods_find_the_three_kinds_and_place_everyone_the_same_twice(
-    method: segments.Method,
-) -> None:
+def test_both_methods_find_the_three_kinds_and_place_everyone_the_same_twice(method: segments.Method) -> None:
     scaled = segments.features(kinds(300))
     tested = segments.numbers_of_groups(scaled, seed=0, most=5, method=method)
     assert tested.index[tested["chosen"]].tolist() == [3]
     assert tested.equals(segments.numbers_of_groups(scaled, seed=0, most=5, method=method))
     labels = segments.groups(scaled, 3, seed=0, method=method)
-    assert pd.crosstab(labels, np.arange(300) % 3).to_numpy().max(axis=1).tolist() == [
-        100,
-        100,
-        100,
-    ]
+    assert pd.crosstab(labels, np.arange(300) % 3).to_numpy().max(axis=1).tolist() == [100, 100, 100]
     assert labels.equals(segments.groups(scaled, 3, seed=0, method=method))
 
 
@@ -410,32 +345,16 @@ def test_sample_groups_come_out_the_same(sample: Books) -> None:
     assert segments.groups(scaled, 2, seed=0).equals(segments.groups(scaled, 2, seed=0))
 
 
-def test_a_period_in_which_nobody_bought_is_refused_with_what_the_books_cover(
-    make_books: Make,
-) -> None:
+def test_a_period_in_which_nobody_bought_is_refused_with_what_the_books_cover(make_books: Make) -> None:
     books = make_books(FAMILY)
     books.refuse_without_sales(books.period("2024-01"))
-    with pytest.raises(
-        SettingsError, match=r"nobody bought in 2024-03: choose another period of 2024$"
-    ):
+    with pytest.raises(SettingsError, match=r"nobody bought in 2024-03: choose another period of 2024$"):
         books.refuse_without_sales(books.period("2024-03"))
 
 
 def test_a_condition_that_nobody_can_fulfil_is_told(make_books: Make) -> None:
     books = make_books(FAMILY)
-    put(
-        books,
-        {
-            "rules": [
-                rule("A", "customer_name is Nobody"),
-                rule("B", "cost_to_serve_share > 0"),
-                rule("C"),
-            ]
-        },
-    )
+    put(books, {"rules": [rule("A", "customer_name is Nobody"), rule("B", "cost_to_serve_share > 0"), rule("C")]})
     rules, register = segments.read_segments(books), criteria.read_criteria(books)
     table = segments.compared(books, books.period("2024"), rules, register)
-    assert segments.without_effect(table, rules) == [
-        "customer_name is Nobody",
-        "cost_to_serve_share > 0",
-    ]
+    assert segments.without_effect(table, rules) == ["customer_name is Nobody", "cost_to_serve_share > 0"]

@@ -48,14 +48,7 @@ def test_an_exercise_not_answered_says_so(exercise: str) -> None:
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_neither_the_answer_nor_a_hash_without_salt_is_in_the_file(exercise: str) -> None:
     record = EXERCISES[exercise]
-    words = " ".join(
-        [
-            record["question"],
-            record["right"],
-            *record["hints"],
-            *(m["hint"] for m in record["mistakes"]),
-        ]
-    )
+    words = " ".join([record["question"], record["right"], *record["hints"], *(m["hint"] for m in record["mistakes"])])
     answer = str(ANSWERS[exercise])
     assert answer not in words.replace(",", "").split()
     assert hashlib.sha256(answer.casefold().encode()).hexdigest() != record["answer"]
@@ -91,9 +84,7 @@ def test_hints_grow_and_the_last_one_stays() -> None:
     assert "Hint 1 of 3" in study.check("27-2", None, hint=1).text
 
 
-@pytest.mark.parametrize(
-    "answer", [325, 325.0, Decimal("325.00"), np.float64(325.2), "325", " 325 ", "0,325.4"]
-)
+@pytest.mark.parametrize("answer", [325, 325.0, Decimal("325.00"), np.float64(325.2), "325", " 325 ", "0,325.4"])
 def test_a_number_is_read_as_people_write_it(answer: object) -> None:
     assert "right" in study.check("27-1", answer).text
 

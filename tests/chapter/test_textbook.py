@@ -46,9 +46,7 @@ def test_the_books_give_what_the_source_prints(case: str, figures: pd.DataFrame)
     wrong = found.loc[found["got"] != found["expected"], ["what", "expected", "got"]]
     ratios = wrong["what"].str.contains("%")
     assert wrong[~ratios].empty, wrong
-    assert (
-        (wrong.loc[ratios, "got"] - wrong.loc[ratios, "expected"]).abs().le(Decimal("0.05")).all()
-    ), wrong
+    assert (wrong.loc[ratios, "got"] - wrong.loc[ratios, "expected"]).abs().le(Decimal("0.05")).all(), wrong
     assert found["agrees"].all()
 
 
@@ -70,17 +68,12 @@ def test_account_types_own_costs_that_none_of_their_customers_has() -> None:
     books = open_books(study.TEXTBOOK / "account_types")
     types = group_profitability(books, books.period("2024-12")).set_index("account_type")
     assert types.loc["Drug stores", "own_costs"] == 400_000 + 500_000 + 200_000
-    assert set(
-        customer_profitability(books, books.period("2024-12"))["promotion_and_slotting"]
-    ) == {0}
+    assert set(customer_profitability(books, books.period("2024-12"))["promotion_and_slotting"]) == {0}
 
 
 def test_full_cost_calls_department_1_a_loser_and_then_department_2() -> None:
     books = open_books(study.TEXTBOOK / "full_cost_reverses_the_verdict")
-    before, after = (
-        verdicts(books, books.period(p), 12).set_index("customer_id")
-        for p in ("2024-11", "2024-12")
-    )
+    before, after = (verdicts(books, books.period(p), 12).set_index("customer_id") for p in ("2024-11", "2024-12"))
     assert before["flips"].to_dict() == {"1": True, "2": False, "3": False}
     assert after["flips"].to_dict() == {"2": True, "3": False}
     assert before.loc["1", "contribution"] == 9000 - 6500
@@ -89,11 +82,7 @@ def test_full_cost_calls_department_1_a_loser_and_then_department_2() -> None:
 def test_what_is_recalled_only_is_not_called_published(figures: pd.DataFrame) -> None:
     recalled = figures[figures["grade"] == "D"]
     assert set(recalled["case"]) == {"account_types"}
-    assert (
-        recalled["source"]
-        .str.contains("recalled; check against the book before calling it published")
-        .all()
-    )
+    assert recalled["source"].str.contains("recalled; check against the book before calling it published").all()
 
 
 def test_a_figure_that_is_not_in_the_books_does_not_agree(tmp_path: Path) -> None:

@@ -39,9 +39,7 @@ def histories(cdnow: dict[str, Any]) -> tuple[np.ndarray, ...]:
     return tuple(cdnow["past"][c].to_numpy() for c in ("x", "recency", "age"))
 
 
-def history_of(
-    margin: np.ndarray, *, ordering: np.ndarray | None = None, assignable: float = 0.0
-) -> History:
+def history_of(margin: np.ndarray, *, ordering: np.ndarray | None = None, assignable: float = 0.0) -> History:
     """Customers × months from January 2022, no season; an order on the 15th of each month with a margin."""
     months = np.asarray(margin, float)
     customer, month = np.nonzero(months if ordering is None else ordering)
@@ -51,9 +49,7 @@ def history_of(
                    np.full(months.shape, assignable), sales, Orders(customer, day, sales[customer, month]), np.ones(12))  # fmt: skip
 
 
-def accounts(
-    customers: int, months: int, *, growth: float = 0.0, noise: float = 0.2, seed: int = 0
-) -> np.ndarray:
+def accounts(customers: int, months: int, *, growth: float = 0.0, noise: float = 0.2, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     size = rng.lognormal(4, 1, customers)[:, None]
     return size * (1 + growth * np.arange(months)) * rng.normal(1, noise, (customers, months))
@@ -65,29 +61,22 @@ def accounts(
 def test_bg_nbd_on_cdnow_is_as_published(cdnow: dict[str, Any]) -> None:
     """Fader, Hardie & Lee (2005), table 2."""
     found = purchases.fit_bg_nbd(*histories(cdnow))
-    assert [round(p, 3) for p in (found.r, found.alpha, found.a, found.b)] == [
-        0.243,
-        4.414,
-        0.793,
-        2.426,
-    ]
+    assert [round(p, 3) for p in (found.r, found.alpha, found.a, found.b)] == [0.243, 4.414, 0.793, 2.426]
     assert found.log_likelihood == pytest.approx(-9582.4, abs=0.05)
 
 
 def test_pareto_nbd_on_cdnow_is_as_published(cdnow: dict[str, Any]) -> None:
     """Vignette of the R package BTYD: 0.553, 10.580, 0.606, 11.656, log-likelihood -9594.976."""
     found = purchases.fit_pareto_nbd(*histories(cdnow))
-    assert [found.r, found.alpha, found.s, found.beta] == pytest.approx(
-        [0.553, 10.580, 0.606, 11.656], rel=2e-3
-    )
+    assert [found.r, found.alpha, found.s, found.beta] == pytest.approx([0.553, 10.580, 0.606, 11.656], rel=2e-3)
     assert found.log_likelihood == pytest.approx(-9594.976, abs=0.01)
 
 
 def test_a_customer_of_cdnow_is_expected_to_buy_as_published() -> None:
     """Fader, Hardie & Lee (2005): x = 2, last in week 30.43 of 38.86, the next 39 weeks."""
-    assert PUBLISHED.expected_purchases(39, *(np.array([v]) for v in (2, 30.43, 38.86)))[
-        0
-    ] == pytest.approx(1.226, abs=5e-4)
+    assert PUBLISHED.expected_purchases(39, *(np.array([v]) for v in (2, 30.43, 38.86)))[0] == pytest.approx(
+        1.226, abs=5e-4
+    )
 
 
 def test_cdnow_is_forecast_by_what_its_calibration_chose(cdnow: dict[str, Any]) -> None:
@@ -97,10 +86,7 @@ def test_cdnow_is_forecast_by_what_its_calibration_chose(cdnow: dict[str, Any]) 
     amounts = min(cdnow["LIKELY"], key=lambda name: cdnow["aic"](cdnow["fitted"](name, past)[0]))
     ranking = cdnow["inner_gini"](known).idxmax()
     assert (amounts, ranking) == ("ours: Pareto/NBD by order units", "average of ours")
-    later, expected = (
-        cdnow["later"](cdnow["days"], end, weeks, past.index),
-        cdnow["ours"](known, end, weeks),
-    )
+    later, expected = (cdnow["later"](cdnow["days"], end, weeks, past.index), cdnow["ours"](known, end, weeks))
     assert np.sqrt(np.square(expected[amounts] - later).mean()) == pytest.approx(1.606, abs=5e-4)
     assert ranking_gini(later, expected[ranking].to_numpy()) >= 0.67
     assert top_share(later, expected[ranking].to_numpy()) >= 0.64
@@ -116,16 +102,10 @@ def test_cdnow_is_forecast_by_what_its_calibration_chose(cdnow: dict[str, Any]) 
 def test_gradients_are_the_slopes_of_the_likelihood(loss: str) -> None:
     data = [np.array(v, float) for v in ([0, 3, 9, 0], [0, 0.5, 0.9, 0], [1.0, 1.2, 0.9, 0.1])]
     data += [np.array([0.0, 1, -2, 2])] if "pareto" in loss else []
-    function, at = (
-        getattr(purchases, loss),
-        np.array([-0.3, 0.2, -0.5, 0.4, 0.1][: 5 if "pareto" in loss else 4]),
-    )
+    function, at = (getattr(purchases, loss), np.array([-0.3, 0.2, -0.5, 0.4, 0.1][: 5 if "pareto" in loss else 4]))
     weight = np.array([0.4, 0.3, 0.2, 0.1])
     steps = 1e-6 * np.eye(len(at))
-    slopes = [
-        (function(at + s, *data, weight)[0] - function(at - s, *data, weight)[0]) / 2e-6
-        for s in steps
-    ]
+    slopes = [(function(at + s, *data, weight)[0] - function(at - s, *data, weight)[0]) / 2e-6 for s in steps]
     assert function(at, *data, weight)[1] == pytest.approx(slopes, abs=1e-7)
 
 
@@ -140,13 +120,8 @@ def test_draws_have_the_expected_mean() -> None:
 
 def test_the_order_and_the_number_of_alike_customers_change_no_parameter() -> None:
     past = np.array([[0, 0, 30], [2, 10, 25], [5, 20, 22], [1, 3, 40], [9, 30, 31]], float)
-    once, thrice = (
-        purchases.fit_bg_nbd(*past.T),
-        purchases.fit_bg_nbd(*np.repeat(past[::-1], 3, axis=0).T),
-    )
-    assert [thrice.r, thrice.alpha, thrice.a, thrice.b] == pytest.approx(
-        [once.r, once.alpha, once.a, once.b], rel=1e-3
-    )
+    once, thrice = (purchases.fit_bg_nbd(*past.T), purchases.fit_bg_nbd(*np.repeat(past[::-1], 3, axis=0).T))
+    assert [thrice.r, thrice.alpha, thrice.a, thrice.b] == pytest.approx([once.r, once.alpha, once.a, once.b], rel=1e-3)
     assert thrice.log_likelihood == pytest.approx(3 * once.log_likelihood)
 
 
@@ -198,9 +173,7 @@ def test_the_shortest_range_holds_its_share() -> None:
 
 def test_history_adds_up_to_the_report(sample: Books) -> None:
     held = forecasts.history(sample, sample.period("2023-01..2025-12"))
-    report = customer_profitability(sample, sample.period("2023-01..2025-12")).set_index(
-        "customer_id"
-    )
+    report = customer_profitability(sample, sample.period("2023-01..2025-12")).set_index("customer_id")
     margin = pd.Series(held.margin.sum(axis=1), held.customer_ids)
     assert margin.to_numpy() == pytest.approx(
         report.loc[margin.index, "net_segment_margin"].astype(float).to_numpy(), abs=1e-6
@@ -208,9 +181,7 @@ def test_history_adds_up_to_the_report(sample: Books) -> None:
     assert held.orders.sales.sum() == pytest.approx(float(report.loc[margin.index, "sales"].sum()))
 
 
-def test_the_portfolio_is_its_customers_and_its_range_narrower_than_their_ranges(
-    sample: Books,
-) -> None:
+def test_the_portfolio_is_its_customers_and_its_range_narrower_than_their_ranges(sample: Books) -> None:
     found = value.customer_value(sample)
     whole, customers = found.portfolio.iloc[0], found.customers
     assert whole["expected"] == pytest.approx(customers["expected"].sum())
@@ -218,17 +189,12 @@ def test_the_portfolio_is_its_customers_and_its_range_narrower_than_their_ranges
     assert whole["high"] - whole["low"] < (customers["high"] - customers["low"]).sum() / 2
     assert (customers["low"] <= customers["expected"]).all()
     assert (customers["expected"] <= customers["high"]).all()
-    assert list(found.portfolio["status"]) == [
-        "tested on the past",
-        *["extrapolated, not tested"] * 2,
-    ]
+    assert list(found.portfolio["status"]) == ["tested on the past", *["extrapolated, not tested"] * 2]
 
 
 def test_every_model_of_the_sample_stands_beside_what_a_manager_would_do(sample: Books) -> None:
     tested = value.customer_value(sample).backtest
-    assert (
-        tested.groupby("group")["model"].agg(set) == {*forecasts.MODELS, forecasts.AVERAGE}
-    ).all()
+    assert (tested.groupby("group")["model"].agg(set) == {*forecasts.MODELS, forecasts.AVERAGE}).all()
     assert tested.groupby("group")["chosen"].sum().eq(1).all()
     least = tested.groupby("group")["error"].transform("min")
     assert (tested["chosen"] == (tested["error"] == least)).all()
@@ -310,11 +276,7 @@ def test_growing_accounts_are_forecast_by_trend_better_than_by_last_year() -> No
 
 def test_a_horizon_that_the_books_can_test_is_tested_and_the_longer_is_extrapolated() -> None:
     found = value.value_of(history_of(accounts(40, 48)))
-    assert list(found.portfolio["status"]) == [
-        "tested on the past",
-        "tested on the past",
-        "extrapolated, not tested",
-    ]
+    assert list(found.portfolio["status"]) == ["tested on the past", "tested on the past", "extrapolated, not tested"]
     assert set(found.backtest["months"]) == {12, 24}
 
 
@@ -336,9 +298,7 @@ def test_assignable_cost_goes_on_while_the_customer_is_active() -> None:
 
 @pytest.mark.parametrize("months", [1, 2, 7, 13, 25])
 @pytest.mark.parametrize("customers", [1, 2])
-def test_few_customers_and_short_books_give_a_wide_range_and_a_plain_warning(
-    customers: int, months: int
-) -> None:
+def test_few_customers_and_short_books_give_a_wide_range_and_a_plain_warning(customers: int, months: int) -> None:
     found = value.value_of(history_of(np.full((customers, months), 10.0)))
     assert np.isfinite(found.customers[["expected", "low", "high", "expected_36"]].to_numpy()).all()
     assert found.customers["expected"].to_numpy() == pytest.approx(np.full(customers, 120.0))
@@ -358,10 +318,7 @@ def test_one_customer_and_one_month_of_a_ledger_work(make_books: Callable[..., B
                         "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100"},
                        coverage={"start": "2024-01", "end": "2024-01"})  # fmt: skip
     found = value.customer_value(books)
-    assert found.customers.loc[0, ["customer_id", "expected"]].tolist() == [
-        "A",
-        pytest.approx(1200),
-    ]
+    assert found.customers.loc[0, ["customer_id", "expected"]].tolist() == ["A", pytest.approx(1200)]
     assert value.at_risk(books, books.period("2024-01")).empty
 
 
@@ -388,12 +345,8 @@ def test_a_fall_is_dated_by_the_month_in_which_it_begins() -> None:
     assert not ((fall[1:] > 0.15) & (slope[1:] < -4)).any()
 
 
-def test_silence_is_measured_against_the_customers_own_rhythm(
-    make_books: Callable[..., Books],
-) -> None:
-    lines = [("A", m) for m in range(1, 8)] + [
-        ("B", m) for m in (1, 5)
-    ]  # monthly; every four months
+def test_silence_is_measured_against_the_customers_own_rhythm(make_books: Callable[..., Books]) -> None:
+    lines = [("A", m) for m in range(1, 8)] + [("B", m) for m in (1, 5)]  # monthly; every four months
     rows = "\n".join(f"{customer}, 2024-{month:02}-10, 100" for customer, month in lines)
     books = make_books({"invoice_lines": f"customer_id, invoice_date, gross_sales\n{rows}"})
     found = value.at_risk(books, books.period("2024")).set_index("customer_id")
@@ -402,9 +355,7 @@ def test_silence_is_measured_against_the_customers_own_rhythm(
     assert told == ["silent", date(2024, 7, 10), 21 + 31 + 30 + 31 + 30 + 31, pytest.approx(700)]
 
 
-def test_rhythm_is_by_order_date_and_margin_by_invoice_date(
-    make_books: Callable[..., Books],
-) -> None:
+def test_rhythm_is_by_order_date_and_margin_by_invoice_date(make_books: Callable[..., Books]) -> None:
     lines = """customer_id, invoice_date, gross_sales, order_id, order_date
         A, 2024-01-10, 100, 1, 2023-12-20
         A, 2024-04-30, 100, 2, 2024-01-09
@@ -415,18 +366,13 @@ def test_rhythm_is_by_order_date_and_margin_by_invoice_date(
     how = past.rhythm.loc[0, ["order_days", "last_order", "usual_gap_days", "silent_days"]]
     assert how.tolist() == [3, date(2024, 2, 28), (20 + 50) / 2, 366 - 59]
     assert past.margin[0].nonzero()[0].tolist() == [0, 3, 5]
-    assert past.until(1).rhythm.loc[0, ["order_days", "silent_days"]].tolist() == [
-        2,
-        22,
-    ]  # as of the end of January
+    assert past.until(1).rhythm.loc[0, ["order_days", "silent_days"]].tolist() == [2, 22]  # as of the end of January
     found = value.at_risk(books, books.period("2024")).set_index("customer_id")
     assert found.loc["A", ["since", "yearly_margin"]].tolist() == [date(2024, 2, 28), 400]
 
 
 def test_rhythm_by_hand() -> None:
-    orders = Orders(
-        np.repeat([0, 2], [13, 2]), np.append(np.arange(13) * 30, [100, 350]), np.ones(15)
-    )
+    orders = Orders(np.repeat([0, 2], [13, 2]), np.append(np.arange(13) * 30, [100, 350]), np.ones(15))
     found = purchases.rhythm(orders, 4, 370)
     assert found["order_days"].tolist() == [13, 0, 2, 0]
     assert found["age_days"].tolist()[::2] == [370, 270]

@@ -36,10 +36,7 @@ def who(story: str) -> str:
 
 def amounts(story: str) -> list[Decimal]:
     """Numbers that the page gives for a story."""
-    return [
-        Decimal(text.replace(",", ""))
-        for text in re.findall(r"-?\d[\d,]*(?:\.\d+)?", STORIES[story][2])
-    ]
+    return [Decimal(text.replace(",", "")) for text in re.findall(r"-?\d[\d,]*(?:\.\d+)?", STORIES[story][2])]
 
 
 @pytest.fixture(scope="module")
@@ -104,39 +101,23 @@ def test_salaries_are_spent_on_earners_and_losers_alike(sample: Books, year: pd.
     assert (~managed)[earns].sum() > 30
 
 
-def test_fewer_than_half_lose_and_each_for_more_than_one_line(
-    sample: Books, year: pd.DataFrame
-) -> None:
+def test_fewer_than_half_lose_and_each_for_more_than_one_line(sample: Books, year: pd.DataFrame) -> None:
     losers = year[year["net_segment_margin"] < 0]
     assert 1 / 3 < len(losers) / len(year) < 0.45
     decides = deciding_lines(sample, year, sample.period("2025")).set_index("customer_id")["line"]
     shares = decides[losers["customer_id"]].value_counts(normalize=True)
     assert (shares > 0.05).sum() >= 4
     assert shares.max() < 0.6
-    lines = [
-        "discounts_returns_allowances",
-        "transportation",
-        "order_processing",
-        "salaries",
-        "promotion_and_slotting",
-    ]
+    lines = ["discounts_returns_allowances", "transportation", "order_processing", "salaries", "promotion_and_slotting"]
     excess = losers[lines].sum() / losers["sales"].sum() - year[lines].sum() / year["sales"].sum()
     assert (excess > Decimal("0.02")).all()
 
 
-def test_the_account_type_that_is_worst_at_full_cost_contributes(
-    sample: Books, year: pd.DataFrame
-) -> None:
+def test_the_account_type_that_is_worst_at_full_cost_contributes(sample: Books, year: pd.DataFrame) -> None:
     spread = full_cost(sample, sample.period("2025")).set_index("customer_id")["full_cost_profit"]
-    by_type = (
-        year.assign(full=year["customer_id"].map(spread))
-        .groupby("account_type")[["full", "net_sales"]]
-        .sum()
-    )
+    by_type = year.assign(full=year["customer_id"].map(spread)).groupby("account_type")[["full", "net_sales"]].sum()
     worst = str((by_type["full"] / by_type["net_sales"]).map(float).idxmin())
-    margins = group_profitability(sample, sample.period("2025")).set_index("account_type")[
-        "net_segment_margin"
-    ]
+    margins = group_profitability(sample, sample.period("2025")).set_index("account_type")["net_segment_margin"]
     assert by_type.at[worst, "full"] < 0 < margins[worst]
     assert round(by_type.at[worst, "full"]) == amounts("Worst at full cost, yet contributes")[0]
     assert worst == who("Worst at full cost, yet contributes")
@@ -147,9 +128,7 @@ def test_account_types_own_costs_that_are_no_customers(sample: Books) -> None:
     types = groups.drop(index=["Unassigned", "Other owners", "Firm"])["own_costs"]
     assert len(types) == 6
     assert (types > 0).all()
-    assert [round(types.sum()), round(types.max())] == amounts(
-        "Costs of an account type and of no customer"
-    )
+    assert [round(types.sum()), round(types.max())] == amounts("Costs of an account type and of no customer")
     assert highest(types) in STORIES["Costs of an account type and of no customer"][0]
 
 
@@ -167,14 +146,10 @@ def test_a_larger_customer_declines_slowly_and_steadily(monthly: pd.DataFrame) -
     quarters = np.add.reduceat(monthly.to_numpy(), range(0, 36, 3), axis=1)
     before = monthly.iloc[:, :12].sum(axis=1)
     large = (before > before.quantile(0.75)) & (quarters > 0).all(axis=1)
-    trend = pd.Series(
-        [np.corrcoef(range(12), row)[0, 1] for row in quarters[large]], index=monthly.index[large]
-    )
+    trend = pd.Series([np.corrcoef(range(12), row)[0, 1] for row in quarters[large]], index=monthly.index[large])
     decliner = str(trend.idxmin())
     assert decliner == who("In slow decline")
-    first, second, third = (
-        monthly.loc[decliner].iloc[12 * i : 12 * i + 12].sum() for i in range(3)
-    )
+    first, second, third = (monthly.loc[decliner].iloc[12 * i : 12 * i + 12].sum() for i in range(3))
     assert first > second > third > first / 2
 
 
@@ -201,10 +176,7 @@ def test_a_rush_orderer_rushes_most_of_its_orders(year: pd.DataFrame) -> None:
 def test_both_pools_have_capacity_that_no_customer_used(sample: Books) -> None:
     lens = time_driven(sample, sample.period("2025"))
     assert lens is not None
-    unused = (
-        lens[lens["activity"] == "unused"].set_index("pool")["used"]
-        / lens.groupby("pool")["used"].sum()
-    )
+    unused = lens[lens["activity"] == "unused"].set_index("pool")["used"] / lens.groupby("pool")["used"].sum()
     assert unused.between(Decimal("0.05"), Decimal("0.4")).all()
     assert set(unused.index) == set(STORIES["Unused capacity"][0].split(", "))
     shares = [round(share * 100) for share in unused]
@@ -222,17 +194,13 @@ def test_one_to_two_percent_of_sales_have_no_known_customer(sample: Books) -> No
 
 def test_duplicate_bookings_are_reported_with_their_amount(sample: Books) -> None:
     twice = sample.findings.query("code == 'row-twice'").groupby("table")[["count", "amount"]].sum()
-    assert twice.loc[["invoice_lines", "costs"]].to_numpy().ravel().tolist() == amounts(
-        "Duplicate bookings, kept"
-    )
+    assert twice.loc[["invoice_lines", "costs"]].to_numpy().ravel().tolist() == amounts("Duplicate bookings, kept")
 
 
 def test_control_totals_tie_with_two_reconciling_items(sample: Books) -> None:
     items = sample.table("reconciliation")
     assert items is not None
-    assert items["amount"].tolist() == [
-        a for a in amounts("Two reconciling items") if abs(a) > 2025
-    ]
+    assert items["amount"].tolist() == [a for a in amounts("Two reconciling items") if abs(a) > 2025]
     totals = sample.tie_out.query("check == 'ledger + reconciling items = control total'")
     assert len(totals) > 100
     assert totals["tied"].all()
@@ -244,10 +212,7 @@ def test_products_came_and_went_and_prices_rose(sample: Books) -> None:
     assert now is not None
     assert before is not None
     assert steps is not None
-    new, lost = (
-        set(now["product_id"]) - set(before["product_id"]),
-        set(before["product_id"]) - set(now["product_id"]),
-    )
+    new, lost = (set(now["product_id"]) - set(before["product_id"]), set(before["product_id"]) - set(now["product_id"]))
     names = sample.table("products").set_index("product_id")["product_name"]
     story = STORIES["Price, volume and mix"][2]
     assert all(names[product] in story for product in {*new, *lost})

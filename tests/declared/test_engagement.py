@@ -47,9 +47,7 @@ def write(folder: Path, text: str) -> Path:
         ("last-1-month", "2025-12-01", "2026-01-01", "2025-12"),
     ],
 )
-def test_every_form_of_a_period_is_understood(
-    text: str | int, start: str, end: str, label: str
-) -> None:
+def test_every_form_of_a_period_is_understood(text: str | int, start: str, end: str, label: str) -> None:
     period = parse_period(text, BOOKS)
     assert (period.start.isoformat(), period.end.isoformat(), period.label) == (start, end, label)
 
@@ -60,9 +58,7 @@ def test_every_form_of_a_period_is_understood(
      "last-year", "2025-01-01", "2025Q1..2025Q2", "../2025", "None", "2025 Q1"],
 )  # fmt: skip
 def test_a_period_outside_the_grammar_is_refused_with_the_grammar(text: str) -> None:
-    with pytest.raises(
-        SettingsError, match=r"not understood; write it as 2025, 2025Q4, .* or last-12-months"
-    ):
+    with pytest.raises(SettingsError, match=r"not understood; write it as 2025, 2025Q4, .* or last-12-months"):
         parse_period(text, BOOKS)
 
 
@@ -84,10 +80,7 @@ def test_a_fiscal_year_is_named_for_the_calendar_year_in_which_it_ends() -> None
 
 
 def test_the_period_before_has_the_same_length_and_a_year_before_the_same_months() -> None:
-    quarter, fiscal = (
-        parse_period("2025Q1", BOOKS),
-        parse_period("FY2025", BOOKS, fiscal_year_start=4),
-    )
+    quarter, fiscal = (parse_period("2025Q1", BOOKS), parse_period("FY2025", BOOKS, fiscal_year_start=4))
     assert (quarter.previous().label, quarter.year_before().label) == ("2024Q4", "2024Q1")
     assert (fiscal.previous().label, fiscal.previous().start) == ("FY2024", date(2023, 4, 1))
     assert parse_period("2025-03", BOOKS).previous().label == "2025-02"
@@ -97,12 +90,7 @@ def test_the_period_before_has_the_same_length_and_a_year_before_the_same_months
 def test_a_period_knows_its_months() -> None:
     period = parse_period("2024-11..2025-02", BOOKS)
     assert period.months == 4
-    assert period.month_starts() == [
-        date(2024, 11, 1),
-        date(2024, 12, 1),
-        date(2025, 1, 1),
-        date(2025, 2, 1),
-    ]
+    assert period.month_starts() == [date(2024, 11, 1), date(2024, 12, 1), date(2025, 1, 1), date(2025, 2, 1)]
     assert period.folder == "2024-11_to_2025-02"
 
 
@@ -114,9 +102,7 @@ def test_months_are_counted_over_the_ends_of_years() -> None:
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
-def test_all_mistakes_of_the_settings_are_told_at_once_with_path_and_what_is_allowed(
-    tmp_path: Path,
-) -> None:
+def test_all_mistakes_of_the_settings_are_told_at_once_with_path_and_what_is_allowed(tmp_path: Path) -> None:
     write(
         tmp_path,
         """client: ''
@@ -144,19 +130,12 @@ cost_of_goods_basis: standard
 def test_a_coverage_that_ends_before_it_starts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"coverage: .*start 2024-12 is after end 2024-01"):
         open_engagement(
-            write(
-                tmp_path,
-                SETTINGS.replace("2024-01", "x")
-                .replace("2024-12", "2024-01")
-                .replace("x", "2024-12"),
-            )
+            write(tmp_path, SETTINGS.replace("2024-01", "x").replace("2024-12", "2024-01").replace("x", "2024-12"))
         )
 
 
 def test_a_key_that_stands_twice_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(
-        SettingsError, match=r"engagement\.yml, line 4: key 'currency' stands twice"
-    ):
+    with pytest.raises(SettingsError, match=r"engagement\.yml, line 4: key 'currency' stands twice"):
         open_engagement(write(tmp_path, SETTINGS + "currency: EUR\n"))
 
 
@@ -186,12 +165,8 @@ def test_an_engagement_opens_by_its_folder_or_its_file_and_relative_to_the_proje
     assert open_engagement("data/sample").settings.client == "Tallow & Reed"
 
 
-def test_the_charge_for_capital_before_tax_is_cost_of_capital_over_what_tax_leaves(
-    make_engagement: Make,
-) -> None:
-    rates = open_engagement(
-        make_engagement(rates={"cost_of_capital": "0.09", "tax_rate": "0.25"})
-    ).settings.rates
+def test_the_charge_for_capital_before_tax_is_cost_of_capital_over_what_tax_leaves(make_engagement: Make) -> None:
+    rates = open_engagement(make_engagement(rates={"cost_of_capital": "0.09", "tax_rate": "0.25"})).settings.rates
     assert rates.capital_charge_rate == Decimal("0.12")
 
 
@@ -212,8 +187,7 @@ def test_a_source_that_is_not_there_is_told(make_engagement: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code"),
-    [("../../etc", "etc"), ("Müller & Co", "M-ller-Co"), ("...", "engagement"), ("a b", "a-b")],
+    ("name", "code"), [("../../etc", "etc"), ("Müller & Co", "M-ller-Co"), ("...", "engagement"), ("a b", "a-b")]
 )
 def test_a_file_name_is_ours_and_made_from_a_safe_code(name: str, code: str) -> None:
     assert safe_code(name) == code

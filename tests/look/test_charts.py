@@ -28,35 +28,23 @@ HOSTILE = [
 def named(values: list[object]) -> pd.Series:
     """The values, the first three with names of sixty letters."""
     return pd.Series(
-        values,
-        index=(HOSTILE + [f"Customer {n}" for n in range(len(values))])[: len(values)],
-        dtype=object,
+        values, index=(HOSTILE + [f"Customer {n}" for n in range(len(values))])[: len(values)], dtype=object
     )
 
 
 def many(count: int, shift: float = 0) -> list[object]:
-    drawn = np.random.default_rng(0).lognormal(10, 1.2, count) - np.random.default_rng(1).lognormal(
-        9.6, 1.3, count
-    )
+    drawn = np.random.default_rng(0).lognormal(10, 1.2, count) - np.random.default_rng(1).lognormal(9.6, 1.3, count)
     return [Decimal(str(round(value, 2))) for value in sorted(drawn + shift, reverse=True)]
 
 
 def whale(values: list[object]) -> pd.DataFrame:
     shares = [(place + 1) / len(values) for place in range(len(values))]
     group = ["Top" if share <= 0.2 else "Middle" if share <= 0.8 else "Bottom" for share in shares]
-    return pd.DataFrame(
-        {
-            "rank_share": shares,
-            "cumulative": np.cumsum(np.array(values, dtype=object)),
-            "group": group,
-        }
-    )
+    return pd.DataFrame({"rank_share": shares, "cumulative": np.cumsum(np.array(values, dtype=object)), "group": group})
 
 
 def pairs(values: list[object]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {"contribution": named(values), "full_cost_profit": named(values) - Decimal(15000)}
-    )
+    return pd.DataFrame({"contribution": named(values), "full_cost_profit": named(values) - Decimal(15000)})
 
 
 def prices(count: int) -> pd.DataFrame:
@@ -72,9 +60,7 @@ def prices(count: int) -> pd.DataFrame:
 def months(periods: int, names: int, scale: float = 1) -> pd.DataFrame:
     walk = np.random.default_rng(3).normal(0, 9000, (periods, names)).cumsum(axis=0) * scale
     return pd.DataFrame(
-        walk,
-        index=pd.date_range("2023-01-01", periods=periods, freq="MS"),
-        columns=named([0] * names).index,
+        walk, index=pd.date_range("2023-01-01", periods=periods, freq="MS"), columns=named([0] * names).index
     )
 
 
@@ -85,42 +71,26 @@ def flow(counts: list[list[int]]) -> pd.DataFrame:
 
 
 MOVES = flow(
-    [
-        [80, 3, 0, 9, 0, 0, 0, 0],
-        [2, 1, 0, 0, 0, 0, 0, 0],
-        *[[0, 0, 0, 0, 0, 0, 0, 0]] * 5,
-        [0, 0, 0, 0, 0, 0, 0, 150],
-    ]
+    [[80, 3, 0, 9, 0, 0, 0, 0], [2, 1, 0, 0, 0, 0, 0, 0], *[[0, 0, 0, 0, 0, 0, 0, 0]] * 5, [0, 0, 0, 0, 0, 0, 0, 150]]
 )
 
 
 def expected(values: list[object]) -> pd.DataFrame:
     worth = named(values).astype(float)
     return pd.DataFrame(
-        {
-            "expected": worth,
-            "low": worth - 50_000,
-            "high": worth * 1.2 + 9_000,
-            "last year": worth - 7_000,
-        }
+        {"expected": worth, "low": worth - 50_000, "high": worth * 1.2 + 9_000, "last year": worth - 7_000}
     )
 
 
 QUADRANTS = ["Dear to serve, low price", "Carriage trade", "Bargain", "Easy"]
-BRIDGE = named(
-    [Decimal(1200000), Decimal(150000), Decimal(-420000), Decimal(-1100000), Decimal(-170000)]
-)
+BRIDGE = named([Decimal(1200000), Decimal(150000), Decimal(-420000), Decimal(-1100000), Decimal(-170000)])
 CASES: dict[str, Callable[[], Axes]] = {
     "whale of 250": lambda: charts.plot_whale_curve(whale(many(250)), unit="USD"),
     "whale of 3": lambda: charts.plot_whale_curve(whale(many(3)), unit="USD"),
     "whale of 300 that lose": lambda: charts.plot_whale_curve(whale(many(300, -22000)), unit="USD"),
     "whale of nothing": lambda: charts.plot_whale_curve(whale([Decimal(0)] * 4), unit="USD"),
-    "whale without a peak": lambda: charts.plot_whale_curve(
-        whale([Decimal(-1), Decimal(-2)]), unit="USD"
-    ),
-    "bars of 12": lambda: charts.plot_bars(
-        named([*many(11), None]), unit="USD", accent=[HOSTILE[1]]
-    ),
+    "whale without a peak": lambda: charts.plot_whale_curve(whale([Decimal(-1), Decimal(-2)]), unit="USD"),
+    "bars of 12": lambda: charts.plot_bars(named([*many(11), None]), unit="USD", accent=[HOSTILE[1]]),
     "bars of 300": lambda: charts.plot_bars(named(many(300)), unit="USD"),
     "bars of nothing": lambda: charts.plot_bars(named([Decimal(0)] * 3), unit="USD"),
     "bars below zero": lambda: charts.plot_bars(named([-0.1, -0.5, -0.02]), unit="%"),
@@ -134,24 +104,16 @@ CASES: dict[str, Callable[[], Axes]] = {
     "matrix of 250": lambda: charts.plot_matrix(
         prices(250), cuts=(1, 0.12), quadrants=QUADRANTS, named=list(prices(250).index[:12])
     ),
-    "matrix of 3": lambda: charts.plot_matrix(
-        prices(3), cuts=(1, 0.12), quadrants=QUADRANTS, named=HOSTILE
-    ),
-    "matrix of nothing": lambda: charts.plot_matrix(
-        prices(5) * 0, cuts=(0, 0), quadrants=QUADRANTS, named=HOSTILE
-    ),
-    "36 months": lambda: charts.plot_small_multiples(
-        months(36, 12), unit="USD", previous=months(36, 12, 0.8)
-    ),
+    "matrix of 3": lambda: charts.plot_matrix(prices(3), cuts=(1, 0.12), quadrants=QUADRANTS, named=HOSTILE),
+    "matrix of nothing": lambda: charts.plot_matrix(prices(5) * 0, cuts=(0, 0), quadrants=QUADRANTS, named=HOSTILE),
+    "36 months": lambda: charts.plot_small_multiples(months(36, 12), unit="USD", previous=months(36, 12, 0.8)),
     "one month": lambda: charts.plot_small_multiples(months(1, 3), unit="USD", shared=False),
     "migration of 8 groups": lambda: charts.plot_migration(MOVES),
     "migration of one customer": lambda: charts.plot_migration(flow([[0, 1], [0, 0]])),
     "nobody moved": lambda: charts.plot_migration(flow([[5, 0, 0], [0, 0, 0], [0, 0, 2]])),
     "heat of counts": lambda: charts.plot_heat(MOVES.where(MOVES > 0)),
     "heat of nothing": lambda: charts.plot_heat(flow([[0, 0], [0, 0]])),
-    "heat of correlations": lambda: charts.plot_heat(
-        months(30, 10).corr().round(1), form="{:.1f}", diverging=True
-    ),
+    "heat of correlations": lambda: charts.plot_heat(months(30, 10).corr().round(1), form="{:.1f}", diverging=True),
     "ranges of 12": lambda: charts.plot_ranges(expected(many(12)), unit="USD"),
     "range below zero": lambda: charts.plot_ranges(expected([-200_000]), unit="USD"),
     "months of nothing": lambda: charts.plot_small_multiples(months(36, 5, 0), unit="%"),
@@ -166,28 +128,15 @@ def texts(ax: Axes) -> list[tuple[str, object]]:
     for part in figure.axes:
         found += [*part.texts, part._left_title]
         if part.axison:
-            found += [
-                *part.get_xticklabels(),
-                *part.get_yticklabels(),
-                part.xaxis.label,
-                part.yaxis.label,
-            ]
+            found += [*part.get_xticklabels(), *part.get_yticklabels(), part.xaxis.label, part.yaxis.label]
     seen = [text for text in found if text and text.get_text().strip() and text.get_visible()]
     # the box of a slanted text is no measure of what it covers
-    return [
-        (text.get_text(), text.get_window_extent())
-        for text in seen
-        if text.get_rotation() in (0, 90)
-    ]
+    return [(text.get_text(), text.get_window_extent()) for text in seen if text.get_rotation() in (0, 90)]
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_text_covers_another_or_leaves_the_picture(name: str) -> None:
-    ax = headline(
-        CASES[name](),
-        f"{HOSTILE[0]} loses USD 1.4 M and more than that",
-        "Margin by customer, USD, 2025",
-    )
+    ax = headline(CASES[name](), f"{HOSTILE[0]} loses USD 1.4 M and more than that", "Margin by customer, USD, 2025")
     page = root_figure(ax).bbox.padded(1)
     boxes = texts(ax)
     outside = [
@@ -195,11 +144,7 @@ def test_no_text_covers_another_or_leaves_the_picture(name: str) -> None:
         for text, box in boxes
         if not (page.x0 <= box.x0 <= box.x1 <= page.x1 and page.y0 <= box.y0 <= box.y1 <= page.y1)
     ]
-    over = [
-        (one, two)
-        for (one, a), (two, b) in combinations(boxes, 2)
-        if a.padded(-1.5).overlaps(b.padded(-1.5))
-    ]
+    over = [(one, two) for (one, a), (two, b) in combinations(boxes, 2) if a.padded(-1.5).overlaps(b.padded(-1.5))]
     assert outside == []
     assert over == []
 
@@ -211,10 +156,7 @@ def test_every_picture_has_its_words_and_treats_names_as_text(name: str) -> None
     assert len(figure.get_label()) > 25
     assert "nan" not in figure.get_label().lower().replace("finan", "")
     assert not any(
-        text.get_parse_math()
-        for part in figure.axes
-        if part.axison
-        for text in [*part.texts, *part.get_yticklabels()]
+        text.get_parse_math() for part in figure.axes if part.axison for text in [*part.texts, *part.get_yticklabels()]
     )
 
 
@@ -224,29 +166,18 @@ def colors(ax: Axes) -> list[str]:
 
 def test_bars_start_at_zero_largest_first_and_losses_are_orange() -> None:
     ax = charts.plot_bars(
-        pd.Series({"b": Decimal(-5), "a": Decimal(20), "c": None, "d": Decimal(7)}),
-        unit="USD",
-        accent=["a"],
+        pd.Series({"b": Decimal(-5), "a": Decimal(20), "c": None, "d": Decimal(7)}), unit="USD", accent=["a"]
     )
     assert [text.get_text() for text in ax.get_yticklabels()] == ["a", "d", "b", "c"]
     assert [text.get_text() for text in ax.texts] == ["20", "7", "−5", "not available"]
     assert all(bar.get_x() == 0 or bar.get_x() + bar.get_width() == 0 for bar in ax.patches)
     assert (colors(ax)[0], colors(ax)[2]) == (ACCENT, WORSE)
-    assert (
-        root_figure(ax).get_label()
-        == "Bars of 4, largest first. Highest: a, USD 20; lowest: b, USD −5."
-    )
+    assert root_figure(ax).get_label() == "Bars of 4, largest first. Highest: a, USD 20; lowest: b, USD −5."
 
 
 def test_bars_left_out_are_counted_and_summed() -> None:
     ax = charts.plot_bars(pd.Series({f"n{n}": Decimal(n) for n in range(10)}), unit="USD", most=4)
-    assert [text.get_text() for text in ax.get_yticklabels()] == [
-        "n9",
-        "n8",
-        "6 others, together",
-        "n1",
-        "n0",
-    ]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["n9", "n8", "6 others, together", "n1", "n0"]
     assert ax.texts[2].get_text() == "27"
 
 
@@ -264,13 +195,7 @@ def test_a_bridge_ends_where_its_steps_lead_and_marks_worse_without_color() -> N
     ends = [bar.get_x() + bar.get_width() for bar in ax.patches]
     assert ends == [1200000, 1350000, 930000, -170000, -170000]
     assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, False, True, True, False]
-    assert [text.get_text() for text in ax.texts] == [
-        "1.2 M",
-        "+150 k",
-        "−420 k",
-        "−1.1 M",
-        "−170 k",
-    ]
+    assert [text.get_text() for text in ax.texts] == ["1.2 M", "+150 k", "−420 k", "−1.1 M", "−170 k"]
 
 
 def test_a_bridge_that_does_not_close_is_refused() -> None:
@@ -280,9 +205,7 @@ def test_a_bridge_that_does_not_close_is_refused() -> None:
 
 def test_the_whale_curve_tells_peak_end_and_break_even() -> None:
     told = root_figure(
-        charts.plot_whale_curve(
-            whale([Decimal(80), Decimal(20), Decimal(10), Decimal(-10), Decimal(-20)]), unit="USD"
-        )
+        charts.plot_whale_curve(whale([Decimal(80), Decimal(20), Decimal(10), Decimal(-10), Decimal(-20)]), unit="USD")
     ).get_label()
     assert "End: USD 80" in told
     assert "Peak: USD 110 from the best 60%" in told
@@ -295,30 +218,20 @@ def test_the_whale_curve_tells_peak_end_and_break_even() -> None:
     [
         ([Decimal(5), Decimal(3)], "End: USD 8; no customer loses"),
         ([Decimal(-5), Decimal(-8)], "End: USD −13; no customer earns"),
-        (
-            [Decimal(5), Decimal(-8), Decimal(-9)],
-            "Break-even: 67% of customers and the gains are used up",
-        ),
+        ([Decimal(5), Decimal(-8), Decimal(-9)], "Break-even: 67% of customers and the gains are used up"),
     ],
 )
-def test_the_whale_curve_reads_sensibly_without_peak_or_with_a_loss(
-    values: list[object], told: str
-) -> None:
+def test_the_whale_curve_reads_sensibly_without_peak_or_with_a_loss(values: list[object], told: str) -> None:
     assert told in root_figure(charts.plot_whale_curve(whale(values), unit="USD")).get_label()
 
 
 def test_verdicts_that_flip_are_named_and_marked() -> None:
-    frame = pd.DataFrame(
-        {"contribution": [9, 4, -1], "full_cost": [5, -2, -3]}, index=["a", "b", "c"]
-    )
+    frame = pd.DataFrame({"contribution": [9, 4, -1], "full_cost": [5, -2, -3]}, index=["a", "b", "c"])
     ax = charts.plot_paired_bars(frame, unit="USD")
     left, right = root_figure(ax).axes[1:]
     assert [text.get_text() for text in right.texts] == ["5", "−2  ◆", "−3"]
     assert left.get_xlim() == right.get_xlim()
-    assert (
-        root_figure(ax).get_label()
-        == "Contribution beside Full cost for 3. The verdict flips for: b."
-    )
+    assert root_figure(ax).get_label() == "Contribution beside Full cost for 3. The verdict flips for: b."
 
 
 def test_quadrants_are_counted_and_what_is_missing_is_told() -> None:
@@ -326,10 +239,7 @@ def test_quadrants_are_counted_and_what_is_missing_is_told() -> None:
     told = root_figure(
         charts.plot_matrix(frame, cuts=(1, 1), quadrants=["ul", "ur", "ll", "lr"], named=["c"])
     ).get_label()
-    assert (
-        told
-        == "Matrix of 3. ul: 0; ur: 1; ll: 1; lr: 1. 1 not shown: a value is not available. Named: c."
-    )
+    assert told == "Matrix of 3. ul: 0; ur: 1; ll: 1; lr: 1. 1 not shown: a value is not available. Named: c."
 
 
 def test_small_multiples_share_a_scale_or_say_that_they_do_not() -> None:

@@ -42,21 +42,14 @@ LINES = (
 
 def statement(rows: dict[str, dict[str, object]], **options: object) -> str:
     frame = pd.DataFrame.from_dict(rows, orient="index", dtype=object)
-    given = {
-        "title": "Stores earn",
-        "what": "Profit and loss, 2025",
-        "currency": "USD",
-    } | options
+    given = {"title": "Stores earn", "what": "Profit and loss, 2025", "currency": "USD"} | options
     return tables.statement_table(frame, LINES, **given).as_raw_html()
 
 
 def cells(page: str) -> dict[str, list[str]]:
     """Cells by the name of their row."""
     rows = re.findall(r"(?s)<tr>\s*<th[^>]*>(.*?)</th>(.*?)</tr>", page)
-    return {
-        name: [text.strip("\u2004") for text in re.findall(r"<td[^>]*>(.*?)</td>", row)]
-        for name, row in rows
-    }
+    return {name: [text.strip("\u2004") for text in re.findall(r"<td[^>]*>(.*?)</td>", row)] for name, row in rows}
 
 
 @pytest.mark.parametrize(
@@ -108,8 +101,7 @@ def test_neighbouring_ticks_differ() -> None:
 
 def test_long_names_that_differ_at_their_end_stay_different() -> None:
     names = [
-        words.short_name("Grand Magasin de la Société Générale d'Alimentation, " + city)
-        for city in ("Lyon", "Nice")
+        words.short_name("Grand Magasin de la Société Générale d'Alimentation, " + city) for city in ("Lyon", "Nice")
     ]
     assert names[0] != names[1]
     assert max(map(len, names)) <= 34
@@ -123,13 +115,7 @@ def test_a_sentence_keeps_text_from_data_as_text() -> None:
 
 
 def test_costs_stand_in_parentheses_and_subtotals_carry_their_note() -> None:
-    rows = {
-        "2025": {
-            "sales": Decimal(2000000),
-            "discounts": Decimal(300000),
-            "margin": Decimal(1700000),
-        }
-    }
+    rows = {"2025": {"sales": Decimal(2000000), "discounts": Decimal(300000), "margin": Decimal(1700000)}}
     found = cells(statement(rows, ratios=["2025"]))
     assert found["Sales"] == ["2,000", "100.0"]
     assert found["Discounts"] == ["(300)", "(15.0)"]
@@ -137,18 +123,14 @@ def test_costs_stand_in_parentheses_and_subtotals_carry_their_note() -> None:
 
 
 def test_what_is_not_available_is_written_and_what_is_the_firms_alone_is_a_dash() -> None:
-    found = cells(
-        statement({"2025": {"sales": Decimal(5), "discounts": Decimal(0), "margin": Decimal(5)}})
-    )
+    found = cells(statement({"2025": {"sales": Decimal(5), "discounts": Decimal(0), "margin": Decimal(5)}}))
     assert found["Receivables charge"] == ["not available"]
     assert found["Joint costs"] == ["–"]
     assert found["Discounts"] == ["0"]
 
 
 def test_a_negative_margin_stands_in_parentheses_and_a_negative_cost_does_not() -> None:
-    rows = {
-        "2025": {"sales": Decimal(200000), "discounts": Decimal(-50000), "margin": Decimal(-250000)}
-    }
+    rows = {"2025": {"sales": Decimal(200000), "discounts": Decimal(-50000), "margin": Decimal(-250000)}}
     found = cells(statement(rows))
     assert found["Discounts"] == ["50"]
     assert found["Contribution margin, before receivables charge"] == ["(250)"]
@@ -156,10 +138,7 @@ def test_a_negative_margin_stands_in_parentheses_and_a_negative_cost_does_not() 
 
 def test_without_sales_there_is_no_ratio() -> None:
     found = cells(
-        statement(
-            {"2025": {"sales": Decimal(0), "discounts": Decimal(4), "margin": Decimal(-4)}},
-            ratios=["2025"],
-        )
+        statement({"2025": {"sales": Decimal(0), "discounts": Decimal(4), "margin": Decimal(-4)}}, ratios=["2025"])
     )
     assert found["Discounts"] == ["(4)", "no ratio"]
 
@@ -187,9 +166,7 @@ def test_a_plain_table_writes_each_column_by_its_kind() -> None:
         }
     )
     page = tables.plain_table(frame, title="Ties", what="Tie-out, USD").as_raw_html()
-    found = [
-        text.strip("\u2004") for text in re.findall(r'<td[^>]*class="gt_row[^>]*>(.*?)</td>', page)
-    ]
+    found = [text.strip("\u2004") for text in re.findall(r'<td[^>]*class="gt_row[^>]*>(.*?)</td>', page)]
     assert found[:5] == ["=cmd|x", "1,234.50", "100,000", "12.3%", "yes"]
     assert found[6:10] == ["(3.20)", "2", "not available", "no"]
     assert found[10:12] == ["not available", "not available"]
@@ -231,13 +208,9 @@ def test_a_headline_fits_above_the_small_multiples_of_seaborn_too() -> None:
     import matplotlib.pyplot as plt
     import seaborn as sns
 
-    months = pd.DataFrame(
-        {"month": [1, 2, 1, 2], "margin": [1, 2, 3, 4], "type": ["a", "a", "b", "b"]}
-    )
+    months = pd.DataFrame({"month": [1, 2, 1, 2], "margin": [1, 2, 3, 4], "type": ["a", "a", "b", "b"]})
     with matplotlib.rc_context(drawing.LOOK):
-        ax = sns.relplot(
-            months, x="month", y="margin", col="type", kind="line", height=2
-        ).axes.flat[0]
+        ax = sns.relplot(months, x="month", y="margin", col="type", kind="line", height=2).axes.flat[0]
     drawing.headline(ax, "It rises " * 30, "Margin by type, USD")
     figure = drawing.root_figure(ax)
     figure.draw_without_rendering()
@@ -254,14 +227,9 @@ def test_drawing_leaves_the_settings_of_the_session_alone() -> None:
 
 def test_the_map_of_the_process_names_all_twelve_and_darkens_those_available() -> None:
     ax = drawing.process_map({"27"})
-    dark = [
-        box for box in ax.patches if matplotlib.colors.to_hex(box.get_facecolor()) == drawing.ACCENT
-    ]
+    dark = [box for box in ax.patches if matplotlib.colors.to_hex(box.get_facecolor()) == drawing.ACCENT]
     assert (len(ax.patches), len(dark)) == (12, 1)
-    assert all(
-        number in drawing.root_figure(ax).get_label()
-        for number in drawing.STRATEGIC | drawing.OPERATIONAL
-    )
+    assert all(number in drawing.root_figure(ax).get_label() for number in drawing.STRATEGIC | drawing.OPERATIONAL)
 
 
 def test_every_text_of_the_map_stays_in_its_box() -> None:
@@ -271,8 +239,7 @@ def test_every_text_of_the_map_stays_in_its_box() -> None:
     for text in (text for text in ax.texts if text.get_color() == "white"):
         inner = text.get_window_extent()
         assert any(
-            box.x0 <= inner.x0 and inner.x1 <= box.x1 and box.y0 <= inner.y0 and inner.y1 <= box.y1
-            for box in boxes
+            box.x0 <= inner.x0 and inner.x1 <= box.x1 and box.y0 <= inner.y0 and inner.y1 <= box.y1 for box in boxes
         )
 
 
@@ -290,15 +257,13 @@ def test_a_notebook_shows_each_picture_once_as_svg_with_its_alternative_text() -
     import nbformat
     from nbclient import NotebookClient
 
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()]
-    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()])
     NotebookClient(notebook, kernel_name="python3").execute()
     shown = {name: cell.outputs for name, cell in zip(CELLS, notebook.cells, strict=True)}
     assert shown["look"] == []
-    assert {
-        name: len(outputs) for name, outputs in shown.items() if name != "look"
-    } == dict.fromkeys(list(CELLS)[1:], 1)
+    assert {name: len(outputs) for name, outputs in shown.items() if name != "look"} == dict.fromkeys(
+        list(CELLS)[1:], 1
+    )
     for name in ("axes", "pyplot", "open"):
         assert set(shown[name][0].data) == {"image/svg+xml", "text/plain"}
     alt = 'It "rises" by <5>. Sales, USD. A $x$ picture.'

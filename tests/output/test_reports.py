@@ -33,9 +33,7 @@ EVIL = "<script>alert(1)</script>"
 
 
 def code(source: str, *outputs: Any, tags: tuple[str, ...] = ()) -> Any:
-    return v4.new_code_cell(
-        source, outputs=list(outputs), execution_count=1, metadata={"tags": list(tags)}
-    )
+    return v4.new_code_cell(source, outputs=list(outputs), execution_count=1, metadata={"tags": list(tags)})
 
 
 def shown(data: dict[str, str], **metadata: Any) -> Any:
@@ -50,11 +48,7 @@ def page(folder: Path, *cells: Any, client_report: bool = True) -> BeautifulSoup
 
 
 def test_a_page_loads_and_links_nothing_outside_itself(tmp_path: Path) -> None:
-    made = page(
-        tmp_path,
-        v4.new_markdown_cell("# Who earns what\n\n$x^2$"),
-        code("1", shown({"image/svg+xml": SVG})),
-    )
+    made = page(tmp_path, v4.new_markdown_cell("# Who earns what\n\n$x^2$"), code("1", shown({"image/svg+xml": SVG})))
     assert not made.find_all(["script", "link", "iframe"])
     for tag in made.find_all(True):
         for name in ("src", "href"):
@@ -83,14 +77,9 @@ def test_a_page_that_would_refer_outside_is_refused_by_name(tmp_path: Path, html
 
 
 @pytest.mark.parametrize(("kind", "content"), [("image/svg+xml", SVG), ("image/png", PNG)])
-def test_a_figure_is_embedded_with_its_alternative_text(
-    tmp_path: Path, kind: str, content: str
-) -> None:
+def test_a_figure_is_embedded_with_its_alternative_text(tmp_path: Path, kind: str, content: str) -> None:
     alt = '11 of 248 lose; worst "Élan & Co" <-1.4 M>'
-    made = page(
-        tmp_path,
-        code("plot()", shown({kind: content, "text/plain": "fig"}, **{kind: {"alt": alt}})),
-    )
+    made = page(tmp_path, code("plot()", shown({kind: content, "text/plain": "fig"}, **{kind: {"alt": alt}})))
     image = made.select_one("figure img")
     assert image is not None
     assert image["alt"] == alt
@@ -131,16 +120,12 @@ def test_what_went_to_stderr_is_not_shown_to_a_client(tmp_path: Path) -> None:
 
 
 def test_parameters_are_shown_as_they_ran_without_the_machine_s_paths(tmp_path: Path) -> None:
-    declared = 'engagement: str = "data/sample"  # folder\nperiod: str = "2025"  # such as 2025Q4\ntop: int = 10  # customers'
-    given = code(
-        f'# Parameters\nengagement = "{tmp_path}/client"\nperiod = "2025Q4"\n',
-        tags=("injected-parameters",),
+    declared = (
+        'engagement: str = "data/sample"  # folder\nperiod: str = "2025"  # such as 2025Q4\ntop: int = 10  # customers'
     )
+    given = code(f'# Parameters\nengagement = "{tmp_path}/client"\nperiod = "2025Q4"\n', tags=("injected-parameters",))
     made = page(tmp_path, v4.new_markdown_cell("# T"), code(declared, tags=("parameters",)), given)
-    rows = [
-        [cell.get_text() for cell in row.find_all(["th", "td"])]
-        for row in made.select("details.parameters tr")
-    ]
+    rows = [[cell.get_text() for cell in row.find_all(["th", "td"])] for row in made.select("details.parameters tr")]
     assert rows == [
         ["engagement", "client", "folder"],
         ["period", "2025Q4", "such as 2025Q4"],
@@ -151,8 +136,7 @@ def test_parameters_are_shown_as_they_ran_without_the_machine_s_paths(tmp_path: 
 
 def test_a_page_is_headed_by_client_period_and_title(tmp_path: Path) -> None:
     notebook = v4.new_notebook(
-        cells=[v4.new_markdown_cell("# Who earns what")],
-        metadata={"crm": {"client": CLIENT, "period": "2025Q1"}},
+        cells=[v4.new_markdown_cell("# Who earns what")], metadata={"crm": {"client": CLIENT, "period": "2025Q1"}}
     )
     nbformat.write(notebook, tmp_path / "27_a.ipynb")
     export_page(tmp_path / "27_a.ipynb", tmp_path / "27_a.html")
@@ -190,11 +174,7 @@ LEDGER = {
 
 def small_books(folder: Path, ledger: dict[str, str]) -> Books:
     (folder / "ledger").mkdir()
-    settings = {
-        "client": CLIENT,
-        "currency": "EUR",
-        "coverage": {"start": "2025-01", "end": "2025-06"},
-    }
+    settings = {"client": CLIENT, "currency": "EUR", "coverage": {"start": "2025-01", "end": "2025-06"}}
     settings["thresholds"] = {"unassigned_share": "0.5"}
     (folder / "engagement.yml").write_text(str(settings), encoding="utf-8")
     for name, text in ledger.items():
@@ -222,12 +202,7 @@ def workbook(books: Books, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cells(path: Path, *, values: bool = False) -> dict[tuple[str, str], Any]:
     book = openpyxl.load_workbook(path, data_only=values)
-    return {
-        (sheet.title, cell.coordinate): cell.value
-        for sheet in book
-        for row in sheet.iter_rows()
-        for cell in row
-    }
+    return {(sheet.title, cell.coordinate): cell.value for sheet in book for row in sheet.iter_rows() for cell in row}
 
 
 def formulas(path: Path) -> list[tuple[str, str]]:
@@ -251,9 +226,7 @@ def recalculated(path: Path, folder: Path) -> Path:
     if not shutil.which("soffice"):
         pytest.skip("LibreOffice is not here")
     (folder / "profile" / "user").mkdir(parents=True)
-    (folder / "profile" / "user" / "registrymodifications.xcu").write_text(
-        ALWAYS_RECALCULATE, encoding="utf-8"
-    )
+    (folder / "profile" / "user" / "registrymodifications.xcu").write_text(ALWAYS_RECALCULATE, encoding="utf-8")
     command = [
         "soffice",
         f"-env:UserInstallation={(folder / 'profile').as_uri()}",
@@ -261,12 +234,7 @@ def recalculated(path: Path, folder: Path) -> Path:
         "--convert-to",
         "xlsx",
     ]
-    subprocess.run(
-        [*command, "--outdir", str(folder / "out"), str(path)],
-        check=True,
-        capture_output=True,
-        timeout=180,
-    )
+    subprocess.run([*command, "--outdir", str(folder / "out"), str(path)], check=True, capture_output=True, timeout=180)
     return folder / "out" / path.name
 
 
@@ -282,9 +250,7 @@ def differing(path: Path, folder: Path) -> list[tuple[str, str]]:
     return [at for at in formulas(path) if differs(at)]
 
 
-def test_libreoffice_recalculates_every_formula_to_the_same_cents(
-    workbook: Path, tmp_path: Path
-) -> None:
+def test_libreoffice_recalculates_every_formula_to_the_same_cents(workbook: Path, tmp_path: Path) -> None:
     assert len(formulas(workbook)) > 150
     assert differing(workbook, tmp_path) == []
 
@@ -303,21 +269,13 @@ def test_a_wrong_cached_value_would_be_seen(workbook: Path, tmp_path: Path) -> N
 def test_text_from_data_is_never_a_formula(workbook: Path) -> None:
     book = openpyxl.load_workbook(workbook)
     for text in ("=1+1", "@Élan {{ 7*7 }}", "+Returner", EVIL, "-2+3", "00123", "=2025"):
-        found = [
-            cell
-            for sheet in book
-            for row in sheet.iter_rows()
-            for cell in row
-            if cell.value == text
-        ]
+        found = [cell for sheet in book for row in sheet.iter_rows() for cell in row if cell.value == text]
         assert {cell.data_type for cell in found} == {"s"}, text
 
 
 def column(path: Path, heading: str) -> dict[str, Any]:
     """Customer → value under the first such heading of the sheet of customers; the total under 'All'."""
-    rows = list(
-        openpyxl.load_workbook(path, data_only=True)["P&L by customer"].iter_rows(values_only=True)
-    )
+    rows = list(openpyxl.load_workbook(path, data_only=True)["P&L by customer"].iter_rows(values_only=True))
     at = next(i for i, row in enumerate(rows) if row[0] == "Customer")
     place = next(i for i, name in enumerate(rows[at]) if str(name).startswith(heading))
     return {str(row[0] or row[1]): row[place] for row in rows[at + 1 :]}
@@ -358,18 +316,14 @@ def test_books_without_account_types_give_the_firm_alone(tmp_path: Path) -> None
     export_workbook(plain, plain.period("2025Q1"), tmp_path / "w.xlsx", parameters={})
     export_data(plain, plain.period("2025Q1"), tmp_path / "data")
     rows = list(
-        openpyxl.load_workbook(tmp_path / "w.xlsx", data_only=True)["P&L of the firm"].iter_rows(
-            values_only=True
-        )
+        openpyxl.load_workbook(tmp_path / "w.xlsx", data_only=True)["P&L of the firm"].iter_rows(values_only=True)
     )
     assert ("Line", "Firm", "% of gross sales") in rows
     assert ("Sales", 9.25, 1) in rows
     assert differing(tmp_path / "w.xlsx", tmp_path) == []
 
 
-def test_a_period_in_which_nothing_happened_has_no_figures_and_no_error(
-    books: Books, tmp_path: Path
-) -> None:
+def test_a_period_in_which_nothing_happened_has_no_figures_and_no_error(books: Books, tmp_path: Path) -> None:
     export_workbook(books, books.period("2025-05"), tmp_path / "w.xlsx", parameters={})
     export_data(books, books.period("2025-05"), tmp_path / "data")
     write_index(tmp_path, books, books.period("2025-05"), [])
@@ -377,11 +331,7 @@ def test_a_period_in_which_nothing_happened_has_no_figures_and_no_error(
 
 
 def test_the_firm_goes_down_to_operating_profit_and_groups_own_their_costs(workbook: Path) -> None:
-    rows = list(
-        openpyxl.load_workbook(workbook, data_only=True)["P&L by account type"].iter_rows(
-            values_only=True
-        )
-    )
+    rows = list(openpyxl.load_workbook(workbook, data_only=True)["P&L by account type"].iter_rows(values_only=True))
     head = next(row for row in rows if row[0] == "Line")
     lines = {str(row[0]).split(",")[0]: row for row in rows if row[0]}
     firm, grocery, odd = (head.index(name) for name in ("Firm", "Grocery chains", "-2+3"))
@@ -396,9 +346,7 @@ def test_the_firm_goes_down_to_operating_profit_and_groups_own_their_costs(workb
 def test_every_check_is_ok_and_a_changed_amount_turns_it(workbook: Path, tmp_path: Path) -> None:
     verdicts = {
         row[5]
-        for row in openpyxl.load_workbook(workbook, data_only=True)["Checks"].iter_rows(
-            min_row=6, values_only=True
-        )
+        for row in openpyxl.load_workbook(workbook, data_only=True)["Checks"].iter_rows(min_row=6, values_only=True)
     }
     assert verdicts == {"ok"}
     changed = openpyxl.load_workbook(workbook)
@@ -409,14 +357,8 @@ def test_every_check_is_ok_and_a_changed_amount_turns_it(workbook: Path, tmp_pat
 
 
 def test_the_workbook_says_what_it_was_made_from(workbook: Path, books: Books) -> None:
-    texts = {
-        value for (sheet, _), value in cells(workbook).items() if sheet in {"Read me", "Parameters"}
-    }
-    assert {
-        books.data_hash,
-        CLIENT,
-        "2025-01..2025-06: 2025-01-01 to 2025-06-30, by invoice date",
-    } <= texts
+    texts = {value for (sheet, _), value in cells(workbook).items() if sheet in {"Read me", "Parameters"}}
+    assert {books.data_hash, CLIENT, "2025-01..2025-06: 2025-01-01 to 2025-06-30, by invoice date"} <= texts
 
 
 # --- data ------------------------------------------------------------------------------------------------------------
@@ -427,11 +369,7 @@ def test_csv_holds_text_as_it_is_and_every_digit(books: Books, tmp_path: Path) -
     raw = (tmp_path / "customer_profitability.csv").read_bytes()
     assert raw.startswith(b"\xef\xbb\xbf")
     assert '"@Élan {{ 7*7 }}"'.encode() in raw
-    rows = list(
-        csv.DictReader(
-            (tmp_path / "customer_profitability.csv").open(encoding="utf-8-sig", newline="")
-        )
-    )
+    rows = list(csv.DictReader((tmp_path / "customer_profitability.csv").open(encoding="utf-8-sig", newline="")))
     first = next(row for row in rows if row["customer_id"] == "00123")
     assert (first["customer_name"], first["sales"], first["discounts_returns_allowances"]) == (
         "=1+1",
@@ -454,14 +392,7 @@ def test_parquet_holds_the_same_decimals_as_the_books(books: Books, tmp_path: Pa
         "2025-02-01",
         "2025-03-01",
     }
-    names = {
-        "customer_profitability",
-        "account_type_profitability",
-        "cube",
-        "findings",
-        "tie_out",
-        "intake",
-    }
+    names = {"customer_profitability", "account_type_profitability", "cube", "findings", "tie_out", "intake"}
     assert {file.name for file in tmp_path.iterdir()} == {
         f"{name}.{kind}" for name in names for kind in ("csv", "parquet")
     }
@@ -470,20 +401,12 @@ def test_parquet_holds_the_same_decimals_as_the_books(books: Books, tmp_path: Pa
 # --- index -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_index_names_client_figures_pages_and_files(
-    books: Books, workbook: Path, tmp_path: Path
-) -> None:
+def test_the_index_names_client_figures_pages_and_files(books: Books, workbook: Path, tmp_path: Path) -> None:
     shutil.copy(workbook, tmp_path / "workbook.xlsx")
     period = books.period("2025-01..2025-06")
     export_data(books, period, tmp_path / "data")
     made = Page(
-        "27",
-        "Who <b>earns</b> what",
-        "Who earns?",
-        "27_profitability.html",
-        "27_profitability.ipynb",
-        3.4,
-        False,
+        "27", "Who <b>earns</b> what", "Who earns?", "27_profitability.html", "27_profitability.ipynb", 3.4, False
     )
     write_index(tmp_path, books, period, [made])
     index = BeautifulSoup((tmp_path / "index.html").read_text(encoding="utf-8"), "html.parser")
@@ -500,9 +423,4 @@ def test_the_index_names_client_figures_pages_and_files(
     ]
     links = [str(link["href"]) for link in index.find_all("a")]
     assert all((tmp_path / link).exists() for link in links if not link.startswith("27_"))
-    assert {
-        "27_profitability.html",
-        "workbook.xlsx",
-        "data/cube.csv",
-        "data/findings.parquet",
-    } <= set(links)
+    assert {"27_profitability.html", "workbook.xlsx", "data/cube.csv", "data/findings.parquet"} <= set(links)

@@ -60,12 +60,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, outcome: object = None) -> list[Re
 def test_help_is_fast_for_nothing_heavy_is_imported() -> None:
     heavy = {"pandas", "papermill", "nbconvert", "matplotlib", "pydantic", "ibis", "duckdb"}
     code = f"import sys, crmlib.run.cli; print(sorted(set(sys.modules) & {heavy!r}))"
-    assert (
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout
-        == "[]\n"
-    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 @pytest.mark.parametrize("command", ["run", "check", "new", "list", "lab"])
@@ -80,9 +75,7 @@ def test_no_arguments_show_the_help_and_version_says_the_version() -> None:
     assert crm("--version").output == f"crm {__version__}\n"
 
 
-def test_a_run_is_asked_for_what_was_given_and_says_where_the_report_is(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_run_is_asked_for_what_was_given_and_says_where_the_report_is(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = fake_run(monkeypatch)
     result = crm(
         "run",
@@ -137,18 +130,9 @@ def test_every_failure_has_its_exit_code_and_no_traceback(
 
 @pytest.mark.parametrize(
     "arguments",
-    [
-        ["-p", "period"],
-        ["-p", "=1"],
-        ["-p", "a=1", "-p", "a=2"],
-        ["--jobs", "0"],
-        ["--nonsense"],
-        ["a", "b"],
-    ],
+    [["-p", "period"], ["-p", "=1"], ["-p", "a=1", "-p", "a=2"], ["--jobs", "0"], ["--nonsense"], ["a", "b"]],
 )
-def test_bad_usage_is_2_and_nothing_is_run(
-    monkeypatch: pytest.MonkeyPatch, arguments: list[str]
-) -> None:
+def test_bad_usage_is_2_and_nothing_is_run(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
     asked = fake_run(monkeypatch)
     assert crm("run", *arguments).exit_code == 2
     assert not asked
@@ -202,19 +186,13 @@ def test_check_sums_the_findings_up_and_lists_them(
     assert result.output.count("no such day → mend [the] date") == 1
     assert rows[0].split()[:2] == ["reject", "2"]
     assert "12.50" in result.output
-    assert result.output.splitlines()[-1].startswith(
-        "rejected; 3 findings" if rejected else "accepted; 3 findings"
-    )
+    assert result.output.splitlines()[-1].startswith("rejected; 3 findings" if rejected else "accepted; 3 findings")
     assert len((tmp_path / "out" / "findings.csv").read_text().splitlines()) == 4
 
 
-def test_new_writes_the_template_and_says_what_comes_next(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_new_writes_the_template_and_says_what_comes_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen: list[object] = []
-    monkeypatch.setattr(
-        new, "write_template", lambda *arguments: seen.append(arguments), raising=False
-    )
+    monkeypatch.setattr(new, "write_template", lambda *arguments: seen.append(arguments), raising=False)
     (tmp_path / "a.csv").write_text("x")
     result = crm("new", tmp_path / "new", "--from", tmp_path / "a.csv")
     assert result.exit_code == 0, result.output
@@ -222,9 +200,7 @@ def test_new_writes_the_template_and_says_what_comes_next(
     assert "then: crm check" in result.output
 
 
-def test_list_shows_question_and_parameters(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_list_shows_question_and_parameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_toy(tmp_path, "27_a")
     monkeypatch.setattr(notebooks.list_notebooks, "__defaults__", (tmp_path,))
     assert crm("list").output.splitlines() == [

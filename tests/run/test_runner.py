@@ -33,11 +33,7 @@ SETTINGS = "client: Toy\ncurrency: USD\ncoverage: {start: 2024-01, end: 2025-12}
 
 
 def write_toy(
-    folder: Path,
-    name: str,
-    *cells: str,
-    parameters: str = PARAMETERS,
-    title: str = "Who earns what",
+    folder: Path, name: str, *cells: str, parameters: str = PARAMETERS, title: str = "Who earns what"
 ) -> Path:
     """A notebook of a heading, a parameters cell and code cells."""
     markdown = {
@@ -55,48 +51,31 @@ def write_toy(
             "outputs": [],
             "execution_count": None,
         }
-        for i, (tags, source) in enumerate(
-            [(["parameters"], parameters), *(([], cell) for cell in cells)]
-        )
+        for i, (tags, source) in enumerate([(["parameters"], parameters), *(([], cell) for cell in cells)])
     ]
     path = folder / f"{name}.ipynb"
-    path.write_text(
-        json.dumps({"cells": [markdown, *code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
-    )
+    path.write_text(json.dumps({"cells": [markdown, *code], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     return path
 
 
 def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     """Replace books and exports by small ones, and what kernels load beforehand by nothing slow."""
     made = SimpleNamespace(
-        refuse_without_sales=lambda period: None,
-        data_hash="data-1",
-        sources={"a.csv": "hash"},
-        findings=pd.DataFrame(),
+        refuse_without_sales=lambda period: None, data_hash="data-1", sources={"a.csv": "hash"}, findings=pd.DataFrame()
     )
     patch(stored, "open_books", lambda engagement: made)
     patch(segments, "check_judgement", lambda books: None)
     patch(segments, "with_segments", lambda books, period: books)
-    patch(
-        page,
-        "export_page",
-        lambda notebook, html, client_report=True: html.write_text(notebook.read_text()),
-    )
+    patch(page, "export_page", lambda notebook, html, client_report=True: html.write_text(notebook.read_text()))
     patch(
         workbook,
         "export_workbook",
         lambda books, period, path, parameters: path.write_text(json.dumps(dict(parameters))),
     )
     patch(
-        data,
-        "export_data",
-        lambda books, period, folder: (folder.mkdir(), (folder / "customers.csv").write_text("a")),
+        data, "export_data", lambda books, period, folder: (folder.mkdir(), (folder / "customers.csv").write_text("a"))
     )
-    patch(
-        index,
-        "write_index",
-        lambda folder, books, period, pages: (folder / "index.html").write_text(repr(pages)),
-    )
+    patch(index, "write_index", lambda folder, books, period, pages: (folder / "index.html").write_text(repr(pages)))
     patch(plan, "PACKAGE", package)
     patch(kernels, "PRELOADED", ("ipykernel.ipkernel",))
 
@@ -128,10 +107,7 @@ class Place:
             return nbformat.read(path, 4), None
 
         none = nullcontext(kernels.Kernels(None))
-        with (
-            patch.object(report, "execute", executed),
-            patch.object(report, "open_kernels", lambda sources: none),
-        ):
+        with patch.object(report, "execute", executed), patch.object(report, "open_kernels", lambda sources: none):
             return self.run(**asked)
 
     def ran(self) -> list[str]:
@@ -143,18 +119,10 @@ class Place:
         return "".join("".join(text) for text in texts)
 
     def files(self) -> Mapping[str, bytes]:
-        return {
-            str(p.relative_to(self.report)): p.read_bytes()
-            for p in self.report.rglob("*")
-            if p.is_file()
-        }
+        return {str(p.relative_to(self.report)): p.read_bytes() for p in self.report.rglob("*") if p.is_file()}
 
     def left_over(self) -> list[str]:
-        return [
-            p.name
-            for p in (self.root / "out" / "client").glob(".*")
-            if not p.name.startswith(".lock")
-        ]
+        return [p.name for p in (self.root / "out" / "client").glob(".*") if not p.name.startswith(".lock")]
 
 
 def make_place(root: Path) -> Place:
@@ -183,11 +151,7 @@ def test_a_notebook_is_read_without_being_executed(place: Place) -> None:
         parameters=PARAMETERS + "\ntop: int = 10  # rows # shown",
     )
     [notebook] = list_notebooks(place.notebooks)
-    assert (notebook.number, notebook.name, notebook.title) == (
-        "27",
-        "27_profitability",
-        "Who earns what",
-    )
+    assert (notebook.number, notebook.name, notebook.title) == ("27", "27_profitability", "Who earns what")
     assert notebook.question.startswith("Which customers earn?")
     top = notebook.parameters[2]
     assert (top.name, top.type, top.default, top.help) == ("top", "int", 10, "rows # shown")
@@ -210,9 +174,7 @@ def test_a_parameters_cell_has_one_form(place: Place, cell: str, said: str) -> N
     assert said in str(error.value)
 
 
-def test_all_wrong_parameters_are_told_with_the_nearest_name_before_anything_starts(
-    place: Place,
-) -> None:
+def test_all_wrong_parameters_are_told_with_the_nearest_name_before_anything_starts(place: Place) -> None:
     write_toy(place.notebooks, "27_a", parameters=PARAMETERS + "\ntop: int = 10  # rows")
     with pytest.raises(SettingsError) as error:
         place.run(parameters={"perid": "2025", "top": "ten"})
@@ -237,10 +199,7 @@ def test_values_get_the_type_that_the_notebook_declares(place: Place) -> None:
     assert check_parameters(list_notebooks(place.notebooks), given) == {
         "27_a": {"code": "123", "share": 0.01, "full": True, "top": 7}
     }
-    assert (
-        check_parameters(list_notebooks(place.notebooks), {"code": "00123"})["27_a"]["code"]
-        == "00123"
-    )
+    assert check_parameters(list_notebooks(place.notebooks), {"code": "00123"})["27_a"]["code"] == "00123"
     for wrong in ({"share": "nan"}, {"full": "maybe"}, {"top": "1.5"}, {"code": ("a",)}):
         with pytest.raises(SettingsError, match="is not of type"):
             check_parameters(list_notebooks(place.notebooks), wrong)
@@ -254,15 +213,10 @@ def test_a_parameter_goes_only_to_the_notebooks_that_have_it(place: Place) -> No
     assert "top" not in values["31_b"]
 
 
-@pytest.mark.parametrize(
-    "given", [{"listed": 0}, {"method": "foo"}, {"horizon": -2}, {"seed": "-1"}]
-)
-def test_a_value_outside_what_a_parameter_allows_is_refused_with_what_is_allowed(
-    given: dict[str, object],
-) -> None:
+@pytest.mark.parametrize("given", [{"listed": 0}, {"method": "foo"}, {"horizon": -2}, {"seed": "-1"}])
+def test_a_value_outside_what_a_parameter_allows_is_refused_with_what_is_allowed(given: dict[str, object]) -> None:
     with pytest.raises(
-        SettingsError,
-        match=r"is not allowed in \d\d_\w+: .*(at least -?\d|one of k-means, gaussian mixture)",
+        SettingsError, match=r"is not allowed in \d\d_\w+: .*(at least -?\d|one of k-means, gaussian mixture)"
     ):
         check_parameters(list_notebooks(), given)
 
@@ -305,9 +259,7 @@ def test_a_report_is_whole_and_names_no_folder_of_this_machine(
     assert "image/png" in (report.folder / "27_a.ipynb").read_text(), "the chart vanished"
     for name, content in place.files().items():
         for folder in (place.root, Path.home() / "", Path(sys.prefix), Path.cwd()):
-            assert f"{folder}".encode() not in content.replace(b"\\\\", b"\\"), (
-                f"{folder} in {name}"
-            )
+            assert f"{folder}".encode() not in content.replace(b"\\\\", b"\\"), f"{folder} in {name}"
     assert not place.left_over()
 
 
@@ -329,9 +281,7 @@ def test_the_manifest_says_what_the_report_comes_from(place: Place) -> None:
 
 
 def test_text_in_a_parameter_stays_text(place: Place) -> None:
-    write_toy(
-        place.notebooks, "27_a", "print(repr(note))", parameters=PARAMETERS + '\nnote: str = "x"'
-    )
+    write_toy(place.notebooks, "27_a", "print(repr(note))", parameters=PARAMETERS + '\nnote: str = "x"')
     note = "\"; import os; os._exit(1) #'\n{period} \\ é"
     place.run(parameters={"note": note})
     assert place.outputs("27_a").strip() == repr(note)
@@ -347,9 +297,7 @@ def test_what_would_come_out_the_same_is_not_run_again(place: Place) -> None:
     before = place.files()
     assert place.run_instantly().nothing_to_do
     assert place.ran() == []
-    assert place.run_instantly(parameters={"period": "last-12-months"}).nothing_to_do, (
-        "the same period by another name"
-    )
+    assert place.run_instantly(parameters={"period": "last-12-months"}).nothing_to_do, "the same period by another name"
     assert place.files() == before
     write_toy(place.notebooks, "31_b", "print('new')")
     report = place.run_instantly()
@@ -372,10 +320,7 @@ def test_a_change_of_what_a_page_comes_from_runs_it_again(
     }
     if change == "data":
         made = SimpleNamespace(
-            refuse_without_sales=lambda period: None,
-            data_hash="data-2",
-            sources={},
-            findings=pd.DataFrame(),
+            refuse_without_sales=lambda period: None, data_hash="data-2", sources={}, findings=pd.DataFrame()
         )
         monkeypatch.setattr(stored, "open_books", lambda engagement: made)
     else:
@@ -424,13 +369,7 @@ def test_a_failing_notebook_leaves_the_last_report_and_says_where_and_why(place:
     write_toy(place.notebooks, "27_a")
     write_toy(place.notebooks, "31_b")
     place.run_instantly()
-    write_toy(
-        place.notebooks,
-        "27_a",
-        "x = 1",
-        "raise ValueError('no line ' + engagement)",
-        "print('after')",
-    )
+    write_toy(place.notebooks, "27_a", "x = 1", "raise ValueError('no line ' + engagement)", "print('after')")
     told = failure_of(place)
     assert told.startswith("27_a failed in cell 4, under 'Who earns what'")
     assert "ValueError: no line client" in told
@@ -465,11 +404,7 @@ def test_a_dead_kernel_is_tried_once_more_and_then_told(
         monkeypatch.setattr(kernels, "_start_server", lambda sources: None)
     log = place.root / "log"
     write_toy(
-        place.notebooks,
-        "27_a",
-        f"open({str(log)!r}, 'a').write('x')",
-        "import os; os._exit(9)",
-        "print('never')",
+        place.notebooks, "27_a", f"open({str(log)!r}, 'a').write('x')", "import os; os._exit(9)", "print('never')"
     )
     told = failure_of(place)
     assert "27_a failed in cell 4" in told
@@ -488,19 +423,13 @@ def test_a_kernel_that_dies_once_does_no_harm(place: Place) -> None:
 def test_a_cell_that_takes_too_long_is_a_failure(place: Place) -> None:
     write_toy(place.notebooks, "27_a", "import time; time.sleep(60)")
     begun = time.monotonic()
-    assert "timeout: the cell ran longer than 1 seconds" in failure_of(
-        place, cell_timeout_seconds=1
-    )
+    assert "timeout: the cell ran longer than 1 seconds" in failure_of(place, cell_timeout_seconds=1)
     assert time.monotonic() - begun < 30
 
 
-def test_rejected_data_leaves_findings_and_no_report(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rejected_data_leaves_findings_and_no_report(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(engagement: object) -> None:
-        raise DataRejected(
-            "rejected", pd.DataFrame({"verdict": ["reject"], "code": ["date-impossible"]})
-        )
+        raise DataRejected("rejected", pd.DataFrame({"verdict": ["reject"], "code": ["date-impossible"]}))
 
     write_toy(place.notebooks, "27_a")
     place.run_instantly()
@@ -512,9 +441,7 @@ def test_rejected_data_leaves_findings_and_no_report(
     assert place.files() == before
 
 
-def test_a_failing_export_leaves_the_last_report(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_export_leaves_the_last_report(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: object, **named: object) -> None:
         raise OSError("disk full")
 
@@ -532,9 +459,7 @@ def test_a_failing_export_leaves_the_last_report(
 
 def start(place: Place) -> subprocess.Popen[str]:
     """Another process that runs the toy notebooks; returns once its notebook has written the file `kernel`."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, str(place.root)], stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, __file__, str(place.root)], stderr=subprocess.PIPE, text=True)
     for _ in range(1200):
         if (place.root / "kernel").exists():
             return process
@@ -546,10 +471,7 @@ def start(place: Place) -> subprocess.Popen[str]:
 def is_running(process: int) -> bool:
     """Whether a process exists and is no zombie."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {
-            "Z",
-            "X",
-        }
+        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {"Z", "X"}
     except OSError:
         return False
 
@@ -582,10 +504,7 @@ def waiting(place: Place) -> Iterator[subprocess.Popen[str]]:
 def test_a_second_run_says_who_holds_the_report(place: Place) -> None:
     write_toy(place.notebooks, "27_a")
     place.run_instantly()
-    held, told = (
-        safety.locked(place.report.with_name(".lock-2025")),
-        f"process {os.getpid()} on .* since 20",
-    )
+    held, told = (safety.locked(place.report.with_name(".lock-2025")), f"process {os.getpid()} on .* since 20")
     with held, pytest.raises(CrmError, match=told):
         place.run_instantly()
     assert place.run_instantly().nothing_to_do
