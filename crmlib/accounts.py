@@ -62,11 +62,11 @@ def _sums(books: Books, period: Period, heads: pd.Index, account: pd.Series | No
     import duckdb
 
     statement, base = books.statement_in(period), period.year_before()
-    leaves = [line for line in statement.leaves if line.cls != "pool"]
-    goods = [line.id for line in leaves if "invoice_lines.cost_of_goods" in line.sources]
+    leaves = [line for line in statement.leaves if not line.is_pool]
+    goods = [line.id for line in leaves if line.is_goods]
     kinds = {
         "sales": ["sales"], "goods": goods, "deductions": [li.id for li in leaves if li.cls == "deduction"],
-        "served": [li.id for li in leaves if li.cls in {"variable", "assignable", "asset_charge"} and li.id not in goods],
+        "served": [li.id for li in leaves if li.is_served],
     }  # fmt: skip
     kinds["net_margin"] = [li.id if li.sign > 0 else f"-{li.id}" for li in leaves]
     key = {"cube": ("owner", "", "*"), "sales": ("customer_id", "")} if account is None else FAMILY

@@ -6,7 +6,10 @@ scale. What is missing is left out of an account's score and counted, never take
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +17,9 @@ import pandas as pd
 
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
-from crmlib.declared.judgement import MEASURES, RATINGS, Goal, Market, Register, Strategy, rating_rows, refuse_mistakes
+from crmlib.declared.judgement import MEASURES, RATINGS, Goal, Market, Register, Strategy
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import SettingsError, refuse_mistakes
 
 CONCENTRATION = 50  # of the Dirichlet weightings
 NOBODY = np.array([], dtype=int)
@@ -24,7 +27,7 @@ MOVED = 1e-9  # a weight just beyond another
 
 
 def read_criteria(books: Books) -> Register:
-    """The criteria register of an engagement (errors as `read_judgement`)."""
+    """The criteria register of an engagement (errors as `reading.read`)."""
     customers = books.customers
     register = books.engagement.judgement("criteria.yml", Register, list(customers.columns))
     ids = [c.id for c in register.criteria]
@@ -37,12 +40,12 @@ def read_criteria(books: Books) -> Register:
         ]
     if register.other_axis and register.other_axis not in ids:
         wrong.append(f"other_axis: {register.other_axis!r} is no criterion; allowed: {', '.join(ids)}")
-    refuse_mistakes("criteria.yml", wrong)
+    refuse_mistakes("judgement/criteria.yml", wrong)
     return register
 
 
 def read_strategy(books: Books) -> Strategy:
-    """The strategy's goals, markets and constraints (errors as `read_judgement`); empty without the file."""
+    """The strategy's goals, markets and constraints (errors as `reading.read`); empty without the file."""
     strategy, wrong = books.engagement.judgement("strategy.yml", Strategy), []
     goals: list[tuple[str, Goal | Market]] = [(f"goals[{i}]", g) for i, g in enumerate(strategy.goals) if g.group]
     for place, named in [*goals, *((f"markets[{i}]", m) for i, m in enumerate(strategy.markets))]:
@@ -53,7 +56,7 @@ def read_strategy(books: Books) -> Strategy:
         elif named.group not in values:
             there = ", ".join(map(str, values))
             wrong.append(f"{place}.group: no customer has {named.by} {named.group!r}; there are {there}")
-    refuse_mistakes("strategy.yml", wrong)
+    refuse_mistakes("judgement/strategy.yml", wrong)
     return strategy
 
 
@@ -68,7 +71,7 @@ def read_ratings(books: Books, register: Register) -> Frame:
     path = books.engagement.folder / "judgement" / "ratings.csv"
     if not path.is_file():
         return pd.DataFrame(columns=list(RATINGS))
-    rows = rating_rows(path)
+    rows = _rating_rows(path)
     judged = {c.id: c.scale for c in register.criteria if c.source == "judged"}
     rows["day"] = pd.to_datetime(rows["date"], format="%Y-%m-%d", errors="coerce").dt.date
     number = pd.to_numeric(rows["rating"].where(rows["rating"] != ""), errors="coerce")
@@ -82,7 +85,7 @@ def read_ratings(books: Books, register: Register) -> Frame:
         ("date", rows.duplicated(list(RATINGS[:4]), keep=False), "the same rater rated the same twice on one day; keep one"),
     ]  # fmt: skip
     refuse_mistakes(
-        "ratings.csv",
+        "judgement/ratings.csv",
         [
             f"row {i + 2}, {column}: {rows.at[i, column]!r}: {why}"
             for column, where, why in bad
@@ -90,6 +93,30 @@ def read_ratings(books: Books, register: Register) -> Frame:
         ],
     )
     return rows.assign(date=rows["day"], rating=number)[list(RATINGS)]
+
+
+def _rating_rows(path: Path) -> Frame:
+    """The rows of ratings.csv as text; SettingsError where its form does not hold."""
+    try:
+        header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))) or [[]]
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        refuse_mistakes("judgement/ratings.csv", [f"row {line}: not UTF-8; save it as `CSV UTF-8`"])
+    if len(header) == 1 and ";" in header[0]:
+        refuse_mistakes("judgement/ratings.csv", ["row 1: columns are set apart by semicolons; save it with commas"])
+    if missing := [c for c in RATINGS if c not in header]:
+        refuse_mistakes(
+            "judgement/ratings.csv",
+            [f"row 1: column {c} is missing; the columns are {', '.join(RATINGS)}" for c in missing],
+        )
+    uneven = [
+        f"row {i}: {len(row)} values under {len(header)} columns; quote values that hold a comma"
+        for i, row in enumerate(rows, 2)
+        if row and len(row) != len(header)
+    ]
+    refuse_mistakes("judgement/ratings.csv", uneven)
+    blank = [""] * len(header)
+    return pd.DataFrame([[cell.strip() for cell in row or blank] for row in rows], columns=header, dtype=object)
 
 
 def judged(ratings: Frame, account: pd.Series, period: Period) -> Frame:

@@ -125,9 +125,11 @@ def history(books: Books, period: Period | None = None) -> History:
         return placed
 
     leaves = books.statement.leaves
-    sales = total({line.id: 1 for line in leaves if line.cls == "revenue"})
-    contribution = total({line.id: line.sign for line in leaves if line.cls in {"revenue", "deduction", "variable"}})
-    assignable = total({line.id: -line.sign for line in leaves if line.cls in {"assignable", "asset_charge"}})
+    sales = total({line.id: 1 for line in leaves if line.is_revenue})
+    contribution = total(
+        {line.id: line.sign for line in leaves if line.is_trade or (line.is_cost and not line.is_assignable)}
+    )
+    assignable = total({line.id: -line.sign for line in leaves if line.is_assignable})
     known = History(np.sort(names), coverage.start, contribution, assignable, sales, _orders(books, names), np.ones(12))
     return known.until(known.months)
 

@@ -77,7 +77,7 @@ def _pool_costs(books: Books, period: Period) -> list[tuple[Decimal, str]]:
     costs: list[tuple[Decimal, str]] = []
     joint = books.table("joint_costs")
     if joint is not None:
-        inside = joint[(joint["month"] >= period.start) & (joint["month"] < period.end)]
+        inside = period.rows(joint)
         basis = inside["full_cost_basis"].replace("", "net_sales") if "full_cost_basis" in inside else "net_sales"
         costs += [
             (amount, name) for name, amount in inside.assign(basis=basis).groupby("basis")["amount"].sum().items()
@@ -107,7 +107,7 @@ def avoidable_costs(books: Books, customers: Frame, period: Period, horizon_mont
     """By customer: the cost that stops within so many months if the customer leaves; a booking's own answer goes before its line's."""
     stopped = customers["sales"] * 0
     for line in books.statement_in(period).leaves:
-        if line.cls not in {"variable", "assignable", "asset_charge"}:
+        if not line.is_cost:
             continue
         within = line.avoidable is not None and line.avoidable <= horizon_months
         stopped = stopped + (customers[line.id] if within else 0)
@@ -151,7 +151,7 @@ def time_driven(books: Books, period: Period) -> Frame | None:
     kinds, capacity = books.table("activity_types"), books.table("capacity")
     if kinds is None or capacity is None or "pool" not in kinds:
         return None
-    inside = capacity[(capacity["month"] >= period.start) & (capacity["month"] < period.end)]
+    inside = period.rows(capacity)
     monthly = read_cube(books, period).drop(columns=["level", "owner"]).groupby("month").sum()
     rows = []
     for pool, months in inside.set_index("month").groupby("pool"):

@@ -14,7 +14,7 @@ import pandas as pd
 from crmlib.books.stored import CELL, Books, Frame, owner_totals, sales_of
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
-from crmlib.declared.statement import Line, Statement
+from crmlib.declared.statement import Statement
 
 GROUPINGS = ("account_type", "segment", "own_segment", "industry", "region")
 
@@ -66,7 +66,7 @@ def group_profitability(books: Books, period: Period, by: str = "account_type") 
     lines = lines.assign(_last=lines["group"].map(last).fillna(0)).sort_values(
         ["_last", statement.net_margin.id], ascending=[True, False], kind="stable"
     )
-    pool = [li.id for li in statement.firm_lines if li.cls == "pool" or li.firm_only]
+    pool = [li.id for li in statement.firm_lines if li.is_firms]
     lines[pool] = lines[pool].astype(object).where(lines["group"] == "Firm", None)
     return lines.drop(columns="_last").rename(columns={"group": by}).reset_index(drop=True)
 
@@ -102,7 +102,7 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
 
 
 def own_costs_of(totals: Frame, statement: Statement) -> pd.Series:
-    booked = [line.id for line in statement.leaves if line.cls != "pool"]
+    booked = [line.id for line in statement.leaves if not line.is_pool]
     grouped = ~totals["level"].isin(["customer", "unassigned", "firm"])
     return totals[booked].sum(axis=1).where(grouped, Decimal(0)).map(Decimal)
 
@@ -171,11 +171,7 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     products) and `cost_to_serve` (cost below the manufacturing contribution over gross sales), and the net margin.
     """
     statement = books.statement_in(period)
-    served = [
-        line.id
-        for line in statement.leaves
-        if line.cls in {"variable", "assignable", "asset_charge"} and not is_goods(line)
-    ]
+    served = [line.id for line in statement.leaves if line.is_served]
     buying = customers[(customers["sales"] > 0) & (customers["customer_id"] != "")]
     cost = buying[served].sum(axis=1) / buying["sales"] if served else buying["sales"] * 0
     index = _net_price_index(books, period)
@@ -185,10 +181,6 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
         net_price_index=price, cost_to_serve=cost
     )
     return placed.dropna(subset=["net_price_index"]).reset_index(drop=True)
-
-
-def is_goods(line: Line) -> bool:
-    return "invoice_lines.cost_of_goods" in line.sources
 
 
 def _net_price_index(books: Books, period: Period) -> pd.Series | None:
@@ -215,7 +207,7 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
     all customers' share, signed as it moves the margin).
     """
     statement = books.statement_in(period)
-    leaves = [line for line in statement.leaves if line.cls != "pool" and line.id != "sales"]
+    leaves = [line for line in statement.leaves if not (line.is_pool or line.is_revenue)]
     total = customers["sales"].sum()
     effects = pd.DataFrame({
         line.label: (customers[line.id] - customers["sales"] * (customers[line.id].sum() / total if total > 0 else Decimal(0))) * line.sign

@@ -16,9 +16,9 @@ import pandas as pd
 from crmlib import accounts, criteria
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
-from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts, refuse_mistakes
+from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import SettingsError, refuse_mistakes
 
 COMPARE = {
     ">=": operator.ge,
@@ -40,7 +40,7 @@ STABLE = 0.75  # mean adjusted Rand index from which a number of groups counts a
 
 
 def read_segments(books: Books) -> Rules:
-    """The rules of an engagement (errors as `read_judgement`)."""
+    """The rules of an engagement (errors as `reading.read`)."""
     rules = books.engagement.judgement("segments.yml", Rules)
     named = [(f"rules ({r.segment})", r.when) for r in rules.rules] + [
         (f"flags ({f.flag})", f.when) for f in rules.flags
@@ -52,7 +52,7 @@ def read_segments(books: Books) -> Rules:
     ]  # fmt: skip
     taken = {*MADE, "score", "top_group", "account_id", "own_segment"} - {"segment"}
     wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
-    refuse_mistakes("segments.yml", wrong)
+    refuse_mistakes("judgement/segments.yml", wrong)
     return rules
 
 

@@ -6,20 +6,19 @@ answer with a salted hash.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from crmlib.books.stored import CELL, Books, Frame, open_books
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import PACKAGE, PROJECT, SettingsError, read_yaml
+from crmlib.declared.reading import PACKAGE, PROJECT, Record, SettingsError, did_you_mean, read
 from crmlib.full_cost import full_cost, time_driven, verdicts
 from crmlib.look.words import Sentence, say
 from crmlib.profitability import customer_profitability, firm_profitability, group_profitability
@@ -28,6 +27,46 @@ TEXTBOOK = PROJECT / "examples" / "textbook"
 
 
 COLUMNS = ("case", "source", "grade", "what", "expected", "got", "agrees")
+
+
+class Figure(Record):
+    """A printed figure, and where the books hold it: view, row and column."""
+
+    what: str
+    where: tuple[str, str, str]
+    expected: Decimal
+    period: str = ""
+    percent: bool = False
+
+
+class Case(Record):
+    """expected.yml of a textbook case."""
+
+    source: str
+    grade: Literal["A", "B", "C", "D"]
+    note: str
+    period: str
+    unit: int = 1
+    figures: tuple[Figure, ...]
+
+
+class Mistake(Record):
+    """A usual wrong answer, as its hash, and what went wrong."""
+
+    hash: str
+    hint: str
+
+
+class Exercise(Record):
+    """An exercise as study.yml records it."""
+
+    question: str
+    salt: str
+    answer: str
+    right: str
+    hints: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()
+    decimals: int | None = None
 
 
 def textbook_cases(folder: Path | None = None) -> Frame:
@@ -56,25 +95,23 @@ def textbook_cases(folder: Path | None = None) -> Frame:
 
 
 def _figures(file: Path) -> Iterator[tuple[object, ...]]:
-    told, books = read_yaml(file), open_books(file.parent)
+    case, books = read(file, Case), open_books(file.parent)
     view = functools.cache(functools.partial(_view, books))
-    for figure in told["figures"]:
-        expected = Decimal(str(figure["expected"]))
+    for figure in case.figures:
         try:
-            frame = view(figure["where"][0], str(figure.get("period", told["period"])))
-            got = _got(figure, frame, told.get("unit", 1)).quantize(CELL)
+            got = _got(figure, view(figure.where[0], figure.period or case.period), case.unit).quantize(CELL)
         except KeyError as error:
-            raise SettingsError(f"{file.parent.name}/expected.yml: {figure['what']}: no {error} in its books") from None
-        agrees = got.quantize(expected, ROUND_HALF_UP) == expected
-        yield file.parent.name, told["source"], told["grade"], figure["what"], expected, got, agrees
+            raise SettingsError(f"{file.parent.name}/expected.yml: {figure.what}: no {error} in its books") from None
+        agrees = got.quantize(figure.expected, ROUND_HALF_UP) == figure.expected
+        yield file.parent.name, case.source, case.grade, figure.what, figure.expected, got, agrees
 
 
-def _got(figure: Mapping[str, Any], frame: Frame, unit: int) -> Decimal:
+def _got(figure: Figure, frame: Any, unit: int) -> Decimal:
     """The amount at [view, row, column] in the source's unit; a column `a + b` is a sum, `a / b` a ratio without unit."""
-    _, row, column = figure["where"]
+    _, row, column = figure.where
     if " / " in column:
         above, below = column.split(" / ")
-        return Decimal(frame.loc[row, above] / frame.loc[row, below]) * (100 if figure.get("percent") else 1)
+        return Decimal(frame.loc[row, above] / frame.loc[row, below]) * (100 if figure.percent else 1)
     return sum((Decimal(frame.loc[row, part]) for part in column.split(" + ")), Decimal(0)) / unit
 
 
@@ -121,7 +158,7 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Sentence:
         There is no such exercise.
     """
     record = _exercise(exercise)
-    hints: list[str] = record["hints"]
+    hints = record.hints
     helped = f" Hint {min(hint, len(hints))} of {len(hints)}: {hints[min(hint, len(hints)) - 1]}" if hint > 0 else ""
     if answer is None:
         return say(f"Exercise {exercise}: not answered yet.{helped}")
@@ -129,31 +166,30 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Sentence:
         found = _hashed(exercise, answer)
     except InvalidOperation:
         return say(f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}")
-    if found == record["answer"]:
-        return say(f"Exercise {exercise}: right. {record['right']}")
-    usual = "".join(f" {m['hint']}" for m in record.get("mistakes", []) if m["hash"] == found)
+    if found == record.answer:
+        return say(f"Exercise {exercise}: right. {record.right}")
+    usual = "".join(f" {m.hint}" for m in record.mistakes if m.hash == found)
     more = "" if helped else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
     return say(f"Exercise {exercise}: not yet.{usual}{helped}{more}")
 
 
 @functools.cache
-def _exercises() -> dict[str, Any]:
-    return read_yaml(PACKAGE / "study.yml")
+def exercises() -> dict[str, Exercise]:
+    """The exercises by number."""
+    return read(PACKAGE / "study.yml", dict[str, Exercise])
 
 
-def _exercise(name: str) -> dict[str, Any]:
-    known = _exercises()
+def _exercise(name: str) -> Exercise:
+    known = exercises()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SettingsError(f"no exercise {name!r}; {hint}there are {', '.join(known)}")
-    return dict(known[name])
+        raise SettingsError(f"no exercise {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}")
+    return known[name]
 
 
 def _hashed(exercise: str, answer: object) -> str:
     record = _exercise(exercise)
-    normal = _number(answer, record["decimals"]) if "decimals" in record else _text(answer)
-    return hashlib.sha256(f"{record['salt']}{normal}".encode()).hexdigest()
+    normal = _text(answer) if record.decimals is None else _number(answer, record.decimals)
+    return hashlib.sha256(f"{record.salt}{normal}".encode()).hexdigest()
 
 
 def _number(answer: object, decimals: int) -> str:

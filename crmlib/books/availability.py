@@ -31,8 +31,8 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
             )
         wrong += [
             f"{line.id}: source {s} is neither in the records nor in the ledger"
-            for s in line.sources if s.startswith("invoice_lines.") and s.split(".")[1] not in tables()["invoice_lines"].columns
-            and s not in found
+            for m in line.measures
+            if m not in tables()["invoice_lines"].columns and (s := f"invoice_lines.{m}") not in found
         ]  # fmt: skip
     if _there("returns", ledger) and not any("returns" in sources for sources in filled.values()):
         wrong.append("the ledger has returns (negative invoice lines), and no line has the source returns")

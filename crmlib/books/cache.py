@@ -15,6 +15,7 @@ from crmlib.books.findings import refuse_rejected
 from crmlib.books.ledger import sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT
+from crmlib.declared.versions import versions
 
 KEPT_TABLES = ("customers", "products", "activity_types", "capacity", "joint_costs", "control_totals", "reconciliation")
 
@@ -28,7 +29,7 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
     data_hash = _digest(sources)
     key = _digest({
         "data": data_hash, "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
-        "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(), "versions": engine_versions(),
+        "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(), "versions": versions(),
     })  # fmt: skip
     home = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache")
     cache = home / f"{engagement.name}-{key[:16]}"
@@ -56,12 +57,6 @@ def _code_hashes() -> dict[str, str]:
     floors = (Path(__file__).parent, DECLARED)
     files = [file for floor in floors for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
     return {f"{file.parent.name}/{file.name}": sha256(file) for file in files}
-
-
-def engine_versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("duckdb", "ibis-framework", "sqlglot", "pandas", "pyarrow")}
 
 
 def _digest(content: Any) -> str:

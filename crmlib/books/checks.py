@@ -6,14 +6,12 @@ listed only where there are any.
 
 from __future__ import annotations
 
-import difflib
 import functools
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -22,7 +20,7 @@ from crmlib.books.ledger import SHOWN, Ledger, numeric_columns
 from crmlib.books.views import LEVELS, is_whole, make_views
 from crmlib.declared.ledger import Table, tables
 from crmlib.declared.periods import parse_period
-from crmlib.declared.reading import SettingsError, read_yaml
+from crmlib.declared.reading import Record, SettingsError, did_you_mean, folded, read
 
 REPEATABLE = (
     "invoice_lines",
@@ -34,9 +32,24 @@ REPEATABLE = (
 SIGNED = ("control_totals", "reconciliation", "customer_view")  # tables whose total may be negative
 TOTAL = r"(?i)^\W*((grand|sub)[\s_-]*)?(totals?|totale|totaal|summe|gesamt|sum)\W*$"
 MOST_CHOICES = 1000  # allowed values among which the nearest is looked for
-LOOK_ALIKE = str.maketrans(
-    "аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi"
-)  # after case folding: Cyrillic, Greek, 0 and l
+
+
+class Check(Record):
+    """One check as checks.yml records it; its head says what each key means."""
+
+    verdict: Literal["reject", "warn", "accept"]
+    message: str
+    way_out: str
+    tables: tuple[str, ...] = ()
+    column: str = ""
+    where: str = ""
+    rows: str = ""
+    place: bool = True
+    value: str = ""
+    amount: str = ""
+    needs: tuple[str, ...] = ()
+    allowed: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,12 +58,12 @@ class _Check:
 
     code: str
     table: Table
-    spec: Mapping[str, Any]
+    spec: Check
     words: Mapping[str, Any]
 
     def text(self, part: str) -> str:
         """A part of the record in checks.yml, with words in braces filled in."""
-        return str(self.spec.get(part, "")).format_map({**self.words, "table": self.table.name})
+        return str(getattr(self.spec, part)).format_map({**self.words, "table": self.table.name})
 
 
 def check_ledger(ledger: Ledger) -> pd.DataFrame:
@@ -64,13 +77,11 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
     make_views(ledger)
     found = list(ledger.defects)
     for name in ledger.tables:
-        checks = [
-            _check(ledger, code, name) for code, spec in check_records().items() if name in spec.get("tables", ())
-        ]
-        checks = [c for c in checks if all(is_whole(ledger, *need.split(".")) for need in c.spec.get("needs", ()))]
-        hits = _row_hits(ledger, name, [c for c in checks if "where" in c.spec])
+        checks = [_check(ledger, code, name) for code, spec in check_records().items() if name in spec.tables]
+        checks = [c for c in checks if all(is_whole(ledger, *need.split(".")) for need in c.spec.needs)]
+        hits = _row_hits(ledger, name, [c for c in checks if c.spec.where])
         for check in checks:
-            if "rows" in check.spec or check in hits:
+            if check.spec.rows or check in hits:
                 found += _listed(
                     ledger, check, check.text("rows") or f"SELECT * FROM books.{name} WHERE {check.text('where')}"
                 )
@@ -84,8 +95,9 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
 
 
 @functools.cache
-def check_records() -> dict[str, Any]:
-    return read_yaml(Path(__file__).with_name("checks.yml"))
+def check_records() -> dict[str, Check]:
+    """The checks by name."""
+    return read(Path(__file__).with_name("checks.yml"), dict[str, Check])
 
 
 def _check(ledger: Ledger, code: str, name: str) -> _Check:
@@ -97,7 +109,7 @@ def _check(ledger: Ledger, code: str, name: str) -> _Check:
         "owner": owner, "keys": ", ".join(table.key), "first_key": next(iter(table.key), ""),
         "key_there": " AND ".join(f"{c} IS NOT NULL" for c in table.key),
     }  # fmt: skip
-    return _Check(spec.get("code", code), table, spec, words)
+    return _Check(spec.code or code, table, spec, words)
 
 
 def _money(ledger: Ledger, name: str) -> list[str]:
@@ -118,16 +130,15 @@ def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
     """A finding per offending row, the first hundred; the last carries count and amount of those that are not listed."""
     column, money = check.text("column"), _money(ledger, check.table.name)
     amount = check.text("amount") or (column if column in money else next(iter(money), ""))
-    has_row = "'' AS _file" not in query and "EXCEPT" not in query
     sums = (
         ", ".join(f"sum({c}) OVER () AS sum_{c}" for c in numeric_columns(ledger.tables[check.table.name]))
-        if "{sums}" in str(check.spec.get("message"))
+        if "{sums}" in check.spec.message
         else ""
     )
-    total = amount if amount and (has_row or "amount" in check.spec) else "CAST(NULL AS DECIMAL(18, 4))"
+    total = amount if amount and (check.spec.place or check.spec.amount) else "CAST(NULL AS DECIMAL(18, 4))"
     value = check.text("value") or column
     listing = f"""SELECT *, CAST({value} AS VARCHAR) AS _value, {total} AS _amount, count(*) OVER () AS _count, sum({total}) OVER () AS _sum{", " + sums if sums else ""}
-                  FROM ({query}) ORDER BY _file, _row LIMIT {1 if check.spec["verdict"] == "accept" else SHOWN}"""
+                  FROM ({query}) ORDER BY _file, _row LIMIT {1 if check.spec.verdict == "accept" else SHOWN}"""
     records = ledger.con.raw_sql(listing).to_arrow_table().to_pylist()
     if not records:
         return []
@@ -147,34 +158,23 @@ def _row_finding(check: _Check, column: str, record: Mapping[str, Any], choices:
     told = ", ".join(f"{k[4:]} {v:,.2f}" for k, v in record.items() if k.startswith("sum_") and v is not None)
     value = shortened(record["_value"] or "")
     words = {**check.words, **record, "allowed": ", ".join(choices[:20]), "sums": f" ({told})" if told else ""}
-    message = str(check.spec["message"]).format_map(words) + _near(value, choices)
-    return Finding(check.spec["verdict"], check.code, message, check.spec["way_out"], table=check.table.name, file=record["_file"] or "",
+    message = check.spec.message.format_map(words) + did_you_mean(value, choices)
+    return Finding(check.spec.verdict, check.code, message, check.spec.way_out, table=check.table.name, file=record["_file"] or "",
                    row=record["_row"], column=column, value=value, amount=record["_amount"])  # fmt: skip
 
 
 def _choices(ledger: Ledger, check: _Check) -> list[str]:
     """What is allowed, where it is few enough to look for the nearest."""
-    if "allowed" not in check.spec:
+    if not check.spec.allowed:
         return []
     rows = ledger.con.raw_sql(f"SELECT DISTINCT * FROM ({check.text('allowed')}) LIMIT {MOST_CHOICES + 1}").fetchall()
     return sorted(row[0] for row in rows if row[0]) if len(rows) <= MOST_CHOICES else []
 
 
-def _near(value: str, choices: Sequence[str]) -> str:
-    same = [c for c in choices if _folded(c) == _folded(value)] if value else []
-    near = same or (difflib.get_close_matches(value, choices, 1) if value else [])
-    return f"; did you mean {shortened(near[0])!r}?" if near else ""
-
-
 def _simple(code: str, table: str, words: Mapping[str, Any] | None = None, **place: Any) -> Finding:
     spec, words = check_records()[code], {"table": table, **(words or {})}
     return Finding(
-        spec["verdict"],
-        code,
-        spec["message"].format_map(words),
-        spec["way_out"].format_map(words),
-        table=table,
-        **place,
+        spec.verdict, code, spec.message.format_map(words), spec.way_out.format_map(words), table=table, **place
     )
 
 
@@ -241,10 +241,6 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     return found
 
 
-def _folded(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", text).casefold().translate(LOOK_ALIKE).split())
-
-
 def _alike_keys(ledger: Ledger) -> list[Finding]:
     """Keys and owners that differ in case, blanks or look-alike letters only."""
     named = [
@@ -258,7 +254,7 @@ def _alike_keys(ledger: Ledger) -> list[Finding]:
         query = f"SELECT {column}, min(_file), min(_row) AS first FROM books.{name} WHERE {column} IS NOT NULL GROUP BY {column} ORDER BY first"
         seen: dict[str, str] = {}
         for value, file, row in ledger.con.raw_sql(query).fetchall():
-            other = seen.setdefault(_folded(value), value)
+            other = seen.setdefault(folded(value), value)
             if other != value:
                 found.append(
                     _simple(

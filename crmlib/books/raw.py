@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from crmlib.books.findings import Finding, rejection
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import SettingsError, did_you_mean
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -60,9 +59,8 @@ def wanted_tables(engagement: Engagement, names: Iterable[str], available: Itera
         if given and given.endswith(".sql"):
             continue
         if given and given not in known:
-            near = difflib.get_close_matches(given, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known[:12]) or 'none'}"
-            raise SettingsError(f"tables.{name}.source: {given!r} is not in the source{hint}")
+            there = f"; there are {', '.join(known[:12]) or 'none'}{did_you_mean(given, known)}"
+            raise SettingsError(f"tables.{name}.source: {given!r} is not in the source{there}")
         if given or name in known:
             yield name, given or name
 

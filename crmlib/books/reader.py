@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from crmlib.books.sources import read_raw
 from crmlib.books.typing import typed_value
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import Column, Table, tables
+from crmlib.declared.reading import nearest
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -96,17 +96,20 @@ def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:
     """Columns beyond the records: measures of invoice_lines that the statement names or the mapping adds, attributes of customers that it adds."""
     given = engagement.table(table.name).columns
     unmapped = [c for c in table.columns if c not in given]
-    added = [c for c in given if c not in table.columns and not difflib.get_close_matches(c, unmapped, 1, 0.8)]
+    added = [c for c in given if c not in table.columns and not nearest(c, unmapped, 0.8)]
     if table.name == "customers":
         taken = {"owner", "level", "month", *(line.id for line in engagement.statement.lines)}  # columns of the cube
         named = [
             c for c in added if re.fullmatch(r"(?!driver_|charged_|now_|never_)[a-z][a-z0-9_]*", c) and c not in taken
         ]
-        return {n: Column(n, "text", "attribute of this company") for n in named}
+        return {n: Column(name=n, type="text", meaning="attribute of this company") for n in named}
     if table.name == "invoice_lines":
-        sources = [source for line in engagement.statement.lines for source in line.sources]
-        named = [s.split(".", 1)[1] for s in sources if s.startswith("invoice_lines.")]
-        return {n: Column(n, "measure", "measure of this company") for n in (*named, *added) if n not in table.columns}
+        named = [measure for line in engagement.statement.lines for measure in line.measures]
+        return {
+            n: Column(name=n, type="measure", meaning="measure of this company")
+            for n in (*named, *added)
+            if n not in table.columns
+        }
     return {}
 
 
@@ -121,8 +124,7 @@ def _unknown_mappings(table: Table, mapped: Mapping[str, Any], records: Mapping[
 def _near_column(wanted: str, present: tuple[str, ...], *, mapped: bool) -> str:
     """A column that differs in case or spaces only, or, where one is needed, the nearest."""
     same = [c for c in present if re.sub(r"[\s_-]", "", c.casefold()) == re.sub(r"[\s_-]", "", wanted.casefold())]
-    close = difflib.get_close_matches(wanted, [c for c in present if not c.startswith("_")], 1) if mapped else []
-    return (same or close or [""])[0]
+    return same[0] if same else nearest(wanted, [c for c in present if not c.startswith("_")]) if mapped else ""
 
 
 def _header_finding(table: str, wanted: str, near: str, raw: ir.Table) -> Finding:

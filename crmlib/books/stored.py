@@ -17,6 +17,7 @@ from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import Line, Statement, noted
+from crmlib.declared.versions import versions
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
 HALF_CENT = Decimal("0.005")
@@ -195,9 +196,6 @@ def absent(books: Books) -> Frame:
 
 def provenance(books: Books, period: Period) -> Frame:
     """What a result rests on: client, period, data hash, and versions; one row each."""
-    from crmlib import __version__
-    from crmlib.books.cache import engine_versions
-
     rows = {"Client": books.engagement.settings.client, "Period": period.label, "Data (SHA-256)": books.data_hash[:16],
-            "crmlib": __version__, **engine_versions()}  # fmt: skip
+            **versions()}  # fmt: skip
     return pd.DataFrame({"what": list(rows), "value": list(rows.values())})

@@ -90,7 +90,7 @@ def _read_and_placed(amounts: Frame) -> Iterator[Check]:
 def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Iterator[Check]:
     """What the tables hold within the coverage is what the cube holds, by line (booked lines and trade together)."""
     held = {f"{r.table}.{r.column}": r.assigned + r.unassigned for r in amounts.itertuples()}
-    trade = [line for line in statement.leaves if line.cls in {"revenue", "deduction"}]
+    trade = [line for line in statement.leaves if line.is_trade]
     net = sum(cube[line.id].sum() * line.sign for line in trade)
     columns = [s for line in trade for s in line.sources if s.startswith("invoice_lines.")]
     signed = dict.fromkeys(columns, -1) | {"invoice_lines.gross_sales": 1}
@@ -99,11 +99,7 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Itera
     for line in statement.leaves:
         sources = set(line.sources)
         if line not in trade and sources and all(s.startswith("invoice_lines.") for s in sources):
-            back = (
-                held.get("credits.cost_recovered", Decimal(0))
-                if "invoice_lines.cost_of_goods" in sources
-                else Decimal(0)
-            )
+            back = held.get("credits.cost_recovered", Decimal(0)) if line.is_goods else Decimal(0)
             yield ("ledger = cube", line.id, "all", sum(held[s] for s in sources) - back, cube[line.id].sum())
     only_booked = [line.id for line in statement.leaves if line.sources == ("costs",)]
     if "costs.amount" in held and all(len(li.sources) == 1 for li in statement.leaves if "costs" in li.sources):
@@ -215,7 +211,7 @@ def _daily_quantities(ledger: Ledger, statement: Statement) -> dict[str, list[tu
         found.append(notes.group_by(day="date").aggregate(credits=notes.count(), credited=notes.amount.sum()))
     totals = pd.concat([plain(expr.execute()).set_index("day") for expr in found], axis=1).astype(object)
     totals = totals.where(totals.notna(), Decimal(0))
-    taken = {s for line in statement.leaves if line.cls == "deduction" for s in line.sources}
+    taken = {s for line in statement.leaves if line.is_trade for s in line.sources}
     discount = totals["discount"] if "invoice_lines.discount" in taken else Decimal(0)
     totals["net_sales"] = totals["gross_sales"] - discount - (totals["credited"] if "credits" in taken else Decimal(0))
     daily = {str(name): [(day, Decimal(q)) for day, q in column.items()] for name, column in totals.items()}
@@ -231,9 +227,7 @@ def _capital_charges(ledger: Ledger, statement: Statement, cube: Frame, firm: Fr
     """Charges for capital = total balance × rate, from month-end totals and in Python's decimals."""
     from crmlib.books.rates import charge_rate, monthly_rate
 
-    held = {
-        line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")
-    }
+    held = {line.id: line.balance for line in statement.leaves if line.balance}
     if not held:
         return
     balances = ledger.covered("balances")

@@ -35,7 +35,7 @@ def make_views(ledger: Ledger) -> None:
     for name in tables():
         _make_view(ledger, name, _placed(ledger, name))
     leaves = [line for line in ledger.engagement.statement.lines if not line.subtotal]
-    lines = [(line.id, line.cls != "pool", "rates" in line.sources) for line in leaves]
+    lines = [(line.id, not line.is_pool, "rates" in line.sources) for line in leaves]
     measures = numeric_columns(ledger.tables["invoice_lines"]) if ledger.has("invoice_lines") else []
     drivers = {d: source.split(".")[0] for d, source in DRIVERS.items() if ledger.has(*source.split("."))}
     _make_view(ledger, "lines", _values("lines(line, booked, rated)", lines))

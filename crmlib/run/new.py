@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import re
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from crmlib.declared.ledger import tables
-from crmlib.declared.reading import DECLARED, SettingsError
+from crmlib.declared.reading import DECLARED, SettingsError, nearest
 
 
 def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
@@ -84,8 +83,7 @@ def _first_that_decodes(raw: bytes) -> str:
 
 def _nearest(column: str, header: Sequence[str]) -> str:
     plain = {re.sub(r"\W|_", "", h).casefold(): h for h in header}
-    near = difflib.get_close_matches(column.replace("_", ""), plain, 1, cutoff=0.72)
-    return plain[near[0]] if near else ""
+    return plain.get(nearest(column.replace("_", ""), plain, 0.72), "")
 
 
 def _dates_proposed(cells: Sequence[str]) -> str:

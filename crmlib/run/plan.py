@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib import __version__
 from crmlib.books.ledger import sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import PACKAGE
+from crmlib.declared.versions import versions
 from crmlib.run.notebooks import Notebook
 
 if TYPE_CHECKING:
     from crmlib.output.page import Page
-
-
-PACKAGES = (
-    "pandas matplotlib seaborn scikit-learn great-tables ibis-framework duckdb pyarrow nbconvert papermill ipykernel"
-)
 
 
 @dataclass(frozen=True)
@@ -52,15 +45,10 @@ def settings_hashes(engagement: Engagement) -> dict[str, str]:
     return file_hashes(engagement.folder, lambda p: p.suffix in {".yml", ".yaml", ".sql"} or p.parts[0] == "judgement")
 
 
-def library_versions() -> dict[str, str]:
-    found = {name: metadata.version(name) for name in PACKAGES.split()}
-    return {"python": platform.python_version(), "crm-workbook": __version__, **found}
-
-
 def code_hash(engagement: Engagement) -> str:
     """Hash of all that every page comes from, but for the ledger, which is known only once the books are open."""
     return content_hash(
-        [file_hashes(PACKAGE, lambda p: "__pycache__" not in p.parts), settings_hashes(engagement), library_versions()]
+        [file_hashes(PACKAGE, lambda p: "__pycache__" not in p.parts), settings_hashes(engagement), versions()]
     )
 
 

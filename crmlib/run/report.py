@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError
+from crmlib.declared.versions import versions
 from crmlib.run.kernels import (
     Failure,
     Kernels,
@@ -37,7 +38,6 @@ from crmlib.run.plan import (
     file_hashes,
     fingerprint,
     is_fresh,
-    library_versions,
     read_manifest,
     settings_hashes,
 )
@@ -338,7 +338,7 @@ def _write_manifest(job: _Job, plan: Plan, books: Books, pages: Sequence[Page]) 
         "engagement": job.shown, "parameters": job.given, "settings": engagement.settings.model_dump(mode="json"),
         "period": {"label": job.period.label, "start": job.period.start, "end": job.period.end},
         "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings_hashes(engagement)},
-        "versions": library_versions(), "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": versions(), "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
         "notebooks": {name: {**plan.records[name], **timing} for name, timing in stored.items()},
         "exports": plan.exports_made_of, "files": file_hashes(private), "status": "complete",
     }  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from crmlib import study
-from crmlib.declared.reading import PACKAGE, SettingsError, read_yaml
+from crmlib.declared.reading import SettingsError
 
 ANSWERS = {  # what a student works out on paper
     "00-1": 3700 - (1200 + 850 + 850 + 400) - 150,
@@ -32,7 +32,7 @@ ANSWERS = {  # what a student works out on paper
     "31-3": "Birch",
     "31-4": (120000 - 2000 * 30 - 150 * 160 - 60 * 200) * 0.70,
 }
-EXERCISES = read_yaml(PACKAGE / "study.yml")
+EXERCISES = study.exercises()
 
 
 @pytest.mark.parametrize("exercise", EXERCISES)
@@ -48,11 +48,11 @@ def test_an_exercise_not_answered_says_so(exercise: str) -> None:
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_neither_the_answer_nor_a_hash_without_salt_is_in_the_file(exercise: str) -> None:
     record = EXERCISES[exercise]
-    words = " ".join([record["question"], record["right"], *record["hints"], *(m["hint"] for m in record["mistakes"])])
+    words = " ".join([record.question, record.right, *record.hints, *(m.hint for m in record.mistakes)])
     answer = str(ANSWERS[exercise])
     assert answer not in words.replace(",", "").split()
-    assert hashlib.sha256(answer.casefold().encode()).hexdigest() != record["answer"]
-    assert len({record["salt"] for record in EXERCISES.values()}) == len(EXERCISES)
+    assert hashlib.sha256(answer.casefold().encode()).hexdigest() != record.answer
+    assert len({record.salt for record in EXERCISES.values()}) == len(EXERCISES)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_wrong_answer_points_to_the_hints() -> None:
 
 
 def test_hints_grow_and_the_last_one_stays() -> None:
-    hints = EXERCISES["27-2"]["hints"]
+    hints = EXERCISES["27-2"].hints
     told = [study.check("27-2", 1, hint=i).text for i in (1, 2, 3, 9)]
     assert [t.endswith(h) for t, h in zip(told, [*hints, hints[-1]], strict=True)] == [True] * 4
     assert "Hint 1 of 3" in study.check("27-2", None, hint=1).text
