@@ -25,6 +25,10 @@ DEEPEST = 50  # lists and mappings inside each other; the reader in C ends the p
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 # after case folding: Cyrillic, Greek, 0 and l
 LOOK_ALIKE = str.maketrans("аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi")
+LINES = "must be `key: value` lines"
+LIST = "must be a list, each entry behind a dash"
+WORDS = {"missing": "is missing", "string_pattern_mismatch": "is not in its form", "string_type": "must be text; put it in quotes",
+         "model_type": LINES, "dict_type": LINES, "list_type": LIST, "tuple_type": LIST}  # fmt: skip
 M = TypeVar("M")
 
 
@@ -101,17 +105,10 @@ def _in_words(error: Any, records: Sequence[type[BaseModel]], description: str) 
     if kind == "extra_forbidden":
         value, choices = error["loc"][-1], [key for record in records for key in _keys(record)]
         return f"unknown key; allowed: {', '.join(choices)}{did_you_mean(str(value), choices)}"
-    if kind == "missing":
-        return f"is missing{description}"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
-    if kind in {"model_type", "dict_type", "model_attributes_type"}:
-        words = "must be `key: value` lines"
-    elif kind in {"list_type", "tuple_type"}:
-        words = "must be a list, each entry behind a dash"
-    else:
-        words = error["msg"].removeprefix("Value error, ").replace("Input should", "should")
-        words = f"is not in its form{description}" if kind == "string_pattern_mismatch" else words
+    words = WORDS.get(kind) or error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    words += description if kind in {"missing", "string_pattern_mismatch"} else ""
     shown = "" if isinstance(value, dict | list) else f" (found {str(value)[:60]!r})"
     return f"{words}{shown}{did_you_mean(str(value), choices)}"
 
