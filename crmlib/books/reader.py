@@ -98,10 +98,7 @@ def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:
     unmapped = [c for c in table.columns if c not in given]
     added = [c for c in given if c not in table.columns and not nearest(c, unmapped, 0.8)]
     if table.name == "customers":
-        taken = {"owner", "level", "month", *(line.id for line in engagement.statement.lines)}  # columns of the cube
-        named = [
-            c for c in added if re.fullmatch(r"(?!driver_|charged_|now_|never_)[a-z][a-z0-9_]*", c) and c not in taken
-        ]
+        named = [c for c in added if c not in {line.id for line in engagement.statement.lines}]  # columns of the cube
         return {n: Column(name=n, type="text", meaning="attribute of this company") for n in named}
     if table.name == "invoice_lines":
         named = [measure for line in engagement.statement.lines for measure in line.measures]

@@ -83,17 +83,18 @@ def check(engagement: Engagement, out: Out = None) -> None:
         from crmlib.declared.reading import DataRejected
         from crmlib.output.data import export_findings
         from crmlib.run.report import REPORTS
-        from crmlib.run.safety import near
+        from crmlib.run.safety import claim, near
         from crmlib.segments import check_judgement
 
         opened = open_engagement(engagement)
+        folder = out or claim(REPORTS / opened.name, opened)
         books = None
         try:
             books = open_books(opened)
             findings = books.findings
         except DataRejected as error:
             findings = error.findings
-        file = (out or REPORTS / opened.name) / "findings.csv"
+        file = folder / "findings.csv"
         export_findings(findings, file)
         _summarise(findings)
         typer.echo(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")

@@ -41,7 +41,7 @@ from crmlib.run.plan import (
     read_manifest,
     settings_hashes,
 )
-from crmlib.run.safety import locked, near, stoppable
+from crmlib.run.safety import claim, locked, near, stoppable
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -139,7 +139,7 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
         Stopped by the signal whose number is its argument; nothing is left running.
     """
     job = _job(engagement, request or Request(), tell)
-    job.folder.mkdir(parents=True, exist_ok=True)
+    claim(job.folder, job.engagement)
     with locked(job.beside("lock")), stoppable(), ExitStack() as stack:
         _recover(job)
         stack.callback(shutil.rmtree, job.beside("run"), ignore_errors=True)

@@ -59,12 +59,13 @@ def test_all_mistakes_of_the_rules_are_told_at_once(make_books: Make) -> None:
         segments.read_segments(books)
     text = str(told.value)
     assert "judgement/segments.yml has 5 mistake(s)" in text
-    assert "parents: Input should be 'apart' or 'together' (found 'both')" in text
-    assert "rules[0] (A).when: 'salse > 1': unknown measure 'salse'" in text
+    assert "parents: should be 'apart' or 'together' (found 'both')" in text
+    assert "rules[0] (A).when: 'salse > 1': unknown measure 'salse'; allowed: sales, " in text
+    assert "; did you mean 'sales'?" in text
     assert "'sales > much': 'much' is no number" in text
     assert "rules[1] (B).when: 'sales ~ 3' is no condition; write it as `sales >= 1000`" in text
-    assert "rules[1] (B).stance: Input should be 'invest', 'keep' or 'change' (found 'love')" in text
-    assert "rules[2] (C).stance: Field required" in text
+    assert "rules[1] (B).stance: should be 'invest', 'keep' or 'change' (found 'love')" in text
+    assert "rules[2] (C).stance: is missing" in text
 
 
 @pytest.mark.parametrize("rules", [[], [rule("A", "sales > 1")], [rule("A"), rule("B")]])

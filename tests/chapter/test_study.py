@@ -104,5 +104,5 @@ def test_capitals_and_blanks_do_not_count_in_a_text(answer: object) -> None:
 
 
 def test_an_unknown_exercise_names_the_nearest() -> None:
-    with pytest.raises(SettingsError, match="no exercise '27_1'; did you mean '27-1'"):
+    with pytest.raises(SettingsError, match="no exercise '27_1'; there are 00-1, .*; did you mean '27-1'"):
         study.check("27_1", 3)
