@@ -21,6 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "crmlib"
 DECLARED = Path(__file__).resolve().parent  # what the workbook itself declares stands beside
 MOST_MISTAKES = 50  # of one file, one line each
+MOST = 10**18  # of a whole number
 DEEPEST = 50  # lists and mappings inside each other; the reader in C ends the program at some 50,000
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 # after case folding: Cyrillic, Greek, 0 and l
@@ -109,7 +110,7 @@ def _in_words(error: Any, records: Sequence[type[BaseModel]], description: str) 
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
     words = WORDS.get(kind) or error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     words += description if kind in {"missing", "string_pattern_mismatch"} else ""
-    shown = "" if isinstance(value, dict | list) else f" (found {str(value)[:60]!r})"
+    shown = "" if isinstance(value, dict | list) else f" (found {repr(value)[:60]})"
     return f"{words}{shown}{did_you_mean(str(value), choices)}"
 
 
@@ -151,7 +152,10 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
         if isinstance(node, yaml.ScalarNode) and CONTROL.search(node.value):
             raise yaml.MarkedYAMLError(problem="a control character; take it out", problem_mark=node.start_mark)
         try:
-            return super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and abs(value) > MOST:
+                raise ValueError
+            return value
         except (ValueError, OverflowError):
             problem = f"{str(node.value)[:40]!r} looks like a date or number and is none; put text in quotes"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None

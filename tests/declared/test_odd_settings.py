@@ -18,7 +18,7 @@ from crmlib.declared.settings import Settings
 Make = Callable[..., Path]
 PLAIN: dict[str, Any] = {"client": "Test", "currency": "USD", "coverage": {"start": "2024-01", "end": "2024-12"}}
 ODD: list[Any] = [
-    None, True, 0, -1, 10**40, 1.5, float("inf"), float("nan"), "", " ", "0", "é", "%", "%Q", "%s", "nonsense", "x" * 3000, "2024-02-30", "a\tb",
+    None, True, 0, -1, 10**18, 1.5, float("inf"), float("nan"), "", " ", "0", "é", "%", "%Q", "%s", "nonsense", "x" * 3000, "2024-02-30", "a\tb",
     "9999-12", "0000-01", [], [1], [["a"]], {}, {"a": 1}, {1: {2: 3}}, "utf-7", "idna", "undefined", "../..", "~nobody", "env:", "env:X Y", ".sql",
 ]  # fmt: skip
 
@@ -111,6 +111,7 @@ def test_a_format_that_can_work_is_read(tmp_path: Path, formats: dict[str, Any])
         ("client: 2024-02-30", "line 4: '2024-02-30' looks like a date or number and is none; put text in quotes"),
         ("client: 2024-13-45", "line 4: '2024-13-45' looks like a date"),
         (f"client: {'9' * 5000}", "looks like a date or number and is none"),
+        (f"client: 0x{'f' * 5000}", "looks like a date or number and is none"),
         ("? {a: b}\n: c", "line 4: a key must be a single word"),
         ("? [a]\n: c", "line 4: a key must be a single word"),
         ("source: " + "[" * 3000 + "]" * 3000, "more than 50 deep"),

@@ -122,7 +122,9 @@ class Place:
         return {str(p.relative_to(self.report)): p.read_bytes() for p in self.report.rglob("*") if p.is_file()}
 
     def left_over(self) -> list[str]:
-        return [p.name for p in (self.root / "out" / "client").glob(".*") if not p.name.startswith((".lock", ".engagement"))]
+        return [
+            p.name for p in (self.root / "out" / "client").glob(".*") if not p.name.startswith((".lock", ".engagement"))
+        ]
 
 
 def make_place(root: Path) -> Place:
