@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
 from crmlib.declared.judgement import Rules
-from crmlib.declared.periods import Period, add_months, parse_period
+from crmlib.declared.periods import Period, parse_period
 from crmlib.declared.reading import DECLARED, PROJECT, SettingsError, read, safe_code
 from crmlib.declared.settings import Settings, TableSource
 from crmlib.declared.statement import Statement, read_statement
@@ -32,9 +31,7 @@ class Engagement:
     @property
     def coverage(self) -> Period:
         """The months that the books hold."""
-        covered = self.settings.coverage
-        start, end = (date.fromisoformat(f"{month}-01") for month in (covered.start, covered.end))
-        return Period(start, add_months(end, 1))
+        return parse_period(f"{self.settings.coverage.start}..{self.settings.coverage.end}", None)
 
     def period(self, text: str | int) -> Period:
         """The period that a text names, within the coverage (errors as `parse_period`)."""

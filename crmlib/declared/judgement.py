@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
 
 from crmlib.declared import reading
-from crmlib.declared.reading import DECLARED, did_you_mean
+from crmlib.declared.reading import did_you_mean, refuse_repeated
 
 MEASURES = {
     "sales": "gross sales",
@@ -61,9 +61,7 @@ class Criterion(Record):
 
 
 def _unlike(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
-    ids = [c.id for c in criteria]
-    if twice := sorted({i for i in ids if ids.count(i) > 1}):
-        raise ValueError(f"id {', '.join(twice)} stands twice")
+    refuse_repeated([f"id {c.id}" for c in criteria])
     if not any(c.used and c.weight > 0 for c in criteria):
         raise ValueError("no criterion is used with a weight above 0")
     return criteria
@@ -101,9 +99,7 @@ class Market(Record):
 
 
 def _once(markets: tuple[Market, ...]) -> tuple[Market, ...]:
-    named = [f"{m.by} {m.group}" for m in markets]
-    if twice := sorted({name for name in named if named.count(name) > 1}):
-        raise ValueError(f"{', '.join(twice)} stands twice")
+    refuse_repeated([f"{m.by} {m.group}" for m in markets])
     return markets
 
 
@@ -128,10 +124,8 @@ def _readable(when: tuple[str, ...]) -> tuple[str, ...]:
         if not found:
             wrong.append(f"{text!r} is no condition; write it as `sales >= 1000` or `account_type is Wholesalers`")
         elif found[2] != "is" and found[1] not in KNOWN:
-            wrong.append(
-                f"{text!r}: unknown measure {found[1]!r}; allowed: {', '.join(MEASURES)}, score, top_group, and any with {RANKED}"
-                f"{did_you_mean(found[1], KNOWN)}"
-            )
+            allowed = f"{', '.join(MEASURES)}, score, top_group, and any with {RANKED}{did_you_mean(found[1], KNOWN)}"
+            wrong.append(f"{text!r}: unknown measure {found[1]!r}; allowed: {allowed}")
         elif found[2] != "is" and not re.fullmatch(r"-?\d+(\.\d+)?", found[3].strip()):
             wrong.append(f"{text!r}: {found[3]!r} is no number; write 0.15 for 15 %")
     if wrong:
@@ -163,14 +157,10 @@ class Flag(Record):
 def _complete(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     early = [r.segment for r in rules[:-1] if not r.when]
     if not rules or early or rules[-1].when:
-        raise ValueError(
-            f"the last rule, and no other, has `when: []`, so that every customer is in one segment{': ' + ', '.join(early) if early else ''}"
-        )
-    names = [r.segment for r in rules]
-    if twice := {
-        n for n in names if names.count(n) > 1 and len({(r.stance, r.key) for r in rules if r.segment == n}) > 1
-    }:
-        raise ValueError(f"segment {', '.join(sorted(twice))} stands twice with another stance or key")
+        who = ": " + ", ".join(early) if early else ""
+        raise ValueError(f"the last rule, and no other, has `when: []`, so that every customer is in one segment{who}")
+    meanings = {(r.segment, r.stance, r.key) for r in rules}
+    refuse_repeated([f"segment {segment}" for segment, *_ in meanings], "with another stance or key")
     return rules
 
 
@@ -197,11 +187,3 @@ def condition_parts(condition: str) -> tuple[str, str, Any]:
     found = CONDITION.fullmatch(condition.strip())
     assert found, f"{condition!r} was not checked"
     return found[1], found[2], found[3].strip() if found[2] == "is" else float(found[3])
-
-
-def templates() -> dict[str, str]:
-    """The judgement files as a new engagement gets them: file name → text."""
-    files = {
-        name: (DECLARED / name).read_text(encoding="utf-8") for name in ("strategy.yml", "criteria.yml", "segments.yml")
-    }
-    return {"ratings.csv": ",".join(RATINGS) + "\n", **files}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -137,16 +137,13 @@ def _records(annotation: Any) -> list[type[BaseModel]]:
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """Plain values only; a key twice, a control character and a value that does not exist are refused with their line."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [node_of_key.value for node_of_key, _ in node.value]
-        for i, (key_node, _) in enumerate(node.value):
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise yaml.MarkedYAMLError(problem="a key must be a single word", problem_mark=key_node.start_mark)
-            if key_node.value in keys[:i]:
-                problem = f"key {key_node.value!r} stands twice"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
-        content: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return content
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        for i, (key, _) in enumerate(node.value):
+            twice = key.value in [other.value for other, _ in node.value[:i]]
+            if twice or not isinstance(key, yaml.ScalarNode):
+                problem = f"key {key.value!r} stands twice" if twice else "a key must be a single word"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+        return super().construct_mapping(node, deep)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         if isinstance(node, yaml.ScalarNode) and CONTROL.search(node.value):
@@ -186,6 +183,12 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"{path.name}: expected `key: value` lines, found {type(content).__name__}")
     return content
+
+
+def refuse_repeated(names: Sequence[str], how: str = "") -> None:
+    """ValueError where a name stands twice; for validators."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands twice {how}".strip())
 
 
 def nearest(text: str, allowed: Iterable[str], cutoff: float = 0.6) -> str:

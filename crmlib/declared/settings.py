@@ -13,7 +13,6 @@ from crmlib.declared.periods import YEAR
 from crmlib.declared.reading import Record
 
 MOST_YEARS = 100  # of a coverage
-DATE_LETTERS = ("%Y", "%m", "%d", "%b", "%B")
 MonthText = Annotated[
     str, Field(pattern=rf"^{YEAR}-(0[1-9]|1[0-2])$", description="a month from 1900-01 to 2999-12, such as 2023-01")
 ]
@@ -24,20 +23,10 @@ TableName = Literal[
 ]  # fmt: skip
 
 
-def _one_mark(mark: str) -> str:
-    if len(mark) != 1 or not mark.isascii() or mark.isalnum() or mark in "\"'.-+()\r\n\0":
-        raise ValueError(
-            "must be one mark such as , ; | or a tab: no letter, digit, quote, point, minus or parenthesis"
-        )
-    return mark
-
-
 def _date_form(form: str) -> str:
     letters = re.findall("%.?", form)
-    if unknown := [letter for letter in letters if letter not in DATE_LETTERS]:
-        raise ValueError(f"{unknown[0]} is not understood; allowed: {', '.join(DATE_LETTERS)}, such as %d.%m.%Y")
-    if sorted(letter.lower().replace("b", "m") for letter in letters) != ["%d", "%m", "%y"]:
-        raise ValueError("must name day, month and year once each, such as %d.%m.%Y")
+    if "%y" in letters or sorted(letter.lower().replace("b", "m") for letter in letters) != ["%d", "%m", "%y"]:
+        raise ValueError("must name day, month and year once each by %d, %m (or %b, %B) and %Y, such as %d.%m.%Y")
     return form
 
 
@@ -60,7 +49,9 @@ class Formats(Record):
     """How text is written in CSV files and Excel cells; nothing is guessed."""
 
     encoding: str = Field("utf-8", description="encoding of CSV files; a byte-order mark is understood by itself")
-    delimiter: Annotated[str, AfterValidator(_one_mark)] = Field(",", description="mark between the values of a row")
+    delimiter: str = Field(
+        ",", pattern=r"^[\t !#$%&*,/:;<=>?@\\^_`{|}~]$", description="one mark such as , ; | or a tab"
+    )
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ",", ".", " ", "'"] = Field("", description="mark between thousands; empty: none allowed")
     negative: Literal["leading", "trailing", "parentheses"] = Field(
@@ -68,7 +59,7 @@ class Formats(Record):
     )
     currency_sign: str = Field("", description="sign that may stand before or after an amount, such as $")
     dates: list[Annotated[str, AfterValidator(_date_form)]] = Field(
-        ["%Y-%m-%d"], min_length=1, description=f"date formats, in the letters {', '.join(DATE_LETTERS)}"
+        ["%Y-%m-%d"], min_length=1, description="date formats, in the letters %d, %m, %b, %B and %Y"
     )
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -154,17 +155,11 @@ class Statement:
 
         A subtotal is the signed sum of all leaves above it; pool lines enter only `firm` columns.
         """
-        from decimal import Decimal
-
-        lines = self.firm_lines if firm else self.customer_lines
-        filled = frame[[c for c in frame.columns if c not in {line.id for line in self.lines}]].copy()
+        filled = frame.drop(columns=[line.id for line in self.lines], errors="ignore").copy()
         running: Any = Decimal(0)
-        for line in lines:
-            if not line.subtotal:
-                filled[line.id] = frame[line.id]
-                running = running + frame[line.id] * line.sign
-            else:
-                filled[line.id] = running
+        for line in self.firm_lines if firm else self.customer_lines:
+            filled[line.id] = running if line.subtotal else frame[line.id]
+            running = running if line.subtotal else running + frame[line.id] * line.sign
         return filled
 
 

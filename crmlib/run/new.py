@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from crmlib.declared.judgement import RATINGS
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError, nearest
 
@@ -36,15 +37,19 @@ def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
     (folder / "statement.example.yml").write_text(
         "# Rename to statement.yml to use a statement of your own.\n" + statement, encoding="utf-8"
     )
-    from crmlib.declared import judgement
-
     (folder / "judgement" / "README.md").write_text(
         "What people decide in workshops; each notebook that reads one says how.\n", encoding="utf-8"
     )
-    for name, text in judgement.templates().items():
+    for name, text in judgement_templates().items():
         (folder / "judgement" / name).write_text(text, encoding="utf-8")
     for table in tables().values():
         (folder / "headers" / f"{table.name}.csv").write_text(",".join(table.columns) + "\n", encoding="utf-8")
+
+
+def judgement_templates() -> dict[str, str]:
+    """The judgement files as a new engagement gets them: file name → text."""
+    files = {name: (DECLARED / name).read_text("utf-8") for name in ("strategy.yml", "criteria.yml", "segments.yml")}
+    return {**files, "ratings.csv": ",".join(RATINGS) + "\n"}
 
 
 def _proposal(file: Path) -> str:

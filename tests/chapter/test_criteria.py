@@ -17,7 +17,7 @@ from crmlib import accounts, criteria, profitability, segments
 from crmlib.books.stored import Books
 from crmlib.declared import judgement
 from crmlib.declared.reading import DECLARED, PROJECT, DataRejected, SettingsError
-from crmlib.run.new import write_template
+from crmlib.run.new import judgement_templates, write_template
 
 Make = Callable[..., Books]
 JUDGED = [
@@ -138,12 +138,12 @@ def test_without_files_the_workbooks_own_register_holds_and_nobody_has_rated(mak
 
 def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
     books = make_books(FOUR)
-    for name, text in judgement.templates().items():
+    for name, text in judgement_templates().items():
         put(books, name, text)
     read = criteria.read_criteria(books)
     assert criteria.read_ratings(books, read).empty
     assert criteria.read_strategy(books).goals == ()
-    assert set(judgement.templates()) == {"strategy.yml", "ratings.csv", "criteria.yml", "segments.yml"}
+    assert set(judgement_templates()) == {"strategy.yml", "ratings.csv", "criteria.yml", "segments.yml"}
 
 
 def test_a_goal_is_measured_by_what_the_books_can_tell(make_books: Make) -> None:
@@ -155,7 +155,7 @@ def test_a_goal_is_measured_by_what_the_books_can_tell(make_books: Make) -> None
 
 def test_crm_new_writes_the_judgement_files(tmp_path: Path) -> None:
     write_template(tmp_path / "new")
-    for name, text in judgement.templates().items():
+    for name, text in judgement_templates().items():
         assert (tmp_path / "new" / "judgement" / name).read_text(encoding="utf-8") == text
 
 
