@@ -7,7 +7,7 @@ from typing import Any
 
 from crmlib.books.findings import BROKEN_ROWS
 from crmlib.books.ledger import Ledger, numeric_columns, quoted
-from crmlib.declared.ledger import tables
+from crmlib.declared.ledger import DRIVERS, tables
 
 LEVELS = {
     "customer": "customer_id",
@@ -16,8 +16,6 @@ LEVELS = {
     "region": "region",
     "segment": "segment",
 }
-DRIVERS = {"orders": "invoice_lines.order_id", "invoice_lines": "invoice_lines.gross_sales", "net_sales": "invoice_lines.gross_sales",
-           "units": "invoice_lines.quantity", "credits": "credits.amount"}  # fmt: skip
 SQL_TYPES = {"money": "DECIMAL(18, 4)", "quantity": "DECIMAL(18, 4)", "rate": "DECIMAL(18, 8)", "measure": "DECIMAL(18, 8)", "integer": "BIGINT",
              "date": "DATE", "month": "DATE"}  # fmt: skip
 

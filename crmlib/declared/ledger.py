@@ -14,7 +14,10 @@ DTYPES = {
     "money": "decimal(18, 4)", "quantity": "decimal(18, 4)", "rate": "decimal(18, 8)", "measure": "decimal(18, 8)",
     "integer": "int64", "date": "date", "month": "date",
 }  # fmt: skip
-DRIVERS = ("orders", "invoice_lines", "units", "credits", "net_sales")
+DRIVERS = {  # quantities that the ledger holds by itself, each with the column that it needs
+    "orders": "invoice_lines.order_id", "invoice_lines": "invoice_lines.gross_sales", "units": "invoice_lines.quantity",
+    "credits": "credits.amount", "net_sales": "invoice_lines.gross_sales",
+}  # fmt: skip
 
 
 def _named(content: Any) -> Any:
