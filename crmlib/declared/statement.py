@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 CLASSES = ("revenue", "deduction", "variable", "assignable", "asset_charge", "pool")
+COSTS = ("variable", "assignable", "asset_charge")
 POOL_SOURCES = ("capacity", "joint_costs", "capital_charges")
 CAPITAL_BALANCES = ("receivables", "inventory", "dedicated_assets")
 DRIVERS = ("orders", "invoice_lines", "units", "credits", "net_sales")
@@ -90,6 +91,21 @@ class Statement:
     def firm_lines(self) -> tuple[Line, ...]:
         """Available lines and subtotals down to operating profit."""
         return tuple(line for line in self.lines if line.available)
+
+    @property
+    def missing_lines(self) -> tuple[Line, ...]:
+        """Lines of a customer's column that this ledger cannot fill."""
+        return tuple(line for line in self.lines if not (line.subtotal or line.available or line.cls == "pool"))
+
+    @property
+    def shown_lines(self) -> tuple[Line, ...]:
+        """The firm's lines as a table shows them: of subtotals that repeat each other the last."""
+        lines = self.firm_lines
+        return tuple(
+            line
+            for line, below in zip(lines, [*lines[1:], None], strict=True)
+            if not (line.subtotal and below and below.subtotal)
+        )
 
     @property
     def net_margin(self) -> Line:
@@ -238,15 +254,43 @@ def _at_full_cost(line: Line) -> Line:
 
 
 def noted(lines: Sequence[Line]) -> list[Line]:
-    """The lines, whose subtotals read "before …" for every line above them that is not available."""
-    missing: list[Line] = []
+    """The lines; each subtotal says in its name what is not in it, and the firm's is left out where nothing of the pool is there."""
     noted = []
-    for line in lines:
-        if not line.subtotal:
-            missing += [] if line.available else [line]
-        elif missing:
-            names = [m.name for m in missing]
-            listed = " and ".join(names) if len(names) <= 2 else f"{len(names)} lines without a source"
-            line = replace(line, note=f"before {listed}")
+    for place, line in enumerate(lines):
+        above = [leaf for leaf in lines[:place] if not leaf.subtotal]
+        if line.firm_only and not any(leaf.cls == "pool" and leaf.available for leaf in above):
+            line = replace(line, available=False)
+        elif line.subtotal and not all(leaf.available for leaf in above):
+            line = _before(line, above)
         noted.append(line)
     return noted
+
+
+def _before(line: Line, above: Sequence[Line]) -> Line:
+    """A subtotal whose name says what is missing; where no cost is in the books it is no margin, and called what it is."""
+    costs = [leaf for leaf in above if leaf.cls in COSTS]
+    if costs and not any(leaf.available for leaf in costs):
+        less = any(leaf.available and leaf.cls == "deduction" for leaf in above)
+        label = "Sales less deductions" if less else "Gross sales"
+        return replace(line, label=label, short="", note="no cost is in these books")
+    missing = []
+    for kind, members in _kinds(above).items():
+        absent = [leaf for leaf in members if not leaf.available]
+        missing += [kind] if absent == members and len(members) > 1 else [leaf.name for leaf in absent]
+    return replace(
+        line, note=f"before {' and '.join([', '.join(missing[:-1]), missing[-1]] if missing[1:] else missing)}"
+    )
+
+
+def _kinds(leaves: Sequence[Line]) -> dict[str, list[Line]]:
+    """Lines by what they are called together."""
+    called = {
+        "variable": "all variable cost to serve",
+        "assignable": "all costs kept for customers",
+        "asset_charge": "all charges for assets",
+    }
+    kinds: dict[str, list[Line]] = {}
+    for leaf in leaves:
+        goods = "invoice_lines.cost_of_goods" in leaf.sources
+        kinds.setdefault(leaf.id if goods else called.get(leaf.cls, leaf.id), []).append(leaf)
+    return kinds
