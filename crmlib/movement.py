@@ -40,6 +40,12 @@ def margin_bridge(compared: Frame, statement: Statement, *, until: str) -> Frame
     return pd.DataFrame([(base, start, "total"), *steps, (now, end, "total")], columns=STEPS)
 
 
+def over_twelve_months(months: Frame) -> Frame:
+    """Sums of the twelve months to each month, so that the season does not show; empty where there are not two of them to compare."""
+    sums = months.rolling(12).sum().dropna()
+    return sums if len(sums) > 1 else sums.iloc[:0]
+
+
 def price_volume_mix(books: Books, period: Period, base: Period | None) -> Frame:
     """What moved the gross contribution (gross sales less discount and cost of goods) from a base period.
 

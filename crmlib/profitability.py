@@ -202,7 +202,8 @@ def whale_curve(customers: Frame, measure: str) -> Frame:
 
     Returns
     -------
-    One row per customer: rank, rank_share (of customers, 0 to 1), margin, cumulative, and group (top fifth, middle, bottom fifth).
+    One row per customer: rank, rank_share (of customers, 0 to 1), margin, cumulative, and group (top fifth, middle, bottom fifth; of
+    fewer than five customers there are no fifths).
     """
     ranked = customers.sort_values([measure, "customer_id"], ascending=[False, True])
     count = len(ranked)
@@ -211,9 +212,11 @@ def whale_curve(customers: Frame, measure: str) -> Frame:
         "margin": ranked[measure].to_numpy(), "cumulative": ranked[measure].cumsum().to_numpy(),
     })  # fmt: skip
     curve.insert(3, "rank_share", curve["rank"] / count)
-    fifth = max(1, round(count / 5))
+    fifth = round(count / 5) if count >= 5 else 0
     position = curve["rank"].map(
-        lambda r: "top fifth" if r <= fifth else "bottom fifth" if r > count - fifth else "middle"
+        lambda r: (
+            "all" if not fifth else "top fifth" if r <= fifth else "bottom fifth" if r > count - fifth else "middle"
+        )
     )
     return curve.assign(group=position)
 

@@ -244,7 +244,7 @@ def standing(books: Books) -> str:
         f"{sales['unassigned'] / used:.1%} of sales have no known customer" if used > 0 < sales["unassigned"] else "",
         f"{controls} totals of the general ledger agree to the cent"
         if controls
-        else "no general ledger to hold them against",
+        else "there is no general ledger to hold them against",
     ]
     return "; ".join(part for part in parts if part) + "."
 

@@ -93,6 +93,11 @@ class Statement:
         return tuple(line for line in self.lines if line.available)
 
     @property
+    def has_costs(self) -> bool:
+        """Whether any cost is in a customer's column."""
+        return any(line.available and line.cls in COSTS for line in self.lines)
+
+    @property
     def missing_lines(self) -> tuple[Line, ...]:
         """Lines of a customer's column that this ledger cannot fill."""
         return tuple(line for line in self.lines if not (line.subtotal or line.available or line.cls == "pool"))

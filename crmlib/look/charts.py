@@ -113,7 +113,7 @@ def plot_bars(
     _draw_bars(ax, widths, labels, _bar_colors(widths, chosen), [0.0] * len(widths))
     _name_rows(ax, rows.index, chosen)
     ax.set_xlabel(_money(unit), loc="left")
-    return drawing.describe(ax, f"Bars of {len(values)}, largest first.", _extremes(values, unit))
+    return drawing.describe(ax, f"{words.counted(len(values), 'bar')}, largest first.", _extremes(values, unit))
 
 
 @drawing.in_look
@@ -138,7 +138,7 @@ def plot_bridge(steps: pd.Series, *, unit: str, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(_money(unit), loc="left")
     moves = "; ".join(f"{name} {label}" for name, label in zip(names[1:-1], labels[1:-1], strict=True))
     start, end = (f"{names[row]}, {_told(steps.iloc[row], unit)}" for row in (0, last))
-    return drawing.describe(ax, f"Bridge from {start}, to {end}. Steps: {moves}.")
+    return drawing.describe(ax, f"Bridge from {start}, to {end}.", f"Steps: {moves}." if moves else "")
 
 
 def _panels(ax: Axes, rows: int, columns: int) -> list[Axes]:
@@ -209,7 +209,7 @@ def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) 
     drawn = [(x, y) for at in along for x, y in ((at, np.interp(at, shares, heights)), (at, max(heights[-1], 0)))]
     place_names(ax, points, texts, drawn)
     told = "; ".join(" ".join(text.split()) for text in texts)
-    return drawing.describe(ax, f"Whale curve of {len(frame)} customers. {told}.", groups)
+    return drawing.describe(ax, f"Whale curve of {words.counted(len(frame), 'customer')}. {told}.", groups)
 
 
 def _whale_marks(
@@ -275,7 +275,7 @@ def plot_small_multiples(
     note = "one scale" if shared else "each panel on its own scale"
     grey = "; grey: previous" if previous is not None else ""
     drawing.root_figure(ax).supxlabel(note + grey, fontsize=8.5, color=drawing.QUIET, x=0.012, ha="left")
-    told = f"{frame.shape[1]} panels over {len(frame)} periods, {note}. In the last period:"
+    told = f"{words.counted(frame.shape[1], 'panel')} over {words.counted(len(frame), 'period')}, {note}. In the last period:"
     return drawing.describe(ax, told, _extremes(frame.iloc[-1], unit))
 
 

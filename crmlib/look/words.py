@@ -11,7 +11,7 @@ size               the same without its sign
 percent            12.5% of a share from 0 to 1; percent.0 without decimals
 moved              of a share: up 12.5%, down 3.1%
 rose               of an amount: rose by USD 1.4 M, fell by USD 12 k
-contribute         of an amount: contribute USD 1.4 M, lose USD 12 k; contributes for one
+contribute         of an amount: contribute USD 1.4 M, lose USD 12 k; contributes after a count or list of one
 list, list.3       Fir, Gorse and Hazel; Fir, Gorse, Hazel and 4 more
 customer           any other word counts: 1 customer, 12 customers; of a table its rows; irregular as in family|families
 customer or none   counts, and says no customer for none
@@ -100,6 +100,12 @@ def short_name(name: object, letters: int = 34) -> str:
     return text if len(text) <= letters else text[: letters - tail - 1].rstrip() + "…" + text[-tail:].lstrip()
 
 
+def counted(number: int, noun: str) -> str:
+    """How many of something: 1 customer, 2,345 customers; an irregular noun as family|families."""
+    one, _, several = noun.partition("|")
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def heading(column: object) -> str:
     """A column's name as a reader sees it: ``cost_to_serve`` is *Cost to serve*."""
     text = " ".join(str(column).replace("_", " ").split())
@@ -148,9 +154,10 @@ class _AbsentError(Exception):
 
 class _Template(string.Formatter):
     def __init__(self, currency: str) -> None:
-        self.currency = currency
+        self.currency, self.one = currency, False
 
     def filled(self, sentence: str, values: Mapping[str, object]) -> str:
+        self.one = False
         try:
             return self.vformat(sentence, (), values)
         except _AbsentError:
@@ -159,13 +166,16 @@ class _Template(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         kind, _, detail = format_spec.partition(".")
         if kind == "list":
+            self.one = len(value) == 1
             return _listed([str(item) for item in value], int(detail or len(value)))
         value, noun = _single(value, kind), kind.removesuffix(" or none")
         if noun != kind and not value:
             return f"no {noun.split('|')[0]}"
         if not value:
             raise _AbsentError
-        return _in_words(value, noun, int(detail) if detail else None, self.currency)
+        self.one = self.one if noun in {*AMOUNTS, "", "percent", "moved"} else value == 1
+        verb = f"{noun}s" if noun == "contribute" and self.one else noun
+        return _in_words(value, verb, int(detail) if detail else None, self.currency)
 
 
 def _single(value: Any, kind: str) -> Any:
@@ -204,5 +214,4 @@ def _in_words(value: Any, kind: str, digits: int | None, currency: str) -> str:
             return f"{verb}{'s' if kind.endswith('s') else ''} {amount(abs(value), currency, digits=digits)}"
     if not isinstance(value, numbers.Integral):
         raise ValueError(f"{value!r} cannot be counted as {kind!r}: no such format")
-    one, _, several = kind.partition("|")
-    return f"{value:,} {one if value == 1 else several or one + 's'}"
+    return counted(int(value), kind)

@@ -131,6 +131,15 @@ def test_nothing_is_said_of_what_is_not_there(value: object) -> None:
     assert str(say("All {n:customer} buy.", "They lose {x:money}.", n=3, x=value)) == "All 3 customers buy."
 
 
+def test_a_verb_agrees_with_what_was_counted_or_listed_before_it() -> None:
+    one, two = pd.DataFrame({"margin": [5]}), pd.DataFrame({"margin": [5, -9]})
+    say = words.Words("USD", {"one": one, "two": two, "names": ["Fir"]})
+    assert str(say("{one:customer} {one[margin]:contribute}.", "{two:customer} {two[margin]:contribute}.")) == (
+        "1 customer contributes USD 5. 2 customers lose USD 4."
+    )
+    assert str(say("{names:list} {two[margin]:contribute}.")) == "Fir loses USD 4."
+
+
 def test_an_empty_list_is_not_told_and_a_misspelt_format_is_an_error() -> None:
     assert not words.Words("USD")("First {x:list}.", x=[])
     with pytest.raises(ValueError, match="no such format"):
