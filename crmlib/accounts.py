@@ -65,7 +65,7 @@ def _sums(books: Books, period: Period, heads: pd.Index, account: pd.Series | No
     leaves = [line for line in statement.leaves if not line.is_pool]
     goods = [line.id for line in leaves if line.is_goods]
     kinds = {
-        "sales": ["sales"], "goods": goods, "deductions": [li.id for li in leaves if li.cls == "deduction"],
+        "sales": ["sales"], "goods": goods, "deductions": [li.id for li in leaves if li.is_trade and not li.is_revenue],
         "served": [li.id for li in leaves if li.is_served],
     }  # fmt: skip
     kinds["net_margin"] = [li.id if li.sign > 0 else f"-{li.id}" for li in leaves]

@@ -32,7 +32,7 @@ class Lens:
 
 LENSES = (
     # Shapiro, Rangan, Moriarty and Ross, Manage customers for profits (not just sales), Harvard Business Review, 1987
-    Lens("price", "net_price_index", "cost_to_serve", ("Aggressive", "Carriage trade", "Bargain basement", "Passive"), ("change", "keep", "keep", "invest"), 1.0),
+    Lens("price", "net_price_index", "cost_to_serve_share", ("Aggressive", "Carriage trade", "Bargain basement", "Passive"), ("change", "keep", "keep", "invest"), 1.0),
     # Fiocca, Account portfolio analysis for strategy development, Industrial Marketing Management, 1982
     Lens("relationship", "relationship", "attractiveness", ("Build", "Deepen", "Reduce effort", "Harvest"), ("invest", "invest", "change", "keep")),
     Lens("potential", "value_now", "potential", ("Grow", "Grow and protect", "Keep effort low", "Protect"), ("invest", "invest", "change", "keep")),
@@ -82,7 +82,7 @@ def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
     -------
     One row per customer: customer_id, segment, stance, reason, the values across and up, and for each lens `…_cell` and `…_stance`.
     """
-    prices = priced.set_index("customer_id")[["net_price_index", "cost_to_serve"]].astype(float)
+    prices = priced.set_index("customer_id")[["net_price_index", "cost_to_serve_share"]]
     rows = differentiated[differentiated["sales"] > 0][
         ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
     ]

@@ -7,15 +7,17 @@ negative is no number and comes as None.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pandas as pd
 
-from crmlib.books.stored import CELL, Books, Frame, owner_totals, sales_of
+from crmlib.books.stored import CELL, HALF_CENT, Books, Frame, owner_totals, read_cube, sales_of
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import Statement
 
+REST = ("Unassigned", "Other owners")
 GROUPINGS = ("account_type", "segment", "own_segment", "industry", "region")
 
 
@@ -43,32 +45,76 @@ def customer_profitability(books: Books, period: Period) -> Frame:
     return ranked[[*books.customers.columns, *order, *memo]].reset_index(drop=True)
 
 
-def group_profitability(books: Books, period: Period, by: str = "account_type") -> Frame:
-    """The report by a group of customers: each group's customers less the group's own costs; the rows add up to the firm.
+@dataclass(frozen=True)
+class GroupReport:
+    """The report by group of customers; groups, the rest and the firm come apart, and add up.
 
-    One row per group, then Unassigned, Other owners (costs owned at another level) and Firm with the pool down to
-    operating profit. Column `own_costs` is what the group owns and none of its customers does; `customers` counts.
+    Attributes
+    ----------
+    groups
+        One row per group (the index), best first: `customers` (how many), every line and subtotal, `own_costs` (what the group owns and
+        none of its customers does).
+    rest
+        Unassigned (what has no known customer) and Other owners (costs owned by groups of another kind), as far as there are any.
+    firm
+        All together, with the pool down to operating profit.
     """
-    statement = books.statement_in(period)
-    totals = owner_totals(books, period)
-    named = group_of(books, totals, by)
-    leaves = [line.id for line in statement.leaves]
-    rows = totals.assign(group=named, _own=own_costs_of(totals, statement)).groupby("group", sort=False)
-    summed = rows[[*leaves, "_own"]].sum().reset_index()
-    counts = totals[totals["level"] == "customer"].assign(group=named)["group"].value_counts()
-    summed.insert(1, "customers", summed["group"].map(counts).fillna(0).astype(int))
-    firm = (
-        summed[leaves].sum().to_frame().T.assign(group="Firm", customers=int(counts.sum()), _own=summed["_own"].sum())
-    )
-    filled = pd.concat([summed[summed["group"] != "Firm"], firm[summed.columns]], ignore_index=True)
-    lines = statement.with_subtotals(filled.rename(columns={"_own": "own_costs"}), firm=True)
-    last = {"Unassigned": 1, "Other owners": 2, "Firm": 3}
-    lines = lines.assign(_last=lines["group"].map(last).fillna(0)).sort_values(
-        ["_last", statement.net_margin.id], ascending=[True, False], kind="stable"
-    )
-    pool = [li.id for li in statement.firm_lines if li.is_firms]
-    lines[pool] = lines[pool].astype(object).where(lines["group"] == "Firm", None)
-    return lines.drop(columns="_last").rename(columns={"group": by}).reset_index(drop=True)
+
+    groups: Frame
+    rest: Frame
+    firm: pd.Series
+
+    @property
+    def whole(self) -> Frame:
+        """All rows in order, the firm last."""
+        whole: Frame = pd.concat([self.groups, self.rest, self.firm.to_frame().T])
+        whole.index.name = self.groups.index.name
+        return whole
+
+
+def group_profitability(books: Books, period: Period, by: str = "account_type") -> GroupReport:
+    """The report by a group of customers: each group's customers less the group's own costs; the rows add up to the firm."""
+    statement, totals = books.statement_in(period), owner_totals(books, period)
+    leaves, groups = [line.id for line in statement.leaves], group_of(books, totals, by)
+    by_group = totals.assign(own_costs=own_costs_of(totals, statement)).groupby(groups.rename(by))
+    sums = by_group[[*leaves, "own_costs"]].sum()
+    sums.insert(0, "customers", (totals["level"] == "customer").groupby(groups).sum().reindex(sums.index))
+    whole = pd.concat([sums.drop(index="Firm", errors="ignore"), sums.sum().rename("Firm").to_frame().T])
+    lines = statement.with_subtotals(whole, firm=True).rename_axis(by)
+    lines = lines.assign(customers=lines["customers"].astype(int))
+    firm, rows = lines.loc["Firm"], lines.drop(index="Firm").astype(object)
+    rows[[line.id for line in statement.firm_lines if line.is_firms]] = None
+    inside = rows[~rows.index.isin(REST)]
+    best_first = inside.sort_values(statement.net_margin.id, ascending=False, kind="stable")
+    return GroupReport(best_first, rows.reindex([name for name in REST if name in rows.index]), firm)
+
+
+def from_customers_to_profit(books: Books, period: Period) -> pd.Series:
+    """Down from the margin of customers to the last line of the firm: what has no known customer, what groups own, each cost of nobody.
+
+    The first amount and the steps add up to the last.
+    """
+    statement, totals = books.statement_in(period), owner_totals(books, period)
+    own = [line for line in statement.leaves if not line.is_pool]
+    margin = sum((totals[line.id] * line.sign for line in own), totals["sales"] * 0)
+    kinds = {"customer": "Customers", "unassigned": "Unassigned", "firm": ""}
+    parts = margin.groupby(totals["level"].map(lambda level: kinds.get(level, "Costs that groups own"))).sum()
+    owners = parts.reindex([name for name in ("Customers", "Unassigned", "Costs that groups own") if name in parts])
+    pool = {line.label: totals[line.id].sum() * line.sign for line in statement.leaves if line.is_pool}
+    steps = pd.concat([owners, pd.Series(pool, dtype=object)])
+    last: pd.Series = pd.Series({statement.firm_lines[-1].label: steps.sum()})
+    down: pd.Series = pd.concat([steps, last])
+    return down
+
+
+def group_months(books: Books, by: str, line: str) -> Frame:
+    """A line or subtotal of the statement by month of the coverage (rows) and group of customers (columns), the costs that groups own in it."""
+    cube = read_cube(books, books.engagement.coverage)
+    cube = cube.assign(group=group_of(books, cube, by))
+    cube = cube[~cube["group"].isin([*REST, "Firm"])]
+    sums = cube.groupby(["group", "month"])[[leaf.id for leaf in books.statement.leaves]].sum().reset_index()
+    months = books.statement.with_subtotals(sums).pivot(index="month", columns="group", values=line)
+    return months.reindex(books.engagement.coverage.month_starts()).astype(float).fillna(0)
 
 
 def grouping(books: Books, wanted: str = "account_type") -> str:
@@ -135,6 +181,17 @@ def share(part: Decimal | None, total: Decimal | None) -> Decimal | None:
     return (part / total).quantize(CELL)
 
 
+def adds_up(parts: pd.Series, whole: Decimal) -> bool:
+    """Whether amounts add up to a whole, to the cent."""
+    return abs(total(parts) - whole) < HALF_CENT
+
+
+def shares(parts: pd.Series, totals: pd.Series) -> pd.Series:
+    """Each part's share of its total (as `share`); what is no number is missing."""
+    pairs = zip(parts, totals, strict=True)
+    return pd.Series([share(part, total) for part, total in pairs], index=parts.index, dtype=object).dropna()
+
+
 def whale_curve(customers: Frame, measure: str) -> Frame:
     """Customers from best to worst and what they earn together.
 
@@ -145,7 +202,8 @@ def whale_curve(customers: Frame, measure: str) -> Frame:
 
     Returns
     -------
-    One row per customer: rank, rank_share (of customers, 0 to 1), margin, cumulative, and group (top fifth, middle, bottom fifth).
+    One row per customer: rank, rank_share (of customers, 0 to 1), margin, cumulative, and group (top fifth, middle, bottom fifth; of
+    fewer than five customers there are no fifths).
     """
     ranked = customers.sort_values([measure, "customer_id"], ascending=[False, True])
     count = len(ranked)
@@ -154,9 +212,11 @@ def whale_curve(customers: Frame, measure: str) -> Frame:
         "margin": ranked[measure].to_numpy(), "cumulative": ranked[measure].cumsum().to_numpy(),
     })  # fmt: skip
     curve.insert(3, "rank_share", curve["rank"] / count)
-    fifth = max(1, round(count / 5))
+    fifth = round(count / 5) if count >= 5 else 0
     position = curve["rank"].map(
-        lambda r: "top fifth" if r <= fifth else "bottom fifth" if r > count - fifth else "middle"
+        lambda r: (
+            "all" if not fifth else "top fifth" if r <= fifth else "bottom fifth" if r > count - fifth else "middle"
+        )
     )
     return curve.assign(group=position)
 
@@ -167,20 +227,22 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     Returns
     -------
     One row per customer with positive gross sales: `net_price_index` (what it pays after invoice discounts for its own mix, over
-    what all customers pay on average for the same products; 1 is average; net sales over gross sales where there are no
-    products) and `cost_to_serve` (cost below the manufacturing contribution over gross sales), and the net margin.
+    what all customers pay on average for the same products; 1 is average) and `cost_to_serve_share` (cost below the manufacturing
+    contribution over gross sales), as floats, with sales and margin. Empty without products and quantities, or any cost to serve.
     """
     statement = books.statement_in(period)
-    served = [line.id for line in statement.leaves if line.is_served]
+    index, served = _net_price_index(books, period), [line.id for line in statement.leaves if line.is_served]
     buying = customers[(customers["sales"] > 0) & (customers["customer_id"] != "")]
-    cost = buying[served].sum(axis=1) / buying["sales"] if served else buying["sales"] * 0
-    index = _net_price_index(books, period)
-    fallback = buying["net_sales"] / buying["sales"] if "net_sales" in buying else buying["sales"] * 0 + 1
-    price = fallback if index is None else buying["customer_id"].map(index)
-    placed = buying[["customer_id", "customer_name", "sales", statement.net_margin.id]].assign(
-        net_price_index=price, cost_to_serve=cost
+    if index is None or not served:
+        buying, index = buying.iloc[:0], pd.Series(dtype=object)
+    placed = buying[["customer_id", "customer_name"]].assign(
+        net_price_index=buying["customer_id"].map(index),
+        cost_to_serve_share=buying[served].sum(axis=1) / buying["sales"],
+        sales=buying["sales"],
+        margin=buying[statement.net_margin.id],
     )
-    return placed.dropna(subset=["net_price_index"]).reset_index(drop=True)
+    measures = dict.fromkeys(["net_price_index", "cost_to_serve_share", "sales", "margin"], float)
+    return placed.dropna(subset=["net_price_index"]).astype(measures).reset_index(drop=True)
 
 
 def _net_price_index(books: Books, period: Period) -> pd.Series | None:
@@ -225,3 +287,21 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
 
 def total(amounts: pd.Series) -> Decimal:
     return sum(amounts, Decimal(0))
+
+
+def customer_list(books: Books, period: Period, earlier: Sequence[Period] = ()) -> Frame:
+    """The customers to talk about: one row each, best margin first.
+
+    Returns
+    -------
+    customer_id, customer_name, the segment where there is one, sales, margin, line and effect (as `deciding_lines`), and the
+    margin of each earlier period.
+    """
+    report, margin = customer_profitability(books, period), books.statement_in(period).net_margin.id
+    customers = report[report["customer_id"] != ""].rename(columns={margin: "margin"})
+    names = [c for c in ("customer_id", "customer_name", "segment", "sales", "margin") if c in customers]
+    listing = customers[names].merge(deciding_lines(books, customers, period), on="customer_id")
+    for past in earlier:
+        then = customer_profitability(books, past).set_index("customer_id")[margin]
+        listing[f"margin_{past.label}"] = listing["customer_id"].map(then)
+    return listing

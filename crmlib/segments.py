@@ -15,7 +15,7 @@ import pandas as pd
 
 from crmlib import accounts, criteria
 from crmlib.accounts import rank_share
-from crmlib.books.stored import Books, Frame
+from crmlib.books.stored import Books, Frame, View
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError, refuse_mistakes
@@ -192,6 +192,11 @@ def with_segments(books: Books, period: Period) -> Books:
     named = books.customers.rename(columns={"segment": "own_segment"})
     made = differentiate(books, period)["segment"].to_numpy()
     return replace(books, customers=named.assign(segment=made))
+
+
+def segmented(view: View) -> View:
+    """The view with each customer's `segment` of its period (as `with_segments`)."""
+    return replace(view, books=with_segments(view.books, view.period))
 
 
 def key_accounts(differentiated: Frame) -> Frame:

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,6 @@ from crmlib.books.stored import CELL, Books, Frame, open_books
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import PACKAGE, PROJECT, Record, SettingsError, did_you_mean, read
 from crmlib.full_cost import full_cost, time_driven, verdicts
-from crmlib.look.words import Sentence, say
 from crmlib.profitability import customer_profitability, firm_profitability, group_profitability
 
 TEXTBOOK = PROJECT / "examples" / "textbook"
@@ -119,7 +119,7 @@ def _view(books: Books, name: str, text: str) -> Frame:
     period = books.period(text)
     views = {
         "customers": lambda: customer_profitability(books, period).set_index("customer_id"),
-        "account_types": lambda: group_profitability(books, period).set_index("account_type"),
+        "account_types": lambda: group_profitability(books, period).whole,
         "firm": lambda: firm_profitability(books, period).to_frame("Firm").T,
         "full_cost": lambda: full_cost(books, period).set_index("customer_id"),
         "verdicts": lambda: verdicts(books, period, books.engagement.settings.horizon_months).set_index("customer_id"),
@@ -140,7 +140,17 @@ def _capacity(books: Books, period: Period) -> Frame:
     return pd.concat([lens[~idle].set_index("activity"), *pools])
 
 
-def check(exercise: str, answer: object, *, hint: int = 0) -> Sentence:
+@dataclass(frozen=True, repr=False)
+class Reply:
+    """What is said of an answer."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def check(exercise: str, answer: object, *, hint: int = 0) -> Reply:
     """Whether an answer is right; where it is not, what went wrong if that is a usual mistake, and the hint asked for.
 
     Parameters
@@ -161,16 +171,16 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Sentence:
     hints = record.hints
     helped = f" Hint {min(hint, len(hints))} of {len(hints)}: {hints[min(hint, len(hints)) - 1]}" if hint > 0 else ""
     if answer is None:
-        return say(f"Exercise {exercise}: not answered yet.{helped}")
+        return Reply(f"Exercise {exercise}: not answered yet.{helped}")
     try:
         found = _hashed(exercise, answer)
     except InvalidOperation:
-        return say(f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}")
+        return Reply(f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}")
     if found == record.answer:
-        return say(f"Exercise {exercise}: right. {record.right}")
+        return Reply(f"Exercise {exercise}: right. {record.right}")
     usual = "".join(f" {m.hint}" for m in record.mistakes if m.hash == found)
     more = "" if helped else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
-    return say(f"Exercise {exercise}: not yet.{usual}{helped}{more}")
+    return Reply(f"Exercise {exercise}: not yet.{usual}{helped}{more}")
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -10,7 +11,7 @@ import pandas as pd
 from crmlib.books.ledger import Ledger, plain
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
-from crmlib.declared.statement import CAPITAL_BALANCES, Statement, noted
+from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
 
 
 def with_sources(statement: Statement, ledger: Ledger) -> Statement:
@@ -105,3 +106,45 @@ def _span(ledger: Ledger, name: str) -> tuple[date, date]:
     if pd.isna(found["first"]):
         return whole.start, whole.end
     return found["first"], found["last"] if name in {"balances", "capacity"} else whole.end
+
+
+def noted(lines: Sequence[Line]) -> list[Line]:
+    """The lines; each subtotal says in its name what is not in it, and the firm's is left out where nothing of the pool is there."""
+    noted = []
+    for place, line in enumerate(lines):
+        above = [leaf for leaf in lines[:place] if not leaf.subtotal]
+        if line.firm_only and not any(leaf.is_pool and leaf.available for leaf in above):
+            line = replace(line, available=False)
+        elif line.subtotal and not all(leaf.available for leaf in above):
+            line = _before(line, above)
+        noted.append(line)
+    return noted
+
+
+def _before(line: Line, above: Sequence[Line]) -> Line:
+    """A subtotal whose name says what is missing; where no cost is in the books it is no margin, and called what it is."""
+    costs = [leaf for leaf in above if leaf.is_cost]
+    if costs and not any(leaf.available for leaf in costs):
+        less = any(leaf.available and leaf.is_trade and not leaf.is_revenue for leaf in above)
+        label = "Sales less deductions" if less else "Gross sales"
+        return replace(line, label=label, short="", note="no cost is in these books")
+    missing = []
+    for kind, members in _kinds(above).items():
+        absent = [leaf for leaf in members if not leaf.available]
+        missing += [kind] if absent == members and len(members) > 1 else [leaf.name for leaf in absent]
+    return replace(
+        line, note=f"before {' and '.join([', '.join(missing[:-1]), missing[-1]] if missing[1:] else missing)}"
+    )
+
+
+def _kinds(leaves: Sequence[Line]) -> dict[str, list[Line]]:
+    """Lines by what they are called together."""
+    called = {
+        "variable": "all variable cost to serve",
+        "assignable": "all costs kept for customers",
+        "asset_charge": "all charges for assets",
+    }
+    kinds: dict[str, list[Line]] = {}
+    for leaf in leaves:
+        kinds.setdefault(leaf.id if leaf.is_goods else called.get(leaf.cls, leaf.id), []).append(leaf)
+    return kinds

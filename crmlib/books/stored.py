@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from crmlib.books.availability import noted
 from crmlib.books.ledger import plain
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
-from crmlib.declared.statement import Line, Statement, noted
+from crmlib.declared.statement import Line, Statement
 from crmlib.declared.versions import versions
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
@@ -61,6 +62,11 @@ class Books:
     def tie_out(self) -> Frame:
         """By check, item and period: left, right, difference, tied."""
         return self._there("tie_out")
+
+    @property
+    def control_totals(self) -> int:
+        """How many totals of the general ledger the books were held against, and agree with."""
+        return int(self.tie_out["check"].str.contains("control total").sum())
 
     def _there(self, name: str) -> Frame:
         frame = self.table(name)
@@ -126,6 +132,67 @@ def open_books(engagement: str | Path | Engagement) -> Books:
     return Books(opened, customers, Statement(lines), record["columns"], spans, sources, data_hash, cache)
 
 
+@dataclass(frozen=True)
+class View:
+    """The books of one engagement in one period: what every notebook opens."""
+
+    books: Books
+    period: Period
+
+    @functools.cached_property
+    def statement(self) -> Statement:
+        """The lines that this ledger fills in the period."""
+        return self.books.statement_in(self.period)
+
+    @property
+    def margin(self) -> Line:
+        """The last subtotal of a customer's column."""
+        return self.statement.net_margin
+
+    @property
+    def currency(self) -> str:
+        """The engagement's currency."""
+        return self.books.engagement.settings.currency
+
+    @property
+    def coverage(self) -> Period:
+        """The months that the books hold."""
+        return self.books.engagement.coverage
+
+    @property
+    def earlier(self) -> list[Period]:
+        """The period before and the same months a year before, as far as the books hold them whole."""
+        before = {p.label: p for p in (self.period.previous(), self.period.year_before())}
+        return [period for period in before.values() if self.books.comparable(period)]
+
+    @property
+    def base(self) -> Period | None:
+        """The earlier period to compare with: the one before, else the year before; None where the books hold neither whole."""
+        return next(iter(self.earlier), None)
+
+    @property
+    def year_before(self) -> Period | None:
+        """The same months a year before; None where the books do not hold them whole."""
+        before = self.period.year_before()
+        return before if self.books.comparable(before) else None
+
+    @property
+    def provenance(self) -> Frame:
+        """What a result rests on (as `provenance`)."""
+        return provenance(self.books, self.period)
+
+    @property
+    def standing(self) -> str:
+        """What was read, and what stands behind it, in one sentence."""
+        return standing(self.books)
+
+
+def open_view(engagement: str | Path, period: str | int) -> View:
+    """Open an engagement's books and look at one period (errors as `open_books` and `parse_period`)."""
+    books = open_books(engagement)
+    return View(books, books.period(period))
+
+
 def read_cube(books: Books, period: Period) -> Frame:
     """Rows of the cube in a period, those of the firm included (level 'firm'); amounts a row does not have are zero."""
     parts = [_filtered(books.cache / f"{name}.parquet", period) for name in ("cube", "firm")]
@@ -170,15 +237,18 @@ def standing(books: Books) -> str:
     """What was read, used, excluded and unassigned, and whether it ties out, in words computed from the checks."""
     rows = books.intake[books.intake["column"] == "rows"].set_index("table")
     sales = books.intake.query("table == 'invoice_lines' and column == 'gross_sales'").iloc[0]
-    found = books.findings.groupby("verdict")["count"].sum()
-    used = sales["assigned"] + sales["unassigned"]
-    loose = f"{sales['unassigned'] / used:.1%}" if used > 0 else "no share"
-    return (
-        f"{books.engagement.settings.client}: {int(rows.at['invoice_lines', 'read']):,} invoice lines and {len(rows) - 1} other tables read, "
-        f"covering {books.engagement.coverage.label}; {int(rows['excluded'].sum()):,} rows excluded, "
-        f"{loose} of sales without a known customer, {int(found.get('warn', 0)):,} warnings; "
-        f"{int(books.tie_out['tied'].sum())} of {len(books.tie_out)} checks tied out to the cent."
-    )
+    used, others = sales["assigned"] + sales["unassigned"], len(rows) - 1
+    excluded, controls = int(rows["excluded"].sum()), books.control_totals
+    parts = [
+        f"{int(rows.at['invoice_lines', 'read']):,} invoice lines and {others} other table{'s' * (others != 1)} "
+        f"were read; the books cover {books.engagement.coverage.label}",
+        f"{excluded:,} rows lie outside and are left out" if excluded else "",
+        f"{sales['unassigned'] / used:.1%} of sales have no known customer" if used > 0 < sales["unassigned"] else "",
+        f"{controls} totals of the general ledger agree to the cent"
+        if controls
+        else "there is no general ledger to hold them against",
+    ]
+    return "; ".join(part for part in parts if part) + "."
 
 
 def absent(books: Books) -> Frame:

@@ -6,7 +6,6 @@ customer or segment. All else is a joint cost and stays in the pool (Lambert's c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -144,6 +143,26 @@ class Statement:
     def firm_lines(self) -> tuple[Line, ...]:
         """Available lines and subtotals down to operating profit."""
         return tuple(line for line in self.lines if line.available)
+
+    @property
+    def has_costs(self) -> bool:
+        """Whether any cost is in a customer's column."""
+        return any(line.available and line.is_cost for line in self.lines)
+
+    @property
+    def missing_lines(self) -> tuple[Line, ...]:
+        """Lines of a customer's column that this ledger cannot fill."""
+        return tuple(line for line in self.lines if not (line.subtotal or line.available or line.is_pool))
+
+    @property
+    def shown_lines(self) -> tuple[Line, ...]:
+        """The firm's lines as a table shows them: of subtotals that repeat each other the last."""
+        lines = self.firm_lines
+        return tuple(
+            line
+            for line, below in zip(lines, [*lines[1:], None], strict=True)
+            if not (line.subtotal and below and below.subtotal)
+        )
 
     @property
     def net_margin(self) -> Line:
@@ -288,18 +307,3 @@ def _at_full_cost(line: Line) -> Line:
     if line.is_goods:
         return replace(line, label="Cost of goods sold, full standard cost")
     return replace(line, label="Gross margin at full cost") if line.id == "manufacturing_contribution" else line
-
-
-def noted(lines: Sequence[Line]) -> list[Line]:
-    """The lines, whose subtotals read "before …" for every line above them that is not available."""
-    missing: list[Line] = []
-    all_lines = []
-    for line in lines:
-        if not line.subtotal:
-            missing += [] if line.available else [line]
-        elif missing:
-            names = [m.name for m in missing]
-            listed = " and ".join(names) if len(names) <= 2 else f"{len(names)} lines without a source"
-            line = replace(line, note=f"before {listed}")
-        all_lines.append(line)
-    return all_lines

@@ -1,8 +1,8 @@
 """Charts of the workbook: each draws numbers that its caller computed, knows no statistics, and tells them in words.
 
 Every chart is `plot_x(frame, *, ..., ax=None) -> Axes`, makes its own figure unless it is given an axes, and stores an
-alternative text as the figure's label. `crmlib.exhibits.headline` puts the finding above it; look, palette and the
-meaning of `unit` are in `crmlib.exhibits`.
+alternative text as the figure's label; of an empty frame it draws nothing. `drawing.headline` puts the finding above it. A `unit` is
+a currency code, the name of a unit, or ``"%"`` for shares between 0 and 1.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from crmlib.look import drawing, words
+from crmlib.look.labels import place_names, write_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-    from matplotlib.transforms import Bbox
+
+PRICE_AND_EFFORT = (
+    "Low price, hard to serve", "High price, hard to serve", "Low price, easy to serve", "High price, easy to serve"
+)  # fmt: skip
 
 
 def _money(unit: str) -> str:
@@ -110,7 +113,7 @@ def plot_bars(
     _draw_bars(ax, widths, labels, _bar_colors(widths, chosen), [0.0] * len(widths))
     _name_rows(ax, rows.index, chosen)
     ax.set_xlabel(_money(unit), loc="left")
-    return drawing.describe(ax, f"Bars of {len(values)}, largest first.", _extremes(values, unit))
+    return drawing.describe(ax, f"{words.counted(len(values), 'bar')}, largest first.", _extremes(values, unit))
 
 
 @drawing.in_look
@@ -135,7 +138,7 @@ def plot_bridge(steps: pd.Series, *, unit: str, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(_money(unit), loc="left")
     moves = "; ".join(f"{name} {label}" for name, label in zip(names[1:-1], labels[1:-1], strict=True))
     start, end = (f"{names[row]}, {_told(steps.iloc[row], unit)}" for row in (0, last))
-    return drawing.describe(ax, f"Bridge from {start}, to {end}. Steps: {moves}.")
+    return drawing.describe(ax, f"Bridge from {start}, to {end}.", f"Steps: {moves}." if moves else "")
 
 
 def _panels(ax: Axes, rows: int, columns: int) -> list[Axes]:
@@ -174,64 +177,6 @@ def plot_paired_bars(frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes
     return drawing.describe(ax, f"{beside} for {len(frame)}. The verdict flips for: {flipped}.")
 
 
-def _write_ticks(axis: Axis, unit: str, low: float, high: float) -> None:
-    """Ticks between the values only, in words that a person uses; one where all is the same."""
-    from matplotlib.ticker import FuncFormatter
-
-    axis.set_major_formatter(FuncFormatter(lambda value, _: words.tick_text(value, unit)))
-    between = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
-    axis.set_ticks([low] if low == high else between)
-
-
-def _place_names(
-    ax: Axes, points: Sequence[Sequence[float]], texts: Sequence[str], avoid: Sequence[Sequence[float]]
-) -> list[str]:
-    """Write each text near its point, over no other text and over as few marks as can be; return those without room."""
-    from matplotlib.patheffects import withStroke
-
-    drawing.root_figure(ax).draw_without_rendering()
-    dot = drawing.root_figure(ax).dpi / 72
-    placed: list[Bbox] = []
-    left_out: list[str] = []
-    marks = ax.transData.transform([*points, *avoid])
-    for point, text in zip(points, texts, strict=True):
-        halo = [withStroke(linewidth=2, foreground="white")]
-        style: Any = {"textcoords": "offset points", "va": "bottom", "fontsize": 8.5, "path_effects": halo}
-        artist = ax.annotate(text, (point[0], point[1]), (0, 0), **style)
-        x, y = ax.transData.transform(point)
-        box = _free_place(ax, (x, y), artist.get_window_extent().size, placed, marks)
-        if box is None:
-            artist.remove()
-            left_out.append(text)
-            continue
-        placed.append(box)
-        artist.set_position(((box.x0 - x) / dot, (box.y0 - y) / dot))
-        near = min(max(x, box.x0), box.x1), min(max(y, box.y0), box.y1)
-        if math.dist(near, (x, y)) > 14 * dot:
-            ends = ax.transData.inverted().transform([(x, y), near])
-            ax.plot(ends[:, 0], ends[:, 1], color=drawing.QUIET, linewidth=0.7, zorder=1)
-    return left_out
-
-
-def _free_place(ax: Axes, at: tuple[float, float], size: Any, placed: Sequence[Bbox], marks: Any) -> Bbox | None:
-    """The box of that size around the point that covers no box placed and the fewest marks, the nearest of those."""
-    from matplotlib.transforms import Bbox
-
-    inside, dot = ax.get_window_extent(), drawing.root_figure(ax).dpi / 72
-    best: tuple[float, Bbox | None] = (math.inf, None)
-    for far in (9, 16, 26, 40, 58):
-        for angle in range(0, 360, 30):
-            across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-            left = at[0] + far * dot * across - size[0] * (0.5 - 0.5 * across)
-            bottom = at[1] + far * dot * up - size[1] * (0.5 - 0.5 * up)
-            box = Bbox.from_bounds(left, bottom, *size)
-            fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
-            if not fits or box.padded(2).count_overlaps(placed):
-                continue
-            best = min(best, (box.padded(3).count_contains(marks) * 8 + far, box), key=lambda one: one[0])
-    return best[1]
-
-
 @drawing.in_look
 def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Axes:
     """Cumulative profit over customers from best to worst, its peak, end and break-even marked.
@@ -257,14 +202,14 @@ def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) 
     groups = _name_groups(ax, frame, heights, unit) if "group" in frame else ""
     ax.set_xlim(0, 1)
     ax.margins(y=0.14)
-    _write_ticks(ax.xaxis, "%", 0, 1)
-    _write_ticks(ax.yaxis, unit, min(heights), max(heights))
+    write_ticks(ax.xaxis, "%", 0, 1)
+    write_ticks(ax.yaxis, unit, min(heights), max(heights))
     ax.set(xlabel="Share of customers, most profitable first", ylabel=f"Cumulative, {unit}")
     along = np.linspace(0, 1, 120)
     drawn = [(x, y) for at in along for x, y in ((at, np.interp(at, shares, heights)), (at, max(heights[-1], 0)))]
-    _place_names(ax, points, texts, drawn)
+    place_names(ax, points, texts, drawn)
     told = "; ".join(" ".join(text.split()) for text in texts)
-    return drawing.describe(ax, f"Whale curve of {len(frame)} customers. {told}.", groups)
+    return drawing.describe(ax, f"Whale curve of {words.counted(len(frame), 'customer')}. {told}.", groups)
 
 
 def _whale_marks(
@@ -325,12 +270,12 @@ def plot_small_multiples(
         if shared:
             panel.set_ylim(min(limits), max(limits))
             panel.tick_params(labelleft=place % columns == 0)
-        _write_ticks(panel.yaxis, unit, *panel.get_ylim())
+        write_ticks(panel.yaxis, unit, *panel.get_ylim())
     used[0].set_ylabel(_money(unit))
     note = "one scale" if shared else "each panel on its own scale"
     grey = "; grey: previous" if previous is not None else ""
     drawing.root_figure(ax).supxlabel(note + grey, fontsize=8.5, color=drawing.QUIET, x=0.012, ha="left")
-    told = f"{frame.shape[1]} panels over {len(frame)} periods, {note}. In the last period:"
+    told = f"{words.counted(frame.shape[1], 'panel')} over {words.counted(len(frame), 'period')}, {note}. In the last period:"
     return drawing.describe(ax, told, _extremes(frame.iloc[-1], unit))
 
 
@@ -381,11 +326,11 @@ def plot_matrix(
     _draw_dots(ax, dots, chosen, cuts)
     for axis, title, values, cut in zip((ax.xaxis, ax.yaxis), frame, (dots["x"], dots["y"]), cuts, strict=False):
         unit = "%" if "%" in str(title) or str(title).endswith("_share") else ""
-        _write_ticks(axis, unit, min([*values, cut]), max([*values, cut]))
+        write_ticks(axis, unit, min([*values, cut]), max([*values, cut]))
         axis.set_label_text(words.heading(title))
     told = _name_quadrants(ax, dots, cuts, quadrants)
     short = [words.short_name(name, 30) for name in chosen["name"]]
-    left_out = _place_names(ax, chosen[["x", "y"]].to_numpy().tolist(), short, dots[["x", "y"]].to_numpy().tolist())
+    left_out = place_names(ax, chosen[["x", "y"]].to_numpy().tolist(), short, dots[["x", "y"]].to_numpy().tolist())
     gone = f"{len(frame) - len(dots)} not shown: a value is not available." if len(dots) < len(frame) else ""
     full = f"No room for the name of {len(left_out)}." if left_out else ""
     ax.set_title(f"{gone} {full}".strip(), fontsize=8.5, fontweight="normal", color=drawing.QUIET)
@@ -439,52 +384,12 @@ def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", diverging: bool = F
     return drawing.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, form) or 'none'}.")
 
 
-def _largest(table: pd.DataFrame, form: str, between: str = " and ") -> str:
+def _largest(table: pd.DataFrame, form: str) -> str:
     """The five largest values of a table, in words."""
     rows = zip(table.index, table.to_numpy().tolist(), strict=True)
-    cells = [(v, f"{row}{between}{name}") for row, line in rows for name, v in zip(table, line, strict=True)]
+    cells = [(v, f"{row} and {name}") for row, line in rows for name, v in zip(table, line, strict=True)]
     ordered = sorted((cell for cell in cells if cell[0] and not math.isnan(cell[0])), key=lambda cell: -abs(cell[0]))
     return "; ".join(f"{names}: {form.format(value)}" for value, names in ordered[:5])
-
-
-@drawing.in_look
-def plot_migration(flow: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Who moved between the same groups in two periods: as many per band as its width; grey who stayed, blue who moved.
-
-    Parameters
-    ----------
-    flow
-        Counts, rows before and columns now, in one order; the names of index and columns head the two sides.
-    """
-    from matplotlib.collections import PolyCollection
-
-    ax = drawing.new_axes(ax, 1.6 + 0.45 * len(flow))
-    gap = 0.06 * max(flow.to_numpy().sum(), 1)
-    sides: list[list[int]] = [flow.sum(axis=1).tolist(), flow.sum().tolist()]
-    tops = [[sum(sums[:place]) + gap * place for place in range(len(flow))] for sums in sides]
-    left, right = list(tops[0]), list(tops[1])
-    for before, counts in enumerate(flow.to_numpy().tolist()):
-        for now, count in enumerate(counts):
-            if count:
-                band = [(0, left[before]), (1, right[now]), (1, right[now] + count), (0, left[before] + count)]
-                color, alpha = (drawing.PREVIOUS, 0.7) if before == now else (drawing.ACCENT, 0.55)
-                ax.add_collection(PolyCollection([band], facecolors=color, alpha=alpha, linewidths=0))
-                left[before], right[now] = left[before] + count, right[now] + count
-    for x, names, sums, starts, side in (
-        (-0.02, flow.index, sides[0], tops[0], "right"),
-        (1.02, flow.columns, sides[1], tops[1], "left"),
-    ):
-        for name, count, start in zip(names, sums, starts, strict=True):
-            ax.text(x, start + count / 2, f"{words.short_name(name, 24)}  {count:,}", ha=side, va="center", fontsize=9)
-    ax.set(xlim=(-0.45, 1.45), ylim=(sum(sides[0]) + gap * len(flow), -gap * 2.5))
-    ax.text(0, -gap * 1.5, str(flow.index.name or ""), ha="right", color=drawing.QUIET)
-    ax.text(1, -gap * 1.5, str(flow.columns.name or ""), ha="left", color=drawing.QUIET)
-    ax.set_axis_off()
-    moved = flow.where(flow.index.to_numpy()[:, None] != flow.columns.to_numpy(), 0)
-    told = (
-        f"{moved.to_numpy().sum():,} of {sum(sides[0]):,} moved. Most: {_largest(moved, '{:,}', ' to ') or 'nobody'}."
-    )
-    return drawing.describe(ax, told)
 
 
 @drawing.in_look
@@ -507,7 +412,7 @@ def plot_ranges(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Ax
     ax.set_ylim(len(drawn) - 0.4, -0.6)
     ax.axvline(0, color=drawing.INK, linewidth=0.8)
     _name_rows(ax, names, ())
-    _write_ticks(ax.xaxis, unit, min(0.0, low.min(), was.min()), max(0.0, high.max(), was.max()))
+    write_ticks(ax.xaxis, unit, min(0.0, low.min(), was.min()), max(0.0, high.max(), was.max()))
     ax.set_xlabel(
         f"{_money(unit)}   hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}".strip(), loc="left"
     )

@@ -8,6 +8,10 @@ from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+import pandas as pd
+
+from crmlib.look.words import Sentence
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -63,13 +67,15 @@ OPERATIONAL = {
 
 
 def in_look(plot: Callable[P, R]) -> Callable[P, R]:
-    """Run `plot` in the workbook's look and leave the session's settings as they were."""
+    """Run `plot` in the workbook's look and leave the session's settings as they were; of nothing it draws nothing."""
 
     @wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         import matplotlib
 
         with matplotlib.rc_context(LOOK):
+            if args and isinstance(args[0], pd.Series | pd.DataFrame) and args[0].empty:
+                return cast(R, new_axes(None, 1))
             return plot(*args, **kwargs)
 
     return drawn
@@ -149,13 +155,15 @@ def _wrapped(figure: Figure, text: str, **style: Any) -> Text:
 
 
 @in_look
-def headline(ax: Axes, finding: str, what: str) -> Axes:
+def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: str = "") -> Axes | Sentence:
     """Put the finding above the picture and, small below it, what, who, unit and period.
 
     The figure grows by the height of both, so the plot keeps its size and nothing overlaps at any length. Both also
-    go in front of the alternative text.
+    go in front of the alternative text. Where nothing was drawn the sentence `otherwise` stands instead.
     """
-    figure = root_figure(ax)
+    figure, finding = root_figure(ax), str(finding)
+    if not any(drawn.has_data() or drawn.texts for drawn in figure.axes):
+        return Sentence(otherwise)
     figure.set_layout_engine("constrained")
     title = _wrapped(figure, finding, fontsize=12.5, fontweight="bold")
     small = _wrapped(figure, what, fontsize=9, color=QUIET)
@@ -166,7 +174,7 @@ def headline(ax: Axes, finding: str, what: str) -> Axes:
     title.set_y(1 - 0.06 / whole)
     small.set_y(1 - (0.14 + heights[0]) / whole)
     cast(Any, figure.get_layout_engine()).set(rect=(0, 0, 1, plot / whole))
-    return describe(ax, finding.rstrip(".") + ".", what.rstrip(".") + ".", first=True)
+    return describe(ax, *(f"{text.rstrip('.')}." for text in (finding, what) if text), first=True)
 
 
 @in_look

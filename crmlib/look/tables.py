@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from crmlib.look.drawing import INK, QUIET, RULE
-from crmlib.look.words import NOT_AVAILABLE, as_decimal, digits_text, floats, heading, percent
+from crmlib.look.words import NOT_AVAILABLE, Sentence, as_decimal, digits_text, floats, heading, percent
 
 if TYPE_CHECKING:
     from great_tables import GT
@@ -73,8 +73,15 @@ def _statement_cells(frame: pd.DataFrame, lines: Sequence[Line], ratios: Collect
 
 
 def statement_table(
-    frame: pd.DataFrame, lines: Sequence[Line], *, title: str, what: str, currency: str, ratios: Collection[str] = ()
-) -> GT:
+    frame: pd.DataFrame,
+    lines: Sequence[Line],
+    *,
+    title: Sentence | str,
+    what: str,
+    currency: str,
+    ratios: Collection[str] = (),
+    otherwise: str = "",
+) -> GT | Sentence:
     """A profit and loss statement: lines down, columns across.
 
     Parameters
@@ -89,7 +96,11 @@ def statement_table(
         Stands in the heading with the unit: thousand, or one where no amount reaches a hundred thousand.
     ratios
         Headings that get a column in percent of the first revenue line, recomputed at every line.
+    otherwise
+        The sentence that stands instead where there is no column.
     """
+    if frame.empty:
+        return Sentence(otherwise)
     from great_tables import loc, style
 
     amounts = floats(frame[[line.id for line in lines if line.id in frame]].to_numpy().ravel())
@@ -99,8 +110,8 @@ def statement_table(
     labels = {f"amount{position}": " ".join(str(name).split()) for position, name in enumerate(frame.index)}
     sums = [row for row, line in enumerate(lines) if line.subtotal]
     bold: Any = [style.text(weight="bold"), style.borders(sides="top", color=RULE, weight="1px")]
-    table = _titled(cells, title, what, "line").tab_stubhead(f"{currency} thousand" if large else currency)
-    table = table.cols_label(cast(Any, labels | dict.fromkeys(light, "% of sales")))
+    table = _titled(cells, str(title), what, "line").tab_stubhead(f"{currency} thousand" if large else currency)
+    table = table.cols_label(cast(Any, labels | dict.fromkeys(light, "% of gross sales")))
     table = table.cols_align("right", columns=list(cells.columns[1:]))
     table = table.tab_style(style.text(color=QUIET, size="12px"), [loc.body(light), loc.column_labels(light)])
     table = table.tab_style(bold, [loc.body(rows=sums), loc.stub(rows=sums)])
@@ -120,17 +131,30 @@ def _column(values: pd.Series, digits: int | None) -> tuple[list[str], bool]:
     return [_cell(as_decimal(value), digits if digits is not None else 0 if whole else 2) for value in values], True
 
 
-def plain_table(frame: pd.DataFrame, *, title: str, what: str, digits: int | None = None) -> GT:
+def plain_table(
+    frame: pd.DataFrame,
+    *,
+    title: Sentence | str,
+    what: str,
+    digits: int | None = None,
+    most: int = 0,
+    otherwise: str = "",
+) -> GT | Sentence:
     """A small frame as a table: text left, numbers right, negative in parentheses, text from data kept text.
 
     A column named ``…_share`` is written as percent. `digits` are the decimals of other numbers; without it none
-    where all are whole or large, else two. An index with a name is the first column.
+    where all are whole or large, else two. An index with a name is the first column. Of more than `most` rows (if
+    given) the first are shown, and the table says so; of none the sentence `otherwise` stands instead.
     """
-    shown = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
-    columns = [_column(shown.iloc[:, position], digits) for position in range(shown.shape[1])]
+    if frame.empty:
+        return Sentence(otherwise)
+    rows = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
+    if 0 < most < len(rows):
+        rows, what = rows.head(most), f"{what}; {most} of {len(rows):,}"
+    columns = [_column(rows.iloc[:, position], digits) for position in range(rows.shape[1])]
     cells = pd.DataFrame({f"c{position}": texts for position, (texts, _) in enumerate(columns)})
-    table = _titled(cells, title, what).cols_label(
-        cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, shown, strict=True)})
+    table = _titled(cells, str(title), what).cols_label(
+        cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, rows, strict=True)})
     )
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]
     return table.cols_align("left").cols_align("right", columns=right)

@@ -1,20 +1,43 @@
-"""Numbers in words, and the sentences that read a result."""
+"""Numbers in words, and the sentences that read a result.
+
+A sentence is a template over the notebook's own names: ``say("{losers:customer} lose {losers[margin]:size}.")``. It speaks only of
+what is there: a sentence with a value that is missing, empty or zero is left out.
+
+=================  ===============================================================================================
+format             gives
+=================  ===============================================================================================
+money, money.1     USD 1.4 M; two significant digits, or so many decimals; a column is summed
+size               the same without its sign
+percent            12.5% of a share from 0 to 1; percent.0 without decimals
+moved              of a share: up 12.5%, down 3.1%
+rose               of an amount: rose by USD 1.4 M, fell by USD 12 k
+contribute         of an amount: contribute USD 1.4 M, lose USD 12 k; contributes after a count or list of one
+list, list.3       Fir, Gorse and Hazel; Fir, Gorse, Hazel and 4 more
+customer           any other word counts: 1 customer, 12 customers; of a table its rows; irregular as in family|families
+customer or none   counts, and says no customer for none
+=================  ===============================================================================================
+"""
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+import numbers
+import string
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
 
 import pandas as pd
 
 NOT_AVAILABLE = "not available"
+AMOUNTS = {"money", "size", "rose", "contribute", "contributes"}
 
 
 def as_decimal(value: object) -> Decimal | None:
+    """The value as a number; None for what is none."""
     if value is None or pd.isna(cast(Any, value)):
         return None
     number = value if isinstance(value, Decimal) else Decimal(str(value))
@@ -27,11 +50,8 @@ def floats(values: Iterable[object]) -> list[float]:
 
 
 def digits_text(number: Decimal, decimals: int) -> str:
-    from babel.numbers import format_decimal
-
-    pattern = f"#,##0.{'0' * decimals}" if decimals else "#,##0"
-    # adding zero turns a negative zero into zero
-    return format_decimal(round(number, decimals) + 0, format=pattern, locale="en").replace("-", "−")
+    """A number with so many decimals, thousands set apart, half to even."""
+    return f"{round(number, decimals) + 0:,.{decimals}f}".replace("-", "−")  # adding zero turns −0 into 0
 
 
 def _scaled(number: Decimal) -> tuple[Decimal, str]:
@@ -62,16 +82,6 @@ def percent(value: object, *, digits: int = 1) -> str:
     return NOT_AVAILABLE if number is None else digits_text(number * 100, digits) + "%"
 
 
-def share_text(part: object, total: object) -> str:
-    """The share of `part` in `total` as percent; where the total is zero or negative it says that there is none."""
-    piece, whole = as_decimal(part), as_decimal(total)
-    if piece is None or whole is None:
-        return NOT_AVAILABLE
-    if whole <= 0:
-        return f"no share (the total is {'negative' if whole else 'zero'})"
-    return percent(piece / whole)
-
-
 def label_text(value: object, unit: str, *, signed: bool = False) -> str:
     """The text of a value beside its mark, without its unit; `signed` shows the plus too."""
     text = percent(value) if unit == "%" else amount(value, "")
@@ -90,9 +100,10 @@ def short_name(name: object, letters: int = 34) -> str:
     return text if len(text) <= letters else text[: letters - tail - 1].rstrip() + "…" + text[-tail:].lstrip()
 
 
-def counted(number: object, thing: str) -> str:
-    """'1 customer', '2,345 customers'."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str) -> str:
+    """How many of something: 1 customer, 2,345 customers; an irregular noun as family|families."""
+    one, _, several = noun.partition("|")
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
 def heading(column: object) -> str:
@@ -101,19 +112,106 @@ def heading(column: object) -> str:
     return text[:1].upper() + text[1:]
 
 
+# --- sentences -------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, repr=False)
 class Sentence:
-    """A sentence that reads a result: text in a console, a paragraph on a page, never markup."""
+    """A sentence that reads a result: text in a console, a paragraph on a page, never markup; nothing where it is empty."""
 
     text: str
 
-    def __repr__(self) -> str:
+    def __str__(self) -> str:
         return self.text
 
+    __repr__ = __str__
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
     def _repr_html_(self) -> str:
-        return f'<p class="finding">{html.escape(self.text)}</p>'
+        return f'<p class="finding">{html.escape(self.text)}</p>' if self.text else ""
 
 
-def say(text: str) -> Sentence:
-    """The sentence to end a cell with; what comes from the data stays text."""
-    return Sentence(text)
+@dataclass(frozen=True)
+class Words:
+    """Says things of one engagement, in its currency, about the `names` of a notebook; the formats stand at the head of this module."""
+
+    currency: str
+    names: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+    def __call__(self, *sentences: str, otherwise: str = "", **values: object) -> Sentence:
+        """Those of the sentences whose values are all there, one after another; `otherwise` where none is."""
+        template = _Template(self.currency)
+        known = ChainMap(values, cast(dict[str, object], self.names))
+        parts = [text for sentence in sentences if (text := template.filled(sentence, known))]
+        return Sentence(" ".join(parts) or otherwise)
+
+
+class _AbsentError(Exception):
+    """A value that is not there, so that nothing is said of it."""
+
+
+class _Template(string.Formatter):
+    def __init__(self, currency: str) -> None:
+        self.currency, self.one = currency, False
+
+    def filled(self, sentence: str, values: Mapping[str, object]) -> str:
+        self.one = False
+        try:
+            return self.vformat(sentence, (), values)
+        except _AbsentError:
+            return ""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        kind, _, detail = format_spec.partition(".")
+        if kind == "list":
+            self.one = len(value) == 1
+            return _listed([str(item) for item in value], int(detail or len(value)))
+        value, noun = _single(value, kind), kind.removesuffix(" or none")
+        if noun != kind and not value:
+            return f"no {noun.split('|')[0]}"
+        if not value:
+            raise _AbsentError
+        self.one = self.one if noun in {*AMOUNTS, "", "percent", "moved"} else value == 1
+        verb = f"{noun}s" if noun == "contribute" and self.one else noun
+        return _in_words(value, verb, int(detail) if detail else None, self.currency)
+
+
+def _single(value: Any, kind: str) -> Any:
+    """One value: of a column its sum for amounts, else that of its only row; of a table its rows; None for what is missing."""
+    if isinstance(value, pd.DataFrame):
+        return len(value)
+    if isinstance(value, pd.Series | pd.Index):
+        items = value.to_list()
+        value = sum(items) if kind in AMOUNTS else items[0] if items else None
+    return None if isinstance(value, float | Decimal) and not math.isfinite(value) else value
+
+
+def _listed(items: Sequence[str], most: int) -> str:
+    if not items:
+        raise _AbsentError
+    names = [*items[:most], *([f"{len(items) - most} more"] if len(items) > most else [])]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _in_words(value: Any, kind: str, digits: int | None, currency: str) -> str:
+    match kind:
+        case "":
+            return str(value)
+        case "percent":
+            return percent(value, digits=1 if digits is None else digits)
+        case "moved":
+            return f"{'up' if value > 0 else 'down'} {percent(abs(value))}"
+        case "money":
+            return amount(value, currency, digits=digits)
+        case "size":
+            return amount(abs(value), currency, digits=digits)
+        case "rose":
+            return f"{'rose' if value > 0 else 'fell'} by {amount(abs(value), currency, digits=digits)}"
+        case "contribute" | "contributes":
+            verb = "contribute" if value > 0 else "lose"
+            return f"{verb}{'s' if kind.endswith('s') else ''} {amount(abs(value), currency, digits=digits)}"
+    if not isinstance(value, numbers.Integral):
+        raise ValueError(f"{value!r} cannot be counted as {kind!r}: no such format")
+    return counted(int(value), kind)

@@ -35,7 +35,7 @@ def export_data(books: Books, period: Period, folder: Path) -> None:
     }
     for by in ("account_type", "segment"):
         if by in books.customers.columns:
-            tables[f"{by}_profitability"] = _table(group_profitability(books, period, by))
+            tables[f"{by}_profitability"] = _table(group_profitability(books, period, by).whole.reset_index())
     for name in ("findings", "tie_out", "intake"):
         tables[name] = pq.read_table(books.cache / f"{name}.parquet").replace_schema_metadata()
     for name, table in tables.items():

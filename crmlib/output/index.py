@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crmlib.books.rollups import ROUNDING_RULE
 from crmlib.declared.periods import Period
 from crmlib.declared.versions import versions
-from crmlib.look.words import amount, share_text
+from crmlib.look.words import amount, percent
 from crmlib.output.page import TEMPLATES, Page, refuse_outside
 from crmlib.output.workbook import CSV_HINT
 
@@ -56,33 +56,37 @@ def _day(day: date) -> str:
 
 def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
     """The firm's headline subtotals with their share of gross sales; the net margin is the customers' own."""
-    from crmlib.profitability import customer_profitability, firm_profitability
+    from crmlib.profitability import customer_profitability, firm_profitability, share
 
     statement, firm = books.statement_in(period), firm_profitability(books, period)
-    margin = statement.net_margin
-    customers = sum(customer_profitability(books, period)[margin.id], Decimal(0))
+    margin, report = statement.net_margin, customer_profitability(books, period)
+    customers = sum(report.loc[report["customer_id"] != "", margin.id], Decimal(0))
     sales = next(firm.get(line.id) for line in statement.lines if line.is_revenue)
-    found = []
+    figures = []
     for line in (line for line in statement.lines if line.subtotal and (line == margin or line.id in HEADLINES)):
         value = customers if line == margin else firm[line.id]
-        name = f"{line.title} of all customers" if line == margin else line.title
-        said = amount(value, books.engagement.settings.currency, digits=1)
-        found.append({"name": name, "value": said, "share": share_text(value, sales), "worse": value < 0})
-    return found
+        of_sales = share(value, sales)
+        figures.append({
+            "name": f"{line.title} of customers" if line == margin else line.title,
+            "value": amount(value, books.engagement.settings.currency, digits=1),
+            "share": "" if of_sales is None else f"{percent(of_sales)} of gross sales",
+            "worse": value < 0,
+        })  # fmt: skip
+    return figures
 
 
 def _states(books: Books) -> list[dict[str, Any]]:
-    """What to know before the figures: whether the books tie out, and what was found in them."""
-    checks, untied = len(books.tie_out), int((~books.tie_out["tied"].astype(bool)).sum())
-    tied = f"{untied} of {checks} checks do not tie out" if untied else f"tied out to the cent, all {checks} checks"
-    counts = books.findings.groupby("verdict")["count"].sum()
-    warned, accepted = int(counts.get("warn", 0)), int(counts.get("accept", 0))
-    kinds = books.findings.loc[books.findings["verdict"] == "warn", "code"].nunique()
-    told = f"{warned:,} warnings of {kinds} kinds, {accepted:,} accepted" if warned else "no warnings"
+    """What to know before the figures: whether the books agree with the general ledger and in themselves, and what was found in them."""
+    controls, checks = books.control_totals, len(books.tie_out)
+    warnings = books.findings[books.findings["verdict"] == "warn"]
+    warned, kinds = int(warnings["count"].sum()), warnings["code"].nunique()
     return [
-        {"good": not untied, "text": f"Ledger and general ledger: {tied}."},
-        {"good": not warned, "text": f"Checks of the books: {told}."},
-    ]
+        {"good": controls > 0, "text": f"The books and the general ledger agree to the cent: {controls} totals tied out."
+                                       if controls else "No total of the general ledger is there to hold these books against."},
+        {"good": True, "text": f"The report adds up to the books: {checks} checks tied out to the cent."},
+        {"good": not warned, "text": f"Checks of the books: {warned:,} warnings of {kinds} kinds." if warned
+                                     else "Checks of the books: no warnings."},
+    ]  # fmt: skip
 
 
 def _downloads(folder: Path) -> list[dict[str, Any]]:

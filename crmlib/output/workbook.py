@@ -262,7 +262,9 @@ def _groups(books: Books, period: Period, by: str) -> _Grid:
     lines = (*books.statement_in(period).lines, *((OWN, EARNED) if by else ()))
     shared = [line for line in lines if not line.is_firms]
     rows = (
-        group_profitability(books, period, by).to_dict("records") if by else [dict(firm_profitability(books, period))]
+        group_profitability(books, period, by).whole.reset_index().to_dict("records")
+        if by
+        else [dict(firm_profitability(books, period))]
     )
     owners = [_owner(row, shared) | {"name": row[by]} for row in rows[:-1]]
     for owner in owners:

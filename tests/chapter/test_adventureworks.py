@@ -129,7 +129,7 @@ def test_the_whale_curve_rises_above_zero_and_ends_below_it(books, resellers):
 
 
 def test_account_types_add_up_to_the_firm(books):
-    groups = group_profitability(books, books.period(ALL_MONTHS)).set_index("account_type")
+    groups = group_profitability(books, books.period(ALL_MONTHS)).whole
     parts = groups.drop(index="Firm")
     assert {"Specialty Bike Shop", "Value Added Reseller", "Warehouse"} <= set(parts.index)
     assert all(parts[line].sum() == groups.at["Firm", line] for line in [*LINES, "net_segment_margin"])

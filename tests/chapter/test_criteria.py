@@ -191,7 +191,7 @@ def test_measures_agree_with_the_profitability_report_to_the_cent(sample: Books)
     assert measured["sales"].sum() == pytest.approx(float(report["sales"].drop("").sum()), abs=0.005)
     placed = profitability.net_price_and_cost_to_serve(sample, report.reset_index(), period).set_index("customer_id")
     assert (
-        measured["cost_to_serve_share"].reindex(placed.index) - placed["cost_to_serve"].astype(float)
+        measured["cost_to_serve_share"].reindex(placed.index) - placed["cost_to_serve_share"].astype(float)
     ).abs().max() < 1e-9
     assert measured.at["C301", "growth_share"] == pytest.approx(0.92, abs=0.005)  # data/README.md: +92 %
     assert measured.at["C266", "growth_share"] == pytest.approx(-0.23, abs=0.005)

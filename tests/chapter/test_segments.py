@@ -191,7 +191,7 @@ def test_ratings_made_after_a_period_do_not_enter_it(sample: Books) -> None:
 def test_segments_partition_the_customers_and_their_report_adds_up_to_the_firm(sample: Books) -> None:
     period = sample.period("2025")
     segmented = segments.with_segments(sample, period)
-    report = profitability.group_profitability(segmented, period, "segment").set_index("segment")
+    report = profitability.group_profitability(segmented, period, "segment").whole
     assert "Inactive" not in report.index
     margins = profitability.customer_profitability(sample, period).set_index("customer_id")["net_segment_margin"]
     for name, members in segments.differentiate(sample, period).groupby("segment"):
@@ -216,8 +216,8 @@ def test_a_cost_belongs_to_the_segment_of_that_name_made_from_rules_or_the_compa
     period = books.period("2024")
     segmented = segments.with_segments(books, period)
     assert segmented.customers["segment"].tolist() == ["Key account", "Serve simply"]
-    ruled = profitability.group_profitability(segmented, period, "segment").set_index("segment")["own_costs"]
-    own = profitability.group_profitability(segmented, period, "own_segment").set_index("own_segment")["own_costs"]
+    ruled = profitability.group_profitability(segmented, period, "segment").whole["own_costs"]
+    own = profitability.group_profitability(segmented, period, "own_segment").whole["own_costs"]
     assert (ruled["Key account"], ruled["Other owners"]) == (9, 4)
     assert (own["Gold"], own["Other owners"]) == (4, 9)
     spread = full_cost.full_cost(segmented, period).set_index("customer_id")["group_costs"].astype(float)
@@ -240,7 +240,9 @@ def test_mistakes_of_all_judgement_files_are_told_together(make_books: Make) -> 
 
 
 def test_a_value_on_the_line_counts_as_right_and_upper() -> None:
-    rows = pd.DataFrame({"net_price_index": [0.9, 1.0, 1.1, np.nan, 0.8], "cost_to_serve": [0.5, 0.2, 0.2, 0.1, 0.1]})
+    rows = pd.DataFrame(
+        {"net_price_index": [0.9, 1.0, 1.1, np.nan, 0.8], "cost_to_serve_share": [0.5, 0.2, 0.2, 0.1, 0.1]}
+    )
     cells = lenses._cells(rows, lenses.lens("price"))
     assert cells["price_cell"].tolist() == ["Aggressive", "Carriage trade", "Carriage trade", "", "Bargain basement"]
     assert cells["price_stance"].tolist() == ["change", "keep", "keep", "", "keep"]

@@ -66,7 +66,7 @@ def test_hospitals_with_the_same_gross_margin_end_on_opposite_sides() -> None:
 
 def test_account_types_own_costs_that_none_of_their_customers_has() -> None:
     books = open_books(study.TEXTBOOK / "account_types")
-    types = group_profitability(books, books.period("2024-12")).set_index("account_type")
+    types = group_profitability(books, books.period("2024-12")).whole
     assert types.loc["Drug stores", "own_costs"] == 400_000 + 500_000 + 200_000
     assert set(customer_profitability(books, books.period("2024-12"))["promotion_and_slotting"]) == {0}
 

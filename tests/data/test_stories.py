@@ -117,14 +117,14 @@ def test_the_account_type_that_is_worst_at_full_cost_contributes(sample: Books, 
     spread = full_cost(sample, sample.period("2025")).set_index("customer_id")["full_cost_profit"]
     by_type = year.assign(full=year["customer_id"].map(spread)).groupby("account_type")[["full", "net_sales"]].sum()
     worst = str((by_type["full"] / by_type["net_sales"]).map(float).idxmin())
-    margins = group_profitability(sample, sample.period("2025")).set_index("account_type")["net_segment_margin"]
+    margins = group_profitability(sample, sample.period("2025")).whole["net_segment_margin"]
     assert by_type.at[worst, "full"] < 0 < margins[worst]
     assert round(by_type.at[worst, "full"]) == amounts("Worst at full cost, yet contributes")[0]
     assert worst == who("Worst at full cost, yet contributes")
 
 
 def test_account_types_own_costs_that_are_no_customers(sample: Books) -> None:
-    groups = group_profitability(sample, sample.period("2025")).set_index("account_type")
+    groups = group_profitability(sample, sample.period("2025")).whole
     types = groups.drop(index=["Unassigned", "Other owners", "Firm"])["own_costs"]
     assert len(types) == 6
     assert (types > 0).all()

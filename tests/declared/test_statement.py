@@ -183,7 +183,10 @@ def test_what_is_not_available_is_no_column_and_the_subtotals_below_it_say_so(ma
     books = make_books(tables)
     assert books.statement["net_sales"].title == "Net sales"
     assert books.statement["contribution_margin"].title == "Contribution margin, before receivables charge"
-    assert books.statement["segment_controllable_margin"].note == "before 6 lines without a source"
+    assert (
+        books.statement["segment_controllable_margin"].note
+        == "before receivables charge, promotion and slotting, advertising, bad debts, display racks and inventory carrying cost"
+    )
     report = customer_profitability(books, books.period("2024"))
     assert "receivables_charge" not in report
     assert report.loc[0, "contribution_margin"] == 100 - 5 - 40 - 1 - 2 - 20

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 
 import matplotlib
 import pandas as pd
 import pytest
 
+from crmlib.declared.statement import Line
 from crmlib.look import drawing, tables, words
 
 HOSTILE = 'O\'Neill, "Sons" & Daughters <script>alert(1)</script> $5 of $x^2$ Ltd'
-
-
-@dataclass(frozen=True)
-class Line:
-    """What the table asks of a line of the statement."""
-
-    id: str
-    label: str
-    cls: str = ""
-    subtotal: bool = False
-    firm_only: bool = False
-    note: str = ""
-
-    @property
-    def sign(self) -> int:
-        return 1 if self.cls == "revenue" else -1
 
 
 LINES = (
@@ -85,14 +69,6 @@ def test_percent_is_of_a_share_and_says_where_there_is_none() -> None:
     assert words.percent(None) == "not available"
 
 
-def test_a_share_of_a_total_that_is_not_positive_is_no_number() -> None:
-    assert words.share_text(Decimal(1), Decimal(4)) == "25.0%"
-    assert words.share_text(Decimal(-1), Decimal(4)) == "−25.0%"
-    assert words.share_text(1, 0) == "no share (the total is zero)"
-    assert words.share_text(1, Decimal(-3)) == "no share (the total is negative)"
-    assert words.share_text(None, 3) == "not available"
-
-
 def test_neighbouring_ticks_differ() -> None:
     texts = [words.tick_text(value, "USD") for value in (10e6, 12.5e6, 15e6, -2500.0, 0.0)]
     assert texts == ["10 M", "12.5 M", "15 M", "−2.5 k", "0"]
@@ -108,10 +84,59 @@ def test_long_names_that_differ_at_their_end_stay_different() -> None:
 
 
 def test_a_sentence_keeps_text_from_data_as_text() -> None:
-    said = words.say(f"{HOSTILE} earns")
-    assert "<script>" not in said._repr_html_()
-    assert said._repr_html_().startswith('<p class="finding">')
-    assert repr(said) == f"{HOSTILE} earns"
+    sentence = words.Words("USD")("{name} earns {margin:money}", name=HOSTILE, margin=Decimal(5))
+    assert "<script>" not in sentence._repr_html_()
+    assert sentence._repr_html_().startswith('<p class="finding">')
+    assert repr(sentence) == f"{HOSTILE} earns USD 5"
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "text"),
+    [
+        ("{x:money}", Decimal("-1234567"), "USD −1.2 M"), ("{x:money.2}", 1234567.0, "USD 1.23 M"), ("{x:size}", -12_000, "USD 12 k"),
+        ("{x:percent}", 0.125, "12.5%"), ("{x:percent.0}", Decimal("0.125"), "12%"), ("{x:moved}", -0.031, "down 3.1%"),
+        ("{x:moved}", 0.5, "up 50.0%"), ("It {x:rose}.", Decimal(-9), "It fell by USD 9."), ("They {x:contribute}.", -9, "They lose USD 9."),
+        ("It {x:contributes}.", 9, "It contributes USD 9."), ("{x:customer}", 1, "1 customer"), ("{x:customer}", 1200, "1,200 customers"),
+        ("{x:family|families}", 2, "2 families"), ("{x:customer or none}", 0, "no customer"), ("{x:list}", ["Fir"], "Fir"),
+        ("{x:list}", ["Fir", "Gorse"], "Fir and Gorse"), ("{x:list.2}", ["Fir", "Gorse", "Hazel", "Ivy"], "Fir, Gorse and 2 more"),
+        ("{x[margin]:money}", pd.DataFrame({"margin": [Decimal(7)]}), "USD 7"), ("{x:customer} with {x[margin]:money}", pd.DataFrame({"margin": [Decimal(7), Decimal(-2)]}), "2 customers with USD 5"), ("{x}", pd.Index(["Fir"]), "Fir"),
+    ],
+)  # fmt: skip
+def test_a_value_reads_as_a_person_would_say_it(template: str, value: object, text: str) -> None:
+    assert str(words.Words("USD")(template, x=value)) == text
+
+
+@pytest.mark.parametrize("value", [None, 0, Decimal(0), float("nan"), Decimal("nan"), "", pd.Series(dtype=float)])
+def test_nothing_is_said_of_what_is_not_there(value: object) -> None:
+    say = words.Words("USD")
+    assert not say("They lose {x:money}.", x=value)
+    assert say("They lose {x:money}.", x=value)._repr_html_() == ""
+    assert str(say("They lose {x:money}.", otherwise="Nobody loses.", x=value)) == "Nobody loses."
+    assert str(say("All {n:customer} buy.", "They lose {x:money}.", n=3, x=value)) == "All 3 customers buy."
+
+
+def test_a_verb_agrees_with_what_was_counted_or_listed_before_it() -> None:
+    one, two = pd.DataFrame({"margin": [5]}), pd.DataFrame({"margin": [5, -9]})
+    say = words.Words("USD", {"one": one, "two": two, "names": ["Fir"]})
+    assert str(say("{one:customer} {one[margin]:contribute}.", "{two:customer} {two[margin]:contribute}.")) == (
+        "1 customer contributes USD 5. 2 customers lose USD 4."
+    )
+    assert str(say("{names:list} {two[margin]:contribute}.")) == "Fir loses USD 4."
+
+
+def test_an_empty_list_is_not_told_and_a_misspelt_format_is_an_error() -> None:
+    assert not words.Words("USD")("First {x:list}.", x=[])
+    with pytest.raises(ValueError, match="no such format"):
+        words.Words("USD")("{x:mony}", x=Decimal("1.5"))
+
+
+@pytest.mark.parametrize(
+    "number", [Decimal("0.5"), Decimal("-0.004"), Decimal("1234567.125"), Decimal("-2.5"), Decimal(10**12)]
+)
+def test_digits_are_set_apart_by_thousands_and_no_zero_is_negative(number: Decimal) -> None:
+    text = words.digits_text(number, 2)
+    assert Decimal(text.replace(",", "").replace("−", "-")) == round(number, 2)
+    assert text != "−0.00"
 
 
 def test_costs_stand_in_parentheses_and_subtotals_carry_their_note() -> None:
@@ -244,8 +269,9 @@ def test_every_text_of_the_map_stays_in_its_box() -> None:
 
 
 CELLS = {
-    "look": "from crmlib.look.drawing import apply_look, describe, headline, new_axes\nfrom crmlib.look.words import say\napply_look()",
-    "axes": "headline(describe(new_axes(None, 2), 'A $x$ picture.'), 'It \"rises\" by <5>', 'Sales, USD')",
+    "look": "from crmlib import look\nfrom crmlib.look.drawing import describe, headline, new_axes\nsay = look.begin('USD', globals())",
+    "axes": "ax = describe(new_axes(None, 2), 'A $x$ picture.')\nax.plot([1, 2])\nheadline(ax, 'It \"rises\" by <5>', 'Sales, USD')",
+    "empty": "headline(new_axes(None, 2), 'Nothing rises', 'Sales, USD', otherwise='There are no sales.')",
     "sentence": "kept = new_axes(None, 2)\nsay('done <b>')",
     "pyplot": "import matplotlib.pyplot as plt\nfigure, ax = plt.subplots()\nax.set_title('x')\nax",
     "open": "plt.plot([1, 2]);",
@@ -269,5 +295,6 @@ def test_a_notebook_shows_each_picture_once_as_svg_with_its_alternative_text() -
     alt = 'It "rises" by <5>. Sales, USD. A $x$ picture.'
     assert shown["axes"][0].metadata["image/svg+xml"]["alt"] == alt
     assert shown["axes"][0].data["text/plain"] == alt
+    assert shown["empty"][0].data["text/plain"] == "There are no sales."
     assert shown["sentence"][0].data["text/html"] == '<p class="finding">done &lt;b&gt;</p>'
     assert shown["table"][0].data["text/plain"] == "Table"

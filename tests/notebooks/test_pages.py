@@ -1,0 +1,139 @@
+"""All notebooks on ugly books: every sentence that a client would read, held against rules.
+
+Cells are run one after another in this process, without a kernel: what a cell ends with is what its page shows.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+
+from crmlib.books.stored import open_books
+from crmlib.declared.reading import PROJECT
+
+NOTEBOOKS = sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+SALES = "customer_id, invoice_date, gross_sales, discount, product_id, quantity, cost_of_goods, order_id"
+
+
+def sales(*customers: str, months: range, each: int = 100, goods: int = 60, year: int = 2024) -> str:
+    """One order a month and customer, by product p, each customer's a little larger than the one's before."""
+    rows = [
+        f"{customer}, {year + (month - 1) // 12}-{(month - 1) % 12 + 1:02}-1{place % 9}, {each + place}, 1, p, 2, {goods}, {customer}{month}"
+        for place, customer in enumerate(customers) for month in months
+    ]  # fmt: skip
+    return "\n".join([SALES, *rows])
+
+
+def customers(*ids: str, names: Mapping[str, str] | None = None) -> str:
+    rows = [
+        f"{i}, {(names or {}).get(i, f'Customer {i}')}, {'Shops' if place % 2 else 'Clubs'}"
+        for place, i in enumerate(ids)
+    ]
+    return "\n".join(["customer_id, customer_name, account_type", *rows])
+
+
+TEN = [f"C{number:02}" for number in range(10)]
+LONG = 'Société Générale "Nord & <script>alert(1)</script>" of sixty letters'
+LOSS = "level, key, date, line, amount\n" + "\n".join(
+    f"customer, {c}, 2024-0{m}-28, salaries, 90" for c in TEN for m in (1, 2)
+)
+BALANCES = "customer_id, month, receivables\n" + "\n".join(f"{c}, 2024-0{m}-01, 500" for c in TEN for m in range(1, 10))
+UGLY: dict[str, dict[str, Any]] = {
+    "one customer": {"tables": {"customers": customers("A"), "invoice_lines": sales("A", months=range(1, 13))}},
+    "one month": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(3, 4))}, "period": "2024-03",
+                  "coverage": {"start": "2024-03", "end": "2024-03"}},
+    "all lose": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(1, 3)), "costs": LOSS}, "period": "2024-01..2024-02",
+                 "coverage": {"start": "2024-01", "end": "2024-02"}},
+    "all alike": {"tables": {"customers": customers(*TEN),
+                             "invoice_lines": "\n".join([SALES, *(f"{c}, 2024-{m:02}-10, 100, 1, p, 2, 60, {c}{m}" for c in TEN for m in range(1, 13))])}},
+    "no cost": {"tables": {"customers": customers(*TEN), "invoice_lines": "customer_id, invoice_date, gross_sales\n" + "\n".join(
+        f"{c}, 2024-{m:02}-10, {100 + place}" for place, c in enumerate(TEN) for m in range(1, 13))}},
+    "no group": {"tables": {"customers": "customer_id, customer_name\nA, Adler\nB, Birch", "invoice_lines": sales("A", "B", months=range(1, 13))}},
+    "half a year": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(1, 7))}, "period": "2024-01..2024-06",
+                    "coverage": {"start": "2024-01", "end": "2024-06"}},
+    "a month and a year": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(13))},
+                           "coverage": {"start": "2023-12", "end": "2024-12"}},
+    "negative total": {"tables": {"customers": customers("A", "B"), "invoice_lines":
+                                  "customer_id, invoice_date, gross_sales, quantity\nA, 2024-01-10, 100, 1\nB, 2024-02-11, -250, -3"}},
+    "long names": {"tables": {"customers": customers(*TEN, names=dict.fromkeys(TEN, LONG)), "invoice_lines": sales(*TEN, months=range(1, 13)),
+                              "balances": BALANCES}},
+    "a new and a lost one": {"tables": {"customers": customers("A", "B", "C"), "invoice_lines": "\n".join(
+        [sales("A", months=range(1, 25)), *sales("B", months=range(1, 8)).splitlines()[1:], *sales("C", months=range(20, 25)).splitlines()[1:]])},
+        "period": "2025", "coverage": {"start": "2024-01", "end": "2025-12"}},
+}  # fmt: skip
+
+NOUNS = "customers|groups|orders|months|years|kinds|lines|panels|warnings|checks|accounts|products|rows|tables|criteria|families|markets|goals|findings|pools|items|segments|totals"
+RULES = {
+    "a plural of one": rf"(?<![\d.,−-])\b1 (?:[a-z]+ )?(?:{NOUNS})\b",
+    "nought of nought": r"\b0 of 0\b|\bof 0 |\bthe 0 |\ball 0\b|\bthe 1 |\ball 1\b",
+    "a value that is none": r"\b(?:nan|None|NaN|NaT|inf)\b|[A-Z]{3} not available",
+    "a sentence without its name": r"(?:^|[.;:] )[,.;:]|\(\)|\b(?:of|by|and|first) [.,;]",
+    "a bracket of plurals": r"\w\(s\)",
+    "an identifier": r"\b[a-z]+_[a-z_]+\b",
+    "an instruction to leave": r"\bleaves? (?:the firm )?[A-Z]{3} [−\d]",
+}
+
+
+def shown(cell: dict[str, Any], names: dict[str, Any]) -> str:
+    """Run a cell and give what its page shows of it, as text."""
+    tree = ast.parse("".join(cell["source"]))
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, cell["id"], "exec"), names)
+    value = eval(compile(ast.Expression(last.value), cell["id"], "eval"), names) if isinstance(last, ast.Expr) else None
+    if hasattr(value, "as_raw_html"):
+        table = BeautifulSoup(value.as_raw_html(), "html.parser")
+        heads = [row.get_text(" ", strip=True) for row in table.select(".gt_title, .gt_subtitle")]
+        return "\n".join(head for head in heads if head)
+    if hasattr(value, "get_figure"):
+        return str(value.get_figure(root=True).get_label())
+    return "" if value is None else str(value)
+
+
+def page(notebook: Path, engagement: Path, period: str) -> dict[str, str]:
+    """By cell what a client reads of it."""
+    names: dict[str, Any] = {"__name__": notebook.stem}
+    texts = {}
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        if cell["cell_type"] == "code" and not {"study", "author"} & set(tags):
+            texts[cell["id"]] = shown(cell, names)
+            if "parameters" in tags:
+                names.update(engagement=str(engagement), period=period)
+    return texts
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
+    """Every notebook's page on one of the ugly books."""
+    from conftest import write_engagement
+
+    name = request.param
+    books, folder = dict(UGLY[name]), tmp_path_factory.mktemp("ugly")
+    tables, period = books.pop("tables"), books.pop("period", "2024")
+    engagement = write_engagement(folder / "books", tables, **books)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRM_CACHE", str(folder / "cache"))
+        open_books(engagement)
+        return {notebook.stem: page(notebook, engagement, period) for notebook in NOTEBOOKS}
+
+
+@pytest.mark.parametrize("pages", UGLY, indirect=True, ids=str)
+def test_every_sentence_is_true_and_whole(pages: dict[str, dict[str, str]]) -> None:
+    wrong = [
+        f"{notebook} {cell}: {rule}: {text}"
+        for notebook, cells in pages.items()
+        for cell, text in cells.items()
+        for rule, pattern in RULES.items()
+        if re.search(pattern, text, re.MULTILINE)
+    ]
+    assert wrong == []
+
+
+Pages = Callable[..., dict[str, dict[str, str]]]
