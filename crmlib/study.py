@@ -44,7 +44,7 @@ class Case(Record):
 
     source: str
     grade: Literal["A", "B", "C", "D"]
-    note: str
+    note: str = ""
     period: str
     unit: int = 1
     figures: tuple[Figure, ...]

@@ -11,7 +11,7 @@ import pytest
 
 from crmlib import study
 from crmlib.books.stored import open_books
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import SettingsError, read
 from crmlib.full_cost import verdicts
 from crmlib.profitability import customer_profitability, group_profitability
 
