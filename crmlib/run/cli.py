@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from crmlib.run.report import Step
 
 
-EXIT_CODES = "Exit codes: 0 done, 1 a notebook failed, 2 bad usage or settings, 3 the data was rejected."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 a notebook failed, 2 bad usage or settings, 3 the data was rejected, "
+    "4 an error that nobody expected; its message names a file to send."
+)
 
 
 app = typer.Typer(
@@ -62,28 +67,28 @@ def run(
     out: Out = None,
 ) -> None:
     """Check the books, run the notebooks and put the report into place; what would come out the same is not run again."""
-    with _told():
+    with _exit_codes(engagement, out):
+        from crmlib.run.messages import near
         from crmlib.run.report import Request, run_report
-        from crmlib.run.safety import near
 
         request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out)
         with _progress() as tell:
             report = run_report(engagement, request, tell=tell)
     done = "nothing to do: the report is as it would come out" if report.nothing_to_do else "done"
     index = near(report.folder / "index.html")
-    typer.echo(f"{done}: {index}; open it in any browser")
+    _say(f"{done}: {index}; open it in any browser")
 
 
 @app.command(epilog="Examples: `crm check data/sample` · `crm check ~/client --out /tmp/reports`")
 def check(engagement: Engagement, out: Out = None) -> None:
     """Check the books and the judgement files and say all that was found; findings.csv lists it row by row. Nothing is run."""
-    with _told():
+    with _exit_codes(engagement, out):
         from crmlib.books.stored import open_books
         from crmlib.declared.engagement import open_engagement
         from crmlib.declared.reading import DataRejected
         from crmlib.output.data import export_findings
+        from crmlib.run.messages import near
         from crmlib.run.report import REPORTS
-        from crmlib.run.safety import near
         from crmlib.segments import check_judgement
 
         opened = open_engagement(engagement)
@@ -96,7 +101,7 @@ def check(engagement: Engagement, out: Out = None) -> None:
         file = (out or REPORTS / opened.name) / "findings.csv"
         export_findings(findings, file)
         _summarise(findings)
-        typer.echo(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
+        _say(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
         if books:
             check_judgement(books)
     raise typer.Exit(0 if books else 3)
@@ -116,18 +121,18 @@ def new(
     ] = None,
 ) -> None:
     """Make an engagement: a commented template of everything."""
-    with _told():
+    with _exit_codes(folder):
+        from crmlib.run.messages import near
         from crmlib.run.new import write_template
-        from crmlib.run.safety import near
 
         write_template(folder, from_ or [])
-    typer.echo(f"done: {near(folder)}; fill in {near(folder / 'engagement.yml')}, then: crm check {near(folder)}")
+    _say(f"done: {near(folder)}; fill in {near(folder / 'engagement.yml')}, then: crm check {near(folder)}")
 
 
 @app.command("list", epilog="Examples: `crm list`")
 def list_() -> None:
     """List the notebooks: what each asks, and its parameters."""
-    with _told():
+    with _exit_codes():
         from crmlib.run.notebooks import list_notebooks
 
         notebooks = list_notebooks()
@@ -138,18 +143,21 @@ def list_() -> None:
 
 
 @app.command(epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_profitability.ipynb`")
-def lab(notebook: Annotated[str | None, typer.Argument(help="Number, name or file.")] = None) -> None:
-    """Open the notebooks in JupyterLab, with this Python."""
-    import subprocess
-
-    with _told():
-        from crmlib.run.notebooks import NOTEBOOKS, list_notebooks, select_notebooks
+def lab(notebook: Annotated[str | None, typer.Argument(help="Number, name, or a file to open itself.")] = None) -> None:
+    """Open copies of the notebooks, in reports/lab, in JupyterLab with this Python; copies that are there stay as you left them."""
+    with _exit_codes():
+        from crmlib.run.lab import lab_command, open_copies
+        from crmlib.run.messages import near
 
         file = Path(notebook).resolve() if notebook and Path(notebook).is_file() else None
-        if notebook and not file:
-            file = select_notebooks(list_notebooks(), [notebook])[0].path
-    folder = file.parent if file else NOTEBOOKS
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *([file.name] if file else [])], cwd=folder))
+        if not file:
+            file, changed = open_copies(notebook)
+            _say(f"copies, which stay as you leave them: {near(file if file.is_dir() else file.parent)}", err=True)
+            if changed:
+                text = f"not as the workbook's own now are: {', '.join(changed)}; delete a copy to begin it anew"
+                _say(text, err=True)
+        command, environment = lab_command(file)
+    raise typer.Exit(subprocess.call(command, env=environment))
 
 
 def _parameters(texts: list[str]) -> dict[str, object]:
@@ -160,24 +168,54 @@ def _parameters(texts: list[str]) -> dict[str, object]:
     return {name: value for name, _, value in pairs}
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors for people, and their exit codes."""
-    from crmlib.declared.reading import CrmError, DataRejected, SettingsError
+def _say(text: str, *, err: bool = False) -> None:
+    from crmlib.run.messages import visible
 
+    typer.echo(visible(text), err=err)
+
+
+@contextmanager
+def _exit_codes(engagement: str | Path = "", out: Path | None = None) -> Iterator[None]:
+    """Errors for people, and their exit codes; what nobody expected is one line and a file to send."""
     try:
         yield
-    except (CrmError, OSError) as error:
-        typer.echo(f"crm: {error}", err=True)
-        if isinstance(error, DataRejected):
-            typer.echo("crm: all findings are in findings.csv; `crm check` sums them up", err=True)
-        code = 3 if isinstance(error, DataRejected) else 2 if isinstance(error, SettingsError) else 1
+    except (typer.Exit, typer.BadParameter):
+        raise
     except KeyboardInterrupt as stopped:
-        typer.echo("crm: stopped; nothing is left running and the last report was not touched", err=True)
+        _say("crm: stopped; nothing is left running and the last report was not touched", err=True)
         code = 128 + (stopped.args[0] if stopped.args else 2)
+    except Exception as error:
+        text, code = _explained(error, Path(engagement).absolute(), out)
+        _say(f"crm: {text}", err=True)
     else:
         return
     raise typer.Exit(code)
+
+
+def _explained(error: Exception, engagement: Path, out: Path | None) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError
+    from crmlib.run.messages import near, os_error, os_error_message, write_crash
+
+    if isinstance(error, DataRejected):
+        return f"{error}\ncrm: all findings are in findings.csv; `crm check` sums them up", 3
+    if isinstance(error, CrmError):
+        return str(error), 2 if isinstance(error, SettingsError) else 1
+    reports, temporary = (out or PROJECT / "reports").absolute(), Path(tempfile.gettempdir())
+    cache = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache").absolute()
+    if refused := os_error(error):
+        places = {
+            cache: "the cache of the books: CRM_CACHE names another folder, and what is in it may be removed",
+            reports: "the reports: --out names another folder",
+            temporary: "temporary files: TMPDIR names another folder",
+        }
+        return os_error_message(refused, places), 1
+    file = write_crash(error, [reports, temporary], {engagement: "engagement", reports: "reports", cache: "cache"})
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return (
+        f"this was not expected: {what}; please send {near(file) if file else 'this line'}, once you have read it, to who mends crm",
+        4,
+    )
 
 
 @contextmanager
@@ -187,7 +225,7 @@ def _progress() -> Iterator[Callable[[Step], None]]:
 
     console, running = Console(stderr=True, highlight=False), dict[str, None]()
     if not console.is_terminal:
-        yield lambda step: typer.echo(_line(step), err=True) if step.state != "running" else None
+        yield lambda step: _say(_line(step), err=True) if step.state != "running" else None
         return
     with console.status("opening the books") as status:
 
@@ -212,6 +250,8 @@ def _summarise(findings: pd.DataFrame) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from crmlib.run.messages import visible
+
     table = Table.grid("verdict", "count", "finding", padding=(0, 2))
     for verdict in ("reject", "warn", "accept"):
         kinds = findings[findings["verdict"] == verdict].groupby(["code", "table", "column"], dropna=False, sort=False)
@@ -219,7 +259,7 @@ def _summarise(findings: pd.DataFrame) -> None:
             first, amount = rows.iloc[0], sum(rows["amount"].dropna())
             where = ".".join(str(part) for part in (name, column) if part)
             what = f"{code}: {where}" + (f", {amount:,.2f}" if amount else "")
-            told = f"{what}\n{first['message']} → {first['way_out']}"
-            table.add_row(Text(verdict), Text(f"{rows['count'].sum()}", justify="right"), Text(told))
+            text = visible(f"{what}\n{first['message']} → {first['way_out']}")
+            table.add_row(Text(verdict), Text(f"{rows['count'].sum()}", justify="right"), Text(text))
     if len(findings):
         Console().print(table)

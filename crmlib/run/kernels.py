@@ -17,11 +17,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crmlib.run.messages import scrubbed
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
 PRELOADED = ("ipykernel.ipkernel", "pandas", "matplotlib.pyplot", "great_tables", "duckdb", "ibis")
+MOST_SHOWN = 10_000_000  # characters that one cell puts into a page
 
 
 @dataclass(frozen=True)
@@ -145,14 +148,15 @@ def _fork(kernels: Kernels, arguments: Sequence[str], launch: Mapping[str, Any])
     return None
 
 
-def kernel_manager(kernels: Kernels, profile: Path) -> type:
-    """The class by which papermill gets kernels: of this interpreter, whatever is installed, in an empty profile."""
+def kernel_manager(kernels: Kernels, folder: Path) -> type:
+    """The class by which papermill gets kernels: of this interpreter, whatever is installed; all that they keep is in the folder."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-    spec = KernelSpec(**get_kernel_dict(), env={"IPYTHONDIR": str(profile).replace("$", "$$")})
+    spec = KernelSpec(**get_kernel_dict(), env={"IPYTHONDIR": str(folder).replace("$", "$$")})
+    folder.mkdir(parents=True)
 
     class Provisioner(LocalProvisioner):
         process: Any = None
@@ -173,6 +177,7 @@ def kernel_manager(kernels: Kernels, profile: Path) -> type:
 
         async def _async_pre_start_kernel(self, **launch: Any) -> Any:
             self.kernel_id = os.urandom(16).hex()
+            self.connection_file = str(folder / f"{self.kernel_id}.json")
             self.provisioner = Provisioner(kernel_id=self.kernel_id, kernel_spec=spec, parent=self)
             return await super()._async_pre_start_kernel(**launch)
 
@@ -184,9 +189,8 @@ def load_papermill() -> None:
     # jsonschema would compile a grammar of addresses, for seconds, to check formats that notebooks do not use
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import_module("papermill")
-    logging.getLogger("papermill").addHandler(
-        logging.NullHandler()
-    )  # what it says of dead kernels is told by `execute`
+    for library in ("papermill", "asyncio"):  # what they say of kernels that died or were cut off is told by `execute`
+        logging.getLogger(library).addHandler(logging.NullHandler())
     if sys.modules["rfc3987_syntax"] is None:
         del sys.modules["rfc3987_syntax"]
 
@@ -202,7 +206,7 @@ def execute(
     reached: dict[str, Any] = {"cell_index": 0, "notebook": nbformat.read(path, 4)}  # type: ignore[no-untyped-call]
     try:
         executed = _papermill(path, values, manager, timeout_seconds, reached)
-        return executed, _unfinished(executed)
+        return executed, _defect(executed)
     except PapermillExecutionError as error:
         way_out = "mend what the cause names, then run again"
         failure = Failure(error.cell_index, f"{error.ename}: {error.evalue}", way_out)
@@ -236,12 +240,15 @@ def _papermill(path: Path, values: Mapping[str, Any], manager: type, seconds: in
     )
 
 
-def _unfinished(executed: NotebookNode) -> Failure | None:
-    """The first code cell that was not executed: papermill takes SystemExit for success."""
+def _defect(executed: NotebookNode) -> Failure | None:
+    """The first code cell that was not executed, which papermill takes for success, or that shows more than a page can hold."""
     for index, cell in enumerate(executed.cells):
         due = cell.cell_type == "code" and cell.source.strip() and "skip-execution" not in cell.metadata.get("tags", [])
         if due and cell.execution_count is None:
             return Failure(index, "the cell was not run: the notebook ended before it", "let no cell end the notebook")
+        if due and (size := len(str(cell.outputs))) > MOST_SHOWN:
+            cause = f"the cell shows {size // 1_000_000} MB, more than a page can hold"
+            return Failure(index, cause, "show less: the first rows, a count, a smaller chart")
     return None
 
 
@@ -262,24 +269,3 @@ def write_notebook(executed: NotebookNode, path: Path, folders: Mapping[Path, st
     for part in (clean, *clean.cells):
         part.metadata.pop("papermill", None)
     path.write_text(nbformat.writes(clean), "utf-8")  # type: ignore[no-untyped-call]
-
-
-def scrubbed(content: Any, folders: Mapping[Path, str]) -> Any:
-    """Text, or lists and mappings of text, with each of these folders shown as something else."""
-    if isinstance(content, list):
-        return [scrubbed(each, folders) for each in content]
-    if isinstance(content, dict):
-        return {key: value if key == "image/png" else scrubbed(value, folders) for key, value in content.items()}
-    if not isinstance(content, str):
-        return content
-    content = re.sub(r"[^\s\"'(<>]*ipykernel_\d+[/\\]\d+\.py", "a cell", content)
-    forms = {
-        form: text
-        for path, text in folders.items()
-        if len(path.parts) > 1
-        for form in (str(path), repr(str(path))[1:-1])
-    }
-    if not any(form in content for form in forms):
-        return content
-    pattern = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
-    return re.sub(rf"(?<!\w)(?:{pattern})(?![\w-])", lambda found: forms[found[0]], content)

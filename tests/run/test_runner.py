@@ -276,7 +276,7 @@ def test_the_manifest_says_what_the_report_comes_from(place: Place) -> None:
     }
     assert manifest["settings"]["client"] == "Toy"
     assert manifest["versions"]["papermill"].startswith("2.")
-    assert manifest["notebooks"]["27_a"]["parameters"] == {"period": "2025"}
+    assert manifest["pages"]["27_a"]["parameters"] == {"period": "2025"}
     assert set(manifest["files"]) == set(place.files()) - {"manifest.json"}
 
 
@@ -523,7 +523,7 @@ def test_a_stopped_run_leaves_no_process_and_the_last_report(
     assert gone(processes)
     assert place.files() == before
     if stop == signal.SIGKILL:
-        assert place.left_over() == [".run-2025"]
+        assert place.left_over() == [".new-2025"]
         write_toy(place.notebooks, "27_a")
         place.run_instantly()
     else:
