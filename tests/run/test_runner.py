@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,10 +23,10 @@ import pytest
 
 from crmlib import segments
 from crmlib.books import stored
-from crmlib.declared.reading import CrmError, DataRejected, SettingsError
+from crmlib.declared.reading import CrmError, DataRejected, SettingsError, safe_code
 from crmlib.output import data, index, page, workbook
-from crmlib.run import kernels, plan, report, safety
-from crmlib.run.notebooks import check_parameters, list_notebooks, select_notebooks
+from crmlib.run import kernels, messages, plan, report, safety
+from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.report import NotebookFailed, Report, Request, Step, run_report
 
 PARAMETERS = 'engagement: str = "data/sample"  # folder of the engagement\nperiod: str = "2025"  # such as 2025Q4'
@@ -351,6 +352,49 @@ def test_running_one_keeps_the_pages_that_still_hold_and_drops_the_others(place:
     assert not (place.report / "31_b.html").exists()
 
 
+def test_the_pages_of_one_notebook_are_told_apart_by_the_values_in_which_they_differ(place: Place) -> None:
+    write_toy(place.notebooks, "23_account")
+    [notebook] = list_notebooks(place.notebooks)
+    sets = [{"period": "2025", "account": account} for account in ("C1", "A/1", "A-1", 7)]
+    assert [unit.name for unit in plan.units(notebook, sets[:1])] == ["23_account"]
+    names = [unit.name for unit in plan.units(notebook, sets)]
+    assert names[0] == "23_account-C1"
+    assert len(set(names)) == 4
+    assert all(name == safe_code(name) for name in names)
+
+
+def test_a_notebook_may_make_many_pages_of_which_each_is_run_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_account(notebook: Notebook, sets: Sequence[Mapping[str, Any]]) -> list[plan.Unit]:
+        accounts = ["C1", "C2"] if notebook.number == "23" else ["all"]
+        return plan.units(notebook, [{**values, "account": account} for values in sets for account in accounts])
+
+    monkeypatch.setattr(report, "units", by_account)
+    write_toy(place.notebooks, "23_account")
+    write_toy(place.notebooks, "27_a")
+    pages = [page.html for page in place.run_instantly().pages]
+    assert pages == ["23_account-C1.html", "23_account-C2.html", "27_a.html"]
+    assert place.run_instantly().nothing_to_do
+    write_toy(place.notebooks, "27_a", "print('new')")
+    assert [page.html for page in place.run_instantly(only=("27",)).pages] == pages
+    assert place.ran() == ["27_a"]
+    (place.report / "23_account-C2.html").write_text("edited")
+    place.run_instantly()
+    assert place.ran() == ["23_account-C2"]
+
+
+def test_a_page_whose_notebook_is_gone_leaves_the_report_though_nothing_is_to_run(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    write_toy(place.notebooks, "31_b")
+    place.run_instantly()
+    (place.notebooks / "31_b.ipynb").unlink()
+    assert not place.run_instantly(only=("27",)).nothing_to_do
+    assert place.ran() == []
+    assert Step("31_b", "dropped") in place.told
+    assert not (place.report / "31_b.html").exists()
+
+
 # --- failures --------------------------------------------------------------------------------------------------------
 
 
@@ -420,11 +464,28 @@ def test_a_kernel_that_dies_once_does_no_harm(place: Place) -> None:
     assert place.outputs("27_a").strip() == "alive"
 
 
-def test_a_cell_that_takes_too_long_is_a_failure(place: Place) -> None:
-    write_toy(place.notebooks, "27_a", "import time; time.sleep(60)")
+def test_a_cell_that_takes_too_long_is_a_failure_and_nothing_else_is_said(
+    place: Place, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_toy(place.notebooks, "27_a", "while True: print('x' * 1000)")
     begun = time.monotonic()
     assert "timeout: the cell ran longer than 1 seconds" in failure_of(place, cell_timeout_seconds=1)
+    gc.collect()
     assert time.monotonic() - begun < 30
+    assert capfd.readouterr().err == ""
+
+
+def test_a_cell_that_shows_more_than_a_page_can_hold_is_a_failure(place: Place) -> None:
+    write_toy(place.notebooks, "27_a", "print('x' * 50_000_000)")
+    assert "the cell shows 50 MB, more than a page can hold" in failure_of(place)
+
+
+@pytest.mark.parametrize("word", ["x", "ipykernel_", "ipykernel_1/", "/tmp/ipykernel_1/2.py", "/a"])
+def test_a_text_without_blanks_is_scrubbed_in_time_that_grows_with_its_length(word: str) -> None:
+    begun = time.process_time()
+    text = messages.scrubbed(word * (2_000_000 // len(word)), {Path("/a/b"): "b"})
+    assert time.process_time() - begun < 5
+    assert text.startswith("a cell" if word.endswith(".py") else word)
 
 
 def test_rejected_data_leaves_findings_and_no_report(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
