@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,16 +16,7 @@ from typing import TYPE_CHECKING, Any
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError
-from crmlib.run.kernels import (
-    Failure,
-    Kernels,
-    execute,
-    kernel_manager,
-    load_papermill,
-    open_kernels,
-    place_of,
-    write_notebook,
-)
+from crmlib.run.kernels import Failure, Kernels, execute, load_papermill, place_of, write_notebook
 from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import NOTEBOOKS, Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.plan import (
@@ -143,13 +133,11 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
         _recover(job)
         stack.callback(shutil.rmtree, job.scratch("new"), ignore_errors=True)
         last, origin = read_manifest(job.target), code_hash(job.engagement)
-        stale = [unit.notebook for unit in job.units if not unit.is_fresh(last, origin)]
-        kernels = stack.enter_context(open_kernels([text for n in stale for kind, text in n.cells if kind == "code"]))
         books = _open_books(job)
         plan = _plan(job, last, f"{origin}-{books.data_hash}")
         pages = [_page(unit, last["pages"][unit.name]["seconds"], reused=True) for unit in plan.fresh]
         if not plan.nothing_to_do:
-            pages = _build(job, plan, books, kernels, pages)
+            pages = _build(job, plan, books, pages)
             _place(job)
     return Report(job.target, tuple(pages), plan.nothing_to_do)
 
@@ -235,13 +223,14 @@ def _plan(job: _Job, last: Mapping[str, Any], origin: str) -> Plan:
 
 
 @contextmanager
-def _pages(job: _Job, plan: Plan, kernels: Kernels) -> Iterator[list[Future[Page]]]:
-    """The pages in the making, so many at a time; whatever ends this early ends them too."""
-    manager = kernel_manager(kernels, job.scratch("new") / ".kernels") if plan.stale else type
+def _pages(job: _Job, plan: Plan) -> Iterator[list[Future[Page]]]:
+    """The pages in the making, so many at a time; whatever ends this early ends them and their kernels too."""
     making: list[Future[Page]] = []
+    kernels = Kernels(job.scratch("new") / ".kernels")
+    kernels.folder.mkdir()
     with ThreadPoolExecutor(max(1, job.request.jobs)) as pool:
         try:
-            making.extend(pool.submit(_make, job, unit, manager, kernels.stopped) for unit in plan.stale)
+            making.extend(pool.submit(_make, job, unit, kernels) for unit in plan.stale)
             yield making
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -249,9 +238,11 @@ def _pages(job: _Job, plan: Plan, kernels: Kernels) -> Iterator[list[Future[Page
                 kernels.stop()  # again and again: one may just be starting
                 time.sleep(0.05)
             raise
+    kernels.stop()
+    shutil.rmtree(kernels.folder, ignore_errors=True)
 
 
-def _make(job: _Job, unit: Unit, manager: type, stopped: threading.Event) -> Page:
+def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:
     from crmlib.output.page import export_page
 
     job.tell(Step(unit.name, "running"))
@@ -260,11 +251,11 @@ def _make(job: _Job, unit: Unit, manager: type, stopped: threading.Event) -> Pag
     if any(p.name == "engagement" for p in unit.notebook.parameters):
         values["engagement"] = str(job.engagement.folder)
     for _ in range(2):  # a kernel may have been killed by a moment's want of memory
-        executed, failure = execute(path, values, manager, timeout_seconds=job.request.cell_timeout_seconds)
-        if not (failure and failure.dead) or stopped.is_set():
+        executed, failure = execute(path, values, kernels, timeout_seconds=job.request.cell_timeout_seconds)
+        if not (failure and failure.dead) or kernels.stopped.is_set():
             break
     if failure:
-        raise _failed(job, unit, executed, failure, stopped.is_set())
+        raise _failed(job, unit, executed, failure, kernels.stopped.is_set())
     html, file = (job.scratch("new") / name for name in unit.files)
     executed.metadata["crm"] = {"client": job.engagement.settings.client, "period": job.period.label}
     write_notebook(executed, file, job.private_folders)
@@ -300,7 +291,7 @@ def _failed_notebook(job: _Job, name: str) -> Path:
     return job.folder / "failed" / f"{job.period.folder}-{name}.ipynb"
 
 
-def _build(job: _Job, plan: Plan, books: Books, kernels: Kernels, old_pages: Sequence[Page]) -> list[Page]:
+def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> list[Page]:
     from crmlib.output.data import export_data
     from crmlib.output.index import write_index
     from crmlib.output.workbook import export_workbook
@@ -315,7 +306,7 @@ def _build(job: _Job, plan: Plan, books: Books, kernels: Kernels, old_pages: Seq
         shutil.copy2(job.target / file, private / file)
     if plan.stale:
         load_papermill()
-    with _pages(job, plan, kernels) as making:
+    with _pages(job, plan) as making:
         if not plan.exports:
             segmented = with_segments(books, job.period)
             export_workbook(segmented, job.period, private / "workbook.xlsx", parameters=job.parameters)
@@ -325,7 +316,6 @@ def _build(job: _Job, plan: Plan, books: Books, kernels: Kernels, old_pages: Seq
         others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])
         raise (NotebookFailed(f"{failures[0]}{others}") if isinstance(failures[0], NotebookFailed) else failures[0])
     pages = sorted([*old_pages, *(page.result() for page in making)], key=lambda page: page.notebook)
-    shutil.rmtree(private / ".kernels", ignore_errors=True)
     write_index(private, books, job.period, pages)
     _write_manifest(job, plan, books, pages)
     for page in pages:

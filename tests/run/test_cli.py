@@ -23,7 +23,7 @@ from xlsxwriter.exceptions import FileCreateError
 from crmlib import __version__, segments
 from crmlib.books import stored
 from crmlib.declared.reading import CrmError, DataRejected, SettingsError
-from crmlib.run import kernels, lab, new, notebooks, report
+from crmlib.run import lab, new, notebooks, report
 from crmlib.run.cli import app
 from crmlib.run.report import NotebookFailed, Report, Request, Step
 
@@ -209,7 +209,6 @@ def test_a_wrong_engagement_parameter_or_period_is_2_before_anything_starts(
     (tmp_path / "notebooks").mkdir()
     write_toy(tmp_path / "notebooks", "27_a")
     monkeypatch.setattr(Request, "__init__", _with_notebooks(tmp_path / "notebooks"))
-    monkeypatch.setattr(kernels, "_start_server", lambda sources: pytest.fail("started"))
     monkeypatch.setattr(stored, "open_books", lambda engagement: pytest.fail("opened"))
     for wrong in (
         [tmp_path],

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +26,7 @@ from crmlib import segments
 from crmlib.books import stored
 from crmlib.declared.reading import CrmError, DataRejected, SettingsError, safe_code
 from crmlib.output import data, index, page, workbook
-from crmlib.run import kernels, messages, plan, report, safety
+from crmlib.run import messages, plan, report, safety
 from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.report import NotebookFailed, Report, Request, Step, run_report
 
@@ -60,7 +61,7 @@ def write_toy(
 
 
 def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
-    """Replace books and exports by small ones, and what kernels load beforehand by nothing slow."""
+    """Replace books and exports by small ones."""
     made = SimpleNamespace(
         refuse_without_sales=lambda period: None, data_hash="data-1", sources={"a.csv": "hash"}, findings=pd.DataFrame()
     )
@@ -78,7 +79,6 @@ def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     )
     patch(index, "write_index", lambda folder, books, period, pages: (folder / "index.html").write_text(repr(pages)))
     patch(plan, "PACKAGE", package)
-    patch(kernels, "PRELOADED", ("ipykernel.ipkernel",))
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,7 @@ class Place:
         def executed(path: Path, *arguments: object, **named: object) -> tuple[Any, None]:
             return nbformat.read(path, 4), None
 
-        none = nullcontext(kernels.Kernels(None))
-        with patch.object(report, "execute", executed), patch.object(report, "open_kernels", lambda sources: none):
+        with patch.object(report, "execute", executed):
             return self.run(**asked)
 
     def ran(self) -> list[str]:
@@ -231,12 +230,7 @@ def test_an_unknown_notebook_is_refused_with_the_nearest(place: Place) -> None:
 # --- a run -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("forked", [True, False])
-def test_a_report_is_whole_and_names_no_folder_of_this_machine(
-    place: Place, monkeypatch: pytest.MonkeyPatch, forked: bool
-) -> None:
-    if not forked:
-        monkeypatch.setattr(kernels, "_start_server", lambda sources: None)
+def test_a_report_is_whole_and_names_no_folder_of_this_machine(place: Place) -> None:
     show = "import os, sys, warnings\nprint(engagement, period, os.getcwd(), sys.executable, os.path.expanduser('~'), __name__)"
     write_toy(
         place.notebooks,
@@ -440,12 +434,7 @@ def test_all_that_failed_is_named(place: Place) -> None:
     assert "31_b failed in cell 3" in told
 
 
-@pytest.mark.parametrize("forked", [True, False])
-def test_a_dead_kernel_is_tried_once_more_and_then_told(
-    place: Place, monkeypatch: pytest.MonkeyPatch, forked: bool
-) -> None:
-    if not forked:
-        monkeypatch.setattr(kernels, "_start_server", lambda sources: None)
+def test_a_dead_kernel_is_tried_once_more_and_then_told(place: Place) -> None:
     log = place.root / "log"
     write_toy(
         place.notebooks, "27_a", f"open({str(log)!r}, 'a').write('x')", "import os; os._exit(9)", "print('never')"
@@ -476,8 +465,8 @@ def test_a_cell_that_takes_too_long_is_a_failure_and_nothing_else_is_said(
 
 
 def test_a_cell_that_shows_more_than_a_page_can_hold_is_a_failure(place: Place) -> None:
-    write_toy(place.notebooks, "27_a", "print('x' * 50_000_000)")
-    assert "the cell shows 50 MB, more than a page can hold" in failure_of(place)
+    write_toy(place.notebooks, "27_a", "print('x' * 11_000_000)")
+    assert "the cell shows 11 MB, more than a page can hold" in failure_of(place)
 
 
 @pytest.mark.parametrize("word", ["x", "ipykernel_", "ipykernel_1/", "/tmp/ipykernel_1/2.py", "/a"])
@@ -518,15 +507,14 @@ def test_a_failing_export_leaves_the_last_report(place: Place, monkeypatch: pyte
 # --- runs that meet, and runs that are stopped -----------------------------------------------------------------------
 
 
-def start(place: Place) -> subprocess.Popen[str]:
-    """Another process that runs the toy notebooks; returns once its notebook has written the file `kernel`."""
-    process = subprocess.Popen([sys.executable, __file__, str(place.root)], stderr=subprocess.PIPE, text=True)
-    for _ in range(1200):
-        if (place.root / "kernel").exists():
-            return process
-        time.sleep(0.1)
-    process.kill()
-    raise AssertionError(process.communicate())
+def run_toy(root: Path) -> None:
+    """A run of the toy notebooks in another process, whose exit code says by which signal it was stopped."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(root / "temp")
+    fake_crmlib(root / "package", setattr)
+    try:
+        Place(root).run()
+    except KeyboardInterrupt as stopped:
+        sys.exit(stopped.args[0])
 
 
 def is_running(process: int) -> bool:
@@ -552,14 +540,24 @@ time.sleep(120)"""
 
 
 @pytest.fixture
-def waiting(place: Place) -> Iterator[subprocess.Popen[str]]:
+def waiting(place: Place) -> Iterator[BaseProcess]:
+    """Another process whose notebook has begun to wait; what it imports is loaded once for all."""
     write_toy(place.notebooks, "27_a")
     place.run_instantly()
-    write_toy(place.notebooks, "27_a", WAITING.format(file=str(place.root / "kernel")))
-    process = start(place)
+    (place.root / "temp").mkdir()
+    kernel = place.root / "kernel"
+    write_toy(place.notebooks, "27_a", WAITING.format(file=str(kernel)))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["papermill", "pytest", "crmlib.run.report", "crmlib.output.workbook", "crmlib.segments"]
+    )
+    process = context.Process(target=run_toy, args=(place.root,))
+    process.start()
+    while process.is_alive() and not kernel.exists():
+        time.sleep(0.05)
     yield process
     process.kill()
-    process.communicate()
+    process.join()
 
 
 def test_a_second_run_says_who_holds_the_report(place: Place) -> None:
@@ -574,21 +572,22 @@ def test_a_second_run_says_who_holds_the_report(place: Place) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_leaves_no_process_and_the_last_report(
-    place: Place, waiting: subprocess.Popen[str], stop: signal.Signals
+    place: Place, waiting: BaseProcess, stop: signal.Signals
 ) -> None:
     before = place.files()
     processes = [int(text) for text in (place.root / "kernel").read_text().split()]
     assert all(is_running(process) for process in processes)
-    waiting.send_signal(stop)
-    _, told = waiting.communicate(timeout=20)
+    os.kill(waiting.pid or 0, stop)
+    waiting.join(20)
     assert gone(processes)
     assert place.files() == before
+    assert list((place.root / "temp").glob("*.json")) == [], "the key of a kernel is left behind"
     if stop == signal.SIGKILL:
         assert place.left_over() == [".new-2025"]
         write_toy(place.notebooks, "27_a")
         place.run_instantly()
     else:
-        assert told.strip() == f"stopped by {stop.value}"
+        assert waiting.exitcode == stop
     assert place.left_over() == []
 
 
@@ -600,12 +599,3 @@ def test_a_run_killed_between_the_renames_loses_no_report(place: Place) -> None:
     assert place.run_instantly().nothing_to_do
     assert place.files() == before
     assert place.left_over() == []
-
-
-if __name__ == "__main__":
-    there = Place(Path(sys.argv[1]))
-    fake_crmlib(there.root / "package", setattr)
-    try:
-        there.run()
-    except KeyboardInterrupt as stopped:
-        sys.exit(f"stopped by {stopped.args[0]}")
