@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from crmlib.run.messages import near, os_error, os_error_message, visible, write_crash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,12 @@ Engagement = Annotated[str, typer.Argument(help="Folder of the engagement, or it
 
 
 Out = Annotated[Path | None, typer.Option(help="Folder to write to instead of reports/.", file_okay=False)]
+
+
+Books = Annotated[
+    list[Path] | None,
+    typer.Option("--from", exists=True, dir_okay=False, help="Books that settings are proposed from; may be repeated."),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -68,15 +75,13 @@ def run(
 ) -> None:
     """Check the books, run the notebooks and put the report into place; what would come out the same is not run again."""
     with _exit_codes(engagement, out):
-        from crmlib.run.messages import near
         from crmlib.run.report import Request, run_report
 
         request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out)
         with _progress() as tell:
             report = run_report(engagement, request, tell=tell)
     done = "nothing to do: the report is as it would come out" if report.nothing_to_do else "done"
-    index = near(report.folder / "index.html")
-    _say(f"{done}: {index}; open it in any browser")
+    _say(f"{done}: {near(report.folder / 'index.html')}; open it in any browser")
 
 
 @app.command(epilog="Examples: `crm check data/sample` · `crm check ~/client --out /tmp/reports`")
@@ -87,7 +92,6 @@ def check(engagement: Engagement, out: Out = None) -> None:
         from crmlib.declared.engagement import open_engagement
         from crmlib.declared.reading import DataRejected
         from crmlib.output.data import export_findings
-        from crmlib.run.messages import near
         from crmlib.run.report import REPORTS
         from crmlib.segments import check_judgement
 
@@ -109,20 +113,10 @@ def check(engagement: Engagement, out: Out = None) -> None:
 
 @app.command(epilog="Examples: `crm new ~/client` · `crm new ~/client --from sales.csv --from customers.xlsx`")
 def new(
-    folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")],
-    from_: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from",
-            exists=True,
-            dir_okay=False,
-            help="Books to look at, may be repeated; settings are proposed from them.",
-        ),
-    ] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")], from_: Books = None
 ) -> None:
     """Make an engagement: a commented template of everything."""
     with _exit_codes(folder):
-        from crmlib.run.messages import near
         from crmlib.run.new import write_template
 
         write_template(folder, from_ or [])
@@ -137,9 +131,9 @@ def list_() -> None:
 
         notebooks = list_notebooks()
     for notebook in notebooks:
-        typer.echo(f"{notebook.number}  {notebook.title}\n    {notebook.question}")
+        _say(f"{notebook.number}  {notebook.title}\n    {notebook.question}")
         for p in notebook.parameters:
-            typer.echo(f"    -p {p.name}={p.default}  ({p.type}) {p.help}")
+            _say(f"    -p {p.name}={p.default}  ({p.type}) {p.help}")
 
 
 @app.command(epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_profitability.ipynb`")
@@ -147,15 +141,13 @@ def lab(notebook: Annotated[str | None, typer.Argument(help="Number, name, or a 
     """Open copies of the notebooks, in reports/lab, in JupyterLab with this Python; copies that are there stay as you left them."""
     with _exit_codes():
         from crmlib.run.lab import lab_command, open_copies
-        from crmlib.run.messages import near
 
         file = Path(notebook).resolve() if notebook and Path(notebook).is_file() else None
         if not file:
             file, changed = open_copies(notebook)
-            _say(f"copies, which stay as you leave them: {near(file if file.is_dir() else file.parent)}", err=True)
+            _say(f"copies, which stay as you leave them: {near(file)}", err=True)
             if changed:
-                text = f"not as the workbook's own now are: {', '.join(changed)}; delete a copy to begin it anew"
-                _say(text, err=True)
+                _say(f"unlike the workbook's own: {', '.join(changed)}; delete a copy to begin it anew", err=True)
         command, environment = lab_command(file)
     raise typer.Exit(subprocess.call(command, env=environment))
 
@@ -169,8 +161,6 @@ def _parameters(texts: list[str]) -> dict[str, object]:
 
 
 def _say(text: str, *, err: bool = False) -> None:
-    from crmlib.run.messages import visible
-
     typer.echo(visible(text), err=err)
 
 
@@ -195,27 +185,19 @@ def _exit_codes(engagement: str | Path = "", out: Path | None = None) -> Iterato
 def _explained(error: Exception, engagement: Path, out: Path | None) -> tuple[str, int]:
     """What to say of an error, and the exit code."""
     from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError
-    from crmlib.run.messages import near, os_error, os_error_message, write_crash
 
     if isinstance(error, DataRejected):
         return f"{error}\ncrm: all findings are in findings.csv; `crm check` sums them up", 3
     if isinstance(error, CrmError):
         return str(error), 2 if isinstance(error, SettingsError) else 1
-    reports, temporary = (out or PROJECT / "reports").absolute(), Path(tempfile.gettempdir())
+    reports = (out or PROJECT / "reports").absolute()
     cache = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache").absolute()
     if refused := os_error(error):
-        places = {
-            cache: "the cache of the books: CRM_CACHE names another folder, and what is in it may be removed",
-            reports: "the reports: --out names another folder",
-            temporary: "temporary files: TMPDIR names another folder",
-        }
-        return os_error_message(refused, places), 1
-    file = write_crash(error, [reports, temporary], {engagement: "engagement", reports: "reports", cache: "cache"})
+        return os_error_message(refused, reports, cache), 1
+    file = write_crash(error, reports, {engagement: "engagement", reports: "reports", cache: "cache"})
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    return (
-        f"this was not expected: {what}; please send {near(file) if file else 'this line'}, once you have read it, to who mends crm",
-        4,
-    )
+    way_out = f"read {near(file)} and send it" if file else "send this line"
+    return f"this was not expected: {what}; please {way_out} to whoever mends crm", 4
 
 
 @contextmanager
@@ -249,8 +231,6 @@ def _summarise(findings: pd.DataFrame) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-    from crmlib.run.messages import visible
 
     table = Table.grid("verdict", "count", "finding", padding=(0, 2))
     for verdict in ("reject", "warn", "accept"):

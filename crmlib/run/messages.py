@@ -8,13 +8,11 @@ import shutil
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from crmlib.declared.reading import PROJECT
 
 CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 CELL = re.compile(r"^.*ipykernel_\d+[/\\]\d+\.py")
@@ -36,6 +34,8 @@ def visible(text: str) -> str:
 
 def machine_folders() -> dict[Path, str]:
     """Folders that say whose machine this is, and what is shown instead."""
+    from crmlib.declared.reading import PROJECT
+
     temporary = Path(tempfile.gettempdir())
     return {temporary: "temp", Path.home(): "~", Path(sys.prefix): "python", Path.cwd(): ".", PROJECT: "."}
 
@@ -63,8 +63,13 @@ def os_error(error: BaseException) -> OSError | None:
     return next((each for each in (error, *error.args, error.__cause__) if isinstance(each, OSError)), None)
 
 
-def os_error_message(error: OSError, places: Mapping[Path, str]) -> str:
-    """What the system refused, where, and the way out; places are the folders that a command writes to, and what each is."""
+def os_error_message(error: OSError, reports: Path, cache: Path) -> str:
+    """What the system refused, where, and the way out."""
+    places = {
+        cache: "the cache of the books: CRM_CACHE names another folder, and what is in it may be removed",
+        reports: "the reports: --out names another folder",
+        Path(tempfile.gettempdir()): "temporary files: TMPDIR names another folder",
+    }
     if error.errno in NO_SPACE:
         lines = [f"{near(place)}: {_free_bytes(place) // 1_000_000:,} MB, {what}" for place, what in places.items()]
         return "\n  ".join([f"the disk is full ({error.strerror}); make room, then run again. Free:", *lines])
@@ -79,16 +84,16 @@ def _free_bytes(place: Path) -> int:
     return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
 
 
-def write_crash(error: BaseException, folders: Sequence[Path], private: Mapping[Path, str]) -> Path | None:
-    """A file with all that is known of an error nobody expected, in the first of the folders that takes it."""
+def write_crash(error: BaseException, folder: Path, private: Mapping[Path, str]) -> Path | None:
+    """A file with all that is known of an error nobody expected: in the folder, else among temporary files, if it can be."""
     from crmlib.run.plan import library_versions
 
     trace = "".join(traceback.format_exception(error))
     text = "\n\n".join([f"crm {' '.join(sys.argv[1:])}", str(library_versions()), trace])
-    for folder in folders:
+    for place in (folder, Path(tempfile.gettempdir())):
         with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            file = folder / f"crash-{datetime.now():%Y%m%d-%H%M%S}.txt"
+            place.mkdir(parents=True, exist_ok=True)
+            file = place / f"crash-{datetime.now():%Y%m%d-%H%M%S}.txt"
             file.write_text(scrubbed(text, {**machine_folders(), **private}), "utf-8", errors="backslashreplace")
             return file
     return None

@@ -7,15 +7,20 @@ import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crmlib import __version__
 from crmlib.books.ledger import sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import PACKAGE, safe_code
 from crmlib.run.notebooks import Notebook
+
+if TYPE_CHECKING:
+    from crmlib.output.page import Page
+
 
 PACKAGES = (
     "pandas matplotlib seaborn scikit-learn great-tables ibis-framework duckdb pyarrow nbconvert papermill ipykernel"
@@ -109,3 +114,24 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return {**manifest, "pages": dict(manifest["pages"]), "files": same, "whole": whole}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return {"pages": {}, "files": {}, "exports": "", "whole": False}
+
+
+def write_manifest(
+    folder: Path, plan: Plan, pages: Sequence[Page], engagement: Engagement, facts: Mapping[str, Any]
+) -> None:
+    """Write what the report in the folder comes from: the facts, the settings, a record of each page, a hash of each file."""
+    by_file = {page.notebook: {"seconds": page.seconds, "reused": page.reused} for page in pages}
+    records = {
+        unit.name: {
+            "notebook": unit.notebook.name, "parameters": unit.values, "fingerprint": unit.fingerprint(plan.origin),
+            **by_file[unit.files[1]],
+        }
+        for unit in sorted((*plan.fresh, *plan.stale), key=lambda unit: unit.name)
+    }  # fmt: skip
+    content = {
+        **facts, "settings": engagement.settings.model_dump(mode="json"),
+        "versions": library_versions(), "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "pages": records, "exports": plan.exports_fingerprint, "files": file_hashes(folder), "status": "complete",
+    }  # fmt: skip
+    text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
+    (folder / "manifest.json").write_text(text, "utf-8")

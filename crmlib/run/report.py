@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +17,7 @@ from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsErr
 from crmlib.run.kernels import Failure, Kernels, execute, load_papermill, place_of, write_notebook
 from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import NOTEBOOKS, Notebook, check_parameters, list_notebooks, select_notebooks
-from crmlib.run.plan import (
-    Plan,
-    Unit,
-    code_hash,
-    content_hash,
-    file_hashes,
-    library_versions,
-    read_manifest,
-    settings_hashes,
-    units,
-)
+from crmlib.run.plan import Plan, Unit, code_hash, content_hash, read_manifest, settings_hashes, units, write_manifest
 from crmlib.run.safety import locked, stoppable
 
 if TYPE_CHECKING:
@@ -317,27 +305,12 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
         raise (NotebookFailed(f"{failures[0]}{others}") if isinstance(failures[0], NotebookFailed) else failures[0])
     pages = sorted([*old_pages, *(page.result() for page in making)], key=lambda page: page.notebook)
     write_index(private, books, job.period, pages)
-    _write_manifest(job, plan, books, pages)
+    facts = {
+        "engagement": job.label, "parameters": job.parameters,
+        "period": {"label": job.period.label, "start": job.period.start, "end": job.period.end},
+        "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings_hashes(job.engagement)},
+    }  # fmt: skip
+    write_manifest(private, plan, pages, job.engagement, facts)
     for page in pages:
         _failed_notebook(job, Path(page.notebook).stem).unlink(missing_ok=True)
     return pages
-
-
-def _write_manifest(job: _Job, plan: Plan, books: Books, pages: Sequence[Page]) -> None:
-    engagement, private, by_file = job.engagement, job.scratch("new"), {page.notebook: page for page in pages}
-    records = {
-        unit.name: {
-            "notebook": unit.notebook.name, "parameters": unit.values, "fingerprint": unit.fingerprint(plan.origin),
-            "seconds": by_file[unit.files[1]].seconds, "reused": by_file[unit.files[1]].reused,
-        }
-        for unit in sorted((*plan.fresh, *plan.stale), key=lambda unit: unit.name)
-    }  # fmt: skip
-    content = {
-        "engagement": job.label, "parameters": job.parameters, "settings": engagement.settings.model_dump(mode="json"),
-        "period": {"label": job.period.label, "start": job.period.start, "end": job.period.end},
-        "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings_hashes(engagement)},
-        "versions": library_versions(), "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "pages": records, "exports": plan.exports_fingerprint, "files": file_hashes(private), "status": "complete",
-    }  # fmt: skip
-    text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
-    (private / "manifest.json").write_text(text, "utf-8")
