@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 EXIT_CODES = (
-    "Exit codes: 0 done, 1 a notebook failed, 2 bad usage or settings, 3 the data was rejected, "
+    "Exit codes: 0 done, 1 a notebook failed or the system refused, 2 bad usage or settings, 3 the data was rejected, "
     "4 an error that nobody expected; its message names a file to send."
 )
 
