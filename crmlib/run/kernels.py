@@ -80,13 +80,18 @@ def kernel_manager(kernels: Kernels) -> type:
     return Manager
 
 
+def _no_task_cut_off(record: logging.LogRecord) -> bool:
+    return "Task was destroyed" not in record.getMessage()
+
+
 def load_papermill() -> None:
     """Import papermill, before threads do."""
     # jsonschema would compile a grammar of addresses, for seconds, to check formats that notebooks do not use
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import_module("papermill")
-    for library in ("papermill", "asyncio"):  # what they say of kernels that died or were cut off is told by `execute`
-        logging.getLogger(library).addHandler(logging.NullHandler())
+    # what they say of kernels that died, or were cut off, is told by `execute`
+    logging.getLogger("papermill").addHandler(logging.NullHandler())
+    logging.getLogger("asyncio").addFilter(_no_task_cut_off)
     if sys.modules["rfc3987_syntax"] is None:
         del sys.modules["rfc3987_syntax"]
 

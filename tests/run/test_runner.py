@@ -454,7 +454,7 @@ def test_a_kernel_that_dies_once_does_no_harm(place: Place) -> None:
 
 
 def test_a_cell_that_takes_too_long_is_a_failure_and_nothing_else_is_said(
-    place: Place, capfd: pytest.CaptureFixture[str]
+    place: Place, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     write_toy(place.notebooks, "27_a", "while True: print('x' * 1000)")
     begun = time.monotonic()
@@ -462,6 +462,7 @@ def test_a_cell_that_takes_too_long_is_a_failure_and_nothing_else_is_said(
     gc.collect()
     assert time.monotonic() - begun < 30
     assert capfd.readouterr().err == ""
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_a_cell_that_shows_more_than_a_page_can_hold_is_a_failure(place: Place) -> None:
