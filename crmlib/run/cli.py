@@ -60,9 +60,7 @@ def main(
     """From a company's books to the profitability of each customer and segment."""
 
 
-@app.command(
-    epilog="Examples: `crm run` · `crm run data/sample --only 27 -p period=2025Q4` · `crm run ~/client --out /tmp/reports --jobs 1`"
-)
+@app.command(epilog="Examples: `crm run` · `crm run data/sample --only 27 -p period=2025Q4` · `crm run ~/a --jobs 1`")
 def run(
     engagement: Engagement = "data/sample",
     only: Annotated[list[str] | None, typer.Option(help="Notebook to run, by number or name; may be repeated.")] = None,
@@ -73,7 +71,7 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     out: Out = None,
 ) -> None:
-    """Check the books, run the notebooks and put the report into place; what would come out the same is not run again."""
+    """Check the books, run the notebooks, put the report into place; what would come out the same is not run again."""
     with _exit_codes(engagement, out):
         from crmlib.run.report import Request, run_report
 
@@ -86,7 +84,7 @@ def run(
 
 @app.command(epilog="Examples: `crm check data/sample` · `crm check ~/client --out /tmp/reports`")
 def check(engagement: Engagement, out: Out = None) -> None:
-    """Check the books and the judgement files and say all that was found; findings.csv lists it row by row. Nothing is run."""
+    """Check the books and the judgement files and say all that was found; findings.csv lists it row by row."""
     with _exit_codes(engagement, out):
         from crmlib.books.stored import open_books
         from crmlib.declared.engagement import open_engagement
@@ -136,9 +134,9 @@ def list_() -> None:
             _say(f"    -p {p.name}={p.default}  ({p.type}) {p.help}")
 
 
-@app.command(epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_profitability.ipynb`")
+@app.command(epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_x.ipynb`")
 def lab(notebook: Annotated[str | None, typer.Argument(help="Number, name, or a file to open itself.")] = None) -> None:
-    """Open copies of the notebooks, in reports/lab, in JupyterLab with this Python; copies that are there stay as you left them."""
+    """Open copies of the notebooks, in reports/lab, in JupyterLab; copies that are there stay as you left them."""
     with _exit_codes():
         from crmlib.run.lab import lab_command, open_copies
 

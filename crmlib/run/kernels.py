@@ -142,7 +142,7 @@ def _papermill(path: Path, values: Mapping[str, Any], manager: type, seconds: in
 
 
 def _defect(executed: NotebookNode) -> Failure | None:
-    """The first code cell that was not executed, which papermill takes for success, or that shows more than a page can hold."""
+    """The first code cell that was not executed (papermill takes that for success) or shows more than a page holds."""
     for index, cell in enumerate(executed.cells):
         due = cell.cell_type == "code" and cell.source.strip() and "skip-execution" not in cell.metadata.get("tags", [])
         if due and cell.execution_count is None:

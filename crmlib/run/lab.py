@@ -34,7 +34,7 @@ def open_copies(notebook: str | None) -> tuple[Path, list[str]]:
 
 
 def lab_command(file: Path) -> tuple[list[str], dict[str, str]]:
-    """How to open a file or folder in JupyterLab with this Python, and the environment in which nothing asks the network."""
+    """How JupyterLab is started with this Python, and the environment in which it asks the network for nothing."""
     settings = LAB / ".jupyter"
     (settings / "labconfig").mkdir(parents=True, exist_ok=True)
     (settings / "labconfig" / "page_config.json").write_text(json.dumps(QUIET), "utf-8")

@@ -85,7 +85,7 @@ def _free_bytes(place: Path) -> int:
 
 
 def write_crash(error: BaseException, folder: Path, private: Mapping[Path, str]) -> Path | None:
-    """A file with all that is known of an error nobody expected: in the folder, else among temporary files, if it can be."""
+    """A file with all that is known of an error nobody expected: in the folder, else among temporary files."""
     from crmlib.run.plan import library_versions
 
     trace = "".join(traceback.format_exception(error))

@@ -119,7 +119,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def write_manifest(
     folder: Path, plan: Plan, pages: Sequence[Page], engagement: Engagement, facts: Mapping[str, Any]
 ) -> None:
-    """Write what the report in the folder comes from: the facts, the settings, a record of each page, a hash of each file."""
+    """Write what the report comes from: the facts, the settings, a record of each page, a hash of each file."""
     by_file = {page.notebook: {"seconds": page.seconds, "reused": page.reused} for page in pages}
     records = {
         unit.name: {

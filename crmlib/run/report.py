@@ -1,4 +1,4 @@
-"""One safe run: the notebooks of an engagement executed, their pages and files built aside and put into place when whole."""
+"""One safe run: the notebooks of an engagement executed, pages and files built aside and put into place when whole."""
 
 from __future__ import annotations
 
@@ -305,10 +305,11 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
         raise (NotebookFailed(f"{failures[0]}{others}") if isinstance(failures[0], NotebookFailed) else failures[0])
     pages = sorted([*old_pages, *(page.result() for page in making)], key=lambda page: page.notebook)
     write_index(private, books, job.period, pages)
+    settings, period = settings_hashes(job.engagement), job.period
     facts = {
         "engagement": job.label, "parameters": job.parameters,
-        "period": {"label": job.period.label, "start": job.period.start, "end": job.period.end},
-        "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings_hashes(job.engagement)},
+        "period": {"label": period.label, "start": period.start, "end": period.end},
+        "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings},
     }  # fmt: skip
     write_manifest(private, plan, pages, job.engagement, facts)
     for page in pages:
