@@ -70,14 +70,6 @@ def stoppable() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def near(path: Path) -> str:
-    """A path as seen from the working folder."""
-    try:
-        return os.path.relpath(path)
-    except ValueError:  # on another drive
-        return str(path)
-
-
 def claim(folder: Path, engagement: Engagement) -> Path:
     """Make the folder of an engagement's reports, which remembers whose it is.
 
@@ -87,6 +79,7 @@ def claim(folder: Path, engagement: Engagement) -> Path:
         It is another engagement's, whose folder has the same name.
     """
     from crmlib.declared.reading import PROJECT, SettingsError
+    from crmlib.run.messages import near
 
     inside = engagement.folder.is_relative_to(PROJECT)
     place = engagement.folder.relative_to(PROJECT) if inside else engagement.folder
