@@ -86,10 +86,10 @@ def _free_bytes(place: Path) -> int:
 
 def write_crash(error: BaseException, folder: Path, private: Mapping[Path, str]) -> Path | None:
     """A file with all that is known of an error nobody expected: in the folder, else among temporary files."""
-    from crmlib.run.plan import library_versions
+    from crmlib.declared.versions import versions
 
     trace = "".join(traceback.format_exception(error))
-    text = "\n\n".join([f"crm {' '.join(sys.argv[1:])}", str(library_versions()), trace])
+    text = "\n\n".join([f"crm {' '.join(sys.argv[1:])}", str(versions()), trace])
     for place in (folder, Path(tempfile.gettempdir())):
         with suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
