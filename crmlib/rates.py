@@ -147,16 +147,9 @@ def write_rates(prices: PriceList, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        {
-            "activity": pa.string(),
-            "line": pa.string(),
-            "pool": pa.string(),
-            "span_start": pa.date32(),
-            "span_end": pa.date32(),
-            "rate": pa.decimal128(38, 8),
-        }
-    )
+    days = {"span_start": pa.date32(), "span_end": pa.date32()}
+    texts = dict.fromkeys(("activity", "line", "pool"), pa.string())
+    schema = pa.schema({**texts, **days, "rate": pa.decimal128(38, 8)})
     rows = [
         (activity.name, activity.line, activity.pool, span.start, span.end, rate)
         for (activity, span), rate in prices.rates.items()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from itertools import product
@@ -45,25 +46,30 @@ FEEDS = {  # sums that feed a source of the statement, with signs; others are fe
 }
 
 
-def write_cube(ledger: Ledger, statement: Statement, folder: Path, work: Path) -> None:
-    """Write lines, drivers, records and rates into a folder; `work` takes what several read.
+def write_cube(ledger: Ledger, statement: Statement, folder: Path) -> None:
+    """Write lines, drivers, records and rates into a folder.
 
     Files, all Parquet: lines/SOURCE, drivers/SOURCE, service, capital, bookings, rates.
     """
     prices = price_list(ledger)
     write_rates(prices, folder / "rates.parquet")
     rates = ledger.con.read_parquet(str(folder / "rates.parquet"))
-    sources = _stored(ledger, facts(ledger, prices), work)
-    details = _stored(ledger, records(ledger, statement, prices, sources, rates), folder)
-    _stored(ledger, lines(ledger, statement, prices, sources, details), folder / "lines")
-    _stored(ledger, drivers(prices, sources), folder / "drivers")
+    with tempfile.TemporaryDirectory(dir=folder) as work:  # several roll-ups read the facts
+        sources = _stored(ledger, facts(ledger, prices), Path(work))
+        details = _stored(ledger, records(ledger, statement, prices, sources, rates), folder)
+        _write(ledger, lines(ledger, statement, prices, sources, details), folder / "lines")
+        _write(ledger, drivers(prices, sources), folder / "drivers")
+
+
+def _write(ledger: Ledger, tables: Tables, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        ledger.con.to_parquet(table, folder / f"{name}.parquet")
 
 
 def _stored(ledger: Ledger, tables: Tables, folder: Path) -> dict[str, ir.Table]:
     """Each table written into a folder, and read back."""
-    folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        ledger.con.to_parquet(table, folder / f"{name}.parquet")
+    _write(ledger, tables, folder)
     return {name: ledger.con.read_parquet(str(folder / f"{name}.parquet")) for name in tables}
 
 

@@ -1,4 +1,4 @@
-"""Roll-ups as they are kept: read by period, summed over their files (to be part of books/stored.py)."""
+"""Roll-ups as they are kept, read by period (to be part of books/stored.py)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def read_rollup(path: Path, by: Sequence[str], start: date, end: date) -> pa.Table:
     """A roll-up, one file or a folder of them, summed over months from `start` to before `end`.
 
-    One row per value of `by`, some of its keys; every DECIMAL column that any file has, exactly,
-    zero where there is none.
+    One row per value of `by`, some of its keys, in their order; every DECIMAL column that any file
+    has, exactly, zero where there is none.
     """
     import duckdb
 
@@ -26,5 +26,6 @@ def read_rollup(path: Path, by: Sequence[str], start: date, end: date) -> pa.Tab
         amounts = {f'"{name}"': dtype for name, dtype in types if dtype.startswith("DECIMAL")}
         sums = [f"coalesce(sum({c}), 0)::{dtype} AS {c}" for c, dtype in amounts.items()]
         months = f"month >= '{start}' AND month < '{end}'"
-        query = f"SELECT {', '.join([*by, *sums])} FROM rows WHERE {months} GROUP BY ALL"
+        keys, columns = ", ".join(by), ", ".join([*by, *sums])
+        query = f"SELECT {columns} FROM rows WHERE {months} GROUP BY {keys} ORDER BY {keys}"
         return rows.query("rows", query).to_arrow_table()

@@ -63,7 +63,7 @@ def rolled_up(engagement: Engagement, folder: Path) -> RolledUp:
     ledger = read_ledger(engagement, folder / "ledger")
     assert not ledger.defects
     folder.mkdir(exist_ok=True)
-    write_cube(ledger, with_sources(read_statement(engagement), ledger), folder, folder / "work")
+    write_cube(ledger, with_sources(read_statement(engagement), ledger), folder)
     sales = sales_cube(ledger)
     return RolledUp(
         sales=_sold(sales.to_pandas()) if sales is not None else {}, **read_back(engagement, folder)
