@@ -14,11 +14,11 @@ zero. All other sums are exact.
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,8 @@ FEEDS = {  # sums that feed a source of the statement, with signs; others are fe
     "credits": {"credits.amount": 1},
     "invoice_lines.cost_of_goods": {"invoice_lines.cost_of_goods": 1, "credits.cost_recovered": -1},
 }
+
+RECORDS = {"activities": ("service", "rates"), "costs": ("bookings", "costs")}  # of which source
 
 
 def write_cube(ledger: Ledger, statement: Statement, folder: Path) -> None:
@@ -152,11 +154,11 @@ def _placed(table: ir.Table, ledger: Ledger) -> ir.Table:
 
     Where the level is another than customer, the key is that of a group.
     """
-    customers = ledger.tables["customers"].select(known="customer_id").distinct()
-    rows = table.left_join(customers, table.customer_id == customers.known)
-    owner = rows.known
+    customers = ledger.tables["customers"].select(customer="customer_id").distinct()
+    rows = table.left_join(customers, table.customer_id == customers.customer)
+    owner = rows.customer
     if "level" in table.columns:
-        owner = (rows.level == "customer").ifelse(rows.known, rows.customer_id)
+        owner = (rows.level == "customer").ifelse(rows.customer, rows.customer_id)
     return rows.select(*(c for c in table.columns if c != "customer_id"), owner=owner)
 
 
@@ -191,8 +193,8 @@ def records(
     if quantities := _quantities(ledger, statement, prices, sources):
         first, *others = [_priced(table, prices, rates) for table in quantities]
         tables["service"] = first.union(*others) if others else first
-    fed = {source for line in statement.leaves for source in line.sources}
-    if balances := [b for b in CAPITAL_BALANCES if f"balances.{b}" in fed]:
+    names = {source for line in statement.leaves for source in line.sources}
+    if balances := [b for b in CAPITAL_BALANCES if f"balances.{b}" in names]:
         tables["capital"] = _capital(ledger, balances)
     if ledger.has("costs"):
         tables["bookings"] = _bookings(ledger)
@@ -206,7 +208,7 @@ def _quantities(
     import ibis
 
     tables = []
-    for kind, source in product(prices.activities, sources.values()):
+    for kind, source in itertools.product(prices.activities, sources.values()):
         quantity = _signed(source, _driver_sums(kind.driver, statement))
         if kind.driver and quantity is not None:
             activity = ibis.literal(kind.name)
@@ -299,9 +301,10 @@ def _capital(ledger: Ledger, balances: Sequence[str]) -> ir.Table:
     first_opening = closing.filter(closing.month == first_month)
     sums = _by_owner(closing.union(opening, first_opening), ledger, "month")
     half = _constant(Decimal("0.5"), "decimal(2, 1)")
-    means = sums.select(*KEYS, **{b: (sums[b] * half).cast("decimal(38, 5)") for b in balances})
+    means = {b: (sums[b].fill_null(0) * half).cast("decimal(38, 5)") for b in balances}
+    rows = sums.select(*KEYS, **means)
     rate = ledger.engagement.settings.rates.capital_charge_rate
-    return means.mutate(capital_charge=_total(_charge(means[b], rate) for b in balances))
+    return rows.mutate(capital_charge=_total(_charge(rows[b], rate) for b in balances))
 
 
 def _charge(mean: Any, yearly_rate: Decimal) -> Any:
@@ -338,10 +341,7 @@ def lines(
     if "capital" in details:
         facts_of["balances"] = _charges(details["capital"], ledger)
     tables = {name: _columns(table, prices, sums) for name, table in facts_of.items()}
-    for name, record, source in (
-        ("activities", "service", "rates"),
-        ("costs", "bookings", "costs"),
-    ):
+    for name, (record, source) in RECORDS.items():
         if record in details:
             ids = [line.id for line in leaves if source in line.sources]
             tables[name] = _by_line(details[record], ids)
@@ -399,11 +399,11 @@ def _uncharged(ledger: Ledger, details: Tables) -> ir.Table:
     """Booked cost of each pool and, negative, what customers were charged, maybe more."""
     capacity, kinds = ledger.covered("capacity"), ledger.tables["activity_types"]
     pools = capacity.semi_join(kinds, "pool")
-    booked = pools.select("month", owner="pool", amount=pools.cost.cast(AMOUNT))
+    costs = pools.select("month", owner="pool", amount=pools.cost.cast(AMOUNT))
     if "service" not in details:
-        return booked
+        return costs
     service = details["service"].semi_join(capacity, "pool")
-    return booked.union(service.select("month", owner="pool", amount=-service.amount))
+    return costs.union(service.select("month", owner="pool", amount=-service.amount))
 
 
 def drivers(prices: PriceList, sources: Tables) -> dict[str, ir.Table]:
@@ -432,12 +432,12 @@ def sales_cube(ledger: Ledger) -> ir.Table | None:
     amounts = [
         c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in rows.columns
     ]
-    sold = _placed(rows.select("customer_id", "product_id", "invoice_date", *amounts), ledger)
-    return sold.group_by(
-        customer_id=sold.owner.fill_null(UNASSIGNED),
-        product_id=sold.product_id.fill_null(""),
-        month=_month(sold.invoice_date),
-    ).aggregate(_sums(sold, amounts))
+    sales = _placed(rows.select("customer_id", "product_id", "invoice_date", *amounts), ledger)
+    return sales.group_by(
+        customer_id=sales.owner.fill_null(UNASSIGNED),
+        product_id=sales.product_id.fill_null(""),
+        month=_month(sales.invoice_date),
+    ).aggregate(_sums(sales, amounts))
 
 
 def order_days(ledger: Ledger) -> ir.Table:
@@ -457,6 +457,6 @@ def order_days(ledger: Ledger) -> ir.Table:
     order = rows.order_id if "order_id" in columns else ibis.null("string")
     by_order = rows.group_by("customer_id", order=order, alone=order.isnull().ifelse(day, None))
     orders = by_order.aggregate(day=day.min(), gross_sales=rows.gross_sales.sum())
-    known = orders.semi_join(ledger.tables["customers"], "customer_id")
-    by_day = known.group_by("customer_id", "day")
-    return by_day.aggregate(orders=known.count(), gross_sales=known.gross_sales.sum())
+    orders = orders.semi_join(ledger.tables["customers"], "customer_id")
+    by_day = orders.group_by("customer_id", "day")
+    return by_day.aggregate(orders=orders.count(), gross_sales=orders.gross_sales.sum())

@@ -1,7 +1,8 @@
-"""The roll-ups once more, slowly: row by row in Python's decimals, from the design's rules and nothing of crmlib.
+"""The roll-ups once more, slowly, in Python's decimals: by the design's rules, nothing of crmlib.
 
-A ledger is a mapping of table → rows, each a mapping of column → text, as in its CSV files. A table or column that is not
-there is not there; the statement is the list of its lines as in statement.yml.
+A ledger is a mapping of table → rows, each a mapping of column → text, as in its CSV files. A table
+or column that is not there is not there; the statement is the list of its lines as in
+statement.yml.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ BALANCES = ("receivables", "inventory", "dedicated_assets")
 
 @dataclass(frozen=True)
 class Case:
-    """A ledger with what the engagement says of it; coverage as first and last month, such as 2024-01."""
+    """A ledger with what the engagement says of it; coverage as first and last month (2024-01)."""
 
     tables: Mapping[str, Sequence[Row]]
     lines: Sequence[Mapping[str, Any]] = field(repr=False)
@@ -43,7 +44,7 @@ class Case:
         return self.cost_of_capital / (1 - self.tax_rate)
 
     def owner(self, customer: str) -> tuple[str, str]:
-        """Level and owner of what a customer's key stands on; a key that is blank or unknown goes to Unassigned."""
+        """Level and owner of what stands on a customer's key; one not known goes to Unassigned."""
         known = customer and any(row["customer_id"] == customer for row in self.tables["customers"])
         return ("customer", customer) if known else ("unassigned", "")
 
@@ -53,7 +54,7 @@ class Case:
 
 
 def lines(case: Case) -> Cells:
-    """Amounts of the lines that are not zero; each line's source rounded once, half away from zero, to 8 decimals."""
+    """Amounts of lines that are not zero; each source rounded once, half away from zero."""
     with localcontext(prec=80):
         parts: dict[tuple[Place, str, str], Decimal] = defaultdict(Decimal)
         for place, line, source, amount in _entries(case):
@@ -65,7 +66,7 @@ def lines(case: Case) -> Cells:
 
 
 def firm(case: Case) -> Cells:
-    """What is no owner's: uncharged capacity by pool, joint costs by name, charges for capital taken out again."""
+    """What is no owner's: uncharged capacity, joint costs, charges for capital taken out again."""
     cells: Cells = defaultdict(Decimal)
     pools = {row.get("pool", "") for row in case.tables.get("activity_types", ())} - {""}
     for row in case.rows("capacity", "month"):
@@ -86,7 +87,7 @@ def firm(case: Case) -> Cells:
 
 
 def service(case: Case) -> dict[tuple[str, str, str, str], tuple[Decimal, Decimal]]:
-    """Quantity and amount by level, owner, month and activity; the part of each source rounded once."""
+    """Quantity and amount by level, owner, month, activity; each source rounded once."""
     with localcontext(prec=80):
         parts: dict[tuple[Place, str, str], list[Decimal]] = defaultdict(
             lambda: [Decimal(0), Decimal(0)]
@@ -104,7 +105,7 @@ def service(case: Case) -> dict[tuple[str, str, str, str], tuple[Decimal, Decima
 
 
 def drivers(case: Case) -> Cells:
-    """Quantities that the ledger holds by itself, and the fixed cost of goods, that are not zero."""
+    """Quantities that the ledger holds by itself, and the fixed cost of goods, not zero."""
     cells: Cells = defaultdict(Decimal)
     for driver in ("orders", "invoice_lines", "units", "credits"):
         for customer, day, _, quantity in _driver(case, driver):
@@ -128,7 +129,7 @@ def capital(case: Case) -> Cells:
 
 
 def bookings(case: Case) -> dict[tuple[str, str, str, str, str], Decimal]:
-    """Costs booked, by level, owner, month, line and the booking's own answer whether it is avoidable."""
+    """Costs by level, owner, month, line and the booking's own answer whether it is avoidable."""
     cells: dict[tuple[str, str, str, str, str], Decimal] = defaultdict(Decimal)
     for place, line, avoidable, amount in _booked(case):
         cells[*place, line, avoidable] += amount
@@ -136,7 +137,7 @@ def bookings(case: Case) -> dict[tuple[str, str, str, str, str], Decimal]:
 
 
 def sales(case: Case) -> dict[tuple[str, str, str], tuple[Decimal, ...]]:
-    """Quantity, gross sales, discount and cost of goods by customer ('' where unknown), product and month."""
+    """Quantity, gross sales, discount, cost of goods by customer ('' unknown), product, month."""
     found: dict[tuple[str, str, str], list[Decimal]] = {}
     for row in case.rows("invoice_lines", "invoice_date"):
         key = (case.owner(row["customer_id"])[1], row["product_id"], _month(row["invoice_date"]))
@@ -223,7 +224,7 @@ def _booked(case: Case) -> Iterator[Entry]:
 
 
 def _means(case: Case) -> Iterator[tuple[Place, str, Decimal]]:
-    """What each month end adds to a mean: a monthly balance is the mean of the previous and this month end, the first has its own."""
+    """What each month end adds to means: half to its own and half to the next, all to the first."""
     rows = case.rows("balances", "month")
     opening = min((row["month"] for row in rows), default="")
     for row in rows:
@@ -298,7 +299,7 @@ def _orders(rows: Sequence[tuple[str, str, Row]]) -> list[Quantity]:
 
 
 def _rate(case: Case, activity: Row, day: str) -> Decimal:
-    """The rate in force on a day; where none is given, cost of the pool / practical capacity × minutes of one unit."""
+    """The rate in force on a day; else the pool's cost / practical capacity × minutes of a unit."""
     given = [row for row in case.tables.get("rates", ()) if row["activity"] == activity["activity"]]
     if given:
         return Decimal(

@@ -1,4 +1,4 @@
-"""The roll-ups: against hand-written SQL, against slow Python on random ledgers, and by their properties."""
+"""The roll-ups: against SQL by hand, slow Python on random ledgers, and by their properties."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ OWNERS = [
 ]
 
 
-# --- rolling up ------------------------------------------------------------------------------------------------------
+# --- rolling up ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _sold(frame: pd.DataFrame) -> dict[Any, Any]:
     }
 
 
-# --- parity with SQL -------------------------------------------------------------------------------------------------
+# --- parity with SQL -----------------------------------------------------------------------------
 
 
 def _sample_sql(name: str, books: Books, **more: object) -> list[tuple[Any, ...]]:
@@ -208,7 +208,7 @@ def test_the_rows_of_the_firm_are_what_is_booked_less_what_sql_charges(
     assert sample_rolled_up.firm == expected
 
 
-# --- parity with slow Python -----------------------------------------------------------------------------------------
+# --- parity with slow Python ---------------------------------------------------------------------
 
 
 def roll_up(case: oracle.Case) -> RolledUp:
@@ -417,7 +417,7 @@ def test_random_ledgers_roll_up_as_slow_python_does(case: oracle.Case) -> None:
     assert_same(case)
 
 
-# --- properties ------------------------------------------------------------------------------------------------------
+# --- properties ----------------------------------------------------------------------------------
 
 
 @settings(max_examples=5)
@@ -509,7 +509,7 @@ def _margins(found: oracle.Cells) -> dict[tuple[str, str], Decimal]:
     return margins
 
 
-# --- the rules one by one --------------------------------------------------------------------------------------------
+# --- the rules one by one ------------------------------------------------------------------------
 
 Roll = Callable[..., RolledUp]
 
@@ -869,7 +869,7 @@ def test_a_quantity_without_a_rate_is_counted_and_costs_nothing(roll: Roll) -> N
     }
 
 
-# --- no amount is too great ------------------------------------------------------------------------------------------
+# --- no amount is too great ----------------------------------------------------------------------
 
 MONEY_MOST, RATE_MOST = "99999999999999.9999", "9999999999.99999999"  # what the columns hold
 
@@ -918,7 +918,7 @@ def test_no_balance_is_too_great_for_its_charge(roll: Roll, balance: str, amount
 
 @st.composite
 def magnitudes(draw: st.DrawFn, digits: int, places: int) -> Decimal:
-    """Numbers of any size that a column of so many digits and decimals holds, ties of the 8th decimal among them."""
+    """Numbers of any size that a column of so many digits holds, ties of the 8th decimal too."""
     size = draw(st.integers(1, digits))
     return Decimal(
         draw(st.integers(-(10**size) + 1, 10**size - 1) | st.sampled_from([5, 25, 10**places]))
@@ -936,14 +936,30 @@ def magnitudes(draw: st.DrawFn, digits: int, places: int) -> Decimal:
 def test_quantities_and_rates_of_any_size_are_multiplied_exactly_and_rounded_once(
     numbers: Sequence[tuple[Decimal, ...]],
 ) -> None:
-    kinds = [f"{kind} {i}" for i in range(len(numbers)) for kind in ("event", "measure")]
+    kinds = [(f"{kind} {i}", kind, i) for i in range(len(numbers)) for kind in ("event", "measure")]
+    line = {"customer_id": "A", "invoice_date": "2024-01-10", "gross_sales": "1"}
+    line |= {f"m{i}": f"{measure:f}" for i, (_, _, measure) in enumerate(numbers)}
+    event = {"customer_id": "A", "date": "2024-01-10"}
     tables: dict[str, Any] = {
         "customers": CUSTOMERS[:1],
-        "invoice_lines": [{"customer_id": "A", "invoice_date": "2024-01-10", "gross_sales": "1", **{f"m{i}": f"{m:f}" for i, (_, _, m) in enumerate(numbers)}}],
-        "activity_types": [{"activity": k, "line": "order_processing", "driver": f"m{k.split()[1]}" if k[0] == "m" else ""} for k in kinds],
-        "rates": [{"activity": k, "valid_from": "2024-01-01", "rate": f"{numbers[int(k.split()[1])][1]:f}"} for k in kinds],
-        "activities": [{"customer_id": "A", "date": "2024-01-10", "activity": f"event {i}", "quantity": f"{q:f}"} for i, (q, _, _) in enumerate(numbers)],
-    }  # fmt: skip
+        "invoice_lines": [line],
+        "activity_types": [
+            {
+                "activity": name,
+                "line": "order_processing",
+                "driver": f"m{i}" if kind == "measure" else "",
+            }
+            for name, kind, i in kinds
+        ],
+        "rates": [
+            {"activity": name, "valid_from": "2024-01-01", "rate": f"{numbers[i][1]:f}"}
+            for name, _, i in kinds
+        ],
+        "activities": [
+            {**event, "activity": f"event {i}", "quantity": f"{quantity:f}"}
+            for i, (quantity, _, _) in enumerate(numbers)
+        ],
+    }
     columns = {f"m{i}": {} for i in range(len(numbers))}
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary) / "case"
@@ -959,7 +975,7 @@ def test_quantities_and_rates_of_any_size_are_multiplied_exactly_and_rounded_onc
     }
 
 
-# --- beside the old cube, until it goes ------------------------------------------------------------------------------
+# --- beside the old cube, until it goes ----------------------------------------------------------
 
 
 def test_the_sample_is_what_the_old_cube_says_but_for_the_8th_decimal(
