@@ -259,8 +259,8 @@ def _priced(quantities: ir.Table, prices: PriceList, rates: ir.Table) -> ir.Tabl
     exact, near = _product(quantity, rows.rate, scale + 8)
     columns = {"quantity": quantity, "exact": exact, "near": near}
     sums = _by_month(rows.select(*OWNER, "span", *keys, **columns), prices, *keys)
-    amount = _rounded(sums.exact, sums.near).fill_null(0)
-    return sums.select(*KEYS, *keys, quantity=sums.quantity.cast(AMOUNT), amount=amount)
+    amounts = {"quantity": sums.quantity.cast(AMOUNT), "amount": _rounded(sums.exact, sums.near)}
+    return sums.select(*KEYS, *keys, **amounts)
 
 
 def _product(left: Any, right: Any, scale: int) -> tuple[Any, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import duckdb
 import oracle
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import cells, default_statement, write_engagement
 from hypothesis import given, settings
@@ -528,7 +532,7 @@ def roll(make_engagement: Callable[..., Path]) -> Roll:
 def test_an_amount_is_rounded_half_away_from_zero_at_the_8th_decimal(roll: Roll) -> None:
     lines = roll({
         "activity_types": "activity, line\nvisit, order_processing",
-        "rates": "activity, valid_from, rate\nvisit, 2024-01-01, 0.00000001",
+        "rates": "activity, valid_from, rate\nvisit, 2024-01-01, 0.00000003",
         "activities": """customer_id, date, activity, quantity
             A, 2024-01-01, visit,  0.5
             A, 2024-02-01, visit,  1.5
@@ -537,10 +541,9 @@ def test_an_amount_is_rounded_half_away_from_zero_at_the_8th_decimal(roll: Roll)
             A, 2024-05-01, visit, -2.5
             A, 2024-06-01, visit,  2.4999""",
     }).lines  # fmt: skip
-    amounts = [
-        lines["customer", "A", f"2024-0{m}-01", "order_processing"] * 10**8 for m in range(1, 7)
-    ]
-    assert amounts == [1, 2, 3, -1, -3, 2]
+    places = [("customer", "A", f"2024-0{month}-01") for month in range(1, 7)]
+    amounts = [lines[*place, "order_processing"] * 10**8 for place in places]
+    assert amounts == [2, 5, 8, -2, -8, 7]  # in floating point the first two are below the half
 
 
 def test_an_amount_of_a_month_is_rounded_once_and_not_event_by_event(roll: Roll) -> None:
@@ -869,6 +872,99 @@ def test_a_quantity_without_a_rate_is_counted_and_costs_nothing(roll: Roll) -> N
     }
 
 
+# --- files -----------------------------------------------------------------------------------------
+
+
+def test_each_source_has_a_file_of_its_own_and_nothing_else_is_left(
+    make_engagement: Callable[..., Path],
+) -> None:
+    engagement = open_engagement(make_engagement(EVERY_SOURCE))
+    folder = engagement.folder / "rolled"
+    rolled_up(engagement, folder)
+    shutil.rmtree(folder / "ledger")
+    files = {str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.*")}
+    sources = [
+        "trade",
+        "credits",
+        "activities",
+        "costs",
+        "balances",
+        "capacity",
+        "joint_costs",
+        "capital_charges",
+    ]
+    assert files == {
+        *(f"lines/{source}" for source in sources),
+        *(f"drivers/{source}" for source in ("trade", "orders", "credits")),
+        "service", "capital", "bookings", "rates",
+    }  # fmt: skip
+    assert {path.name for path in folder.iterdir() if path.is_dir()} == {"lines", "drivers"}
+
+
+EVERY_SOURCE = {
+    "invoice_lines": "customer_id, invoice_date, gross_sales, order_id\nA, 2024-01-10, 100, 1",
+    "credits": "customer_id, date, kind, amount\nA, 2024-01-12, rebate, 5",
+    "activity_types": "activity, line, pool\ncall, order_processing, desk",
+    "rates": "activity, valid_from, rate\ncall, 2024-01-01, 4\ncall, 2024-01-16, 5",
+    "activities": "customer_id, date, activity, quantity\nA, 2024-01-05, call, 3",
+    "capacity": "pool, month, cost, practical_capacity\ndesk, 2024-01-01, 100, 50",
+    "costs": "level, key, date, line, amount\ncustomer, A, 2024-01-31, salaries, 7",
+    "balances": "customer_id, month, receivables\nA, 2024-01-01, 1200",
+    "joint_costs": "month, line, amount\n2024-01-01, head office, 9",
+}
+
+
+def test_rates_are_written_by_activity_and_span(make_engagement: Callable[..., Path]) -> None:
+    tables = {
+        **EVERY_SOURCE,
+        "activity_types": "activity, line, pool\ncall, order_processing, desk\nmail, order_processing, desk",
+    }
+    engagement = open_engagement(
+        make_engagement(tables, coverage={"start": "2024-01", "end": "2024-02"})
+    )
+    rolled_up(engagement, engagement.folder / "rolled")
+    rows = pd.read_parquet(engagement.folder / "rolled" / "rates.parquet").itertuples(index=False)
+    assert [(r.activity, str(r.span_start), str(r.span_end), r.rate) for r in rows] == [
+        ("call", "2024-01-01", "2024-01-16", 4),
+        ("call", "2024-01-16", "2024-02-01", 5),
+        ("call", "2024-02-01", "2024-03-01", 5),
+        ("mail", "2024-01-01", "2024-01-16", 2),  # of the pool: 100 / 50; none in February
+        ("mail", "2024-01-16", "2024-02-01", 2),
+    ]
+
+
+def test_the_files_of_a_roll_up_are_summed_when_read(tmp_path: Path) -> None:
+    months = [date(2024, 1, 1), date(2024, 2, 1), date(2024, 3, 1)]
+    for name, column, owners in (("trade", "sales", "BA"), ("costs", "salaries", "AC")):
+        rows = [
+            {
+                "level": "customer",
+                "owner": owner,
+                "month": month,
+                column: Decimal(place + 1).scaleb(-8),
+            }
+            for owner in owners
+            for place, month in enumerate(months)
+        ]
+        amount = pa.field(column, pa.decimal128(38, 8))
+        keys = [
+            pa.field("level", pa.string()),
+            pa.field("owner", pa.string()),
+            pa.field("month", pa.date32()),
+        ]
+        pq.write_table(
+            pa.Table.from_pylist(rows, pa.schema([*keys, amount])), tmp_path / f"{name}.parquet"
+        )
+    read = read_rollup(tmp_path, ["owner"], months[0], months[2]).to_pylist()
+    assert read == [
+        {"owner": "A", "salaries": 3 * CELL, "sales": 3 * CELL},
+        {"owner": "B", "salaries": 0, "sales": 3 * CELL},
+        {"owner": "C", "salaries": 3 * CELL, "sales": 0},
+    ]
+    one = read_rollup(tmp_path / "trade.parquet", ["month"], months[1], months[2]).to_pylist()
+    assert one == [{"month": months[1], "sales": 4 * CELL}]
+
+
 # --- no amount is too great ----------------------------------------------------------------------
 
 MONEY_MOST, RATE_MOST = "99999999999999.9999", "9999999999.99999999"  # what the columns hold
@@ -885,16 +981,17 @@ def test_no_quantity_is_too_great_for_its_rate(roll: Roll, driver: str, most: st
     event = {"customer_id": "A", "date": "2024-01-10", "activity": "do", "quantity": quantity}
     service = roll(
         {
-            "invoice_lines": [{name: value for name, value in line.items() if name}],
+            "invoice_lines": [{name: value for name, value in line.items() if name}] * 2,
             "activity_types": [{"activity": "do", "line": "order_processing", "driver": driver}],
             "rates": f"activity, valid_from, rate\ndo, 2023-01-01, 1\ndo, 2024-01-05, {RATE_MOST}",
-            **({} if driver else {"activities": [event]}),
+            **({} if driver else {"activities": [event] * 2}),
         },
         statement=STATEMENT,
     ).service
-    with localcontext(prec=80):
-        amount = _rounded(Decimal(quantity) * Decimal(RATE_MOST))
-    assert service == {("customer", "A", "2024-01-01", "do"): (Decimal(quantity), amount)}
+    with localcontext(prec=80):  # both of a month together, but for the order, which is one
+        total = Decimal(quantity) * (1 if driver == "orders" else 2)
+        amount = _rounded(total * Decimal(RATE_MOST))
+    assert service == {("customer", "A", "2024-01-01", "do"): (total, amount)}
 
 
 def _rounded(amount: Decimal) -> Decimal:
