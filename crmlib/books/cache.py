@@ -89,13 +89,8 @@ def _compute(engagement: Engagement, work: Path) -> None:
     findings = checks.check_ledger(books)
     refuse_rejected(findings)
     rules = availability.with_sources(engagement.statement, books)
-    books.con.to_parquet(rollups.cube(books, rules, work / "ledger"), work / "cube.parquet")
-    owners = books.con.read_parquet(str(work / "cube.parquet"))
-    rolled = {
-        "firm": rollups.firm_rows(books, rules, owners),
-        "sales": rollups.sales_cube(books),
-        "orders": rollups.order_days(books),
-    }
+    rollups.write_cube(books, rules, work)
+    rolled = {"sales": rollups.sales_cube(books), "orders": rollups.order_days(books)}
     for name, expr in rolled.items():
         if expr is not None:
             books.con.to_parquet(expr, work / f"{name}.parquet")

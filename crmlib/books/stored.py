@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -20,8 +21,14 @@ from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import Line, Statement
 from crmlib.declared.versions import versions
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 CELL = Decimal("1e-8")  # the smallest step of an amount
 HALF_CENT = Decimal("0.005")
+OWNER = ["level", "owner"]
+SERVICES = ["activity", "pool", "month", "quantity", "amount"]
+BOOKINGS = [*OWNER, "line", "avoidable", "amount"]
 Frame = pd.DataFrame
 
 
@@ -85,12 +92,8 @@ class Books:
         SettingsError
             Names what the books cover.
         """
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-
-        months = [("month", ">=", period.start), ("month", "<", period.end)]
-        sold = pq.read_table(self.cache / "cube.parquet", columns=["month", "sales"], filters=months)
-        if not pc.any(pc.greater(sold["sales"], 0)).as_py():
+        sold = read_rollup(self.cache / "lines", [*OWNER, "month"], period)["sales"]
+        if not any(amount > 0 for amount in sold.to_pylist()):
             raise SettingsError(
                 f"nobody bought in {period.label}: choose another period of {self.engagement.coverage.label}"
             )
@@ -193,35 +196,64 @@ def open_view(engagement: str | Path, period: str | int) -> View:
     return View(books, books.period(period))
 
 
+def read_rollup(path: Path, by: Sequence[str], period: Period) -> pa.Table:
+    """A roll-up, one file or a folder of them, summed over the months of a period.
+
+    One row per value of `by`, some of its keys, in their order; every DECIMAL column that any file has, exactly, zero where there
+    is none.
+    """
+    import duckdb
+
+    with duckdb.connect() as con:
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        rows = con.read_parquet([str(file) for file in files], union_by_name=True)
+        types = zip(rows.columns, map(str, rows.types), strict=True)
+        amounts = {f'"{name}"': dtype for name, dtype in types if dtype.startswith("DECIMAL")}
+        sums = [f"coalesce(sum({c}), 0)::{dtype} AS {c}" for c, dtype in amounts.items()]
+        months = f"month >= '{period.start}' AND month < '{period.end}'"
+        keys, columns = ", ".join(by), ", ".join([*by, *sums])
+        query = f"SELECT {columns} FROM rows WHERE {months} GROUP BY {keys} ORDER BY {keys}"
+        return rows.query("rows", query).to_arrow_table()
+
+
+def _summed(books: Books, name: str, by: Sequence[str], period: Period) -> Frame:
+    """A roll-up of the cache as pandas; without rows where the ledger has nothing of it."""
+    path = books.cache / name
+    there = path.is_dir() or path.with_suffix(".parquet").exists()
+    table = read_rollup(path if path.is_dir() else path.with_suffix(".parquet"), by, period) if there else None
+    return pd.DataFrame(columns=[*by]) if table is None else plain(table.to_pandas())
+
+
 def read_cube(books: Books, period: Period) -> Frame:
-    """Rows of the cube in a period, those of the firm included (level 'firm'); amounts a row does not have are zero."""
-    parts = [_filtered(books.cache / f"{name}.parquet", period) for name in ("cube", "firm")]
-    frame = pd.concat([p for p in parts if p is not None], ignore_index=True)
-    amounts = [c for c in frame.columns if c not in {"level", "owner", "month"}]
-    return frame.fillna(dict.fromkeys(amounts, Decimal(0)))
-
-
-def _filtered(path: Path, period: Period) -> Frame | None:
-    if not path.exists():
-        return None
-    return plain(pd.read_parquet(path, filters=[("month", ">=", period.start), ("month", "<", period.end)]))
+    """The statement's lines and the ledger's own quantities by level, owner and month, those of the firm included (level 'firm')."""
+    return _lines_and_drivers(books, [*OWNER, "month"], period)
 
 
 def owner_totals(books: Books, period: Period) -> Frame:
-    """One row per level and owner: every amount of the cube summed over a period."""
-    import pyarrow.parquet as pq
+    """As `read_cube`, summed over a period: one row per level and owner."""
+    return _lines_and_drivers(books, OWNER, period)
 
-    months = [("month", ">=", period.start), ("month", "<", period.end)]
-    frames = []
-    for path in (books.cache / "cube.parquet", books.cache / "firm.parquet"):
-        if path.exists():
-            table = pq.read_table(path, filters=months)
-            amounts = [c for c in table.column_names if c not in {"level", "owner", "month"}]
-            summed = table.group_by(["level", "owner"]).aggregate([(c, "sum") for c in amounts])
-            frames.append(summed.rename_columns({f"{c}_sum": c for c in amounts}).to_pandas())
-    frame = plain(pd.concat(frames, ignore_index=True))
-    amounts = [c for c in frame.columns if c not in {"level", "owner"}]
-    return frame.fillna(dict.fromkeys(amounts, Decimal(0)))
+
+def _lines_and_drivers(books: Books, by: list[str], period: Period) -> Frame:
+    lines, drivers = (_summed(books, name, by, period) for name in ("lines", "drivers"))
+    rows = lines.merge(drivers, how="outer", on=by)
+    return rows.fillna(dict.fromkeys([c for c in rows if c not in by], Decimal(0)))
+
+
+def services(books: Books, period: Period) -> Frame:
+    """What was done for customers, priced: quantity and amount (quantity × rate) by activity, pool ('' for none) and month."""
+    return _summed(books, "service", ["activity", "pool", "month"], period).reindex(columns=SERVICES)
+
+
+def bookings(books: Books, period: Period) -> Frame:
+    """Costs booked by level, owner, line and whether the booking itself says that they are avoidable (now, never, '' for neither)."""
+    return _summed(books, "bookings", [*OWNER, "line", "avoidable"], period).reindex(columns=BOOKINGS)
+
+
+def capital_charges(books: Books, period: Period) -> pd.Series:
+    """Charges for capital of each customer ('' for what has none), by owner."""
+    charges = _summed(books, "capital", ["owner"], period).reindex(columns=["owner", "capital_charge"])
+    return charges.set_index("owner")["capital_charge"]
 
 
 def sales_of(books: Books, period: Period) -> Frame | None:

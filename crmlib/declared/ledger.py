@@ -72,11 +72,10 @@ def _reserved() -> list[str]:
     return [word for words in read(DECLARED / "reserved.yml", dict[str, str]).values() for word in words.split()]
 
 
-def refused_name(name: str, table: str = "") -> str:
+def refused_name(name: str) -> str:
     """Why a company may not give this name to a line or to a column of its own, with the way out; empty where it may."""
     if not name.isidentifier() or name != name.lower() or name.startswith("_"):
         return "must be small letters, digits and underscores, such as sales_commissions"
-    drivers = DRIVERS if table == "invoice_lines" else ()
-    if name in (*_reserved(), *drivers) or name.startswith(("driver_", "charged_", "now_", "never_")):
+    if name in (*_reserved(), *DRIVERS, "fixed_cost_of_goods"):
         return f"is a word of the engine or the roll-ups; choose another, such as own_{name}"
     return ""
