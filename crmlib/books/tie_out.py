@@ -14,9 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from crmlib.books.ledger import Ledger, numeric_columns, plain
+from crmlib.books.ledger import Ledger, identifier, numeric_columns, plain
 from crmlib.books.stored import HALF_CENT, Frame
-from crmlib.books.views import make_views
 from crmlib.declared.periods import parse_period
 from crmlib.declared.statement import Statement
 
@@ -27,14 +26,13 @@ def intake_amounts(ledger: Ledger) -> pd.DataFrame:
     Excluded is what lies outside the coverage; unassigned is covered and has no known owner. `read` is summed over the
     table as it was read, the other three after the look-up of customers, so that a row lost or doubled there shows.
     """
-    make_views(ledger)
     parts = [row for name in ledger.tables for row in _amounts_of(ledger, name)]
     return pd.DataFrame(parts, columns=["table", "column", "read", "assigned", "unassigned", "excluded"])
 
 
 def _amounts_of(ledger: Ledger, name: str) -> list[tuple[Any, ...]]:
     columns = numeric_columns(ledger.tables[name])
-    sums = ", ".join(["count(*) AS rows", *(f'coalesce(sum("{c}"), 0) AS "{c}"' for c in columns)])
+    sums = ", ".join(["count(*) AS rows", *(f"coalesce(sum({identifier(c)}), 0) AS {identifier(c)}" for c in columns)])
     read = _asked(ledger, f"SELECT {sums} FROM typed.{name}")
     split = _asked(ledger, f"SELECT _covered, _assigned, {sums} FROM books.{name} GROUP BY ALL")
     assigned = [g for g in split if g["_covered"] and g["_assigned"]]

@@ -23,7 +23,10 @@ CLASSES = ("revenue", "deduction", "variable", "assignable", "asset_charge", "po
 COSTS = ("variable", "assignable", "asset_charge")
 POOL_SOURCES = ("capacity", "joint_costs", "capital_charges")
 CAPITAL_BALANCES = ("receivables", "inventory", "dedicated_assets")
-DRIVERS = ("orders", "invoice_lines", "units", "credits", "net_sales")
+DRIVERS = {  # quantities that the ledger holds by itself, each with the column that it needs
+    "orders": "invoice_lines.order_id", "invoice_lines": "invoice_lines.gross_sales", "units": "invoice_lines.quantity",
+    "credits": "credits.amount", "net_sales": "invoice_lines.gross_sales",
+}  # fmt: skip
 FIELDS = ("id", "label", "short", "subtotal", "firm_only", "class", "sources", "add", "varies", "dedicated", "avoidable",
           "reason", "owner")  # fmt: skip
 
