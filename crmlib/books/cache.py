@@ -21,6 +21,7 @@ from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError
 
 KEPT_TABLES = ("customers", "products", "activity_types", "capacity", "joint_costs", "control_totals", "reconciliation")
+FLOORS = (Path(__file__).parent, DECLARED)  # all that reads and rolls up the books
 KEPT_BOOKS = 3  # of an engagement; a run in progress may still read the last ones
 
 
@@ -53,12 +54,12 @@ def _source_hashes(engagement: Engagement) -> dict[str, str]:
 
 def _code_hashes() -> dict[str, str]:
     """SHA-256 of all that reads and rolls up the books, by file."""
-    floors = (Path(__file__).parent, DECLARED)
-    files = [file for floor in floors for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
+    files = [file for floor in FLOORS for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
     return {f"{file.parent.name}/{file.name}": sha256(file) for file in files}
 
 
 def engine_versions() -> dict[str, str]:
+    """Versions of what computes the books, by library."""
     from importlib.metadata import version
 
     return {name: version(name) for name in ("duckdb", "ibis-framework", "sqlglot", "pandas", "pyarrow")}
@@ -78,7 +79,8 @@ def _is_whole(cache: Path) -> bool:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    return {file.name: file.stat().st_size for file in folder.iterdir() if file.name != "books.json"}
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != "books.json")
+    return {str(file.relative_to(folder)): file.stat().st_size for file in files}
 
 
 def _fill(engagement: Engagement, cache: Path, sources: dict[str, str]) -> None:

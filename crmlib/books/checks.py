@@ -81,6 +81,7 @@ def _table_findings(ledger: Ledger, name: str) -> list[Finding]:
 
 @functools.cache
 def check_records() -> dict[str, Any]:
+    """The records of checks.yml by code."""
     return read_yaml(Path(__file__).with_name("checks.yml"))
 
 
@@ -184,7 +185,8 @@ def _unassigned_shares(ledger: Ledger, name: str) -> list[Finding]:
         return []
     sums = ", ".join(f"sum(abs({identifier(c)})) AS {identifier(c)}" for c in columns)
     whole, without = (
-        _asked(ledger, f"SELECT {sums} FROM books.{name} WHERE _covered{only}")[0] for only in ("", " AND NOT _assigned")
+        _asked(ledger, f"SELECT {sums} FROM books.{name} WHERE _covered{only}")[0]
+        for only in ("", " AND NOT _assigned")
     )
     shares = {c: (without[c] or Decimal(0)) / whole[c] for c in columns if whole[c]}
     return [

@@ -50,7 +50,7 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
     text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], reader.new_file())
     text = replace(text, header=_header(text, where))
     broken = [] if _staged_plain(text) else _staged_records(text)
-    return reader.staged(text.staged, where, [replace(finding, **where) for finding in broken])
+    return reader.staged(text.staged, where, [replace(f, table=where["table"], file=where["file"]) for f in broken])
 
 
 def _encoding(file: Path, declared: str) -> str:

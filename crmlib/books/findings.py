@@ -76,12 +76,15 @@ def refuse_rejected(findings: pd.DataFrame) -> None:
 
 
 class UnreadableError(Exception):
+    """A file or sheet that cannot be read; `finding` says why."""
+
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
         self.finding = finding
 
 
 def broken_row(code: str, row: int, text: str, **where: Any) -> Finding:
+    """The rejection of a row that is no record, one of `BROKEN_ROWS`."""
     message, way_out = BROKEN_ROWS[code]
     return rejection(
         code, message, way_out, row=row, value=shortened(text.encode("utf-8", "backslashreplace").decode()), **where

@@ -40,7 +40,7 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
     reader.con.raw_sql("CREATE SCHEMA memory.typed")
     defects = [finding for raw in raws.values() for finding in raw.findings]
     defects += _missing_tables(raws, defects)
-    typed = {}
+    typed: dict[str, ir.Table] = {}
     for name, raw in raws.items():
         if raw.table is not None:
             table, findings = _typed_table(reader, name, raw, raw.table)

@@ -111,14 +111,22 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, whole: Mapping[str, D
             yield ("ledger = cube", line.id, "all", sum(held[s] for s in sources) - back, whole[line.id])
     only_booked = [line.id for line in statement.leaves if line.sources == ("costs",)]
     if "costs.amount" in held and all(len(li.sources) == 1 for li in statement.leaves if "costs" in li.sources):
-        yield ("ledger = cube", "booked costs", "all", held["costs.amount"], sum((whole[c] for c in only_booked), Decimal(0)))
+        yield (
+            "ledger = cube",
+            "booked costs",
+            "all",
+            held["costs.amount"],
+            sum((whole[c] for c in only_booked), Decimal(0)),
+        )
 
 
 def _priced_anew(ledger: Ledger, statement: Statement, rolled: Frame) -> list[Check]:
     """Control totals, lines priced by rates, and pools, each a second time from the ledger's tables (tie_out.sql)."""
     import pyarrow as pa
 
-    months = pa.schema([("line", pa.string()), ("owner", pa.string()), ("month", pa.date32()), ("amount", pa.decimal128(38, 8))])
+    months = pa.schema(
+        [("line", pa.string()), ("owner", pa.string()), ("month", pa.date32()), ("amount", pa.decimal128(38, 8))]
+    )
     periods = pa.schema([("period", pa.string()), ("month", pa.date32())])
     ledger.con.con.register("rolled", pa.Table.from_pandas(rolled, months, preserve_index=False))
     ledger.con.con.register("periods", pa.table(list(zip(*_periods(ledger), strict=True)) or [[], []], schema=periods))
@@ -126,8 +134,10 @@ def _priced_anew(ledger: Ledger, statement: Statement, rolled: Frame) -> list[Ch
     kinds = ledger.con.raw_sql("SELECT DISTINCT driver FROM books.activity_types WHERE driver IS NOT NULL").fetchall()
     measures = sorted({driver for (driver,) in kinds} - set(DRIVERS))
     text = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    return [tuple(row.values()) for row in _asked(ledger, text.format(
-        sources=", ".join(f"({quoted(line.id)}, {quoted(source)})" for line in statement.leaves for source in line.sources),
+    return [tuple(row.values())[:5] for row in _asked(ledger, text.format(
+        sources=", ".join(
+            f"({number}, {quoted(line.id)}, {quoted(source)})"
+            for number, line in enumerate(statement.leaves, 1) for source in line.sources),
         discount="discount" if "invoice_lines.discount" in taken else "0", credited="credits" in taken,
         measures="".join(
             f"""UNION ALL SELECT {quoted(measure)}, invoice_date, sum({identifier(measure)})

@@ -1,7 +1,7 @@
 -- The second way to what rates charge, to pools and to control totals: from the ledger's own tables, by day and without
 -- customers. In braces: the statement's sources, what net sales take off, and measures that drive activities.
 -- `rolled` holds what was rolled up (line, owner, month, amount), `periods` the months of each control total's period.
-CREATE OR REPLACE TEMP TABLE sources AS FROM (VALUES {sources}) sources(line, source);
+CREATE OR REPLACE TEMP TABLE sources AS FROM (VALUES {sources}) sources(number, line, source);
 
 CREATE OR REPLACE TEMP VIEW driven AS  -- each day's quantity of every driver
     SELECT 'invoice_lines' AS driver, invoice_date AS day, CAST(count(*) AS DECIMAL(38, 8)) AS quantity
@@ -42,26 +42,27 @@ CREATE OR REPLACE TEMP TABLE charged AS
     FROM quantities q JOIN books.activity_types t USING (activity)
     ASOF JOIN prices p ON p.activity = q.activity AND p.day <= q.day GROUP BY ALL;
 
-CREATE OR REPLACE TEMP VIEW checks AS
-    SELECT 1 AS place, 'ledger + reconciling items = control total' AS "check", t.line AS item, t.period,
-           coalesce(r.amount, j.amount, 0) + coalesce(i.amount, 0) AS "left", t.amount AS "right"
-    FROM books.control_totals t
-    JOIN (SELECT DISTINCT period FROM periods) USING (period)
-    LEFT JOIN (SELECT line, period, sum(amount) AS amount FROM periods JOIN rolled USING (month)
-               WHERE owner = '' GROUP BY ALL) r USING (line, period)
-    LEFT JOIN (SELECT line, period, sum(amount) AS amount FROM periods JOIN books.joint_costs USING (month)
-               GROUP BY ALL) j USING (line, period)
-    LEFT JOIN (SELECT line, period, sum(amount) AS amount FROM books.reconciliation GROUP BY ALL) i USING (line, period)
-    UNION ALL
-    SELECT 2, 'quantity × rate = line', line, 'all', coalesce((SELECT sum(amount) FROM charged c WHERE c.line = s.line), 0),
-           coalesce((SELECT sum(amount) FROM rolled r WHERE r.line = s.line), 0)
-    FROM sources s GROUP BY line HAVING list(source) = ['rates']
-    UNION ALL
-    SELECT 3, 'charged + uncharged = booked pool', pool, 'all',
-           coalesce((SELECT sum(amount) FROM charged c WHERE c.pool = p.pool), 0)
-           + coalesce((SELECT sum(amount) FROM rolled JOIN sources USING (line)
-                       WHERE source = 'capacity' AND owner = p.pool), 0), sum(cost)
-    FROM books.capacity p WHERE _covered AND pool IN (SELECT pool FROM books.activity_types)
-    AND 'capacity' IN (SELECT source FROM sources) GROUP BY pool;
+CREATE OR REPLACE TEMP MACRO eight(amount) AS coalesce(CAST(amount AS DECIMAL(38, 8)), 0::DECIMAL(38, 8));  -- decimals
 
-SELECT "check", item, period, "left", "right" FROM checks ORDER BY place, item, period;
+SELECT 'ledger + reconciling items = control total' AS "check", t.line AS item, t.period,
+       eight(coalesce(r.amount, j.amount)) + eight(i.amount) AS "left", eight(t.amount) AS "right", 1 AS place
+FROM books.control_totals t
+JOIN (SELECT DISTINCT period FROM periods) USING (period)
+LEFT JOIN (SELECT line, period, eight(sum(amount)) AS amount FROM periods JOIN rolled USING (month)
+           WHERE owner = '' GROUP BY ALL) r USING (line, period)
+LEFT JOIN (SELECT line, period, eight(sum(amount)) AS amount FROM periods JOIN books.joint_costs USING (month)
+           GROUP BY ALL) j USING (line, period)
+LEFT JOIN (SELECT line, period, sum(amount) AS amount FROM books.reconciliation GROUP BY ALL) i USING (line, period)
+UNION ALL
+SELECT 'quantity × rate = line', line, 'all', eight((SELECT sum(amount) FROM charged c WHERE c.line = s.line)),
+       eight((SELECT sum(amount) FROM rolled r WHERE r.line = s.line)), 1 + min(number)
+FROM sources s GROUP BY line HAVING list(source) = ['rates']
+UNION ALL
+SELECT 'charged + uncharged = booked pool', pool, 'all',
+       eight((SELECT sum(amount) FROM charged c WHERE c.pool = p.pool))
+       + eight((SELECT sum(amount) FROM rolled JOIN sources USING (line) WHERE source = 'capacity' AND owner = p.pool)),
+       eight(sum(cost)), 1000
+FROM books.capacity p
+WHERE _covered AND pool IN (SELECT pool FROM books.activity_types) AND 'capacity' IN (SELECT source FROM sources)
+GROUP BY pool
+ORDER BY place, item, period;

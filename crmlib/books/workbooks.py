@@ -83,9 +83,7 @@ def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
         ) from None
 
 
-def _stage_sheet(
-    values: Any, formulas: Any, formats: Formats, staged: Path, where: Mapping[str, str]
-) -> list[Finding]:
+def _stage_sheet(values: Any, formulas: Any, formats: Formats, staged: Path, where: Mapping[str, str]) -> list[Finding]:
     """Stage a sheet's rows; returns what was found beside them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
