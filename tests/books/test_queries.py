@@ -91,6 +91,13 @@ def test_a_query_may_begin_with_a_mark_hold_a_common_table_and_end_with_a_semico
     assert credits_of(mapped(query)) == [20, 10]
 
 
+@pytest.mark.parametrize(("amount", "code"), [("10.5", ""), ("10.12345", "number-too-long"), ("100000000000000.0", "number-too-long")])
+def test_a_sum_of_decimals_is_exact_or_told(mapped: Callable[..., Path], amount: str, code: str) -> None:
+    query = f"SELECT customer_id, min(date) AS date, min(kind) AS kind, sum({amount}::DECIMAL(20, 5)) AS amount FROM extra GROUP BY customer_id"
+    folder = mapped(query.replace("20, 5", "20, 2") if not code else query)
+    assert places(check(folder)) == ({f"reject {code} credits.sql {row} amount" for row in (2, 3)} if code else set())
+
+
 def test_a_view_of_a_database_that_reads_elsewhere_is_refused(make_engagement: Make, tmp_path: Path) -> None:
     (tmp_path / "extra.csv").write_text(EXTRA.replace(", ", ","))
     folder = make_engagement(source="client.duckdb")
