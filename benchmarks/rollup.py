@@ -65,7 +65,6 @@ def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
         con = connect()
         files = sorted((folder / "ledger").glob("*.parquet"))
         books = Ledger(engagement, con, {f.stem: con.read_parquet(str(f)) for f in files}, {}, ())
-    books.con.raw_sql("SET enable_progress_bar = false")
     statement = with_sources(engagement.statement, books)
     books.con.to_parquet(cube(books, statement, out.parent / "work"), str(out))
 

@@ -26,7 +26,7 @@ KEPT_BOOKS = 3  # of an engagement; a run in progress may still read the last on
 
 
 def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
-    """The folder of the books, filled if they are not there and whole; SHA-256 of each file of the source, and of all of them.
+    """The folder of the books, filled if they are not there and whole; SHA-256 of each file of the source, and of all.
 
     Errors as `stored.open_books`.
     """
@@ -34,7 +34,8 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
     data_hash = _digest(sources)
     key = _digest({
         "data": data_hash, "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
-        "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(), "versions": engine_versions(),
+        "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(),
+        "versions": engine_versions(),
     })  # fmt: skip
     home = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache").resolve()
     cache = home / f"{engagement.name}-{key[:16]}"
@@ -139,7 +140,7 @@ def _private_folder(home: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _held(folder: Path, *, at_once: bool = False) -> Iterator[None]:
-    """A folder held for this process; OSError where another holds it and it is asked for at once. Ends with the process."""
+    """A folder held for as long as this process lives; OSError where another holds it and it is asked for at once."""
     if sys.platform == "win32":  # folders cannot be held there, nor removed while in use
         yield
         return

@@ -1,7 +1,7 @@
 """What is wrong with the books: each check is a query that returns the offending rows; nothing is mended in silence.
 
-The checks stand in checks.yml, in SQL over the views. Those on single rows are counted together, one pass per table, and
-listed only where there are any.
+The checks stand in checks.yml, in SQL over the views. Those on single rows are counted together, one pass per table,
+and listed only where there are any.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class _Check:
 
 
 def check_ledger(ledger: Ledger) -> pd.DataFrame:
-    """Everything that was found in the books: first what could not be read, then every check that the tables there allow.
+    """All that was found in the books: first what could not be read, then every check that the tables there allow.
 
     Returns
     -------
@@ -91,8 +91,9 @@ def _check(ledger: Ledger, code: str, name: str) -> _Check:
     words = {
         "coverage": ledger.engagement.coverage.label, "currency_wanted": settings.currency, "total": TOTAL,
         "driver_names": ", ".join(map(quoted, DRIVERS)),
-        "multiple": settings.thresholds.outlier_multiple, "date": table.date, "amount": next(iter(_money(ledger, name)), "NULL"),
-        "owner": owner, "keys": ", ".join(table.key), "first_key": next(iter(table.key), ""),
+        "multiple": settings.thresholds.outlier_multiple, "date": table.date,
+        "amount": next(iter(_money(ledger, name)), "NULL"), "owner": owner, "keys": ", ".join(table.key),
+        "first_key": next(iter(table.key), ""),
         "key_there": " AND ".join(f"{c} IS NOT NULL" for c in table.key),
     }  # fmt: skip
     return _Check(spec.get("code", code), table, spec, words)
@@ -113,7 +114,7 @@ def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> list[_Check]:
 
 
 def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
-    """A finding per offending row, the first hundred; the last carries count and amount of those that are not listed."""
+    """A finding per offending row, the first hundred; the last carries count and amount of those beyond."""
     column, money = check.text("column"), _money(ledger, check.table.name)
     placed = check.spec.get("place", True)
     amount = check.text("amount") or (column if column in money else next(iter(money), "") if placed else "")

@@ -23,7 +23,7 @@ SHOWN = 100  # defects of one kind in one column that are listed row by row; the
 
 @dataclass(frozen=True)
 class Ledger:
-    """The typed tables that are there, each with `_file` and `_row` (as a spreadsheet counts), as unexecuted expressions.
+    """The typed tables that are there, with `_file` and `_row` (as a spreadsheet counts), as unexecuted expressions.
 
     `defects` holds what could not be read.
     """

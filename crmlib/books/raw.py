@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Raw:
-    """A table as it comes: columns as the client names them, `_file`, and `_row` as a spreadsheet counts; None if unreadable.
+    """A table as it comes: the client's columns, `_file`, and `_row` as a spreadsheet counts; None if unreadable.
 
-    `findings` holds what was found on the way; `text` says that its values were written as text and are still to be converted.
+    `findings` holds what was found on the way; `text` says that values were written as text and are still to be typed.
     """
 
     table: ir.Table | None = None
@@ -75,7 +75,7 @@ Tables = Mapping[str, Callable[[str], Raw]]  # by name in the source: reads it a
 
 @dataclass(frozen=True)
 class Source:
-    """A source, opened: the tables that a mapping may name, those that a query sees, and what is wrong with the whole."""
+    """A source, opened: tables that a mapping may name, those that a query sees, and what is wrong with the whole."""
 
     tables: Tables = field(default_factory=dict)
     queried: Tables = field(default_factory=dict)

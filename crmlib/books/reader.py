@@ -54,7 +54,8 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
 def _missing_tables(raws: Mapping[str, Raw], defects: list[Finding]) -> list[Finding]:
     blamed = {finding.table for finding in defects}
     return [
-        rejection("table-missing", f"the ledger has no table {t.name}", f"add it, or map it under tables.{t.name}", table=t.name)
+        rejection("table-missing", f"the ledger has no table {t.name}", f"add it, or map it under tables.{t.name}",
+                  table=t.name)
         for t in tables().values()
         if t.required and t.name not in raws and t.name not in blamed and "" not in blamed
     ]  # fmt: skip
@@ -109,7 +110,7 @@ def _columns(engagement: Engagement, table: Table, raw: ir.Table) -> tuple[list[
 
 
 def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:
-    """Columns beyond the records: measures of invoice_lines that the statement names or the mapping adds, attributes of customers that it adds."""
+    """Columns beyond the records: measures of invoice_lines that statement or mapping add, attributes of customers."""
     given = engagement.table(table.name).columns
     unmapped = [c for c in table.columns if c not in given]
     added = [c for c in given if c not in table.columns and not difflib.get_close_matches(c, unmapped, 1, 0.8)]
@@ -154,16 +155,16 @@ def _header_finding(table: str, wanted: str, near: str, raw: ir.Table) -> Findin
 TOLD = {
     "key-trimmed": ("a key with blanks around it; read without them", "trim it at the source"),
     "blank": ("blank where a value is needed", "fill it; for a number, `blank: zero` in the mapping means nought"),
-    "number-format": ("not a number as the settings declare it", "write it like 1234.56, or declare its format under formats"),
+    "number-format": ("not a number as the settings declare it", "write it like 1234.56, or declare it under formats"),
     "number-too-long": ("more digits or decimals than the column holds ({digits})", "round it at the source"),
     "date-format": ("not a date as the settings declare it", "write it so, or declare its format under formats.dates"),
     "date-impossible": ("a date that does not exist", "mend it at the source"),
     "date-ambiguous": ("a date that fits two declared formats with two results", "declare one format for this table"),
     "date-with-time": ("a time of day where a date is needed", "map the column with `cast: true` to take the date"),
-    "date-with-zone": ("a time with zone where a date is needed", "map the column with `cast: true` to take the date in UTC"),
+    "date-with-zone": ("a time with zone where a date is needed", "map it with `cast: true` to take the date in UTC"),
     "month-not-first": ("a month is written as its first day", "write the first day of the month"),
     "value-unknown": ("not one of {values}", "use one of these"),
-    "type-floating": ("floating-point numbers where decimals are needed", "store decimals, or map the column with `cast: true`"),
+    "type-floating": ("floating-point numbers, not decimals", "store decimals, or map it with `cast: true`"),
     "type-not-number": ("no number type", "store decimals, or convert in a .sql mapping"),
     "type-not-date": ("no date type", "store dates, or convert in a .sql mapping"),
     "type-not-text": ("no text type", "map the column with `cast: true`, or convert in a .sql mapping"),
@@ -183,16 +184,17 @@ def _value_defects(con: Backend, raw: ir.Table, columns: list[TypedColumn], tabl
 
 
 def _listed(shown: ir.Table, column: Column, table: str) -> list[Finding]:
-    found = []
+    findings = []
     filled = {"values": ", ".join(column.values), "digits": column.dtype}
     for kind in shown.group_by("code").aggregate(total=shown.count()).order_by("code").to_pyarrow().to_pylist():
         code, total = kind["code"], kind["total"]
         rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(SHOWN).to_pyarrow().to_pylist()
         verdict = "warn" if code == "key-trimmed" else "reject"
-        message, way_out = TOLD[code]
         for i, row in enumerate(rows, 1):
             left = total - SHOWN if i == SHOWN else 0
             more = f"; {left:,} more rows like this" if left else ""
-            found.append(Finding(verdict, code, message.format(**filled) + more, way_out, table=table, file=row["_file"],
-                                 row=row["_row"], column=column.name, value=shortened(row["text"] or ""), count=1 + left))  # fmt: skip
-    return found
+            place = {"table": table, "file": row["_file"], "row": row["_row"], "column": column.name}
+            message = TOLD[code][0].format(**filled) + more
+            value = shortened(row["text"] or "")
+            findings.append(Finding(verdict, code, message, TOLD[code][1], value=value, count=1 + left, **place))
+    return findings

@@ -40,7 +40,7 @@ def read_raw(reader: Reader) -> dict[str, Raw]:
 
 
 def _folder(reader: Reader, folder: Path) -> Source:
-    """CSV and Parquet files by table: `costs.csv`, and `costs-2024.csv` beside `costs-2025.csv`; by itself each has its own name."""
+    """Files by table, `costs-2024.csv` beside `costs-2025.csv`; a query sees each under its own name."""
     groups: dict[str, list[Path]] = {}
     single: dict[str, list[Path]] = {}
     files = data_files(folder)
@@ -68,10 +68,10 @@ def _files(reader: Reader, files: list[Path], table: str) -> Raw:
 
 def _copies(files: list[Path], table: str) -> list[Finding]:
     first: dict[str, str] = {}
+    hashes = [(file.name, sha256(file)) for file in (files if len(files) > 1 else ())]
     return [
-        rejection("file-twice", f"{file.name} has the same content as {same}", "remove one of them",
-                  table=table, file=file.name)
-        for file in (files if len(files) > 1 else ()) if (same := first.setdefault(sha256(file), file.name)) != file.name
+        rejection("file-twice", f"{name} has the same content as {same}", "remove one of them", table=table, file=name)
+        for name, digest in hashes if (same := first.setdefault(digest, name)) != name
     ]  # fmt: skip
 
 

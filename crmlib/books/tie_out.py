@@ -60,8 +60,8 @@ def tie_out(ledger: Ledger, statement: Statement, amounts: Frame, work: Path) ->
     rolled = _months(work)
     whole = rolled.groupby("line")["amount"].sum()
     rows: list[Check] = [
-        *_read_and_placed(amounts), *_ledger_and_cube(statement, amounts, whole), *_priced_anew(ledger, statement, rolled),
-        *_capital_charges(ledger, statement, whole),
+        *_read_and_placed(amounts), *_ledger_and_cube(statement, amounts, whole),
+        *_priced_anew(ledger, statement, rolled), *_capital_charges(ledger, statement, whole),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["check", "item", "period", "left", "right"])
     frame["difference"] = frame["left"] - frame["right"]
@@ -154,7 +154,7 @@ def _periods(ledger: Ledger) -> list[tuple[str, date]]:
 
 
 def _capital_charges(ledger: Ledger, statement: Statement, whole: Mapping[str, Decimal]) -> Iterator[Check]:
-    """Charges for capital = total balance × rate; a month end counts half in its month, the first wholly, and half in the next."""
+    """Charges for capital = balance × rate; a month end counts half in its month (the first: all) and in the next."""
     from crmlib.books.rates import charge_rate, monthly_rate
 
     rates, last = ledger.engagement.settings.rates, ledger.engagement.coverage.month_starts()[-1]
@@ -162,8 +162,9 @@ def _capital_charges(ledger: Ledger, statement: Statement, whole: Mapping[str, D
         table, _, balance = line.sources[0].partition(".")
         if table == "balances":
             halves = _asked(ledger, f"""
-                SELECT coalesce(sum({balance} * (CASE WHEN month = first THEN 2 ELSE 1 END + (month < DATE '{last}')::INT)), 0) AS total
-                FROM books.balances, (SELECT min(month) AS first FROM books.balances WHERE _covered) WHERE _covered""")  # fmt: skip
+                SELECT coalesce(sum({balance} * (1 + (month = first)::INT + (month < DATE '{last}')::INT)), 0) AS total
+                FROM books.balances, (SELECT min(month) AS first FROM books.balances WHERE _covered)
+                WHERE _covered""")  # fmt: skip
             charged = Decimal(halves[0]["total"]) / 2 * monthly_rate(charge_rate(balance, rates))
             yield "charge for capital = balance × rate", line.id, "all", whole.get(line.id, Decimal(0)), charged
 
@@ -174,7 +175,8 @@ def with_untied(tied: Frame, findings: Frame) -> Frame:
 
     loose = [
         rejection("not-tied", f"{row.check}: {row.item} {row.period}: {row.left:,.2f} against {row.right:,.2f}",
-                  "mend the ledger, or add a row with reason and owner to reconciliation", table="control_totals" if "control" in row.check else "",
+                  "mend the ledger, or add a row with reason and owner to reconciliation",
+                  table="control_totals" if "control" in row.check else "",
                   value=f"{row.item} {row.period}", amount=row.difference)
         for row in tied[~tied["tied"]].itertuples()
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The views that checks ask: every table with every column, where each row belongs, and what statement and settings allow."""
+"""The views that checks ask: every table with every column, where its rows belong, what the settings allow."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def make_views(ledger: Ledger) -> None:
 
 
 def _placed(ledger: Ledger, name: str) -> str:
-    """Query for a table with all its columns, `_covered` (or without a date) and `_assigned` (to a known customer or owner)."""
+    """Query for a table with all its columns, `_covered` (or without a date) and `_assigned` (its owner is known)."""
     table, coverage = tables()[name], ledger.engagement.coverage
     absent = [c for c in table.columns.values() if not ledger.has(name, c.name)]
     missing = "".join(f", CAST(NULL AS {c.dtype}) AS {identifier(c.name)}" for c in absent)

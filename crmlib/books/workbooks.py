@@ -116,19 +116,16 @@ def _hidden_rows(sheet: Any, where: Mapping[str, Any]) -> list[Finding]:
 
 
 def _formulas_without_value(values: Any, formulas: Any, header: list[str], where: Mapping[str, str]) -> list[Finding]:
-    found = []
-    for row in formulas.iter_rows(min_row=2, max_col=len(header)):
-        for cell in row:
-            if cell.data_type == "f" and values.cell(cell.row, cell.column).value is None:
-                found.append(
-                    rejection("formula-without-value", "a formula whose value was never saved", "open and save in Excel",
-                              row=cell.row, column=header[cell.column - 1], value=shortened(str(cell.value)), **where)
-                )  # fmt: skip
-    return found
+    cells = (cell for row in formulas.iter_rows(min_row=2, max_col=len(header)) for cell in row)
+    return [
+        rejection("formula-without-value", "a formula whose value was never saved", "open and save in Excel",
+                  row=cell.row, column=header[cell.column - 1], value=shortened(str(cell.value)), **where)
+        for cell in cells if cell.data_type == "f" and values.cell(cell.row, cell.column).value is None
+    ]  # fmt: skip
 
 
 def as_declared(value: Any, formats: Formats) -> str | None:
-    """A native cell as the declared format would write it; numbers within 1e-9 of four decimals are those four decimals."""
+    """A native cell as the declared format would write it; numbers within 1e-9 of four decimals are those."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

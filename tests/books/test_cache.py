@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -67,8 +66,16 @@ def test_another_statement_gives_other_books(make_engagement: Make) -> None:
 def test_everything_that_reads_and_checks_the_books_is_in_the_key(make_engagement: Make, tmp_path: Path,
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     floors = [Path(cache.__file__).parent, DECLARED]
-    files = {f"{floor.name}/{f.name}" for floor in floors for f in floor.iterdir() if f.suffix in {".py", ".yml", ".sql"}}
-    assert {"books/checks.yml", "books/views.sql", "books/tie_out.sql", "declared/statement.yml", "declared/ledger.yml"} <= files
+    files = {
+        f"{floor.name}/{f.name}" for floor in floors for f in floor.iterdir() if f.suffix in {".py", ".yml", ".sql"}
+    }
+    assert {
+        "books/checks.yml",
+        "books/views.sql",
+        "books/tie_out.sql",
+        "declared/statement.yml",
+        "declared/ledger.yml",
+    } <= files
     copies = [Path(shutil.copytree(floor, tmp_path / floor.name)) for floor in floors]
     monkeypatch.setattr(cache, "FLOORS", copies)
     folder = make_engagement()
@@ -135,7 +142,9 @@ def test_a_folder_that_is_there_already_is_no_obstacle(make_engagement: Make, co
 def test_the_record_names_every_file_and_its_size(make_engagement: Make) -> None:
     kept = open_books(make_engagement()).cache
     files = json.loads((kept / "books.json").read_text())["files"]
-    assert files == {str(f.relative_to(kept)): f.stat().st_size for f in kept.rglob("*") if f.name != "books.json" and f.is_file()}
+    assert files == {
+        str(f.relative_to(kept)): f.stat().st_size for f in kept.rglob("*") if f.name != "books.json" and f.is_file()
+    }
 
 
 def test_what_killed_runs_left_is_swept_and_a_run_in_progress_is_not(make_engagement: Make, tmp_path: Path) -> None:
@@ -169,5 +178,5 @@ def test_the_write_ahead_log_of_a_database_is_part_of_the_data(make_engagement: 
     for name in ("client.duckdb", "client.duckdb.wal"):
         (folder / name).write_bytes(b"")
     assert list(source_files(open_engagement(folder))) == ["client.duckdb", "client.duckdb.wal"]
-    os.remove(folder / "client.duckdb.wal")
+    (folder / "client.duckdb.wal").unlink()
     assert list(source_files(open_engagement(folder))) == ["client.duckdb"]

@@ -39,7 +39,9 @@ BESIDE = {
 
 def files_of(case: dict[str, Any]) -> dict[str, str]:
     """The good ledger's files that the case speaks of, and those that they need, with its changes."""
-    touched = {Path(file).stem.split("-")[0] for part in ("files", "change", "add", "beside") for file in case.get(part, {})}
+    touched = {
+        Path(file).stem.split("-")[0] for part in ("files", "change", "add", "beside") for file in case.get(part, {})
+    }
     wanted = {"customers", "invoice_lines", *touched, *(other for name in touched for other in BESIDE.get(name, ()))}
     good = {file: text for file, text in GOOD.items() if Path(file).stem in wanted}
     files = {**(good if touched else GOOD), **case.get("files", {})}

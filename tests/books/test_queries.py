@@ -80,18 +80,24 @@ def test_what_is_not_one_select_over_the_source_is_refused_with_its_place(
     assert not [*Path.cwd().glob("PWN*"), *folder.rglob("PWN*")]
 
 
-@pytest.mark.parametrize("text", [PLAIN.replace("kind", "'K\xfche' AS kind").encode("latin-1"), b"\xff\xfe" + PLAIN.encode("utf-16-le")])
+@pytest.mark.parametrize(
+    "text", [PLAIN.replace("kind", "'K\xfche' AS kind").encode("latin-1"), b"\xff\xfe" + PLAIN.encode("utf-16-le")]
+)
 def test_a_query_that_is_not_utf_8_is_refused_with_its_line(mapped: Callable[..., Path], text: bytes) -> None:
     with pytest.raises(SettingsError, match=r"credits\.sql, line 1: the file is not UTF-8"):
         open_books(mapped(text))
 
 
-def test_a_query_may_begin_with_a_mark_hold_a_common_table_and_end_with_a_semicolon(mapped: Callable[..., Path]) -> None:
+def test_a_query_may_begin_with_a_mark_hold_a_common_table_and_end_with_a_semicolon(
+    mapped: Callable[..., Path],
+) -> None:
     query = f"\ufeffWITH all_of AS ({PLAIN})\nSELECT customer_id, date, kind, 2 * CAST(amount AS DECIMAL(9, 2)) AS amount FROM all_of -- twice\n;\n"
     assert credits_of(mapped(query)) == [20, 10]
 
 
-@pytest.mark.parametrize(("amount", "code"), [("10.5", ""), ("10.12345", "number-too-long"), ("100000000000000.0", "number-too-long")])
+@pytest.mark.parametrize(
+    ("amount", "code"), [("10.5", ""), ("10.12345", "number-too-long"), ("100000000000000.0", "number-too-long")]
+)
 def test_a_sum_of_decimals_is_exact_or_told(mapped: Callable[..., Path], amount: str, code: str) -> None:
     query = f"SELECT customer_id, min(date) AS date, min(kind) AS kind, sum({amount}::DECIMAL(20, 5)) AS amount FROM extra GROUP BY customer_id"
     folder = mapped(query.replace("20, 5", "20, 2") if not code else query)
@@ -134,7 +140,9 @@ def test_a_query_sees_text_as_the_formats_declare_it(
     assert credits_of(folder) == [10, 5]
 
 
-def test_a_broken_file_is_told_where_a_query_reads_it_and_no_matter_where_none_does(mapped: Callable[..., Path]) -> None:
+def test_a_broken_file_is_told_where_a_query_reads_it_and_no_matter_where_none_does(
+    mapped: Callable[..., Path],
+) -> None:
     folder = mapped()
     (folder / "ledger/unused.csv").write_bytes(b'a,b\n"1,2\n\xff\xfe')
     (folder / "ledger/empty.csv").write_bytes(b"")
@@ -146,9 +154,19 @@ def test_a_broken_file_is_told_where_a_query_reads_it_and_no_matter_where_none_d
 @pytest.mark.parametrize("source", ["csv", "sql", "duckdb", "parquet", "xlsx"])
 @pytest.mark.parametrize("table", ["invoice_lines", "balances"])
 def test_columns_without_a_row_are_refused_by_every_reader(tmp_path: Path, source: str, table: str) -> None:
-    columns = {"invoice_lines": "customer_id, invoice_date, gross_sales, order_id", "balances": "customer_id, month, receivables"}
-    tables = {"customers": "customer_id, customer_name\nA, Adler", "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100"}
-    given = {"sql": {"tables": {table: {"source": "empty.sql"}}}, "duckdb": {"source": "c.duckdb"}, "xlsx": {"source": "c.xlsx"}}
+    columns = {
+        "invoice_lines": "customer_id, invoice_date, gross_sales, order_id",
+        "balances": "customer_id, month, receivables",
+    }
+    tables = {
+        "customers": "customer_id, customer_name\nA, Adler",
+        "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100",
+    }
+    given = {
+        "sql": {"tables": {table: {"source": "empty.sql"}}},
+        "duckdb": {"source": "c.duckdb"},
+        "xlsx": {"source": "c.xlsx"},
+    }
     folder = write_engagement(tmp_path / "e", {**tables, table: columns[table]}, **given.get(source, {}))
     ledger = folder / "ledger"
     if source == "sql":
@@ -175,13 +193,31 @@ def test_columns_without_a_row_are_refused_by_every_reader(tmp_path: Path, sourc
 
 # --- names -----------------------------------------------------------------------------------------------------------
 
-ODD = ["order", "x y", "end", "select", 'a"b', "a'b", "day", "median", "copy", "credited", "multiple", "invoice_lines", "ä.b", "month"]
+ODD = [
+    "order",
+    "x y",
+    "end",
+    "select",
+    'a"b',
+    "a'b",
+    "day",
+    "median",
+    "copy",
+    "credited",
+    "multiple",
+    "invoice_lines",
+    "ä.b",
+    "month",
+]
 
 
 @pytest.mark.parametrize("name", ODD)
 def test_a_measure_may_have_any_name(make_engagement: Make, name: str) -> None:
     header = ["customer_id", "invoice_date", "gross_sales", "theirs"]
-    rows = [dict(zip(header, row, strict=True)) for row in (("A", "2024-01-10", 100, 8), ("A", "2024-01-10", 100, 8), ("X", "2024-02-10", 1, 2))]
+    rows = [
+        dict(zip(header, row, strict=True))
+        for row in (("A", "2024-01-10", 100, 8), ("A", "2024-01-10", 100, 8), ("X", "2024-02-10", 1, 2))
+    ]
     tables = {
         "invoice_lines": rows, "rates": "activity, valid_from, rate\npack, 2024-01-01, 0.5",
         "activity_types": [{"activity": "pack", "line": "special_packaging", "driver": name}],
@@ -216,7 +252,9 @@ def test_a_file_may_have_any_name(make_engagement: Make, name: str, suffix: str)
         pq.write_table(pc.read_csv(file, convert_options=pc.ConvertOptions(**strings)), file.with_suffix(".parquet"))
         file.unlink()
     assert credits_of(folder) == [Decimal(10), Decimal(5)]
-    (folder / "credits.sql").write_text(f'SELECT customer_id, date, kind, amount FROM "{name.replace(chr(34), chr(34) * 2)}"')
+    (folder / "credits.sql").write_text(
+        f'SELECT customer_id, date, kind, amount FROM "{name.replace(chr(34), chr(34) * 2)}"'
+    )
     settings = folder / "engagement.yml"
     settings.write_text(re.sub(r"source: .*", "source: credits.sql", settings.read_text()))
     assert credits_of(folder) == [Decimal(10), Decimal(5)]
