@@ -123,8 +123,9 @@ def wanted_tables(engagement: Engagement, available: Iterable[str]) -> Iterator[
     """Ledger name and source name of each table that comes straight from the source."""
     known = list(available)
     for name in tables():
-        source = engagement.table(name).source or name
-        if source.endswith(".sql") or (source == name and name not in known):
+        mapped = engagement.table(name).source
+        source = mapped or name
+        if source.endswith(".sql") or not (mapped or name in known):
             continue
         if source not in known:
             near = difflib.get_close_matches(source, known, 1)

@@ -186,6 +186,13 @@ def test_a_duckdb_file_and_a_sql_mapping(tmp_path: Path) -> None:
     assert sum(ledger.tables["credits"].amount.to_pyarrow().to_pylist()) == 28
 
 
+def test_a_mapping_to_what_is_not_there_is_refused_though_it_has_the_tables_own_name(tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e", {"tables": {"credits": {"source": "credits"}}})
+    (folder / "ledger/credits.csv").unlink()
+    with pytest.raises(SettingsError, match="'credits' is not in the source"):
+        ledger_of(folder)
+
+
 def test_a_source_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:
     folder = csv_engagement(tmp_path / "e", {"tables": {"credits": {"source": "credit"}}})
     with pytest.raises(SettingsError, match="did you mean 'credits'"):
