@@ -55,11 +55,11 @@ def imports_of(way: str) -> None:
 
 
 def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
-    from crmlib.declared.engagement import open_engagement
+    from crmlib.books.availability import with_sources
     from crmlib.books.ledger import Ledger, connect
     from crmlib.books.reader import read_ledger
     from crmlib.books.rollups import write_cube
-    from crmlib.books.availability import with_sources
+    from crmlib.declared.engagement import open_engagement
 
     engagement = open_engagement(folder)
     if whole:

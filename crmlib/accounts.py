@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib.books.ledger import quoted
+from crmlib.books.ledger import identifier, quoted
 from crmlib.books.stored import Books, Frame
 from crmlib.declared.periods import Period
 
@@ -68,7 +68,7 @@ def _sums(books: Books, period: Period, heads: pd.Index, account: pd.Series | No
         "sales": ["sales"], "goods": goods, "deductions": [li.id for li in leaves if li.is_trade and not li.is_revenue],
         "served": [li.id for li in leaves if li.is_served],
     }  # fmt: skip
-    kinds["net_margin"] = [li.id if li.sign > 0 else f"-{li.id}" for li in leaves]
+    kinds["net_margin"] = [li.id for li in leaves]
     key = {"cube": ("owner", "", "*"), "sales": ("customer_id", "")} if account is None else FAMILY
     with duckdb.connect() as con:
         if account is not None:
@@ -76,7 +76,11 @@ def _sums(books: Books, period: Period, heads: pd.Index, account: pd.Series | No
         cube = f"read_parquet({quoted(books.cache / 'cube.parquet')})"
         if any(row[0] == "driver_orders" for row in con.execute(f"DESCRIBE SELECT * FROM {cube}").fetchall()):
             kinds["orders"] = ["driver_orders"]
-        parts = [f"coalesce(sum({' + '.join(ids)}), 0)::DOUBLE AS {kind}" for kind, ids in kinds.items() if ids]
+        cost = {li.id for li in leaves if li.sign < 0}
+        parts = [
+            f"coalesce(sum({' '.join(('-' if kind == 'net_margin' and i in cost else '+') + identifier(i) for i in ids)}), 0)"
+            f"::DOUBLE AS {kind}" for kind, ids in kinds.items() if ids
+        ]  # fmt: skip
         now = {"start": period.start, "end": period.end}
         dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
         queries: list[tuple[str, dict[str, Any]]] = [

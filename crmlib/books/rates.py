@@ -14,8 +14,8 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from itertools import pairwise
 from pathlib import Path
 
-from crmlib.declared.settings import Rates
 from crmlib.books.ledger import Ledger
+from crmlib.declared.settings import Rates
 
 STEP = Decimal("1e-8")
 MONTHLY_STEP = Decimal("1e-16")

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.books.ledger import Ledger
 from crmlib.books.rates import STEP, PriceList, charge_rate, monthly_rate, price_list, write_rates
-from crmlib.declared.statement import CAPITAL_BALANCES, DRIVERS, Statement
+from crmlib.declared.ledger import DRIVERS
+from crmlib.declared.statement import CAPITAL_BALANCES, Statement
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir

@@ -147,9 +147,7 @@ class Settings(Record):
     @classmethod
     def _own_columns(cls, sources: dict[str, TableSource]) -> dict[str, TableSource]:
         own = [(t, c) for t in ("customers", "invoice_lines") if t in sources for c in sources[t].columns]
-        wrong = [
-            f"{t}.columns.{c} {why}" for t, c in own if c not in tables()[t].columns and (why := refused_name(c, t))
-        ]
+        wrong = [f"{t}.columns.{c} {why}" for t, c in own if c not in tables()[t].columns and (why := refused_name(c))]
         if wrong:
             raise ValueError("; ".join(wrong))
         return sources

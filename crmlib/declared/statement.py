@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from crmlib.declared.ledger import DRIVERS as DRIVERS  # rollups
 from crmlib.declared.ledger import refused_name, tables
 from crmlib.declared.reading import Record, did_you_mean, read
 
@@ -297,7 +296,7 @@ def _source_problem(source: str, cls: str) -> str:
     if table == "invoice_lines" and column in known:
         return "" if known[column].type in {"money", "measure"} else f"source {source} is no amount"
     if table == "invoice_lines":
-        return (why := refused_name(column, table)) and f"the column of source {source} {why}"
+        return (why := refused_name(column)) and f"the column of source {source} {why}"
     columns = [f"balances.{b}" for b in CAPITAL_BALANCES] + [f"invoice_lines.{c}" for c in known]
     allowed = f"{', '.join(WHOLE_SOURCES)}, invoice_lines.COLUMN, balances.COLUMN"
     return f"undeclared source {source!r}; allowed: {allowed}{did_you_mean(source, [*WHOLE_SOURCES, *columns])}"

@@ -21,13 +21,12 @@ from conftest import cells, default_statement, write_engagement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crmlib.books.stored import Books
-from crmlib.declared.engagement import Engagement, open_engagement
-from crmlib.declared.reading import PROJECT
+from crmlib.books.availability import with_sources
 from crmlib.books.reader import read_ledger
 from crmlib.books.rollups import sales_cube, write_cube
-from crmlib.books.availability import with_sources
-from crmlib.books.stored import read_rollup
+from crmlib.books.stored import Books, read_rollup
+from crmlib.declared.engagement import Engagement, open_engagement
+from crmlib.declared.reading import PROJECT
 
 CELL = Decimal("1e-8")
 SQL = Path(__file__).parent / "sql"
