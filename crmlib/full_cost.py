@@ -9,7 +9,10 @@ import pandas as pd
 
 from crmlib.books.stored import CELL, Books, Frame, owner_totals, read_cube
 from crmlib.declared.periods import Period
-from crmlib.profitability import customer_profitability, own_costs_of, total
+from crmlib.declared.statement import COSTS, Line, Statement
+from crmlib.profitability import customer_profitability, own_costs_of, shares, total
+
+TIME_DRIVEN = ["pool", "activity", "quantity", "used", "cost"]
 
 
 def allocate(amount: Decimal, weights: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -106,66 +109,139 @@ def _group_owned(books: Books, period: Period, customers: Frame) -> list[tuple[D
 def avoidable_costs(books: Books, customers: Frame, period: Period, horizon_months: int) -> pd.Series:
     """By customer: the cost that stops within so many months if the customer leaves; a booking's own answer goes before its line's."""
     stopped = customers["sales"] * 0
-    for line in books.statement_in(period).leaves:
-        if line.cls not in {"variable", "assignable", "asset_charge"}:
-            continue
+    for line in _own_costs(books.statement_in(period)):
         within = line.avoidable is not None and line.avoidable <= horizon_months
-        stopped = stopped + (customers[line.id] if within else 0)
-        if within and f"never_{line.id}" in customers:
-            stopped = stopped - customers[f"never_{line.id}"]
-        if not within and f"now_{line.id}" in customers:
-            stopped = stopped + customers[f"now_{line.id}"]
+        stopped = stopped + (customers[line.id] if within else 0) + _otherwise_answered(customers, line, within)
     return stopped
+
+
+def _own_costs(statement: Statement) -> list[Line]:
+    """The costs of a customer's column."""
+    return [line for line in statement.leaves if line.cls in COSTS]
+
+
+def _otherwise_answered(customers: Frame, line: Line, within: bool) -> pd.Series:
+    """By customer: what bookings answer by themselves against their line: less what never stops, or what stops now all the same."""
+    column, sign = (f"never_{line.id}", -1) if within else (f"now_{line.id}", 1)
+    return customers.get(column, customers["sales"] * 0) * sign
 
 
 def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
     """Contribution beside full cost: what the firm would lose with each customer, and what a full-cost report says.
 
+    Where the cost of goods is full standard cost there is no verdict about avoidable cost, and the frame is empty.
+
     Returns
     -------
-    One row per customer: net_sales, avoidable, contribution (net sales less what is avoidable within the horizon), stays_behind (the
-    cost in its column that would go on), full_cost_profit, and flips (the two signs differ).
+    One row per customer: sales, net_sales, avoidable, contribution (net sales less what is avoidable within the horizon),
+    stays_behind (the cost in its column that would go on), full_cost_profit, flips (the two signs differ), and active (bought in the
+    period or has a cost kept for it; else nobody is there to drop: what is booked are returns of what was bought before).
     """
     customers = customer_profitability(books, period)
     named = customers[customers["customer_id"] != ""]
-    attributes = ["customer_id", "customer_name", *(c for c in ("account_type",) if c in named)]
+    if books.engagement.settings.cost_of_goods_basis == "full":
+        named = named.iloc[:0]
+    attributes = [
+        name for name in ("customer_id", "customer_name", "account_type", "segment", "sales") if name in named
+    ]
     net_sales = named.get("net_sales", named["sales"])
     avoidable = avoidable_costs(books, named, period, horizon_months)
     spread = full_cost(books, period).set_index("customer_id")["full_cost_profit"]
-    told = named[attributes].assign(
+    beside = named[attributes].assign(
         net_sales=net_sales, avoidable=avoidable, contribution=net_sales - avoidable,
         stays_behind=net_sales - avoidable - named[books.statement_in(period).net_margin.id],
-        full_cost_profit=named["customer_id"].map(spread),
+        full_cost_profit=named["customer_id"].map(spread), active=_active(books, named, period),
     )  # fmt: skip
-    return told.assign(flips=(told["contribution"] > 0) != (told["full_cost_profit"] > 0)).reset_index(drop=True)
+    return beside.assign(flips=(beside["contribution"] > 0) != (beside["full_cost_profit"] > 0)).reset_index(drop=True)
 
 
-def time_driven(books: Books, period: Period) -> Frame | None:
-    """The other lens: capacity used and unused, by pool and activity, at the pool's practical rate (Kaplan & Anderson).
+def _active(books: Books, customers: Frame, period: Period) -> pd.Series:
+    """Whether each customer bought in the period or has a cost that is there for it, varying with nothing it buys."""
+    dedicated = [line.id for line in _own_costs(books.statement_in(period)) if not line.varies]
+    return (customers["sales"] > 0) | customers[dedicated].ne(0).any(axis=1)
+
+
+def by_group(books: Books, period: Period, by: str, horizon_months: int) -> Frame:
+    """Full cost and contribution of the customers of each group (`by` as `group_profitability`), the highest full-cost profit first.
 
     Returns
     -------
-    One row per activity of a pool and month-weighted: pool, activity, quantity, used (in the pool's unit), cost; and per pool a row
-    'unused' with the capacity no customer used. Costs of a pool add up to what was booked. None without capacity.
+    One row per group (the index): sales, full_cost_profit, full_cost_share (of gross sales), contribution and contribution_share
+    (missing where the cost of goods is full standard cost). A group's own costs stand in its full-cost profit and not in its customers' contribution.
+    """
+    report = customer_profitability(books, period)
+    customers = report[report["customer_id"] != ""]
+    amounts = customers[["customer_id", "sales"]].assign(group=customers.get(by, "All customers"))
+    spread = full_cost(books, period)[["customer_id", "full_cost_profit"]]
+    judged = verdicts(books, period, horizon_months)[["customer_id", "contribution"]]
+    amounts = amounts.merge(spread, on="customer_id").merge(judged, on="customer_id", how="left")
+    measures = ["sales", "full_cost_profit", "contribution"]
+    totals = amounts.replace({"group": {"": "(none given)"}}).groupby("group")[measures].sum(min_count=1)
+    for measure in measures[1:]:
+        known = totals[totals[measure].notna()]
+        totals[f"{measure.removesuffix('_profit')}_share"] = shares(known[measure], known["sales"])
+    return totals.sort_values("full_cost_profit", ascending=False, key=lambda profit: profit.astype(float))
+
+
+def effect_of_losing(books: Books, period: Period, customers: Frame, horizons: Sequence[int]) -> Frame:
+    """What the firm's result of a period would gain (positive) or lose without each customer: avoidable cost less net sales.
+
+    Parameters
+    ----------
+    customers
+        Some rows of `verdicts`.
+    horizons
+        Months after they leave: what can be stopped by then has stopped.
+
+    Returns
+    -------
+    One row per customer: customer_id, customer_name, and a column per horizon, named by its months.
+    """
+    report = customer_profitability(books, period).set_index("customer_id").loc[customers["customer_id"]].reset_index()
+    net_sales = report.get("net_sales", report["sales"])
+    effects = {months: avoidable_costs(books, report, period, months) - net_sales for months in horizons}
+    return pd.concat([report[["customer_id", "customer_name"]], pd.DataFrame(effects, index=report.index)], axis=1)
+
+
+def time_driven(books: Books, period: Period) -> Frame:
+    """Price what was done in each month at its pool's practical rate, the other lens; what is left is unused capacity (Kaplan & Anderson).
+
+    Returns
+    -------
+    One row per activity of a pool: pool, activity, quantity, used (in the pool's unit), cost; and per pool a last row 'unused' with
+    the capacity no customer used. Costs of a pool add up to what was booked. Empty without capacity.
     """
     kinds, capacity = books.table("activity_types"), books.table("capacity")
     if kinds is None or capacity is None or "pool" not in kinds:
-        return None
+        return pd.DataFrame(columns=TIME_DRIVEN)
     inside = capacity[(capacity["month"] >= period.start) & (capacity["month"] < period.end)]
+    inside = inside.assign(rate=inside["cost"] / inside["practical_capacity"])
+    done = kinds.merge(inside[["pool", "month", "rate"]], on="pool").merge(
+        _quantities(books, period, kinds), how="left"
+    )
+    done["quantity"] = done["quantity"].fillna(Decimal(0)).map(Decimal)
+    done["used"] = done["quantity"] * (
+        done["unit_minutes"].fillna(Decimal(1)) if "unit_minutes" in done else Decimal(1)
+    )
+    used = (
+        done.assign(cost=done["used"] * done["rate"]).groupby(["pool", "activity"], sort=False)[TIME_DRIVEN[2:]].sum()
+    )
+    booked = inside.groupby("pool")[["practical_capacity", "cost"]].sum().set_axis(["used", "cost"], axis=1)
+    spent = used.groupby("pool")[["used", "cost"]].sum().reindex(booked.index, fill_value=Decimal(0))
+    unused = (booked - spent).reset_index().assign(activity="unused", quantity=None)
+    both = pd.concat([used.reset_index(), unused[TIME_DRIVEN]])
+    return both.sort_values("pool", kind="stable").reset_index(drop=True)
+
+
+def _quantities(books: Books, period: Period, kinds: Frame) -> Frame:
+    """How often each activity was done in each month: activity, month, quantity."""
     monthly = read_cube(books, period).drop(columns=["level", "owner"]).groupby("month").sum()
-    rows = []
-    for pool, months in inside.set_index("month").groupby("pool"):
-        rate = months["cost"] / months["practical_capacity"]
-        used_total = cost_total = Decimal(0)
-        for kind in kinds[kinds["pool"] == pool].to_dict("records"):
-            column = f"driver_{kind.get('driver') or kind['activity']}"
-            minutes = kind.get("unit_minutes")
-            quantity = (
-                monthly[column].reindex(months.index).fillna(Decimal(0)) if column in monthly else months["cost"] * 0
-            )
-            used = quantity * (minutes if isinstance(minutes, Decimal) and minutes.is_finite() else Decimal(1))
-            rows.append((pool, kind["activity"], total(quantity), total(used), total(used * rate)))
-            used_total, cost_total = used_total + total(used), cost_total + total(used * rate)
-        unused = total(months["practical_capacity"]) - used_total
-        rows.append((pool, "unused", None, unused, total(months["cost"]) - cost_total))
-    return pd.DataFrame(rows, columns=["pool", "activity", "quantity", "used", "cost"])
+    drivers = kinds.get("driver", kinds["activity"])
+    drivers = drivers.where(drivers.fillna("") != "", kinds["activity"])
+    columns = dict(zip(kinds["activity"], "driver_" + drivers, strict=True))
+    done = {activity: monthly[column] for activity, column in columns.items() if column in monthly}
+    return (
+        pd.DataFrame(done, index=monthly.index)
+        .melt(var_name="activity", value_name="quantity", ignore_index=False)
+        .reset_index()
+    )
