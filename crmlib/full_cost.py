@@ -10,7 +10,7 @@ import pandas as pd
 from crmlib.books.stored import CELL, Books, Frame, owner_totals, read_cube
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import COSTS, Line, Statement
-from crmlib.profitability import customer_profitability, own_costs_of, shares, total
+from crmlib.profitability import customer_profitability, group_profitability, is_goods, own_costs_of, shares, total
 
 TIME_DRIVEN = ["pool", "activity", "quantity", "used", "cost"]
 
@@ -139,7 +139,8 @@ def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
     """
     customers = customer_profitability(books, period)
     named = customers[customers["customer_id"] != ""]
-    if books.engagement.settings.cost_of_goods_basis == "full":
+    goods = [line for line in _own_costs(books.statement_in(period)) if is_goods(line)]
+    if goods and books.engagement.settings.cost_of_goods_basis == "full":
         named = named.iloc[:0]
     attributes = [
         name for name in ("customer_id", "customer_name", "account_type", "segment", "sales") if name in named
@@ -204,44 +205,72 @@ def effect_of_losing(books: Books, period: Period, customers: Frame, horizons: S
 
 
 def time_driven(books: Books, period: Period) -> Frame:
-    """Price what was done in each month at its pool's practical rate, the other lens; what is left is unused capacity (Kaplan & Anderson).
+    """Price what was done in each month at its pool's practical rate; what is left is unused capacity (Kaplan & Anderson).
 
     Returns
     -------
-    One row per activity of a pool: pool, activity, quantity, used (in the pool's unit), cost; and per pool a last row 'unused' with
-    the capacity no customer used. Costs of a pool add up to what was booked. Empty without capacity.
+    One row per activity of a pool: pool, activity, quantity, used (in the pool's unit), cost, and of_capacity_share (of what the pool
+    could do); and per pool a last row 'unused' with the capacity no customer used. Costs of a pool add up to what was booked. Empty
+    without capacity.
     """
     kinds, capacity = books.table("activity_types"), books.table("capacity")
     if kinds is None or capacity is None or "pool" not in kinds:
-        return pd.DataFrame(columns=TIME_DRIVEN)
+        return pd.DataFrame(columns=[*TIME_DRIVEN, "of_capacity_share"])
     inside = capacity[(capacity["month"] >= period.start) & (capacity["month"] < period.end)]
-    inside = inside.assign(rate=inside["cost"] / inside["practical_capacity"])
-    done = kinds.merge(inside[["pool", "month", "rate"]], on="pool").merge(
-        _quantities(books, period, kinds), how="left"
-    )
-    done["quantity"] = done["quantity"].fillna(Decimal(0)).map(Decimal)
-    done["used"] = done["quantity"] * (
-        done["unit_minutes"].fillna(Decimal(1)) if "unit_minutes" in done else Decimal(1)
-    )
-    used = (
-        done.assign(cost=done["used"] * done["rate"]).groupby(["pool", "activity"], sort=False)[TIME_DRIVEN[2:]].sum()
-    )
     booked = inside.groupby("pool")[["practical_capacity", "cost"]].sum().set_axis(["used", "cost"], axis=1)
+    used = _used(kinds, inside, _quantities(books, period, kinds))
     spent = used.groupby("pool")[["used", "cost"]].sum().reindex(booked.index, fill_value=Decimal(0))
     unused = (booked - spent).reset_index().assign(activity="unused", quantity=None)
-    both = pd.concat([used.reset_index(), unused[TIME_DRIVEN]])
-    return both.sort_values("pool", kind="stable").reset_index(drop=True)
+    lens = pd.concat([used, unused[TIME_DRIVEN]]).sort_values("pool", kind="stable").reset_index(drop=True)
+    return lens.assign(of_capacity_share=lens["used"] / lens["pool"].map(booked["used"]))
+
+
+def _used(kinds: Frame, capacity: Frame, quantities: Frame) -> Frame:
+    """By pool and activity: quantity, and what it took of its pool in each month, priced at that month's rate."""
+    rates = capacity.assign(rate=capacity["cost"] / capacity["practical_capacity"])[["pool", "month", "rate"]]
+    done = kinds.merge(rates, on="pool").merge(quantities, on=["activity", "month"], how="left")
+    minutes = done["unit_minutes"] if "unit_minutes" in done else done["rate"].mask(done["rate"].notna())
+    done["quantity"] = done["quantity"].fillna(Decimal(0)).map(Decimal)
+    done["used"] = done["quantity"] * minutes.fillna(Decimal(1))
+    done["cost"] = done["used"] * done["rate"]
+    return done.groupby(["pool", "activity"], sort=False)[TIME_DRIVEN[2:]].sum().reset_index()
 
 
 def _quantities(books: Books, period: Period, kinds: Frame) -> Frame:
     """How often each activity was done in each month: activity, month, quantity."""
     monthly = read_cube(books, period).drop(columns=["level", "owner"]).groupby("month").sum()
     drivers = kinds.get("driver", kinds["activity"])
-    drivers = drivers.where(drivers.fillna("") != "", kinds["activity"])
-    columns = dict(zip(kinds["activity"], "driver_" + drivers, strict=True))
-    done = {activity: monthly[column] for activity, column in columns.items() if column in monthly}
-    return (
-        pd.DataFrame(done, index=monthly.index)
-        .melt(var_name="activity", value_name="quantity", ignore_index=False)
-        .reset_index()
-    )
+    columns = "driver_" + drivers.where(drivers.fillna("") != "", kinds["activity"])
+    named = zip(kinds["activity"], columns, strict=True)
+    done = pd.DataFrame({activity: monthly[column] for activity, column in named if column in monthly}, monthly.index)
+    return done.melt(var_name="activity", value_name="quantity", ignore_index=False).reset_index()
+
+
+def challenges(books: Books, period: Period) -> Frame:
+    """Tell which difficulties of building the reports these books show.
+
+    Returns
+    -------
+    One row per challenge: challenge, tested (whether these books can tell), amount (of the period) or count (of the whole coverage),
+    seen (whether it is there).
+    """
+    statement, customers = books.statement_in(period), customer_profitability(books, period)
+    firm, costs = group_profitability(books, period, "all").firm, _own_costs(statement)
+    goods = [line.id for line in costs if is_goods(line)]
+    joint = [line.id for line in statement.leaves if line.sources == ("joint_costs",)]
+    booked, controls = any("costs" in line.sources for line in costs), books.control_totals > 0
+    at_full_cost = goods if books.engagement.settings.cost_of_goods_basis == "full" else []
+    counts, items = books.findings.groupby("code")["count"].sum(), books.table("reconciliation")
+    rows = [
+        ("Sales without a known customer", True, total(customers[customers["customer_id"] == ""]["sales"]), None),
+        ("Joint costs of no customer or segment", bool(joint), firm[joint].sum(), None),
+        ("Costs of a group, not of its customers", booked, firm["own_costs"], None),
+        ("Cost of goods at full standard cost", bool(goods), firm[at_full_cost].sum(), None),
+        ("Bookings that stand twice", True, None, counts.get("row-twice", 0)),
+        ("Lines that look spread by sales", booked, None, counts.get("cost-looks-allocated", 0)),
+        ("Lines without a source", True, None, len(statement.missing_lines)),
+        ("Items between the books and the general ledger", controls, None, 0 if items is None else len(items)),
+    ]
+    table = pd.DataFrame(rows, columns=["challenge", "tested", "amount", "count"]).astype({"count": object})
+    sizes = table["amount"].fillna(table["count"])
+    return table.assign(seen=table["tested"] & (sizes != 0))
