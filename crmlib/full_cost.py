@@ -7,9 +7,12 @@ from decimal import Decimal, localcontext
 
 import pandas as pd
 
-from crmlib.books.stored import CELL, Books, Frame, owner_totals, read_cube
+from crmlib.books.stored import CELL, Books, Frame, bookings, capital_charges, owner_totals, services
 from crmlib.declared.periods import Period
-from crmlib.profitability import customer_profitability, own_costs_of, total
+from crmlib.declared.statement import Line, Statement
+from crmlib.profitability import customer_profitability, group_profitability, own_costs_of, shares, total
+
+TIME_DRIVEN = ["pool", "activity", "quantity", "used", "cost"]
 
 
 def allocate(amount: Decimal, weights: Mapping[str, Decimal]) -> dict[str, Decimal]:
@@ -45,14 +48,15 @@ def full_cost(books: Books, period: Period) -> Frame:
     bases = {
         "net_sales": customers.get("net_sales", customers["sales"]),
         "cost_of_goods": customers.get("fixed_cost_of_goods", customers.get("cost_of_goods_sold", customers["sales"])),
-        "orders": customers.get("driver_orders", customers["sales"]), "units": customers.get("driver_units", customers["sales"]),
+        "orders": customers.get("orders", customers["sales"]), "units": customers.get("units", customers["sales"]),
     }  # fmt: skip
     keys = customers["customer_id"]
     pool = _spread(
         [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
     )
     groups = _spread(_group_owned(books, period, customers))
-    margin = customers[books.statement_in(period).net_margin.id] + customers.get("capital_charge", Decimal(0))
+    charges = keys.map(capital_charges(books, period)).fillna(Decimal(0))
+    margin = customers[books.statement_in(period).net_margin.id] + charges
     costs = pd.DataFrame(
         {
             "group_costs": keys.map(lambda k: groups.get(k, Decimal(0))),
@@ -105,67 +109,165 @@ def _group_owned(books: Books, period: Period, customers: Frame) -> list[tuple[D
 
 def avoidable_costs(books: Books, customers: Frame, period: Period, horizon_months: int) -> pd.Series:
     """By customer: the cost that stops within so many months if the customer leaves; a booking's own answer goes before its line's."""
-    stopped = customers["sales"] * 0
-    for line in books.statement_in(period).leaves:
-        if not line.is_cost:
-            continue
+    stopped, answers = customers["sales"] * 0, _answered(books, period)
+    for line in _own_costs(books.statement_in(period)):
         within = line.avoidable is not None and line.avoidable <= horizon_months
-        stopped = stopped + (customers[line.id] if within else 0)
-        if within and f"never_{line.id}" in customers:
-            stopped = stopped - customers[f"never_{line.id}"]
-        if not within and f"now_{line.id}" in customers:
-            stopped = stopped + customers[f"now_{line.id}"]
+        sign, answer = (-1, "never") if within else (1, "now")
+        otherwise = customers["customer_id"].map(answers.get((line.id, answer), {})).fillna(Decimal(0))
+        stopped = stopped + (customers[line.id] if within else 0) + otherwise.map(Decimal) * sign
     return stopped
+
+
+def _own_costs(statement: Statement) -> list[Line]:
+    """The costs of a customer's column."""
+    return [line for line in statement.leaves if line.is_cost]
+
+
+def _answered(books: Books, period: Period) -> dict[tuple[str, str], dict[str, Decimal]]:
+    """What bookings answer by themselves: by line and answer (now, never) the amount of each customer."""
+    booked = bookings(books, period)
+    booked = booked[booked["level"].isin(["customer", "unassigned"]) & (booked["avoidable"] != "")]
+    return {
+        key: dict(zip(rows["owner"], rows["amount"], strict=True))
+        for key, rows in booked.groupby(["line", "avoidable"])
+    }
 
 
 def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
     """Contribution beside full cost: what the firm would lose with each customer, and what a full-cost report says.
 
+    Where the cost of goods is full standard cost there is no verdict about avoidable cost, and the frame is empty.
+
     Returns
     -------
-    One row per customer: net_sales, avoidable, contribution (net sales less what is avoidable within the horizon), stays_behind (the
-    cost in its column that would go on), full_cost_profit, and flips (the two signs differ).
+    One row per customer: sales, net_sales, avoidable, contribution (net sales less what is avoidable within the horizon),
+    stays_behind (the cost in its column that would go on), full_cost_profit, flips (the two signs differ), and active (bought in the
+    period or has a cost kept for it; else nobody is there to drop: what is booked are returns of what was bought before).
     """
     customers = customer_profitability(books, period)
     named = customers[customers["customer_id"] != ""]
-    attributes = ["customer_id", "customer_name", *(c for c in ("account_type",) if c in named)]
+    goods = [line for line in _own_costs(books.statement_in(period)) if line.is_goods]
+    if goods and books.engagement.settings.cost_of_goods_basis == "full":
+        named = named.iloc[:0]
+    attributes = [
+        name for name in ("customer_id", "customer_name", "account_type", "segment", "sales") if name in named
+    ]
     net_sales = named.get("net_sales", named["sales"])
     avoidable = avoidable_costs(books, named, period, horizon_months)
     spread = full_cost(books, period).set_index("customer_id")["full_cost_profit"]
-    told = named[attributes].assign(
+    beside = named[attributes].assign(
         net_sales=net_sales, avoidable=avoidable, contribution=net_sales - avoidable,
         stays_behind=net_sales - avoidable - named[books.statement_in(period).net_margin.id],
-        full_cost_profit=named["customer_id"].map(spread),
+        full_cost_profit=named["customer_id"].map(spread), active=_active(books, named, period),
     )  # fmt: skip
-    return told.assign(flips=(told["contribution"] > 0) != (told["full_cost_profit"] > 0)).reset_index(drop=True)
+    return beside.assign(flips=(beside["contribution"] > 0) != (beside["full_cost_profit"] > 0)).reset_index(drop=True)
 
 
-def time_driven(books: Books, period: Period) -> Frame | None:
-    """The other lens: capacity used and unused, by pool and activity, at the pool's practical rate (Kaplan & Anderson).
+def _active(books: Books, customers: Frame, period: Period) -> pd.Series:
+    """Whether each customer bought in the period or has a cost that is there for it, varying with nothing it buys."""
+    dedicated = [line.id for line in _own_costs(books.statement_in(period)) if not line.varies]
+    return (customers["sales"] > 0) | customers[dedicated].ne(0).any(axis=1)
+
+
+def by_group(books: Books, period: Period, by: str, horizon_months: int) -> Frame:
+    """Full cost and contribution of the customers of each group (`by` as `group_profitability`), the highest full-cost profit first.
 
     Returns
     -------
-    One row per activity of a pool and month-weighted: pool, activity, quantity, used (in the pool's unit), cost; and per pool a row
-    'unused' with the capacity no customer used. Costs of a pool add up to what was booked. None without capacity.
+    One row per group (the index): sales, full_cost_profit, full_cost_share (of gross sales), contribution and contribution_share
+    (missing where the cost of goods is full standard cost). A group's own costs stand in its full-cost profit and not in its customers' contribution.
+    """
+    report = customer_profitability(books, period)
+    customers = report[report["customer_id"] != ""]
+    amounts = customers[["customer_id", "sales"]].assign(group=customers.get(by, "All customers"))
+    spread = full_cost(books, period)[["customer_id", "full_cost_profit"]]
+    judged = verdicts(books, period, horizon_months)[["customer_id", "contribution"]]
+    amounts = amounts.merge(spread, on="customer_id").merge(judged, on="customer_id", how="left")
+    measures = ["sales", "full_cost_profit", "contribution"]
+    totals = amounts.replace({"group": {"": "(none given)"}}).groupby("group")[measures].sum(min_count=1)
+    for measure in measures[1:]:
+        known = totals[totals[measure].notna()]
+        totals[f"{measure.removesuffix('_profit')}_share"] = shares(known[measure], known["sales"])
+    return totals.sort_values("full_cost_profit", ascending=False, key=lambda profit: profit.astype(float))
+
+
+def effect_of_losing(books: Books, period: Period, customers: Frame, horizons: Sequence[int]) -> Frame:
+    """What the firm's result of a period would gain (positive) or lose without each customer: avoidable cost less net sales.
+
+    Parameters
+    ----------
+    customers
+        Some rows of `verdicts`.
+    horizons
+        Months after they leave: what can be stopped by then has stopped.
+
+    Returns
+    -------
+    One row per customer: customer_id, customer_name, and a column per horizon, named by its months.
+    """
+    report = customer_profitability(books, period).set_index("customer_id").loc[customers["customer_id"]].reset_index()
+    net_sales = report.get("net_sales", report["sales"])
+    effects = {months: avoidable_costs(books, report, period, months) - net_sales for months in horizons}
+    return pd.concat([report[["customer_id", "customer_name"]], pd.DataFrame(effects, index=report.index)], axis=1)
+
+
+def time_driven(books: Books, period: Period) -> Frame:
+    """Price what was done in each month at its pool's practical rate; what is left is unused capacity (Kaplan & Anderson).
+
+    Returns
+    -------
+    One row per activity of a pool: pool, activity, quantity, used (in the pool's unit), cost, and of_capacity_share (of what the pool
+    could do); and per pool a last row 'unused' with the capacity no customer used. Costs of a pool add up to what was booked. Empty
+    without capacity.
     """
     kinds, capacity = books.table("activity_types"), books.table("capacity")
     if kinds is None or capacity is None or "pool" not in kinds:
-        return None
+        return pd.DataFrame(columns=[*TIME_DRIVEN, "of_capacity_share"])
     inside = period.rows(capacity)
-    monthly = read_cube(books, period).drop(columns=["level", "owner"]).groupby("month").sum()
-    rows = []
-    for pool, months in inside.set_index("month").groupby("pool"):
-        rate = months["cost"] / months["practical_capacity"]
-        used_total = cost_total = Decimal(0)
-        for kind in kinds[kinds["pool"] == pool].to_dict("records"):
-            column = f"driver_{kind.get('driver') or kind['activity']}"
-            minutes = kind.get("unit_minutes")
-            quantity = (
-                monthly[column].reindex(months.index).fillna(Decimal(0)) if column in monthly else months["cost"] * 0
-            )
-            used = quantity * (minutes if isinstance(minutes, Decimal) and minutes.is_finite() else Decimal(1))
-            rows.append((pool, kind["activity"], total(quantity), total(used), total(used * rate)))
-            used_total, cost_total = used_total + total(used), cost_total + total(used * rate)
-        unused = total(months["practical_capacity"]) - used_total
-        rows.append((pool, "unused", None, unused, total(months["cost"]) - cost_total))
-    return pd.DataFrame(rows, columns=["pool", "activity", "quantity", "used", "cost"])
+    booked = inside.groupby("pool")[["practical_capacity", "cost"]].sum().set_axis(["used", "cost"], axis=1)
+    used = _used(kinds, inside, services(books, period)[["activity", "month", "quantity"]])
+    spent = used.groupby("pool")[["used", "cost"]].sum().reindex(booked.index, fill_value=Decimal(0))
+    unused = (booked - spent).reset_index().assign(activity="unused", quantity=None)
+    lens = pd.concat([used, unused[TIME_DRIVEN]]).sort_values("pool", kind="stable").reset_index(drop=True)
+    return lens.assign(of_capacity_share=lens["used"] / lens["pool"].map(booked["used"]))
+
+
+def _used(kinds: Frame, capacity: Frame, quantities: Frame) -> Frame:
+    """By pool and activity: quantity, and what it took of its pool in each month, priced at that month's rate."""
+    rates = capacity.assign(rate=capacity["cost"] / capacity["practical_capacity"])[["pool", "month", "rate"]]
+    done = kinds.merge(rates, on="pool").merge(quantities, on=["activity", "month"], how="left")
+    minutes = done["unit_minutes"] if "unit_minutes" in done else done["rate"].mask(done["rate"].notna())
+    done["quantity"] = done["quantity"].fillna(Decimal(0)).map(Decimal)
+    done["used"] = done["quantity"] * minutes.fillna(Decimal(1))
+    done["cost"] = done["used"] * done["rate"]
+    return done.groupby(["pool", "activity"], sort=False)[TIME_DRIVEN[2:]].sum().reset_index()
+
+
+def challenges(books: Books, period: Period) -> Frame:
+    """Tell which difficulties of building the reports these books show.
+
+    Returns
+    -------
+    One row per challenge: challenge, tested (whether these books can tell), amount (of the period) or count (of the whole coverage),
+    seen (whether it is there).
+    """
+    statement, customers = books.statement_in(period), customer_profitability(books, period)
+    firm, costs = group_profitability(books, period, "all").firm, _own_costs(statement)
+    goods = [line.id for line in costs if line.is_goods]
+    joint = [line.id for line in statement.leaves if line.sources == ("joint_costs",)]
+    booked, controls = any("costs" in line.sources for line in costs), books.control_totals > 0
+    at_full_cost = goods if books.engagement.settings.cost_of_goods_basis == "full" else []
+    counts, items = books.findings.groupby("code")["count"].sum(), books.table("reconciliation")
+    rows = [
+        ("Sales without a known customer", True, total(customers[customers["customer_id"] == ""]["sales"]), None),
+        ("Joint costs of no customer or segment", bool(joint), firm[joint].sum(), None),
+        ("Costs of a group, not of its customers", booked, firm["own_costs"], None),
+        ("Cost of goods at full standard cost", bool(goods), firm[at_full_cost].sum(), None),
+        ("Bookings that stand twice", True, None, counts.get("row-twice", 0)),
+        ("Lines that look spread by sales", booked, None, counts.get("cost-looks-allocated", 0)),
+        ("Lines without a source", True, None, len(statement.missing_lines)),
+        ("Items between the books and the general ledger", controls, None, 0 if items is None else len(items)),
+    ]
+    table = pd.DataFrame(rows, columns=["challenge", "tested", "amount", "count"]).astype({"count": object})
+    sizes = table["amount"].fillna(table["count"])
+    return table.assign(seen=table["tested"] & (sizes != 0))

@@ -11,6 +11,7 @@ size               the same without its sign
 percent            12.5% of a share from 0 to 1; percent.0 without decimals
 moved              of a share: up 12.5%, down 3.1%
 rose               of an amount: rose by USD 1.4 M, fell by USD 12 k
+improves           of an amount: improves by USD 1.4 M, worsens by USD 12 k
 contribute         of an amount: contribute USD 1.4 M, lose USD 12 k; contributes after a count or list of one
 list, list.3       Fir, Gorse and Hazel; Fir, Gorse, Hazel and 4 more
 customer           any other word counts: 1 customer, 12 customers; of a table its rows; irregular as in family|families
@@ -33,7 +34,7 @@ from typing import Any, cast
 import pandas as pd
 
 NOT_AVAILABLE = "not available"
-AMOUNTS = {"money", "size", "rose", "contribute", "contributes"}
+AMOUNTS = {"money", "size", "rose", "improves", "contribute", "contributes"}
 
 
 def as_decimal(value: object) -> Decimal | None:
@@ -209,6 +210,8 @@ def _in_words(value: Any, kind: str, digits: int | None, currency: str) -> str:
             return amount(abs(value), currency, digits=digits)
         case "rose":
             return f"{'rose' if value > 0 else 'fell'} by {amount(abs(value), currency, digits=digits)}"
+        case "improves":
+            return f"{'improves' if value > 0 else 'worsens'} by {amount(abs(value), currency, digits=digits)}"
         case "contribute" | "contributes":
             verb = "contribute" if value > 0 else "lose"
             return f"{verb}{'s' if kind.endswith('s') else ''} {amount(abs(value), currency, digits=digits)}"
