@@ -338,10 +338,10 @@ def _balances(ledger: Ledger, statement: Statement) -> ir.Table | None:
 
 
 def sales_cube(ledger: Ledger) -> ir.Table | None:
-    """One row per customer ('' where unknown), product and month: quantity, gross sales, discount, cost of goods. Unexecuted."""
+    """One row per customer ('' where unknown), product and month: those of quantity, gross sales, discount and cost of goods that there are. Unexecuted."""
     import ibis
 
-    if not ledger.has("invoice_lines", "product_id", "quantity"):
+    if not ledger.has("invoice_lines", "product_id"):
         return None
     lines, known = (ledger.covered("invoice_lines"), ledger.tables["customers"].select(known="customer_id").distinct())
     measures = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in lines.columns]
