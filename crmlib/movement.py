@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from crmlib.books.stored import CELL, Books, Frame, sales_of
-from crmlib.declared.judgement import Market
+from crmlib.declared.judgement import Goal, Market
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Statement
 from crmlib.profitability import group_profitability, total
@@ -130,6 +130,7 @@ def group_development(books: Books, period: Period, base: Period | None, by: str
     rows, every = _with_ratios(now, before), _with_ratios(together, earlier).iloc[0]
     firm = rows.loc["Firm"]
     groups = rows.drop(index="Firm").assign(
+        customers=lambda group: group["customers"].astype(int),
         of_sales_share=rows["sales"] / firm["sales"] if firm["sales"] > 0 else np.nan,
         **{f"all_{name}": every[name] for name in ("growth_share", "net_margin_share")},
     )
@@ -189,3 +190,17 @@ def market_verdicts(markets: Sequence[Market], groups: Frame, tolerance_share: f
         "open: the margin before is not comparable": ~shrink & before.isna(),
     }
     return stands.assign(verdict=np.select(list(verdicts.values()), list(verdicts), "supported"))
+
+
+def goal_verdicts(goals: Sequence[Goal], groups: Frame, firm: pd.Series) -> Frame:
+    """What was to be reached and what was: goal, measure, target, reached, verdict; `groups` and `firm` as in `market_verdicts`."""
+    rows = []
+    for goal in goals:
+        place = (goal.by, goal.group)
+        owner = firm if not goal.group else groups.loc[place] if place in groups.index else pd.Series(dtype=float)
+        rows.append((goal.text, goal.measure, goal.target, owner.get(goal.measure)))
+    reached = pd.DataFrame(rows, columns=["goal", "measure", "target", "reached"])
+    reached = reached.astype({"target": float, "reached": float})
+    verdict = (reached["reached"] >= reached["target"]).map({True: "reached", False: "missed"})
+    told = reached[["target", "reached"]].notna().all(axis=1)
+    return reached.assign(verdict=verdict.where(told, "cannot be told from these books"))

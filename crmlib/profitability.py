@@ -169,6 +169,15 @@ def product_families(books: Books, period: Period, base: Period | None) -> Frame
     return families
 
 
+def lacking_for_families(books: Books) -> list[str]:
+    """What these books lack to show product families, in words; none where they can be shown."""
+    needed = {
+        ("invoice_lines", "product_id"): "product on the invoice lines",
+        ("products", "product_family"): "family in the table of products",
+    }
+    return [words for (table, column), words in needed.items() if column not in books.columns.get(table, [])]
+
+
 def _by_family(books: Books, period: Period | None) -> Frame | None:
     products, sales = books.table("products"), sales_of(books, period) if period else None
     if products is None or sales is None or "product_family" not in products:
