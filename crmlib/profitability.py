@@ -172,8 +172,8 @@ def product_families(books: Books, period: Period, base: Period | None) -> Frame
 def lacking_for_families(books: Books) -> list[str]:
     """What these books lack to show product families, in words; none where they can be shown."""
     needed = {
-        ("invoice_lines", "product_id"): "product on the invoice lines",
-        ("products", "product_family"): "family in the table of products",
+        ("invoice_lines", "product_id"): "no product on the invoice lines",
+        ("products", "product_family"): "no family in the table of products",
     }
     return [words for (table, column), words in needed.items() if column not in books.columns.get(table, [])]
 
