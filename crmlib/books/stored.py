@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 
@@ -19,6 +20,7 @@ from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import Line, Statement, noted
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
+MEMORY = "1GB"  # of sums by account; more than that is spilt to a temporary folder
 HALF_CENT = Decimal("0.005")
 Frame = pd.DataFrame
 
@@ -220,6 +222,49 @@ def owner_totals(books: Books, period: Period) -> Frame:
     frame = plain(pd.concat(frames, ignore_index=True))
     amounts = [c for c in frame.columns if c not in {"level", "owner"}]
     return frame.fillna(dict.fromkeys(amounts, Decimal(0)))
+
+
+def summed_by_account(
+    books: Books, period: Period, account: pd.Series, kinds: Mapping[str, Mapping[str, int]]
+) -> Frame:
+    """What the books hold of each account in a period and the year before, as floats.
+
+    Parameters
+    ----------
+    account
+        By customer_id: the account that it belongs to, its own id where it stands alone.
+    kinds
+        Sums to make, each of columns of the cube with their signs; one of which a column is not there is left out.
+
+    Returns
+    -------
+    One row per account (the index): each kind, year_before (sales), active_months (with sales), same_months (sales of the months since a
+    year after the first purchase), comparable_months, and product_concentration_share where there are products.
+    """
+    import duckdb
+
+    now = {"start": period.start, "end": period.end}
+    base = period.year_before()
+    with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill, "memory_limit": MEMORY}) as con:
+        con.register("members", account.rename("account_id").rename_axis("customer_id").reset_index().astype("str"))
+        con.read_parquet(str(books.cache / "cube.parquet")).create_view("cube")
+        columns = set(con.view("cube").columns)
+        there = {kind: parts for kind, parts in kinds.items() if parts and set(parts) <= columns}
+        sums = [f"({_signed_sums(parts)})::DOUBLE AS {kind}" for kind, parts in there.items()]
+        dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
+        frame = con.execute(_sql("accounts").format(kinds=", ".join(sums)), dates).df().set_index("account_id")
+        if (path := books.cache / "sales.parquet").exists():
+            con.read_parquet(str(path)).create_view("sales")
+            frame = frame.join(con.execute(_sql("account_products"), now).df().set_index("account_id"))
+    return frame
+
+
+def _signed_sums(parts: Mapping[str, int]) -> str:
+    return " ".join(f"{'+' if sign > 0 else '-'} coalesce(sum({column}), 0)" for column, sign in parts.items())
+
+
+def _sql(name: str) -> str:
+    return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def sales_of(books: Books, period: Period) -> Frame | None:
