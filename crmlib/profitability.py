@@ -18,6 +18,7 @@ from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import Statement
 
 REST = ("Unassigned", "Other owners")
+NONE_GIVEN, EVERYONE = "(none given)", "All customers"
 GROUPINGS = ("account_type", "segment", "own_segment", "industry", "region")
 
 
@@ -117,6 +118,77 @@ def group_months(books: Books, by: str, line: str) -> Frame:
     return months.reindex(books.engagement.coverage.month_starts()).astype(float).fillna(0)
 
 
+def concentration(customers: Frame, by: str, largest: int) -> Frame:
+    """On how few customers each group's gross sales rest, of those with sales above zero.
+
+    Parameters
+    ----------
+    customers
+        One row per customer, as `customer_profitability`.
+    by
+        The attribute that makes the groups; 'all' for one group.
+
+    Returns
+    -------
+    One row per group (the index): buyers, top_share (of the `largest`), herfindahl (sum of squared shares of sales: 1/n with n customers
+    of one size; Hirschman, *The Paternity of an Index*).
+    """
+    buying = customers[(customers["customer_id"] != "") & (customers["sales"] > 0)]
+    groups = buying[by].replace("", NONE_GIVEN) if by != "all" else pd.Series(EVERYONE, index=buying.index)
+    sold = buying["sales"].astype(float)
+    part = sold / sold.groupby(groups).transform("sum")
+    place = part.groupby(groups).rank(ascending=False, method="first")
+    sums = pd.DataFrame({"buyers": 1, "top_share": part.where(place <= largest, 0), "herfindahl": part**2})
+    measures: Frame = sums.groupby(groups.rename("group")).sum()
+    return measures
+
+
+def product_families(books: Books, period: Period, base: Period | None) -> Frame:
+    """What each product family sells, and what is left of it after goods.
+
+    Returns
+    -------
+    One row per product_family (the index), largest first: sales (less the lines that return goods), of_sales_share, growth_share (on the
+    base), and where cost of goods is known gross_contribution (sales less invoice discount and cost of goods, before credit notes) with
+    contribution_share (of these sales). Empty without products on the lines, or without their families.
+    """
+    now, before = _by_family(books, period), _by_family(books, base)
+    if now is None:
+        return pd.DataFrame(columns=["sales", "of_sales_share", "growth_share"]).rename_axis("product_family")
+    sold = now["gross_sales"].sort_values(ascending=False, kind="stable")
+    families = pd.DataFrame({"sales": sold, "of_sales_share": shares(sold, pd.Series(total(sold), index=sold.index))})
+    past = (
+        before["gross_sales"].astype(float).reindex(sold.index)
+        if before is not None
+        else float("nan") * sold.astype(float)
+    )
+    families["growth_share"] = sold.astype(float) / past.where(past > 0) - 1
+    if "cost_of_goods" in now:
+        left = now["gross_sales"] - now.get("discount", Decimal(0)) - now["cost_of_goods"]
+        families["gross_contribution"], families["contribution_share"] = left, shares(left.reindex(sold.index), sold)
+    return families
+
+
+def lacking_for_families(books: Books) -> list[str]:
+    """What these books lack to show product families, in words; none where they can be shown."""
+    needed = {
+        ("invoice_lines", "product_id"): "no product on the invoice lines",
+        ("products", "product_family"): "no family in the table of products",
+    }
+    return [words for (table, column), words in needed.items() if column not in books.columns.get(table, [])]
+
+
+def _by_family(books: Books, period: Period | None) -> Frame | None:
+    products, sales = books.table("products"), sales_of(books, period) if period else None
+    if products is None or sales is None or "product_family" not in products:
+        return None
+    names = products.set_index("product_id")["product_family"].replace("", NONE_GIVEN)
+    family = sales["product_id"].map(names).fillna("(unknown product)").rename("product_family")
+    amounts = [c for c in ("gross_sales", "discount", "cost_of_goods") if c in sales]
+    sums: Frame = sales.groupby(family)[amounts].sum()
+    return sums
+
+
 def grouping(books: Books, wanted: str = "account_type") -> str:
     """The attribute to group customers by: the one wanted, else, for account_type, the first that the ledger has, else 'all' (one group).
 
@@ -134,7 +206,7 @@ def grouping(books: Books, wanted: str = "account_type") -> str:
 def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
     """The group of each row of the cube (level, owner): a value of `by`, Unassigned, Other owners or Firm."""
     if by == "all":
-        groups = pd.Series("All customers", index=books.customers["customer_id"])
+        groups = pd.Series(EVERYONE, index=books.customers["customer_id"])
     elif by in books.customers.columns:
         groups = books.customers.set_index("customer_id")[by]
     else:
@@ -143,7 +215,7 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
     level, own_level = totals["level"], by.removesuffix("_id").removeprefix("own_")
     own = (level == own_level) & totals["owner"].isin(names)
     named = totals["owner"].map(groups).where(level == "customer", totals["owner"].where(own, "Other owners"))
-    named = named.replace({"": "(none given)", **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
+    named = named.replace({"": NONE_GIVEN, **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
     return named.mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
 
 
@@ -247,7 +319,7 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
 
 def _net_price_index(books: Books, period: Period) -> pd.Series | None:
     sales = sales_of(books, period)
-    if sales is None or sales.empty:
+    if sales is None or sales.empty or "quantity" not in sales:
         return None
     paid = sales["gross_sales"] - sales.get("discount", Decimal(0))
     summed = sales.assign(paid=paid).groupby(["customer_id", "product_id"])[["quantity", "paid"]].sum().reset_index()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
+MEMORY = "1GB"  # of sums by account; more than that is spilt to a temporary folder
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
 SERVICES = ["activity", "pool", "month", "quantity", "amount"]
@@ -254,6 +256,50 @@ def capital_charges(books: Books, period: Period) -> pd.Series:
     """Charges for capital of each customer ('' for what has none), by owner."""
     charges = _summed(books, "capital", ["owner"], period).reindex(columns=["owner", "capital_charge"])
     return charges.set_index("owner")["capital_charge"]
+
+
+def summed_by_account(
+    books: Books, period: Period, account: pd.Series, kinds: Mapping[str, Mapping[str, int]]
+) -> Frame:
+    """What the books hold of each account in a period and the year before, as floats.
+
+    Parameters
+    ----------
+    account
+        By customer_id: the account that it belongs to, its own id where it stands alone.
+    kinds
+        Sums to make, each of columns of the cube with their signs; one of which a column is not there is left out.
+
+    Returns
+    -------
+    One row per account (the index): each kind, year_before (sales), active_months (with sales), same_months (sales of the months since a
+    year after the first purchase), comparable_months, and product_concentration_share where there are products.
+    """
+    import duckdb
+
+    now = {"start": period.start, "end": period.end}
+    base = period.year_before()
+    with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill, "memory_limit": MEMORY}) as con:
+        con.register("members", account.rename("account_id").rename_axis("customer_id").reset_index().astype("str"))
+        files = [str(file) for name in ("lines", "drivers") for file in (books.cache / name).glob("*.parquet")]
+        con.read_parquet(sorted(files), union_by_name=True).create_view("cube")
+        columns = set(con.view("cube").columns)
+        there = {kind: parts for kind, parts in kinds.items() if parts and set(parts) <= columns}
+        sums = [f"({_signed_sums(parts)})::DOUBLE AS {kind}" for kind, parts in there.items()]
+        dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
+        frame = con.execute(_sql("accounts").format(kinds=", ".join(sums)), dates).df().set_index("account_id")
+        if (path := books.cache / "sales.parquet").exists():
+            con.read_parquet(str(path)).create_view("sales")
+            frame = frame.join(con.execute(_sql("account_products"), now).df().set_index("account_id"))
+    return frame
+
+
+def _signed_sums(parts: Mapping[str, int]) -> str:
+    return " ".join(f"{'+' if sign > 0 else '-'} coalesce(sum({column}), 0)" for column, sign in parts.items())
+
+
+def _sql(name: str) -> str:
+    return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def sales_of(books: Books, period: Period) -> Frame | None:
