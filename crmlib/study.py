@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from crmlib.books.stored import CELL, Books, Frame, open_books
+from crmlib.books.stored import CELL, Books, Frame, open_books, services
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import PACKAGE, PROJECT, Record, SettingsError, did_you_mean, read
 from crmlib.full_cost import full_cost, time_driven, verdicts
@@ -118,7 +118,7 @@ def _got(figure: Figure, frame: Any, unit: int) -> Decimal:
 def _view(books: Books, name: str, text: str) -> Frame:
     period = books.period(text)
     views = {
-        "customers": lambda: customer_profitability(books, period).set_index("customer_id"),
+        "customers": lambda: _served(books, period),
         "account_types": lambda: group_profitability(books, period).whole,
         "firm": lambda: firm_profitability(books, period).to_frame("Firm").T,
         "full_cost": lambda: full_cost(books, period).set_index("customer_id"),
@@ -126,6 +126,18 @@ def _view(books: Books, name: str, text: str) -> Frame:
         "capacity": lambda: _capacity(books, period),
     }
     return views[name]()
+
+
+def _served(books: Books, period: Period) -> Frame:
+    """The report by customer, and how often each activity was done for them."""
+    quantities = services(books, period, ["owner", "activity"]).pivot(
+        index="owner", columns="activity", values="quantity"
+    )
+    return (
+        customer_profitability(books, period)
+        .set_index("customer_id")
+        .join(quantities.fillna(0).add_suffix(" quantity"))
+    )
 
 
 def _capacity(books: Books, period: Period) -> Frame:

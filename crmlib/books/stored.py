@@ -29,7 +29,6 @@ CELL = Decimal("1e-8")  # the smallest step of an amount
 MEMORY = "1GB"  # of sums by account; more than that is spilt to a temporary folder
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
-SERVICES = ["activity", "pool", "month", "quantity", "amount"]
 BOOKINGS = [*OWNER, "line", "avoidable", "amount"]
 Frame = pd.DataFrame
 
@@ -231,6 +230,14 @@ def read_cube(books: Books, period: Period) -> Frame:
     return _lines_and_drivers(books, [*OWNER, "month"], period)
 
 
+def customer_months(books: Books, period: Period) -> pa.Table:
+    """The statement's lines by customer (owner) and month."""
+    import pyarrow.compute as pc
+
+    rows = read_rollup(books.cache / "lines", [*OWNER, "month"], period)
+    return rows.filter(pc.equal(rows["level"], "customer"))
+
+
 def owner_totals(books: Books, period: Period) -> Frame:
     """As `read_cube`, summed over a period: one row per level and owner."""
     return _lines_and_drivers(books, OWNER, period)
@@ -242,9 +249,9 @@ def _lines_and_drivers(books: Books, by: list[str], period: Period) -> Frame:
     return rows.fillna(dict.fromkeys([c for c in rows if c not in by], Decimal(0)))
 
 
-def services(books: Books, period: Period) -> Frame:
-    """What was done for customers, priced: quantity and amount (quantity × rate) by activity, pool ('' for none) and month."""
-    return _summed(books, "service", ["activity", "pool", "month"], period).reindex(columns=SERVICES)
+def services(books: Books, period: Period, by: Sequence[str] = ("activity", "pool", "month")) -> Frame:
+    """What was done for customers, priced: quantity and amount (quantity × rate) by owner, activity, pool ('' for none) or month."""
+    return _summed(books, "service", by, period).reindex(columns=[*by, "quantity", "amount"])
 
 
 def bookings(books: Books, period: Period) -> Frame:

@@ -76,6 +76,6 @@ def refused_name(name: str) -> str:
     """Why a company may not give this name to a line or to a column of its own, with the way out; empty where it may."""
     if not name.isidentifier() or name != name.lower() or name.startswith("_"):
         return "must be small letters, digits and underscores, such as sales_commissions"
-    if name in (*_reserved(), *DRIVERS, "fixed_cost_of_goods"):
+    if name in {*_reserved(), *DRIVERS, "fixed_cost_of_goods"} - {"net_sales"}:
         return f"is a word of the engine or the roll-ups; choose another, such as own_{name}"
     return ""
