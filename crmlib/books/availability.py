@@ -13,6 +13,8 @@ from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
 
+STATES = ("balances", "capacity")  # tables of what is at a month's end; all others hold events
+
 
 def with_sources(statement: Statement, ledger: Ledger) -> Statement:
     """The statement with each leaf kept to the sources that this ledger has, and each subtotal's note.
@@ -80,32 +82,23 @@ def _there(source: str, ledger: Ledger) -> bool:
 def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, date]]:
     """The days from which to which each line's sources speak.
 
-    Where a table of events begins, a later month without a row is zero; a table of states (balances, capacity) speaks only
-    of the months that it has.
+    A table of events speaks of all that the books cover: a month without a row is zero. A table of states (balances, capacity) speaks
+    only of the months that it has.
     """
-    coverage, table_of = (ledger.engagement.coverage, {"rates": "activities", "capital_charges": "balances"})
+    coverage, states = ledger.engagement.coverage, {name: _span(ledger, name) for name in STATES if ledger.has(name)}
     spans: dict[str, tuple[date, date]] = {}
-    dated = {
-        name: _span(ledger, name)
-        for name in ("credits", "activities", "costs", "balances", "capacity", "joint_costs")
-        if ledger.has(name)
-    }
     for line in statement.leaves:
-        names = [table_of.get(source, source.split(".")[0]) for source in line.sources]
-        found = [dated.get(name, (coverage.start, coverage.end)) for name in names]
-        spans[line.id] = (min(s[0] for s in found), max(s[1] for s in found))
+        tables = ["balances" if source == "capital_charges" else source.split(".")[0] for source in line.sources]
+        days = [states.get(table, (coverage.start, coverage.end)) for table in tables]
+        spans[line.id] = (min(first for first, _ in days), max(last for _, last in days))
     return spans
 
 
 def _span(ledger: Ledger, name: str) -> tuple[date, date]:
-    from crmlib.declared.ledger import tables
-
-    covered, day = ledger.covered(name), str(tables()[name].date)
-    found = plain(covered.aggregate(first=covered[day].min(), last=covered[day].max()).execute()).iloc[0]
-    whole = ledger.engagement.coverage
-    if pd.isna(found["first"]):
-        return whole.start, whole.end
-    return found["first"], found["last"] if name in {"balances", "capacity"} else whole.end
+    """The first and last covered month that a table of states has; all where it has none."""
+    covered, whole = ledger.covered(name), ledger.engagement.coverage
+    months = plain(covered.aggregate(first=covered.month.min(), last=covered.month.max()).execute()).iloc[0]
+    return (whole.start, whole.end) if pd.isna(months["first"]) else (months["first"], months["last"])
 
 
 def noted(lines: Sequence[Line]) -> list[Line]:

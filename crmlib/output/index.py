@@ -63,7 +63,7 @@ def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
     customers = sum(report.loc[report["customer_id"] != "", margin.id], Decimal(0))
     sales = next(firm.get(line.id) for line in statement.lines if line.is_revenue)
     figures = []
-    for line in (line for line in statement.lines if line.subtotal and (line == margin or line.id in HEADLINES)):
+    for line in (line for line in statement.firm_lines if line.subtotal and (line == margin or line.id in HEADLINES)):
         value = customers if line == margin else firm[line.id]
         of_sales = share(value, sales)
         figures.append({
