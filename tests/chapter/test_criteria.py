@@ -409,7 +409,7 @@ def test_who_is_known_too_little_has_no_score_and_is_in_no_top_group(make_books:
     assert table["top_group"].to_dict() == {"A": 1.0, "B": 0.0, "C": 0.0, "D": 0.0}
     weight = pd.Series({"fit": 1.0})
     with pytest.raises(SettingsError, match="of no customer is 50% of the weight known; rate more, or lower"):
-        criteria.compared(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
+        criteria.scorable_accounts(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
 
 
 # --- how far it hangs on the weights ---------------------------------------------------------------------------------
