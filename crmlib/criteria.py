@@ -17,12 +17,13 @@ import pandas as pd
 
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
-from crmlib.declared.judgement import MEASURES, RATINGS, Goal, Market, Register, Strategy
+from crmlib.declared.judgement import MEASURES, RATINGS, Criterion, Goal, Market, Register, Strategy
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError, refuse_mistakes
 
 CONCENTRATION = 50  # of the Dirichlet weightings
 NOBODY = np.array([], dtype=int)
+AGREEMENT = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
 MOVED = 1e-9  # a weight just beyond another
 EQUAL = (
     12  # decimals to which two scores are the same: below what `MOVED` does to one, above what sums in another order do
@@ -164,15 +165,8 @@ def weights(register: Register, given: Frame, *, without: Collection[str] = ()) 
     SettingsError
         Nothing is left to weigh.
     """
-    chosen = {
-        c.id: c.weight
-        for c in register.criteria
-        if c.used
-        and c.weight > 0
-        and c.id in given
-        and (given.empty or given[c.id].notna().any())
-        and c.id not in without
-    }
+    valued = {c for c in given if given.empty or given[c].notna().any()} - set(without)
+    chosen = {c.id: c.weight for c in register.criteria if c.used and c.weight > 0 and c.id in valued}
     left = pd.Series(chosen, dtype=float)
     if left.empty:
         raise SettingsError(
@@ -181,7 +175,7 @@ def weights(register: Register, given: Frame, *, without: Collection[str] = ()) 
     return left / left.sum()
 
 
-def compared(given: Frame, weight: pd.Series, least_known_share: float) -> Frame:
+def scorable_accounts(points: Frame, weight: pd.Series, least_known_share: float) -> Frame:
     """The points of the accounts that can be compared: values for that share of the weight, or more, are known.
 
     Raises
@@ -189,12 +183,12 @@ def compared(given: Frame, weight: pd.Series, least_known_share: float) -> Frame
     SettingsError
         There is none.
     """
-    enough = given[weight.index].notna().mul(weight).sum(axis=1) >= least_known_share - MOVED
-    if len(given) and not enough.any():
+    enough = points[weight.index].notna().mul(weight).sum(axis=1) >= least_known_share - MOVED
+    if len(points) and not enough.any():
         raise SettingsError(
             f"of no customer is {least_known_share:.0%} of the weight known; rate more, or lower least_known_share in judgement/criteria.yml"
         )
-    return given[enough]
+    return points[enough]
 
 
 def contributions(given: Frame, weight: pd.Series) -> Frame:
@@ -232,44 +226,38 @@ def top_size(score: pd.Series, top_share: float) -> int:
 
 
 def register_table(register: Register, given: Frame, weight: pd.Series) -> Frame:
-    """The register as it worked: label, source, weight_share in force, customers with a value, missing, and why it is not in the score."""
-    rows = []
-    for c in register.criteria:
-        known = int(given[c.id].notna().sum()) if c.id in given else 0
-        why = (
-            ""
-            if c.id in weight
-            else "not used"
-            if not c.used
-            else "no source here"
-            if not known
-            else "no weight"
-            if not c.weight
-            else "left out"
-        )
-        rows.append(
-            (
-                c.label,
-                c.owner if c.source == "judged" else "",
-                MEASURES.get(c.source, c.source.replace("_", " ")),
-                c.direction,
-                weight.get(c.id, 0.0),
-                known,
-                len(given) - known,
-                why,
-            )
-        )
-    columns = [
-        "criterion",
-        "judged_by",
-        "source",
-        "better",
-        "weight_share",
-        "with_value",
-        "missing",
-        "outside_the_score",
-    ]
-    return pd.DataFrame(rows, columns=columns, index=[c.id for c in register.criteria])
+    """The register as it worked, heaviest first, what is outside the score last.
+
+    Returns
+    -------
+    By criterion: criterion (its label), judged_by, source, better, weight_share in force, with_value and missing (customers), and
+    outside_the_score (why; blank for what is in it).
+    """
+    known = {c.id: int(given[c.id].notna().sum()) if c.id in given else 0 for c in register.criteria}
+    rows = {
+        c.id: {
+            "criterion": c.label,
+            "judged_by": c.owner if c.source == "judged" else "",
+            "source": MEASURES.get(c.source, c.source.replace("_", " ")),
+            "better": c.direction,
+            "weight_share": weight.get(c.id, 0.0),
+            "with_value": known[c.id],
+            "missing": len(given) - known[c.id],
+            "outside_the_score": "" if c.id in weight else _outside_the_score(c, known[c.id]),
+        }
+        for c in register.criteria
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").sort_values("weight_share", ascending=False, kind="stable")
+
+
+def _outside_the_score(criterion: Criterion, known: int) -> str:
+    if not criterion.used:
+        return "not used"
+    if not known:
+        return "no value in these books"
+    if not criterion.weight:
+        return "no weight"
+    return "stands on the other axis"
 
 
 def agreement(ratings: Frame) -> Frame:
@@ -281,23 +269,17 @@ def agreement(ratings: Frame) -> Frame:
     one day, in points), within_one_share, alpha (Krippendorff's, interval: 1 is full agreement, 0 what chance would give; Krippendorff, *Content
     Analysis*); missing where no customer has two raters.
     """
-    rows = {}
-    for criterion, said in ratings.groupby("criterion", sort=True):
-        known = said.dropna(subset=["rating"])
-        pairs = known.merge(known, on=["customer_id", "date"])
-        gaps = (pairs["rating_x"] - pairs["rating_y"]).abs()[pairs["rater_x"] < pairs["rater_y"]]
-        alpha = krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
-        rows[criterion] = (
-            said["rater"].nunique(),
-            said["customer_id"].nunique(),
-            len(known),
-            len(said) - len(known),
-            gaps.mean(),
-            (gaps <= 1).mean(),
-            alpha,
-        )
-    columns = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    rows = {criterion: _agreement_on(said) for criterion, said in ratings.groupby("criterion", sort=True)}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=AGREEMENT)
+
+
+def _agreement_on(said: Frame) -> tuple[float, ...]:
+    known = said.dropna(subset=["rating"])
+    pairs = known.merge(known, on=["customer_id", "date"])
+    gaps = (pairs["rating_x"] - pairs["rating_y"]).abs()[pairs["rater_x"] < pairs["rater_y"]]
+    alpha = krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
+    counts = (said["rater"].nunique(), said["customer_id"].nunique(), len(known), len(said) - len(known))
+    return (*counts, gaps.mean(), (gaps <= 1).mean(), alpha)
 
 
 def krippendorff_alpha(values: pd.Series, units: pd.Series) -> float:
@@ -316,13 +298,19 @@ def correlations(given: Frame) -> Frame:
     return given.corr(method="spearman", min_periods=10)
 
 
-def collinear(given: Frame, *, limit: float = 0.8) -> Frame:
-    """Pairs of criteria that say nearly the same: first, second, rho (`correlations` beyond ±`limit`), strongest first."""
+def correlated_pairs(given: Frame) -> Frame:
+    """Each pair of criteria that can be compared: first, second, rho (as `correlations`), strongest first."""
     rho = correlations(given).rename_axis(index="first").reset_index()
-    pairs = rho.melt(id_vars="first", var_name="second", value_name="rho")
+    pairs = rho.melt(id_vars="first", var_name="second", value_name="rho").dropna()
     order = {name: place for place, name in enumerate(given)}
-    pairs = pairs[(pairs["rho"].abs() > limit) & (pairs["first"].map(order) < pairs["second"].map(order))]
+    pairs = pairs[pairs["first"].map(order) < pairs["second"].map(order)]
     return pairs.sort_values("rho", key=abs, ascending=False, kind="stable").reset_index(drop=True)
+
+
+def collinear(given: Frame, *, limit: float = 0.8) -> Frame:
+    """Pairs of criteria that say nearly the same: those of `correlated_pairs` beyond ±`limit`."""
+    pairs = correlated_pairs(given)
+    return pairs[pairs["rho"].abs() > limit]
 
 
 def stays_in_top(given: Frame, weight: pd.Series, *, top_share: float, seed: int, draws: int = 2000) -> pd.Series:
@@ -369,6 +357,12 @@ def smallest_changes(given: Frame, weight: pd.Series, *, top_share: float, eligi
     return pd.DataFrame.from_dict(
         rows, orient="index", columns=["weight", "changed_weight", "change", "enters", "leaves"]
     )
+
+
+def names_of(listed: Frame, names: pd.Series) -> Frame:
+    """Lists of account_id, as `smallest_changes` gives them, as lists of names; 'nobody' where a list is empty."""
+    known = names.to_dict()
+    return listed.map(lambda ids: ", ".join(str(known[one]) for one in ids.split(", ")) if ids else "nobody")
 
 
 def _paths(given: Frame, weight: pd.Series, criterion: str) -> Any:

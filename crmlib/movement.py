@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -194,10 +195,10 @@ def market_verdicts(markets: Sequence[Market], groups: Frame, tolerance_share: f
 
 def goal_verdicts(goals: Sequence[Goal], groups: Frame, firm: pd.Series) -> Frame:
     """What was to be reached and what was: goal, measure, target, reached, verdict; `groups` and `firm` as in `market_verdicts`."""
+    owners: dict[Any, Any] = {("", ""): firm, **dict(groups.iterrows())}
     rows = []
     for goal in goals:
-        place = (goal.by, goal.group)
-        owner = firm if not goal.group else groups.loc[place] if place in groups.index else pd.Series(dtype=float)
+        owner = owners.get((goal.by, goal.group) if goal.group else ("", ""), {})
         rows.append((goal.text, goal.measure, goal.target, owner.get(goal.measure)))
     reached = pd.DataFrame(rows, columns=["goal", "measure", "target", "reached"])
     reached = reached.astype({"target": float, "reached": float})

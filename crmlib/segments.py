@@ -60,7 +60,7 @@ def compared(books: Books, period: Period, rules: Rules, register: Register) -> 
     if points.empty:
         return measured.assign(score=np.nan, top_group=0.0)
     weight = criteria.weights(register, points, without=[register.other_axis])
-    score = criteria.scores(criteria.compared(points, weight, register.least_known_share), weight)
+    score = criteria.scores(criteria.scorable_accounts(points, weight, register.least_known_share), weight)
     top = criteria.top_group(score, register.top_share).astype(float)
     return measured.assign(score=score.reindex(measured.index), top_group=top.reindex(measured.index).fillna(0.0))
 

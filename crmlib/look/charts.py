@@ -295,7 +295,8 @@ def _draw_panel(ax: Axes, series: pd.Series, unit: str) -> None:
     ends = sorted({0, len(index) - 1})
     months = [index[row].strftime("%b %Y") if hasattr(index[row], "strftime") else str(index[row]) for row in ends]
     ax.set_xticks(ends, months, fontsize=8.5)
-    for label, side in zip(ax.get_xticklabels(), ("left", "right"), strict=False):
+    sides: Any = ("left", "right")
+    for label, side in zip(ax.get_xticklabels(), sides, strict=False):
         label.set_horizontalalignment(side)
     ax.set_xlim(-0.5, len(index) - 0.5)
     ax.locator_params(axis="y", nbins=3)

@@ -331,6 +331,38 @@ def test_agreement_of_two_raters_by_hand() -> None:
     assert (told["ratings"], told["blank"], told["mean_difference"], told["within_one_share"]) == (5, 1, 1.0, 0.5)
 
 
+def test_without_ratings_agreement_is_an_empty_table() -> None:
+    nothing = pd.DataFrame(columns=["customer_id", "criterion", "rater", "date", "rating"])
+    told = criteria.agreement(nothing[nothing["date"] < date(2024, 1, 1)])
+    assert told.empty
+    assert list(told)[-1] == "alpha"
+
+
+def test_the_register_stands_heaviest_first_and_says_why_a_criterion_does_not_count() -> None:
+    sources = {"a": "sales", "b": "net_margin", "c": "orders", "d": "judged", "e": "growth_share"}
+    records = [{"id": i, "label": i.upper(), "weight": w, "source": s} for (i, s), w in zip(sources.items(), (1, 3, 1, 1, 0), strict=True)]  # fmt: skip
+    read = register(*records, other_axis="c")
+    known = pd.DataFrame({i: [0.5, 1.0] for i in "abce"})
+    table = criteria.register_table(read, known, criteria.weights(read, known, without=["c"]))
+    assert table.index.tolist()[:2] == ["b", "a"]
+    assert table["outside_the_score"].to_dict() == {"b": "", "a": "", "c": "stands on the other axis", "d": "no value in these books",
+                                                    "e": "no weight"}  # fmt: skip
+
+
+def test_only_pairs_that_could_be_compared_are_pairs() -> None:
+    points = pd.DataFrame(
+        {"a": range(10), "b": [*range(9), np.nan], "c": [1] * 10, "d": [3, 0, 9, 2, 5, 1, 8, 4, 7, 6]}
+    )
+    assert criteria.correlated_pairs(points)[["first", "second"]].to_dict("records") == [{"first": "a", "second": "d"}]
+    assert criteria.correlated_pairs(points.head(9)).empty
+
+
+def test_names_stand_for_the_accounts_that_enter_and_leave() -> None:
+    listed = pd.DataFrame({"enters": ["A, B", ""], "leaves": ["", "C"]})
+    names = pd.Series({"A": "Adler", "B": "Birch", "C": "Cole"})
+    assert criteria.names_of(listed, names).to_numpy().tolist() == [["Adler, Birch", "nobody"], ["nobody", "Cole"]]
+
+
 def test_collinear_criteria_are_pointed_out() -> None:
     points = pd.DataFrame({"a": range(10), "b": range(10, 0, -1), "c": [3, 0, 9, 2, 5, 1, 8, 4, 7, 6]})
     assert criteria.collinear(points).to_dict("records") == [{"first": "a", "second": "b", "rho": -1.0}]
@@ -418,7 +450,7 @@ def test_who_is_known_too_little_has_no_score_and_is_in_no_top_group(make_books:
     assert table["top_group"].to_dict() == {"A": 1.0, "B": 0.0, "C": 0.0, "D": 0.0}
     weight = pd.Series({"fit": 1.0})
     with pytest.raises(SettingsError, match="of no customer is 50% of the weight known; rate more, or lower"):
-        criteria.compared(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
+        criteria.scorable_accounts(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
 
 
 # --- how far it hangs on the weights ---------------------------------------------------------------------------------
