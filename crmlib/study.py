@@ -136,23 +136,47 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Reply:
     if answer is None:
         return Reply(f"Exercise {exercise}: not answered yet.{helped}")
     try:
-        found = _hashed(exercise, answer)
+        right = answer_hash(record, answer) == record["answer"]
     except InvalidOperation:
         return Reply(f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}")
-    if found == record["answer"]:
+    if right:
         return Reply(f"Exercise {exercise}: right. {record['right']}")
-    usual = "".join(f" {m['hint']}" for m in record.get("mistakes", []) if m["hash"] == found)
     more = "" if helped else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
-    return Reply(f"Exercise {exercise}: not yet.{usual}{helped}{more}")
+    return Reply(f"Exercise {exercise}: not yet.{_read_as(record, answer)}{_usual(record, answer)}{helped}{more}")
+
+
+def _usual(record: Mapping[str, Any], answer: object) -> str:
+    """What went wrong, if that is a usual mistake or only the rounding; a mistake may take more decimals to tell it from others."""
+    usual = [m["hint"] for m in record.get("mistakes", []) if answer_hash({**record, **m}, answer) == m["hash"]]
+    near = [] if usual or "decimals" not in record else _neighbours(_plain(answer), record["decimals"])
+    if any(answer_hash(record, number) == record["answer"] for number in near):
+        usual = ["That is very near: mind the rounding."]
+    return "".join(f" {hint}" for hint in usual)
+
+
+def _neighbours(number: Decimal, decimals: int) -> list[Decimal]:
+    """What rounds to the number as it is written, and one step of the decimals asked for to each side."""
+    step = Decimal(1).scaleb(-decimals)
+    missing = max(0, decimals + int(number.as_tuple().exponent))
+    reach = max(1, 10 ** min(missing, 2) // 2)
+    return [number + step * places for places in range(-reach, reach + 1)]
+
+
+def _read_as(record: Mapping[str, Any], answer: object) -> str:
+    """How a text with a comma or a point was read, since people write numbers in more than one way."""
+    if "decimals" not in record or not isinstance(answer, str) or not re.search(r"[.,]", answer):
+        return ""
+    return f" It was read as {_plain(answer):,f}."
 
 
 @functools.cache
-def _exercises() -> dict[str, Any]:
+def exercises() -> dict[str, Any]:
+    """The exercises by number."""
     return read_yaml(PACKAGE / "study.yml")
 
 
 def _exercise(name: str) -> dict[str, Any]:
-    known = _exercises()
+    known = exercises()
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
@@ -160,22 +184,28 @@ def _exercise(name: str) -> dict[str, Any]:
     return dict(known[name])
 
 
-def _hashed(exercise: str, answer: object) -> str:
-    record = _exercise(exercise)
+def answer_hash(record: Mapping[str, Any], answer: object) -> str:
+    """An answer as study.yml records it: salted, a number with the exercise's decimals, a text without capitals and blanks."""
     normal = _number(answer, record["decimals"]) if "decimals" in record else _text(answer)
     return hashlib.sha256(f"{record['salt']}{normal}".encode()).hexdigest()
 
 
 def _number(answer: object, decimals: int) -> str:
-    """The number as text with so many decimals, half up; InvalidOperation for what is no number."""
-    plain = re.sub(r"[\s,%]", "", str(answer)).replace("−", "-")
-    number = Decimal(plain)
+    """The number as text with so many decimals, half up."""
+    return f"{_plain(answer).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) + 0:f}"
+
+
+def _plain(answer: object) -> Decimal:
+    """The number that an answer is; InvalidOperation for what is none."""
+    number = Decimal(re.sub(r"[\s,%]", "", str(answer)).replace("−", "-"))
     if not number.is_finite():
         raise InvalidOperation
-    return f"{number.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) + 0:f}"
+    return number
 
 
 def _text(answer: object) -> str:
     """Small letters, single blanks, no full stop; of several texts the order does not count."""
+    if isinstance(answer, Mapping):
+        answer = [f"{key} {value}" for key, value in answer.items()]
     several = answer if isinstance(answer, Iterable) and not isinstance(answer, str) else [answer]
     return ", ".join(sorted(" ".join(str(part).casefold().split()).strip(" .") for part in several))

@@ -35,11 +35,11 @@ def export_page(notebook: Path, html: Path, *, client_report: bool = True) -> No
     Parameters
     ----------
     notebook
-        Executed notebook. Cells tagged `study` are left out of a client report, and so is what went to stderr.
+        Executed notebook. Cells tagged `study` or `author` are left out of a client report, and so is what went to stderr.
     html
         File to write, beside `index.html`.
     client_report
-        False keeps the study section, for a student.
+        False keeps them, for a student.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def export_page(notebook: Path, html: Path, *, client_report: bool = True) -> No
         exclude_anchor_links=True,
         filters={"css_text": _css_text},
         config={
-            "TagRemovePreprocessor": {"enabled": client_report, "remove_cell_tags": {"study"}},
+            "TagRemovePreprocessor": {"enabled": client_report, "remove_cell_tags": {"study", "author"}},
             "NbConvertBase": {"display_data_priority": _SHOWN},
         },
     )
