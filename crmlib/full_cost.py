@@ -141,8 +141,8 @@ def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
     Returns
     -------
     One row per customer: sales, net_sales, avoidable, contribution (net sales less what is avoidable within the horizon),
-    stays_behind (the cost in its column that would go on), full_cost_profit, flips (the two signs differ), and active (bought in the
-    period or has a cost kept for it; else nobody is there to drop: what is booked are returns of what was bought before).
+    stays_behind (the cost in its column that would go on), full_cost_profit, flips (the two signs differ), and active (else all that
+    is booked are returns of what was bought before: that is no loss to end by dropping anyone).
     """
     customers = customer_profitability(books, period)
     named = customers[customers["customer_id"] != ""]
@@ -164,13 +164,18 @@ def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
 
 
 def _active(books: Books, customers: Frame, period: Period) -> pd.Series:
-    """Whether each customer bought in the period or has a cost that is there for it, varying with nothing it buys."""
-    dedicated = [line.id for line in _own_costs(books.statement_in(period)) if not line.varies]
-    return (customers["sales"] > 0) | customers[dedicated].ne(0).any(axis=1)
+    """Whether each customer did more than send back what it had bought before: bought, has a cost that is there for it, or no return."""
+    statement = books.statement_in(period)
+    dedicated = [line.id for line in _own_costs(statement) if not line.varies]
+    returns = [line.id for line in statement.leaves if line.cls == "deduction"]
+    served = customers[dedicated].ne(0).any(axis=1) | ~customers[returns].ne(0).any(axis=1)
+    return (customers["sales"] > 0) | served
 
 
 def by_group(books: Books, period: Period, by: str, horizon_months: int) -> Frame:
     """Full cost and contribution of the customers of each group (`by` as `group_profitability`), the highest full-cost profit first.
+
+    Empty where full cost says of every customer what contribution says, since the books hold nothing to spread.
 
     Returns
     -------
@@ -184,6 +189,8 @@ def by_group(books: Books, period: Period, by: str, horizon_months: int) -> Fram
     judged = verdicts(books, period, horizon_months)[["customer_id", "contribution"]]
     amounts = amounts.merge(spread, on="customer_id").merge(judged, on="customer_id", how="left")
     measures = ["sales", "full_cost_profit", "contribution"]
+    if (amounts["full_cost_profit"] == amounts["contribution"]).all():
+        amounts = amounts.iloc[:0]
     totals = amounts.replace({"group": {"": "(none given)"}}).groupby("group")[measures].sum(min_count=1)
     for measure in measures[1:]:
         known = totals[totals[measure].notna()]

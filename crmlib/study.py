@@ -55,6 +55,7 @@ class Mistake(Record):
 
     hash: str
     hint: str
+    decimals: int | None = None
 
 
 class Exercise(Record):
@@ -185,14 +186,37 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Reply:
     if answer is None:
         return Reply(f"Exercise {exercise}: not answered yet.{helped}")
     try:
-        found = _hashed(exercise, answer)
+        right = answer_hash(record, answer) == record.answer
     except InvalidOperation:
         return Reply(f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}")
-    if found == record.answer:
+    if right:
         return Reply(f"Exercise {exercise}: right. {record.right}")
-    usual = "".join(f" {m.hint}" for m in record.mistakes if m.hash == found)
     more = "" if helped else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
-    return Reply(f"Exercise {exercise}: not yet.{usual}{helped}{more}")
+    return Reply(f"Exercise {exercise}: not yet.{_read_as(record, answer)}{_usual(record, answer)}{helped}{more}")
+
+
+def _usual(exercise: Exercise, answer: object) -> str:
+    """What went wrong, if that is a usual mistake or only the rounding; a mistake may take more decimals to tell it from others."""
+    usual = [m.hint for m in exercise.mistakes if answer_hash(exercise, answer, m.decimals) == m.hash]
+    near = [] if usual or exercise.decimals is None else _neighbours(_plain(answer), exercise.decimals)
+    if any(answer_hash(exercise, number) == exercise.answer for number in near):
+        usual = ["That is very near: mind the rounding."]
+    return "".join(f" {hint}" for hint in usual)
+
+
+def _neighbours(number: Decimal, decimals: int) -> list[Decimal]:
+    """What rounds to the number as it is written, and one step of the decimals asked for to each side."""
+    step = Decimal(1).scaleb(-decimals)
+    missing = max(0, decimals + int(number.as_tuple().exponent))
+    reach = max(1, 10 ** min(missing, 2) // 2)
+    return [number + step * places for places in range(-reach, reach + 1)]
+
+
+def _read_as(exercise: Exercise, answer: object) -> str:
+    """How a text with a comma or a point was read, since people write numbers in more than one way."""
+    if exercise.decimals is None or not isinstance(answer, str) or not re.search(r"[.,]", answer):
+        return ""
+    return f" It was read as {_plain(answer):,f}."
 
 
 @functools.cache
@@ -208,22 +232,29 @@ def _exercise(name: str) -> Exercise:
     return known[name]
 
 
-def _hashed(exercise: str, answer: object) -> str:
-    record = _exercise(exercise)
-    normal = _text(answer) if record.decimals is None else _number(answer, record.decimals)
-    return hashlib.sha256(f"{record.salt}{normal}".encode()).hexdigest()
+def answer_hash(exercise: Exercise, answer: object, decimals: int | None = None) -> str:
+    """An answer as study.yml records it: salted, a number with the exercise's decimals (or so many), a text without capitals and blanks."""
+    places = exercise.decimals if decimals is None else decimals
+    normal = _text(answer) if places is None else _number(answer, places)
+    return hashlib.sha256(f"{exercise.salt}{normal}".encode()).hexdigest()
 
 
 def _number(answer: object, decimals: int) -> str:
-    """The number as text with so many decimals, half up; InvalidOperation for what is no number."""
-    plain = re.sub(r"[\s,%]", "", str(answer)).replace("−", "-")
-    number = Decimal(plain)
+    """The number as text with so many decimals, half up."""
+    return f"{_plain(answer).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) + 0:f}"
+
+
+def _plain(answer: object) -> Decimal:
+    """The number that an answer is; InvalidOperation for what is none."""
+    number = Decimal(re.sub(r"[\s,%]", "", str(answer)).replace("−", "-"))
     if not number.is_finite():
         raise InvalidOperation
-    return f"{number.quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP) + 0:f}"
+    return number
 
 
 def _text(answer: object) -> str:
     """Small letters, single blanks, no full stop; of several texts the order does not count."""
+    if isinstance(answer, Mapping):
+        answer = [f"{key} {value}" for key, value in answer.items()]
     several = answer if isinstance(answer, Iterable) and not isinstance(answer, str) else [answer]
     return ", ".join(sorted(" ".join(str(part).casefold().split()).strip(" .") for part in several))

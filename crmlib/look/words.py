@@ -184,7 +184,7 @@ def _single(value: Any, kind: str) -> Any:
     if isinstance(value, pd.DataFrame):
         return len(value)
     if isinstance(value, pd.Series | pd.Index):
-        items = value.to_list()
+        items = [] if kind in AMOUNTS and value.isna().any() else value.to_list()  # a sum with a hole is no sum
         value = sum(items) if kind in AMOUNTS else items[0] if items else None
     return None if isinstance(value, float | Decimal) and not math.isfinite(value) else value
 

@@ -35,11 +35,11 @@ def export_page(notebook: Path, html: Path, *, client_report: bool = True) -> No
     Parameters
     ----------
     notebook
-        Executed notebook. Cells tagged `study` are left out of a client report, and so is what went to stderr.
+        Executed notebook. Cells tagged `study` or `author` are left out of a client report, and so is what went to stderr.
     html
         File to write, beside `index.html`.
     client_report
-        False keeps the study section, for a student.
+        False keeps them, for a student.
 
     Raises
     ------

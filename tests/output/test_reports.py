@@ -100,10 +100,13 @@ def test_text_from_data_stays_text(tmp_path: Path) -> None:
     assert "{{ 7*7 }}" in made.get_text()
 
 
-def test_the_study_section_is_left_out_of_a_client_report_and_only_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tag", ["study", "author"])
+def test_what_is_for_students_and_authors_is_left_out_of_a_client_report_and_only_there(
+    tmp_path: Path, tag: str
+) -> None:
     study = (
-        v4.new_markdown_cell("## Study", metadata={"tags": ["study"]}),
-        code("answer", shown({"text/plain": "not yet"}), tags=("study",)),
+        v4.new_markdown_cell("## Study", metadata={"tags": [tag]}),
+        code("answer", shown({"text/plain": "not yet"}), tags=(tag,)),
     )
     cells = v4.new_markdown_cell("# Title"), *study
     assert "not yet" not in page(tmp_path, *cells).get_text()
