@@ -21,6 +21,9 @@ from crmlib.declared.reading import SettingsError
 CONCENTRATION = 50  # of the Dirichlet weightings
 NOBODY = np.array([], dtype=int)
 MOVED = 1e-9  # a weight just beyond another
+EQUAL = (
+    12  # decimals to which two scores are the same: below what `MOVED` does to one, above what sums in another order do
+)
 
 
 def read_criteria(books: Books) -> Register:
@@ -180,8 +183,20 @@ def scores(given: Frame, weight: pd.Series) -> pd.Series:
 
 
 def top_group(score: pd.Series, top_share: float) -> pd.Series:
-    """Whether an account is in the top group by score: the best `top_share`, at least one; of ties the first by key."""
-    return score.sort_index().rank(ascending=False, method="first").reindex(score.index) <= top_size(score, top_share)
+    """Whether an account is in the top group by score: the best `top_share`, equals treated alike (see `in_top`)."""
+    return pd.Series(in_top(score.fillna(-1).to_numpy(), top_size(score, top_share)), index=score.index)
+
+
+def in_top(score: Any, size: int) -> Any:
+    """Whether each score (−1: none) is among the best so many, by column.
+
+    Those who score like the last one inside are all in; all out where more than half of the accounts would then be in, since nobody leads.
+    """
+    rounded = np.round(score, EQUAL)
+    edge = -np.partition(-rounded, size - 1, axis=0)[size - 1]
+    inside = rounded >= edge
+    fits = inside.sum(axis=0) <= np.maximum(size, (rounded >= 0).sum(axis=0) / 2)
+    return np.where(fits, inside, rounded > edge)
 
 
 def top_size(score: pd.Series, top_share: float) -> int:
@@ -290,7 +305,6 @@ def stays_in_top(given: Frame, weight: pd.Series, *, top_share: float, seed: int
     standard deviation of 5.6 points.
     """
     values = given[weight.index].to_numpy(float)
-    values = values[order := np.argsort(given.index.to_numpy(), kind="stable")]
     there, filled = (~np.isnan(values)).astype(float), np.nan_to_num(values)
     size = top_size(scores(given, weight), top_share)
     drawn = np.random.default_rng(seed).dirichlet(weight.to_numpy() * CONCENTRATION, draws)
@@ -298,9 +312,8 @@ def stays_in_top(given: Frame, weight: pd.Series, *, top_share: float, seed: int
     for block in np.array_split(drawn, max(1, draws * len(given) // 4_000_000)):
         known = there @ block.T
         score = np.where(known > 0, (filled @ block.T) / np.where(known > 0, known, 1), -1)
-        best = np.argsort(-score, axis=0, kind="stable")[:size]
-        held += np.bincount(best.ravel(), minlength=len(given))
-    return pd.Series(held / draws, index=given.index[order], name="stays_share").reindex(given.index)
+        held += in_top(score, size).sum(axis=1)
+    return pd.Series(held / draws, index=given.index, name="stays_share")
 
 
 def smallest_changes(given: Frame, weight: pd.Series, *, top_share: float, eligible: pd.Series | None = None) -> Frame:
@@ -348,18 +361,12 @@ def _at(paths: Any, t: float) -> Any:
     return (paths[0] + paths[1] * t) / (paths[2] + paths[3] * t)
 
 
-def _top_at(paths: Any, t: float, size: int) -> Any:
-    mask = np.zeros(paths.shape[1], dtype=bool)
-    mask[np.argsort(-_at(paths, t), kind="stable")[:size]] = True
-    return mask
-
-
 def _walk(paths: Any, way: tuple[float, float], size: int, counted: Any) -> tuple[float, Any, Any] | None:
     """From a weight to the end: the first at which the list changes, and the places of who enters and leaves; None without."""
-    (t, end), listed = way, _top_at(paths, way[0], size) & counted
+    (t, end), listed = way, in_top(_at(paths, way[0]), size) & counted
     onward = MOVED if end > t else -MOVED
     while (end - t) * onward > 0:
-        top = _top_at(paths, t + onward, size)
+        top = in_top(_at(paths, t + onward), size)
         if ((top & counted) != listed).any():
             return t, (top & counted & ~listed).nonzero()[0], (listed & ~top).nonzero()[0]
         t = _next_tie(paths, t + onward, end, top)
