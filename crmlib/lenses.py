@@ -70,11 +70,11 @@ def axes(books: Books, period: Period, differentiated: Frame) -> Frame:
 
 
 def matrices(books: Books, period: Period, differentiated: Frame) -> Frame:
-    """Every lens beside the decision (as `differentiate`), for customers who bought.
+    """Every lens beside the decision (as `differentiate`), for accounts that bought.
 
     Returns
     -------
-    One row per customer: customer_id, customer_name, account_id, segment, stance, reason, sales, net_margin, the values across and up, and for
+    One row per account: customer_id, customer_name, account_id, segment, stance, reason, sales, net_margin, the values across and up, and for
     each lens that tells them apart `…_cell` and `…_stance`. A family of several has no net price of its own.
     """
     report = profitability.customer_profitability(books, period)
@@ -82,7 +82,9 @@ def matrices(books: Books, period: Period, differentiated: Frame) -> Frame:
     family = differentiated["account_id"].duplicated(keep=False)
     prices = priced.drop(index=differentiated.loc[family, "customer_id"], errors="ignore")
     names = ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
-    rows = differentiated.loc[differentiated["sales"] > 0, names]
+    rows = differentiated.loc[
+        (differentiated["sales"] > 0) & (differentiated["customer_id"] == differentiated["account_id"]), names
+    ]
     rows = rows.join(prices[["net_price_index", "cost_to_serve_share"]], on="customer_id")
     rows = rows.join(axes(books, period, differentiated), on="account_id").reset_index(drop=True)
     return rows.join([cells(rows, lens) for lens in LENSES if lens.places(rows)])
