@@ -99,6 +99,11 @@ def cells(points: Frame, lens: Lens) -> Frame:
     return pd.DataFrame({name: quadrant.map(dict(enumerate(four))).where(known, "") for name, four in texts.items()})
 
 
+def used(placed: Frame) -> list[str]:
+    """The lenses that these books have the data of."""
+    return [lens.name for lens in LENSES if f"{lens.name}_cell" in placed]
+
+
 def disagreements(placed: Frame) -> Frame:
     """Customers for whom a lens says invest and the decision change, or the reverse, the largest first.
 
@@ -112,7 +117,7 @@ def disagreements(placed: Frame) -> Frame:
     One row per customer: customer_id, customer_name, segment, sales, net_margin, lenses ('relationship: Build; …') and why (what they see).
     """
     parts = [placed.iloc[:0].assign(lenses="", why="")]
-    parts += [_contradicted(placed, lens) for lens in LENSES if f"{lens.name}_cell" in placed]
+    parts += [_contradicted(placed, lens) for lens in LENSES if lens.name in used(placed)]
     names = ["customer_id", "customer_name", "segment", "sales", "net_margin"]
     rows = pd.concat(parts).groupby(names, sort=False)[["lenses", "why"]].agg("; ".join).reset_index()
     return rows.sort_values(["sales", "customer_id"], ascending=[False, True], ignore_index=True)

@@ -88,15 +88,15 @@ def holds(table: Frame, when: Sequence[str]) -> pd.Series:
 
 
 def without_effect(table: Frame, rules: Rules) -> list[str]:
-    """Conditions that nobody can fulfil in this ledger and period: their measure has no value, or nobody has the text they ask for."""
-    every = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
+    """What rules ask for and nobody can have in this ledger and period, in words: a measure without a value, a text that nobody has."""
+    conditions = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
     idle = []
-    for text in dict.fromkeys(every):
+    for text in conditions:
         name, sign, value = condition_parts(text)
-        values = column(table, name)
+        values, base = column(table, name), name.removesuffix(RANKED)
         if not (values.eq(value) if sign == "is" else values.notna()).any():
-            idle.append(text)
-    return idle
+            idle.append(text if sign == "is" else MEASURES.get(base, base))
+    return list(dict.fromkeys(idle))
 
 
 def assigned(table: Frame, rules: Rules) -> Frame:
@@ -198,6 +198,33 @@ def with_segments(books: Books, period: Period) -> Books:
 def segmented(view: View) -> View:
     """The view with each customer's `segment` of its period (as `with_segments`)."""
     return replace(view, books=with_segments(view.books, view.period))
+
+
+def segment_table(customers: Frame, rules: Rules) -> Frame:
+    """The segments that hold customers (as `differentiate`), in the order of the rules: stands_for (the stance), customers, sales, net_margin."""
+    rows = customers.groupby("segment").agg(
+        stands_for=("stance", "first"),
+        customers=("stance", "size"),
+        sales=("sales", "sum"),
+        net_margin=("net_margin", "sum"),
+    )
+    return rows.loc[[name for name in rules.segments if name in rows.index]]
+
+
+def score_and_margin(customers: Frame, rules: Rules) -> Frame:
+    """Where each customer that bought stands in the matrix of score and profitability, the largest first.
+
+    Returns
+    -------
+    By name: rank_by_score (0 to 1), place_by_margin (customers from the line of zero: below it who loses), sales, net_margin, and mend
+    (attractive to the rules, and loses).
+    """
+    buyers = customers[customers["sales"] > 0].sort_values("sales", ascending=False).set_index("customer_name")
+    score, loses = column(buyers, f"score{RANKED}"), buyers["net_margin"] < 0
+    place = buyers["net_margin"].rank() - loses.sum() - 0.5  # half a place on either side of the line
+    mend = loses & (score >= attractive_from(rules))
+    columns = {"rank_by_score": score, "place_by_margin": place, "sales": buyers["sales"]}
+    return pd.DataFrame({**columns, "net_margin": buyers["net_margin"], "mend": mend})
 
 
 def key_accounts(differentiated: Frame) -> Frame:

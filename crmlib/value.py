@@ -64,9 +64,11 @@ class Valuation:
 
     @property
     def groups(self) -> Frame:
-        """By group: customers, model, simple (no model beat what a manager would do), few (the choice rests on little)."""
-        rows = self.customers.groupby("group").agg(customers=("model", "size"), model=("model", "first"))
-        return rows.assign(simple=rows["model"].isin(SIMPLE), few=rows["customers"] < FEW)
+        """By group with a test: customers, model, coverage, simple (nothing beat what a manager would do), few (the choice rests on little)."""
+        chosen = self.backtest[self.backtest["chosen"].astype(bool)].drop_duplicates("group").set_index("group")
+        rows = chosen[["model", "coverage"]].assign(simple=chosen["model"].isin(SIMPLE))
+        customers = self.customers["group"].value_counts().reindex(rows.index)
+        return rows.assign(customers=customers, few=customers < FEW)
 
 
 def customer_value(books: Books, *, months: int = 12, seed: int = 0) -> Valuation:

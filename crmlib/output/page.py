@@ -57,7 +57,7 @@ def export_page(notebook: Path, html: Path, *, client_report: bool = True) -> No
         exclude_anchor_links=True,
         filters={"css_text": _css_text},
         config={
-            "TagRemovePreprocessor": {"enabled": client_report, "remove_cell_tags": {"study"}},
+            "TagRemovePreprocessor": {"enabled": client_report, "remove_cell_tags": {"study", "author"}},
             "NbConvertBase": {"display_data_priority": _SHOWN},
         },
     )
