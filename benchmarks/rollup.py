@@ -68,7 +68,7 @@ def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
     else:
         con = connect()
         files = sorted((folder / "ledger").glob("*.parquet"))
-        ledger = Ledger(engagement, con, {f.stem: con.read_parquet(str(f)) for f in files}, {}, ())
+        ledger = Ledger(engagement, con, {f.stem: con.read_parquet(str(f)) for f in files}, ())
     statement = with_sources(engagement.statement, ledger)
     write_cube(ledger, statement, out)
 

@@ -68,7 +68,8 @@ class Valuation:
         chosen = self.backtest[self.backtest["chosen"].astype(bool)].drop_duplicates("group").set_index("group")
         rows = chosen[["model", "coverage"]].assign(simple=chosen["model"].isin(SIMPLE))
         customers = self.customers["group"].value_counts().reindex(rows.index)
-        return rows.assign(customers=customers, few=customers < FEW)
+        kinds = {"coverage": float, "simple": bool, "few": bool}
+        return rows.assign(customers=customers, few=customers < FEW).astype(kinds)
 
 
 def customer_value(books: Books, *, months: int = 12, seed: int = 0) -> Valuation:
