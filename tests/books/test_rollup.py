@@ -74,8 +74,7 @@ def read_back(engagement: Engagement, folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.exists():
             return pd.DataFrame(columns=[*PLACE, *more])
-        days = engagement.coverage.start, engagement.coverage.end
-        return read_rollup(path, [*PLACE, *more], *days).to_pandas()
+        return read_rollup(path, [*PLACE, *more], engagement.coverage).to_pandas()
 
     def rows(name: str, *more: str) -> list[list[Any]]:
         """Level, owner, month, other keys and amounts, some of which are not zero."""
