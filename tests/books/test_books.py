@@ -182,17 +182,24 @@ def test_tie_out_d_charges_for_capital_are_the_balances_times_the_rate(make_book
         ({"costs": "level, key, date, line, amount\ncustomer, A, 2024-01-31, salaries, 7"}, "salaries", "ledger = cube: booked costs"),
         ({"control_totals": "line, period, amount\nsales, 2024-01, 100"}, "sales", "ledger + reconciling items = control total: sales"),
         (BALANCES, "receivables_charge", "charge for capital = balance × rate: receivables_charge"),
-        (DESK, "charged_desk", "charged + uncharged = booked pool: desk"),
+        (DESK, "amount", "charged + uncharged = booked pool: desk"),
         (DESK, "order_processing", "quantity × rate = line: order_processing"),
     ],
 )  # fmt: skip
 def test_a_roll_up_that_counts_an_amount_twice_is_refused(
     make_engagement: Make, monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, str], column: str, check: str
 ) -> None:
-    sound = rollups.cube
-    monkeypatch.setattr(
-        rollups, "cube", lambda *given: (t := sound(*given)).mutate(**{column: (t[column] * 2).cast(t[column].type())})
-    )
+    step = "records" if column == "amount" else "lines"
+    sound = getattr(rollups, step)
+
+    def twice(table: Any) -> Any:
+        return (
+            table.mutate(**{column: (table[column] * 2).cast(table[column].type())})
+            if column in table.columns
+            else table
+        )
+
+    monkeypatch.setattr(rollups, step, lambda *given: {name: twice(table) for name, table in sound(*given).items()})
     folder = make_engagement(tables, rates={"cost_of_capital": "0.12"}, thresholds={"unassigned_share": 1})
     assert any(check in message for message in rejection(lambda: open_books(folder))["message"])
 
