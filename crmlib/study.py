@@ -94,7 +94,7 @@ def _view(books: Books, name: str, text: str) -> Frame:
 def _capacity(books: Books, period: Period) -> Frame:
     """The time-driven lens by activity, and by pool as used, unused and whole."""
     lens = time_driven(books, period)
-    if lens is None:
+    if lens.empty:
         raise KeyError("capacity")
     idle = lens["activity"] == "unused"
     parts = {"used": lens[~idle], "unused": lens[idle], "whole": lens}
