@@ -378,6 +378,7 @@ def test_a_challenge_that_the_books_cannot_tell_is_not_taken_for_none(make_books
     books = make_books(TRADE, **ANY)
     full = challenges(books, books.period("2024")).set_index("challenge")
     assert full["amount"].dropna().tolist() == [10, 54, 70, 0]
+    assert str(full.loc["Lines without a source", "count"]).isdigit()
     assert full["seen"].to_dict()["Costs of a group, not of its customers"]
 
 
