@@ -6,21 +6,23 @@ counted, and the peak memory of the process. The results are compared before a f
 
 import argparse
 import importlib
+import itertools
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from decimal import ROUND_HALF_EVEN, Decimal, localcontext
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from pathlib import Path
 
 from ledger import write_ledger
 
 WAYS = {
-    "cube": "crmlib: cube of the typed ledger",
+    "cube": "crmlib: roll-ups of the typed ledger",
     "whole": "crmlib: the same, and reading and checking the types of all values before",
-    "sql": "DuckDB SQL by hand, the same exact decimals",
+    "sql": "DuckDB SQL by hand, the same files with the same exact decimals",
     "pandas": "pandas, in floating point",
     "scan": "bare scan of the same columns",
 }
@@ -34,6 +36,9 @@ SCANNED = {
 }
 
 
+KEYS = {"level", "owner", "month"}
+
+
 # --- the ways --------------------------------------------------------------------------------------------------------
 
 
@@ -42,7 +47,7 @@ def imports_of(way: str) -> None:
     if way == "pandas":
         needed = ("pandas", "pyarrow.parquet")
     elif way in {"cube", "whole"}:
-        needed = ("pandas", "pyarrow.parquet", "ibis", "ibis.backends.duckdb", "crmlib.rollup")
+        needed = ("pandas", "pyarrow.parquet", "ibis", "ibis.backends.duckdb", "crmlib.books.rollups")
     else:
         needed = ("duckdb", "pyarrow")
     for name in needed:
@@ -53,21 +58,19 @@ def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
     from crmlib.books.availability import with_sources
     from crmlib.books.ledger import Ledger, connect
     from crmlib.books.reader import read_ledger
-    from crmlib.books.rollups import cube
+    from crmlib.books.rollups import write_cube
     from crmlib.declared.engagement import open_engagement
 
     engagement = open_engagement(folder)
     if whole:
-        books = read_ledger(engagement, out.parent / "work")
-        assert not books.defects
+        ledger = read_ledger(engagement, out / "ledger")
+        assert not ledger.defects
     else:
-        (out.parent / "work").mkdir(exist_ok=True)
         con = connect()
         files = sorted((folder / "ledger").glob("*.parquet"))
-        books = Ledger(engagement, con, {f.stem: con.read_parquet(str(f)) for f in files}, {}, ())
-    books.con.raw_sql("SET enable_progress_bar = false")
-    statement = with_sources(engagement.statement, books)
-    books.con.to_parquet(cube(books, statement, out.parent / "work"), str(out))
+        ledger = Ledger(engagement, con, {f.stem: con.read_parquet(str(f)) for f in files}, ())
+    statement = with_sources(engagement.statement, ledger)
+    write_cube(ledger, statement, out)
 
 
 def roll_up_whole(folder: Path, out: Path) -> None:
@@ -82,16 +85,19 @@ def roll_up_sql(folder: Path, out: Path) -> None:
     for file in sorted((folder / "ledger").glob("*.parquet")):
         con.execute(f"CREATE VIEW {file.stem} AS FROM '{file}'")
     # a decimal quotient is floating point in DuckDB: the 36 rates of the pool are divided outside
-    rates = [(month, _half_even(cost * Decimal("1.5") / minutes)) for month, cost, minutes in
-             con.sql("SELECT month, cost, practical_capacity FROM capacity WHERE pool = 'office'").fetchall()]  # fmt: skip
+    pools = con.sql("SELECT month, cost, practical_capacity FROM capacity WHERE pool = 'office'").fetchall()
+    rates = [(month, _rounded(cost * Decimal("1.5") / minutes)) for month, cost, minutes in pools]
     con.execute("CREATE TABLE office_rates (month DATE, rate_per_line DECIMAL(18, 8))")
     con.executemany("INSERT INTO office_rates VALUES (?, ?)", rates)
-    con.execute((Path(__file__).parent / "cube.sql").read_text(encoding="utf-8").replace("{out}", str(out)))
+    for rollup in ("lines", "drivers"):
+        (out / rollup).mkdir(exist_ok=True)
+    sql = (Path(__file__).parent / "cube.sql").read_text(encoding="utf-8")
+    con.execute(sql.replace("{out}", str(out)))
 
 
-def _half_even(value: Decimal) -> Decimal:
+def _rounded(value: Decimal) -> Decimal:
     with localcontext(prec=60):
-        return value.quantize(Decimal("1e-8"), ROUND_HALF_EVEN)
+        return value.quantize(Decimal("1e-8"), ROUND_HALF_UP)
 
 
 def roll_up_pandas(folder: Path, out: Path) -> None:
@@ -160,13 +166,7 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
         index=["level", "key", "month"], columns="line", values="amount", aggfunc="sum"
     )  # fmt: skip
     cube = pd.concat([cube, groups.reset_index().rename(columns={"key": "owner"})], ignore_index=True).fillna(0)
-    names = {
-        "units": "driver_units",
-        "lines": "driver_invoice_lines",
-        "orders": "driver_orders",
-        "credits": "driver_credits",
-    }
-    cube.rename(columns=names).to_parquet(out)
+    cube.rename(columns={"lines": "invoice_lines"}).to_parquet(out / "cube.parquet")
 
 
 def roll_up_scan(folder: Path, out: Path) -> None:
@@ -178,7 +178,6 @@ def roll_up_scan(folder: Path, out: Path) -> None:
         con.execute(
             f"SELECT {', '.join(f'max({c})' for c in columns.split(', '))} FROM '{folder}/ledger/{table}.parquet'"
         ).fetchall()
-    out.write_text("")
 
 
 # --- measuring -------------------------------------------------------------------------------------------------------
@@ -187,6 +186,8 @@ def roll_up_scan(folder: Path, out: Path) -> None:
 def run_child(way: str, folder: Path, out: Path) -> None:
     """Do it in this process, and print CPU seconds, wall seconds and peak memory."""
     imports_of(way)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
     before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     globals()[f"roll_up_{way}"](folder, out)
     wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
@@ -201,25 +202,29 @@ def measured(way: str, folder: Path, out: Path) -> dict[str, float]:
 
 
 def assert_same(folder: Path) -> None:
-    """SQL gives our cube exactly, and pandas its totals to a millionth (floats do no better)."""
+    """Every file of SQL is ours exactly, and pandas gives its totals to a millionth (floats do no better)."""
     import duckdb
 
     con = duckdb.connect()
-    ours, theirs, floats = (folder / f"{way}.parquet" for way in ("cube", "sql", "pandas"))
-    columns = [c for c, *_ in con.sql(f"DESCRIBE FROM '{ours}'").fetchall()]
-    listed = ", ".join(f'"{c}"' for c in columns)
-    for other in (theirs, folder / "whole.parquet"):
-        for a, b in ((ours, other), (other, ours)):
-            different = con.sql(
-                f"SELECT count(*) FROM (SELECT {listed} FROM '{a}' EXCEPT ALL SELECT {listed} FROM '{b}')"
-            ).fetchone()
-            assert different == (0,), f"{a.name} and {b.name} differ in {different[0]} rows"
-    there = [c for c, *_ in con.sql(f"DESCRIBE FROM '{floats}'").fetchall()]
-    for column in [c for c in columns[3:] if c in there]:
-        exact, near = (con.sql(f"SELECT sum(\"{column}\")::DOUBLE FROM '{f}'").fetchone()[0] for f in (ours, floats))
-        assert abs(exact - near) <= 1e-6 * abs(exact), f"{column}: {exact} and {near} in pandas"
-    rows = [con.sql(f"SELECT count(*) FROM '{f}'").fetchone() for f in (ours, floats)]
-    assert rows[0] == rows[1], rows
+    names = [str(file.relative_to(folder / "sql")) for file in (folder / "sql").rglob("*.parquet")]
+    for name, other in itertools.product(sorted(names), ("sql", "whole")):
+        ours, theirs = (con.read_parquet(str(folder / way / name)) for way in ("cube", other))
+        theirs = theirs.select(*ours.columns)
+        different = [a.except_(b).count("*").fetchone()[0] for a, b in ((ours, theirs), (theirs, ours))]
+        assert different == [0, 0], f"{name} of cube and {other} differ in {different} rows"
+    floats = con.read_parquet(str(folder / "pandas" / "cube.parquet"))
+    for rollup in ("lines/*", "drivers/*", "capital"):
+        ours = con.read_parquet(f"{folder}/cube/{rollup}.parquet", union_by_name=True)
+        columns = sorted({*ours.columns} & {*floats.columns} - KEYS)
+        assert columns, rollup
+        for column in columns:
+            exact, near = (t.sum(f'"{column}"').fetchone()[0] for t in (ours, floats))
+            off = abs(float(exact) - float(near))
+            assert off <= 1e-6 * abs(float(exact)), f"{column}: {exact} and {near} in pandas"
+    lines = f"read_parquet('{folder}/cube/lines/*.parquet', union_by_name = true)"
+    owners = f"SELECT DISTINCT level, owner, month FROM {lines} WHERE level <> 'firm'"
+    rows = con.sql(f"SELECT count(*) FROM ({owners})").fetchone()
+    assert rows == floats.count("*").fetchone(), rows
 
 
 def table(runs: dict[str, list[dict[str, float]]]) -> str:
@@ -264,7 +269,7 @@ def main() -> None:
         runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
         for _ in range(given.repeat):
             for way, found in runs.items():
-                found.append(measured(way, folder, folder / f"{way}.parquet"))
+                found.append(measured(way, folder, folder / way))
         assert_same(folder)
     print(f"{given.lines:,} invoice lines, median of {given.repeat} rounds; results compared and equal\n")
     print(table(runs))

@@ -67,16 +67,40 @@ def _rate(past: pd.DataFrame) -> np.ndarray:
 LIKELY = ("ours: BG/NBD", "ours: Pareto/NBD", "ours: Pareto/NBD by order value", "ours: Pareto/NBD by order units")
 
 
-def fitted(name: str, past: pd.DataFrame) -> tuple[Any, tuple[np.ndarray, ...]]:
+def fitted(name: str, past: pd.DataFrame) -> tuple[Any, tuple[Any, ...]]:
     """One of our likelihood models, and the histories that it takes."""
-    data = tuple(past[c].to_numpy() for c in ("x", "recency", "age"))
+    orders = purchases.Purchases(*(past[c].to_numpy() for c in ("x", "recency", "age")))
     if "BG" in name:
-        return purchases.fit_bg_nbd(*data), data
+        return purchases.fit_bg_nbd(orders), (orders,)
     if " by " not in name:
-        return purchases.fit_pareto_nbd(*data), (*data, np.zeros(len(past)))
+        return purchases.fit_pareto_nbd(orders), (orders, np.zeros(len(past)))
     size = past["dollars" if "value" in name else "units"].to_numpy()
-    data = (*data, purchases.order_size_level(size))
-    return purchases.fit_pareto_nbd(*data), data
+    level = purchases.order_size_level(size)
+    return purchases.fit_pareto_nbd(orders, level), (orders, level)
+
+
+def drawn(
+    model: Any, time: float, past: purchases.Purchases, level: Any = None, *, draws: int, seed: int
+) -> np.ndarray:
+    """Simulated purchases in the `time` after `age`: one row per customer, one column per draw."""
+    rng, shape = np.random.default_rng(seed), (len(past.frequency), draws)
+    alpha = model.alpha if level is None else model.alpha * np.exp(-model.lift * level)
+    rate = rng.gamma((model.r + past.frequency)[:, None], 1 / (alpha + past.age)[:, None], shape)
+    if level is None:  # BG/NBD: a customer may leave after each purchase
+        leaving = np.clip(rng.beta(model.a, (model.b + past.frequency)[:, None], shape), 1e-12, 1)
+        active = rng.random(shape) < model.active_probability(past)[:, None]
+        return np.where(active, np.minimum(rng.poisson(rate * time), rng.geometric(leaving)), 0)
+    leaving = np.maximum(rng.gamma(model.s, 1 / (model.beta + past.age)[:, None], shape), 1e-300)
+    active = rng.random(shape) < model.active_probability(past, level)[:, None]
+    return np.where(active, rng.poisson(rate * np.minimum(rng.exponential(1.0, shape) / leaving, time)), 0)
+
+
+def shortest_range(draws: np.ndarray, share: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
+    """By row of draws: the ends (inclusive) of the shortest range that holds the share of them."""
+    ordered, size = np.sort(draws, axis=1), int(np.ceil(share * draws.shape[1]))
+    start = (ordered[:, size - 1 :] - ordered[:, : draws.shape[1] - size + 1]).argmin(axis=1)
+    row = np.arange(len(draws))
+    return ordered[row, start], ordered[row, start + size - 1]
 
 
 def ours(days: pd.DataFrame, end: pd.Timestamp, weeks: int) -> pd.DataFrame:
@@ -159,8 +183,7 @@ def main() -> None:
     # and only now compared
     actual = later(days, END, WEEKS, past.index)
     for name, (_, (model, data)) in found.items():
-        taken = (data,) if len(data) == 4 else data
-        low, high = purchases.shortest_range(model.drawn_purchases(WEEKS, *taken, draws=1000, seed=0))
+        low, high = shortest_range(drawn(model, WEEKS, *data, draws=1000, seed=0))
         rows.loc[name, "range holds"] = f"{((actual >= low) & (actual <= high)).mean():.1%}"
     for name, forecast in OTHERS.items():
         try:

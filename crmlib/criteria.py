@@ -6,7 +6,10 @@ scale. What is missing is left out of an account's score and counted, never take
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +17,21 @@ import pandas as pd
 
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
-from crmlib.declared.judgement import MEASURES, RATINGS, Goal, Market, Register, Strategy, rating_rows, refuse_mistakes
+from crmlib.declared.judgement import MEASURES, RATINGS, Criterion, Goal, Market, Register, Strategy
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import SettingsError, refuse_mistakes
 
 CONCENTRATION = 50  # of the Dirichlet weightings
 NOBODY = np.array([], dtype=int)
+AGREEMENT = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
 MOVED = 1e-9  # a weight just beyond another
+EQUAL = (
+    12  # decimals to which two scores are the same: below what `MOVED` does to one, above what sums in another order do
+)
 
 
 def read_criteria(books: Books) -> Register:
-    """The criteria register of an engagement (errors as `read_judgement`)."""
+    """The criteria register of an engagement (errors as `reading.read`)."""
     customers = books.customers
     register = books.engagement.judgement("criteria.yml", Register, list(customers.columns))
     ids = [c.id for c in register.criteria]
@@ -37,12 +44,12 @@ def read_criteria(books: Books) -> Register:
         ]
     if register.other_axis and register.other_axis not in ids:
         wrong.append(f"other_axis: {register.other_axis!r} is no criterion; allowed: {', '.join(ids)}")
-    refuse_mistakes("criteria.yml", wrong)
+    refuse_mistakes("judgement/criteria.yml", wrong)
     return register
 
 
 def read_strategy(books: Books) -> Strategy:
-    """The strategy's goals, markets and constraints (errors as `read_judgement`); empty without the file."""
+    """The strategy's goals, markets and constraints (errors as `reading.read`); empty without the file."""
     strategy, wrong = books.engagement.judgement("strategy.yml", Strategy), []
     goals: list[tuple[str, Goal | Market]] = [(f"goals[{i}]", g) for i, g in enumerate(strategy.goals) if g.group]
     for place, named in [*goals, *((f"markets[{i}]", m) for i, m in enumerate(strategy.markets))]:
@@ -53,7 +60,7 @@ def read_strategy(books: Books) -> Strategy:
         elif named.group not in values:
             there = ", ".join(map(str, values))
             wrong.append(f"{place}.group: no customer has {named.by} {named.group!r}; there are {there}")
-    refuse_mistakes("strategy.yml", wrong)
+    refuse_mistakes("judgement/strategy.yml", wrong)
     return strategy
 
 
@@ -68,7 +75,7 @@ def read_ratings(books: Books, register: Register) -> Frame:
     path = books.engagement.folder / "judgement" / "ratings.csv"
     if not path.is_file():
         return pd.DataFrame(columns=list(RATINGS))
-    rows = rating_rows(path)
+    rows = _rating_rows(path)
     judged = {c.id: c.scale for c in register.criteria if c.source == "judged"}
     rows["day"] = pd.to_datetime(rows["date"], format="%Y-%m-%d", errors="coerce").dt.date
     number = pd.to_numeric(rows["rating"].where(rows["rating"] != ""), errors="coerce")
@@ -82,7 +89,7 @@ def read_ratings(books: Books, register: Register) -> Frame:
         ("date", rows.duplicated(list(RATINGS[:4]), keep=False), "the same rater rated the same twice on one day; keep one"),
     ]  # fmt: skip
     refuse_mistakes(
-        "ratings.csv",
+        "judgement/ratings.csv",
         [
             f"row {i + 2}, {column}: {rows.at[i, column]!r}: {why}"
             for column, where, why in bad
@@ -90,6 +97,30 @@ def read_ratings(books: Books, register: Register) -> Frame:
         ],
     )
     return rows.assign(date=rows["day"], rating=number)[list(RATINGS)]
+
+
+def _rating_rows(path: Path) -> Frame:
+    """The rows of ratings.csv as text; SettingsError where its form does not hold."""
+    try:
+        header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))) or [[]]
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        refuse_mistakes("judgement/ratings.csv", [f"row {line}: not UTF-8; save it as `CSV UTF-8`"])
+    if len(header) == 1 and ";" in header[0]:
+        refuse_mistakes("judgement/ratings.csv", ["row 1: columns are set apart by semicolons; save it with commas"])
+    if missing := [c for c in RATINGS if c not in header]:
+        refuse_mistakes(
+            "judgement/ratings.csv",
+            [f"row 1: column {c} is missing; the columns are {', '.join(RATINGS)}" for c in missing],
+        )
+    uneven = [
+        f"row {i}: {len(row)} values under {len(header)} columns; quote values that hold a comma"
+        for i, row in enumerate(rows, 2)
+        if row and len(row) != len(header)
+    ]
+    refuse_mistakes("judgement/ratings.csv", uneven)
+    blank = [""] * len(header)
+    return pd.DataFrame([[cell.strip() for cell in row or blank] for row in rows], columns=header, dtype=object)
 
 
 def judged(ratings: Frame, account: pd.Series, period: Period) -> Frame:
@@ -134,15 +165,8 @@ def weights(register: Register, given: Frame, *, without: Collection[str] = ()) 
     SettingsError
         Nothing is left to weigh.
     """
-    chosen = {
-        c.id: c.weight
-        for c in register.criteria
-        if c.used
-        and c.weight > 0
-        and c.id in given
-        and (given.empty or given[c.id].notna().any())
-        and c.id not in without
-    }
+    valued = {c for c in given if given.empty or given[c].notna().any()} - set(without)
+    chosen = {c.id: c.weight for c in register.criteria if c.used and c.weight > 0 and c.id in valued}
     left = pd.Series(chosen, dtype=float)
     if left.empty:
         raise SettingsError(
@@ -151,7 +175,7 @@ def weights(register: Register, given: Frame, *, without: Collection[str] = ()) 
     return left / left.sum()
 
 
-def compared(given: Frame, weight: pd.Series, least_known_share: float) -> Frame:
+def scorable_accounts(points: Frame, weight: pd.Series, least_known_share: float) -> Frame:
     """The points of the accounts that can be compared: values for that share of the weight, or more, are known.
 
     Raises
@@ -159,12 +183,12 @@ def compared(given: Frame, weight: pd.Series, least_known_share: float) -> Frame
     SettingsError
         There is none.
     """
-    enough = given[weight.index].notna().mul(weight).sum(axis=1) >= least_known_share - MOVED
-    if len(given) and not enough.any():
+    enough = points[weight.index].notna().mul(weight).sum(axis=1) >= least_known_share - MOVED
+    if len(points) and not enough.any():
         raise SettingsError(
             f"of no customer is {least_known_share:.0%} of the weight known; rate more, or lower least_known_share in judgement/criteria.yml"
         )
-    return given[enough]
+    return points[enough]
 
 
 def contributions(given: Frame, weight: pd.Series) -> Frame:
@@ -180,8 +204,20 @@ def scores(given: Frame, weight: pd.Series) -> pd.Series:
 
 
 def top_group(score: pd.Series, top_share: float) -> pd.Series:
-    """Whether an account is in the top group by score: the best `top_share`, at least one; of ties the first by key."""
-    return score.sort_index().rank(ascending=False, method="first").reindex(score.index) <= top_size(score, top_share)
+    """Whether an account is in the top group by score: the best `top_share`, equals treated alike (see `in_top`)."""
+    return pd.Series(in_top(score.fillna(-1).to_numpy(), top_size(score, top_share)), index=score.index)
+
+
+def in_top(score: Any, size: int) -> Any:
+    """Whether each score (−1: none) is among the best so many, by column.
+
+    Those who score like the last one inside are all in; all out where more than half of the accounts would then be in, since nobody leads.
+    """
+    rounded = np.round(score, EQUAL)
+    edge = -np.partition(-rounded, size - 1, axis=0)[size - 1]
+    inside = rounded >= edge
+    fits = inside.sum(axis=0) <= np.maximum(size, (rounded >= 0).sum(axis=0) / 2)
+    return np.where(fits, inside, rounded > edge)
 
 
 def top_size(score: pd.Series, top_share: float) -> int:
@@ -190,44 +226,38 @@ def top_size(score: pd.Series, top_share: float) -> int:
 
 
 def register_table(register: Register, given: Frame, weight: pd.Series) -> Frame:
-    """The register as it worked: label, source, weight_share in force, customers with a value, missing, and why it is not in the score."""
-    rows = []
-    for c in register.criteria:
-        known = int(given[c.id].notna().sum()) if c.id in given else 0
-        why = (
-            ""
-            if c.id in weight
-            else "not used"
-            if not c.used
-            else "no source here"
-            if not known
-            else "no weight"
-            if not c.weight
-            else "left out"
-        )
-        rows.append(
-            (
-                c.label,
-                c.owner if c.source == "judged" else "",
-                MEASURES.get(c.source, c.source.replace("_", " ")),
-                c.direction,
-                weight.get(c.id, 0.0),
-                known,
-                len(given) - known,
-                why,
-            )
-        )
-    columns = [
-        "criterion",
-        "judged_by",
-        "source",
-        "better",
-        "weight_share",
-        "with_value",
-        "missing",
-        "outside_the_score",
-    ]
-    return pd.DataFrame(rows, columns=columns, index=[c.id for c in register.criteria])
+    """The register as it worked, heaviest first, what is outside the score last.
+
+    Returns
+    -------
+    By criterion: criterion (its label), judged_by, source, better, weight_share in force, with_value and missing (customers), and
+    outside_the_score (why; blank for what is in it).
+    """
+    known = {c.id: int(given[c.id].notna().sum()) if c.id in given else 0 for c in register.criteria}
+    rows = {
+        c.id: {
+            "criterion": c.label,
+            "judged_by": c.owner if c.source == "judged" else "",
+            "source": MEASURES.get(c.source, c.source.replace("_", " ")),
+            "better": c.direction,
+            "weight_share": weight.get(c.id, 0.0),
+            "with_value": known[c.id],
+            "missing": len(given) - known[c.id],
+            "outside_the_score": "" if c.id in weight else _outside_the_score(c, known[c.id]),
+        }
+        for c in register.criteria
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").sort_values("weight_share", ascending=False, kind="stable")
+
+
+def _outside_the_score(criterion: Criterion, known: int) -> str:
+    if not criterion.used:
+        return "not used"
+    if not known:
+        return "no value in these books"
+    if not criterion.weight:
+        return "no weight"
+    return "stands on the other axis"
 
 
 def agreement(ratings: Frame) -> Frame:
@@ -239,23 +269,17 @@ def agreement(ratings: Frame) -> Frame:
     one day, in points), within_one_share, alpha (Krippendorff's, interval: 1 is full agreement, 0 what chance would give; Krippendorff, *Content
     Analysis*); missing where no customer has two raters.
     """
-    rows = {}
-    for criterion, said in ratings.groupby("criterion", sort=True):
-        known = said.dropna(subset=["rating"])
-        pairs = known.merge(known, on=["customer_id", "date"])
-        gaps = (pairs["rating_x"] - pairs["rating_y"]).abs()[pairs["rater_x"] < pairs["rater_y"]]
-        alpha = krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
-        rows[criterion] = (
-            said["rater"].nunique(),
-            said["customer_id"].nunique(),
-            len(known),
-            len(said) - len(known),
-            gaps.mean(),
-            (gaps <= 1).mean(),
-            alpha,
-        )
-    columns = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    rows = {criterion: _agreement_on(said) for criterion, said in ratings.groupby("criterion", sort=True)}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=AGREEMENT)
+
+
+def _agreement_on(said: Frame) -> tuple[float, ...]:
+    known = said.dropna(subset=["rating"])
+    pairs = known.merge(known, on=["customer_id", "date"])
+    gaps = (pairs["rating_x"] - pairs["rating_y"]).abs()[pairs["rater_x"] < pairs["rater_y"]]
+    alpha = krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
+    counts = (said["rater"].nunique(), said["customer_id"].nunique(), len(known), len(said) - len(known))
+    return (*counts, gaps.mean(), (gaps <= 1).mean(), alpha)
 
 
 def krippendorff_alpha(values: pd.Series, units: pd.Series) -> float:
@@ -274,13 +298,19 @@ def correlations(given: Frame) -> Frame:
     return given.corr(method="spearman", min_periods=10)
 
 
-def collinear(given: Frame, *, limit: float = 0.8) -> Frame:
-    """Pairs of criteria that say nearly the same: first, second, rho (`correlations` beyond ±`limit`), strongest first."""
+def correlated_pairs(given: Frame) -> Frame:
+    """Each pair of criteria that can be compared: first, second, rho (as `correlations`), strongest first."""
     rho = correlations(given).rename_axis(index="first").reset_index()
-    pairs = rho.melt(id_vars="first", var_name="second", value_name="rho")
+    pairs = rho.melt(id_vars="first", var_name="second", value_name="rho").dropna()
     order = {name: place for place, name in enumerate(given)}
-    pairs = pairs[(pairs["rho"].abs() > limit) & (pairs["first"].map(order) < pairs["second"].map(order))]
+    pairs = pairs[pairs["first"].map(order) < pairs["second"].map(order)]
     return pairs.sort_values("rho", key=abs, ascending=False, kind="stable").reset_index(drop=True)
+
+
+def collinear(given: Frame, *, limit: float = 0.8) -> Frame:
+    """Pairs of criteria that say nearly the same: those of `correlated_pairs` beyond ±`limit`."""
+    pairs = correlated_pairs(given)
+    return pairs[pairs["rho"].abs() > limit]
 
 
 def stays_in_top(given: Frame, weight: pd.Series, *, top_share: float, seed: int, draws: int = 2000) -> pd.Series:
@@ -290,7 +320,6 @@ def stays_in_top(given: Frame, weight: pd.Series, *, top_share: float, seed: int
     standard deviation of 5.6 points.
     """
     values = given[weight.index].to_numpy(float)
-    values = values[order := np.argsort(given.index.to_numpy(), kind="stable")]
     there, filled = (~np.isnan(values)).astype(float), np.nan_to_num(values)
     size = top_size(scores(given, weight), top_share)
     drawn = np.random.default_rng(seed).dirichlet(weight.to_numpy() * CONCENTRATION, draws)
@@ -298,9 +327,8 @@ def stays_in_top(given: Frame, weight: pd.Series, *, top_share: float, seed: int
     for block in np.array_split(drawn, max(1, draws * len(given) // 4_000_000)):
         known = there @ block.T
         score = np.where(known > 0, (filled @ block.T) / np.where(known > 0, known, 1), -1)
-        best = np.argsort(-score, axis=0, kind="stable")[:size]
-        held += np.bincount(best.ravel(), minlength=len(given))
-    return pd.Series(held / draws, index=given.index[order], name="stays_share").reindex(given.index)
+        held += in_top(score, size).sum(axis=1)
+    return pd.Series(held / draws, index=given.index, name="stays_share")
 
 
 def smallest_changes(given: Frame, weight: pd.Series, *, top_share: float, eligible: pd.Series | None = None) -> Frame:
@@ -331,6 +359,12 @@ def smallest_changes(given: Frame, weight: pd.Series, *, top_share: float, eligi
     )
 
 
+def names_of(listed: Frame, names: pd.Series) -> Frame:
+    """Lists of account_id, as `smallest_changes` gives them, as lists of names; 'nobody' where a list is empty."""
+    known = names.to_dict()
+    return listed.map(lambda ids: ", ".join(str(known[one]) for one in ids.split(", ")) if ids else "nobody")
+
+
 def _paths(given: Frame, weight: pd.Series, criterion: str) -> Any:
     """Each account's score as (a + b t) / (c + d t) of the criterion's weight t: rows a, b, c, d."""
     own, rest = given[criterion], weight.drop(criterion) / (1 - weight[criterion])
@@ -348,18 +382,12 @@ def _at(paths: Any, t: float) -> Any:
     return (paths[0] + paths[1] * t) / (paths[2] + paths[3] * t)
 
 
-def _top_at(paths: Any, t: float, size: int) -> Any:
-    mask = np.zeros(paths.shape[1], dtype=bool)
-    mask[np.argsort(-_at(paths, t), kind="stable")[:size]] = True
-    return mask
-
-
 def _walk(paths: Any, way: tuple[float, float], size: int, counted: Any) -> tuple[float, Any, Any] | None:
     """From a weight to the end: the first at which the list changes, and the places of who enters and leaves; None without."""
-    (t, end), listed = way, _top_at(paths, way[0], size) & counted
+    (t, end), listed = way, in_top(_at(paths, way[0]), size) & counted
     onward = MOVED if end > t else -MOVED
     while (end - t) * onward > 0:
-        top = _top_at(paths, t + onward, size)
+        top = in_top(_at(paths, t + onward), size)
         if ((top & counted) != listed).any():
             return t, (top & counted & ~listed).nonzero()[0], (listed & ~top).nonzero()[0]
         t = _next_tie(paths, t + onward, end, top)

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from crmlib import purchases
+from crmlib.books.stored import customer_months
 from crmlib.declared.periods import Period, add_months
-from crmlib.purchases import Array, Orders, order_size_level, ranking_gini, rhythm, top_share
+from crmlib.purchases import TINY, Array, Orders, Purchases, order_size_level, ranking_gini, rhythm, top_share
 
 if TYPE_CHECKING:
     from crmlib.books.stored import Books
@@ -24,21 +25,18 @@ if TYPE_CHECKING:
 
 Frame = pd.DataFrame
 
-
 LOW, HIGH = 0.10, 0.90  # the 80 % range
-
-
 MANY = 20_000  # customers beyond which trials take a sample and draws of a sum are normal
-
-
-SMOOTHING = [  # weights of level and of trend, and what is left of the trend a month later; the first where none is learnt
+YEAR, APART = 12, 3  # months: of a pace; between two origins of trials
+OPENING = 6  # first months of a customer, whose mean is the level that smoothing begins with
+BIASED_SHARE = 0.1  # of a month's contribution, by which a forecast is off in every month alike: that does not even out
+YOUNG = 6  # months of history with which the variance counts twice: so few hardly show it
+LEAST_SPREAD = 0.01  # of the median customer's: one whose months are all alike may still change
+# weights of level and of trend, and what is left of the trend a month later; the first where none is learnt
+SMOOTHING = [
     (0.1, 0.0, 0.9), (0.05, 0.0, 0.9), (0.2, 0.0, 0.9), (0.4, 0.0, 0.9), (0.1, 0.1, 0.9), (0.2, 0.1, 0.9), (0.1, 0.2, 0.98), (0.3, 0.2, 0.98),
 ]  # fmt: skip
-
-
 AVERAGE = "average of models"
-
-
 TESTED = ["group", "model", "months", "origins", "customers", "error", "gini", "top_fifth_share", "bias", "coverage", "last_error",
           "chosen_before", "chosen"]  # fmt: skip
 
@@ -86,10 +84,10 @@ class History:
 
     def of(self, chosen: Array, months: int | None = None) -> History:
         """Some of the customers, and the first months only; the season of all, as it was known."""
-        kept = {name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales")}
+        parts = {name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales")}
         ids, place = self.customer_ids[chosen], np.full(len(self.customer_ids), -1)
         place[chosen] = np.arange(len(ids))
-        return replace(self, customer_ids=ids, orders=self.orders.of(place, self.day(months or self.months)), **kept)
+        return replace(self, customer_ids=ids, orders=self.orders.of(place, self.day(months or self.months)), **parts)
 
     def known_by(self, months: int) -> Array:
         """Who was a customer within the first months."""
@@ -107,11 +105,9 @@ class History:
 
 def history(books: Books, period: Period | None = None) -> History:
     """Every customer's months from the start of the books to the end of a period (default: of the coverage)."""
-    import pyarrow.parquet as pq
-
     coverage = books.engagement.coverage
     end = period.end if period else coverage.end
-    rows = pq.read_table(books.cache / "cube.parquet", filters=[("level", "=", "customer"), ("month", "<", end)])
+    rows = customer_months(books, Period(coverage.start, end))
     owner = rows["owner"].combine_chunks().dictionary_encode()
     names = np.asarray(owner.dictionary.to_numpy(zero_copy_only=False), dtype=object)
     days = pd.DatetimeIndex(rows["month"].to_numpy())
@@ -119,17 +115,17 @@ def history(books: Books, period: Period | None = None) -> History:
     place = (np.argsort(np.argsort(names))[owner.indices.to_numpy()], month)
 
     def total(columns: dict[str, int]) -> Array:
-        placed = np.zeros((len(names), Period(coverage.start, end).months))
+        amounts = np.zeros((len(names), Period(coverage.start, end).months))
         for name, sign in columns.items():
-            placed[place] += sign * rows[name].cast("double").to_numpy()
-        return placed
+            amounts[place] += sign * rows[name].cast("double").to_numpy()
+        return amounts
 
     leaves = books.statement.leaves
-    sales = total({line.id: 1 for line in leaves if line.cls == "revenue"})
-    contribution = total({line.id: line.sign for line in leaves if line.cls in {"revenue", "deduction", "variable"}})
-    assignable = total({line.id: -line.sign for line in leaves if line.cls in {"assignable", "asset_charge"}})
-    known = History(np.sort(names), coverage.start, contribution, assignable, sales, _orders(books, names), np.ones(12))
-    return known.until(known.months)
+    sales = total({line.id: 1 for line in leaves if line.is_revenue})
+    kept = {line.id: line.sign for line in leaves if line.is_trade or (line.is_cost and not line.is_assignable)}
+    assignable = total({line.id: -line.sign for line in leaves if line.is_assignable})
+    every = History(np.sort(names), coverage.start, total(kept), assignable, sales, _orders(books, names), np.ones(12))
+    return every.until(every.months)
 
 
 def _orders(books: Books, names: Array) -> Orders:
@@ -145,15 +141,20 @@ def _orders(books: Books, names: Array) -> Orders:
 
 def last_year_again(past: History, months: int) -> Array:
     """The margin of the last twelve months at the same pace; a newer customer's own months at theirs."""
-    latest = np.minimum(past.months - past.begin, 12)
-    return np.asarray(past.margin[:, -12:].sum(axis=1) / latest * months)
+    return _pace(past, past.margin, months)
+
+
+def _pace(past: History, amounts: Array, months: int) -> Array:
+    """Amounts by month, carried on as in each customer's last twelve months, or in as many as it has."""
+    latest = np.minimum(past.months - past.begin, YEAR)
+    return np.asarray(amounts[:, -YEAR:].sum(axis=1) / latest * months)
 
 
 def own_rate(past: History, months: int) -> Array:
     """Each customer's own margin a month since its first × the months × one factor for all, learnt at an earlier origin (1 if none)."""
     factor, learnt = 1.0, _earlier(past)
     if learnt:
-        expected, realised = (_rate(learnt[0]) * 12).sum(), learnt[1].sum()
+        expected, realised = (_rate(learnt[0]) * YEAR).sum(), learnt[1].sum()
         factor = float(realised / expected) if expected > 0 and realised > 0 else 1.0
     return np.asarray(_rate(past) * months * factor)
 
@@ -164,10 +165,10 @@ def _rate(past: History) -> Array:
 
 def _earlier(past: History) -> tuple[History, Array] | None:
     """The history a year before its end and the margin that came in that year; None where less than a year would be left."""
-    if past.months < 24:
+    if past.months < 2 * YEAR:
         return None
-    kept = past.known_by(past.months - 12)
-    return (past.until(past.months - 12), past.margin[kept, -12:].sum(axis=1)) if kept.any() else None
+    customers = past.known_by(past.months - YEAR)
+    return (past.until(past.months - YEAR), past.margin[customers, -YEAR:].sum(axis=1)) if customers.any() else None
 
 
 def level_and_trend(past: History, months: int) -> Array:
@@ -179,21 +180,19 @@ def level_and_trend(past: History, months: int) -> Array:
     weights, learnt = SMOOTHING[0], _earlier(past)
     if learnt:
         before, actual = learnt
-        errors = [np.square(_smoothed(before, 12, w) - _going_on(before, 12) - actual).sum() for w in SMOOTHING]
+        goes_on = _pace(before, before.assignable, YEAR)
+        errors = [np.square(_smoothed(before, YEAR, tried) - goes_on - actual).sum() for tried in SMOOTHING]
         weights = SMOOTHING[int(np.argmin(errors))]
-    return np.asarray(active_probability(past) * (_smoothed(past, months, weights) - _going_on(past, months)))
-
-
-def _going_on(past: History, months: int) -> Array:
-    """Assignable cost at the pace of the last twelve months."""
-    return np.asarray(past.assignable[:, -12:].sum(axis=1) / np.minimum(past.months - past.begin, 12) * months)
+    expected = _smoothed(past, months, weights) - _pace(past, past.assignable, months)
+    return np.asarray(active_probability(past) * expected)
 
 
 def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -> Array:
     by_level, by_trend, damping = weights
     adjusted = past.contribution / past.indices(0, past.months)
     opening = np.arange(past.months)[None, :] - past.begin[:, None]
-    level = (adjusted * ((opening >= 0) & (opening < 6))).sum(axis=1) / np.minimum(6, past.months - past.begin)
+    first = (opening >= 0) & (opening < OPENING)
+    level = (adjusted * first).sum(axis=1) / np.minimum(OPENING, past.months - past.begin)
     trend = np.zeros(len(level))
     for month in range(past.months):
         since = opening[:, month] >= 0
@@ -207,21 +206,19 @@ def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -
 
 def bg_nbd_value(past: History, months: int) -> Array:
     """Expected order days (BG/NBD) × contribution per order day, shrunk − assignable cost while the customer stays."""
-    bought, found, _ = buying(past)
-    model = purchases.fit_bg_nbd(*found)
-    return _while_active(
-        past, months, bought, model.expected_purchases(_days(past, months), *found), model.active_probability(*found)
-    )
+    bought, orders, _ = buying(past)
+    model = purchases.fit_bg_nbd(orders)
+    expected = model.expected_purchases(_days(past, months), orders)
+    return _while_active(past, months, bought, expected, model.active_probability(orders))
 
 
 def pareto_nbd_value(past: History, months: int) -> Array:
     """As `bg_nbd_value` by Pareto/NBD, in which customers with larger orders may order more or less often."""
-    bought, found, size = buying(past)
-    told = (*found, order_size_level(size))
-    model = purchases.fit_pareto_nbd(*told)
-    return _while_active(
-        past, months, bought, model.expected_purchases(_days(past, months), *told), model.active_probability(*told)
-    )
+    bought, orders, size = buying(past)
+    level = order_size_level(size)
+    model = purchases.fit_pareto_nbd(orders, level)
+    expected = model.expected_purchases(_days(past, months), orders, level)
+    return _while_active(past, months, bought, expected, model.active_probability(orders, level))
 
 
 def _days(past: History, months: int) -> int:
@@ -229,21 +226,21 @@ def _days(past: History, months: int) -> int:
     return past.day(past.months + months) - past.day(past.months)
 
 
-def buying(past: History) -> tuple[Array, tuple[Array, Array, Array], Array]:
-    """Who ever ordered; of those, repeat order days, recency and age in days, and gross sales per order day."""
-    found = past.rhythm
-    bought = (found["order_days"] > 0).to_numpy()
+def buying(past: History) -> tuple[Array, Purchases, Array]:
+    """Who ever ordered; of those, their order days as purchases, in days, and gross sales per order day."""
+    how = past.rhythm
+    bought = (how["order_days"] > 0).to_numpy()
     bought = bought if bought.any() else ~bought  # where nobody has, all stand for customers of whom nothing is known
-    count, age, silent = found.loc[bought, ["order_days", "age_days", "silent_days"]].fillna(0).to_numpy(dtype=float).T
+    count, age, silent = how.loc[bought, ["order_days", "age_days", "silent_days"]].fillna(0).to_numpy(dtype=float).T
     sales = np.bincount(past.orders.customer, past.orders.sales, len(bought))[bought]
-    return bought, (np.maximum(count - 1, 0), age - silent, age), sales / np.maximum(count, 1)
+    return bought, Purchases(np.maximum(count - 1, 0), age - silent, age), sales / np.maximum(count, 1)
 
 
 def active_probability(past: History) -> Array:
     """Probability (0 to 1) that each customer still buys, by BG/NBD; 1 for who never ordered, of whom nothing is known."""
-    bought, found, _ = buying(past)
+    bought, orders, _ = buying(past)
     active = np.ones(len(bought))
-    active[bought] = purchases.fit_bg_nbd(*found).active_probability(*found)
+    active[bought] = purchases.fit_bg_nbd(orders).active_probability(orders)
     return active
 
 
@@ -251,7 +248,7 @@ def _while_active(past: History, months: int, bought: Array, expected: Array, ac
     """Contribution of the orders of those who ever ordered − assignable cost, which goes on as long as the customer is active."""
     earned, stays = np.zeros(len(bought)), np.ones(len(bought))
     earned[bought], stays[bought] = expected * contribution_per_order_day(past.of(bought)), active
-    return np.asarray(earned - stays * _going_on(past, months))
+    return np.asarray(earned - stays * _pace(past, past.assignable, months))
 
 
 def contribution_per_order_day(past: History) -> Array:
@@ -268,17 +265,13 @@ def contribution_per_order_day(past: History) -> Array:
     size = np.bincount(orders.customer, orders.sales, len(own)) / count
     scatter = np.square(orders.sales - size[orders.customer]).sum() / max((count - 1).sum(), 1)
     within = scatter * (past.contribution.sum() / orders.sales.sum()) ** 2
-    between = max(float(np.var(own) - within * np.mean(1 / count)), 1e-12)
+    between = max(float(np.var(own) - within * np.mean(1 / count)), TINY)
     weight = count * between / (count * between + within)
     return np.asarray(weight * own + (1 - weight) * np.average(own, weights=count))
 
 
 Model = Callable[[History, int], Array]
-
-
 SIMPLE: dict[str, Model] = {"last year again": last_year_again, "own rate × factor": own_rate}
-
-
 MODELS: dict[str, Model] = {
     **SIMPLE, "level, trend and season": level_and_trend, "BG/NBD": bg_nbd_value, "Pareto/NBD by order size": pareto_nbd_value,
 }  # fmt: skip
@@ -288,8 +281,8 @@ def forecasts(past: History, months: int, model: str = AVERAGE) -> dict[str, Arr
     """The forecast of one model; or of all, with the average of those that are not simple: what each gets wrong by itself partly cancels."""
     if model in MODELS:
         return {model: MODELS[model](past, months)}
-    found = {name: forecast(past, months) for name, forecast in MODELS.items()}
-    return {**found, AVERAGE: np.asarray(np.mean([found[name] for name in MODELS if name not in SIMPLE], axis=0))}
+    each = {name: forecast(past, months) for name, forecast in MODELS.items()}
+    return {**each, AVERAGE: np.asarray(np.mean([each[name] for name in MODELS if name not in SIMPLE], axis=0))}
 
 
 def spread(past: History, months: int) -> Array:
@@ -298,8 +291,10 @@ def spread(past: History, months: int) -> Array:
     inside = np.arange(past.months)[None, :] >= past.begin[:, None]
     variance = (np.square(past.margin - _rate(past)[:, None]) * inside).sum(axis=1) / count
     size = np.abs(past.contribution).sum(axis=1) / count
-    total = np.sqrt((months * variance + np.square(0.1 * months * size)) * (1 + 6 / count))
-    return np.asarray(np.maximum(total, 0.01 * float(np.median(total)) + 1e-9))
+    total = np.sqrt((months * variance + np.square(BIASED_SHARE * months * size)) * (1 + YOUNG / count))
+    return np.asarray(
+        np.maximum(total, LEAST_SPREAD * float(np.median(total)) + 1e-9)
+    )  # never zero: errors are told in it
 
 
 def groups_of(past: History) -> dict[str, Array]:
@@ -311,13 +306,13 @@ def groups_of(past: History) -> dict[str, Array]:
 def trials(past: History, months: int, *, seed: int = 0) -> Frame:
     """Every model at every origin: origin, group, model, expected, actual, spread; one row per customer known at the origin.
 
-    Origins lie three months apart, the first after as many months as are forecast, the last so many before the end. Of more
-    than 20,000 customers a random sample is tried.
+    Origins lie `APART` months, the first after as many months as are forecast, the last so many before the end. Of more than `MANY`
+    customers a random sample is tried.
     """
     if len(past.customer_ids) > MANY:
         past = past.of(np.sort(np.random.default_rng(seed).choice(len(past.customer_ids), MANY, replace=False)))
     rows = [pd.DataFrame(columns=["origin", "group", "model", "expected", "actual", "spread"])]
-    for origin in range(past.months - months, months - 1, -3):
+    for origin in range(past.months - months, months - 1, -APART):
         known = past.until(origin)
         later = past.margin[past.known_by(origin), origin : origin + months].sum(axis=1)
         for group, chosen in groups_of(known).items():
@@ -337,14 +332,14 @@ def backtest(tried: Frame, months: int) -> Frame:
     last = tried["origin"].max()
     before, now = _least(tried[tried["origin"] + months <= last]), _least(tried)
     rows = []
-    for (group, model), found in tried.groupby(["group", "model"], sort=False):
-        origins = [(t["actual"].to_numpy(), t["expected"].to_numpy()) for _, t in found.groupby("origin")]
+    for (group, model), part in tried.groupby(["group", "model"], sort=False):
+        origins = [(t["actual"].to_numpy(), t["expected"].to_numpy()) for _, t in part.groupby("origin")]
         ranking = [np.mean([f(actual, expected) for actual, expected in origins]) for f in (ranking_gini, top_share)]
-        total = float(found["actual"].sum())
-        bias = (found["expected"].sum() - total) / abs(total) if total else float("nan")
-        errors = np.sqrt([found["square"].mean(), found.loc[found["origin"] == last, "square"].mean()])
-        rows.append((group, model, months, len(origins), round(len(found) / len(origins)), errors[0], *ranking, bias,
-                     _coverage(found, months), errors[1], (group, model) in before, (group, model) in now))  # fmt: skip
+        total = float(part["actual"].sum())
+        bias = (part["expected"].sum() - total) / abs(total) if total else float("nan")
+        errors = np.sqrt([part["square"].mean(), part.loc[part["origin"] == last, "square"].mean()])
+        rows.append((group, model, months, len(origins), round(len(part) / len(origins)), errors[0], *ranking, bias,
+                     _coverage(part, months), errors[1], (group, model) in before, (group, model) in now))  # fmt: skip
     return pd.DataFrame(rows, columns=TESTED)
 
 
@@ -361,10 +356,10 @@ def residuals(tried: Frame) -> Array:
 
 def _coverage(tried: Frame, months: int) -> float:
     """Share of customers inside ranges made only from origins whose months had passed; nan where there is none."""
-    held: list[Array] = []
+    inside: list[Array] = []
     for origin, now in tried.groupby("origin"):
         earlier = tried[tried["origin"] + months <= origin]
         if len(earlier):
             low, high = np.quantile(residuals(earlier), [LOW, HIGH])
-            held.append((residuals(now) >= min(low, 0)) & (residuals(now) <= max(high, 0)))
-    return float(np.concatenate(held).mean()) if held else float("nan")
+            inside.append((residuals(now) >= min(low, 0)) & (residuals(now) <= max(high, 0)))
+    return float(np.concatenate(inside).mean()) if inside else float("nan")

@@ -7,10 +7,10 @@ from decimal import Decimal, localcontext
 
 import pandas as pd
 
-from crmlib.books.stored import CELL, Books, Frame, owner_totals, read_cube
+from crmlib.books.stored import CELL, Books, Frame, bookings, capital_charges, owner_totals, services
 from crmlib.declared.periods import Period
-from crmlib.declared.statement import COSTS, Line, Statement
-from crmlib.profitability import customer_profitability, group_profitability, is_goods, own_costs_of, shares, total
+from crmlib.declared.statement import Line, Statement
+from crmlib.profitability import customer_profitability, group_profitability, own_costs_of, shares, total
 
 TIME_DRIVEN = ["pool", "activity", "quantity", "used", "cost"]
 
@@ -48,14 +48,15 @@ def full_cost(books: Books, period: Period) -> Frame:
     bases = {
         "net_sales": customers.get("net_sales", customers["sales"]),
         "cost_of_goods": customers.get("fixed_cost_of_goods", customers.get("cost_of_goods_sold", customers["sales"])),
-        "orders": customers.get("driver_orders", customers["sales"]), "units": customers.get("driver_units", customers["sales"]),
+        "orders": customers.get("orders", customers["sales"]), "units": customers.get("units", customers["sales"]),
     }  # fmt: skip
     keys = customers["customer_id"]
     pool = _spread(
         [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
     )
     groups = _spread(_group_owned(books, period, customers))
-    margin = customers[books.statement_in(period).net_margin.id] + customers.get("capital_charge", Decimal(0))
+    charges = keys.map(capital_charges(books, period)).fillna(Decimal(0))
+    margin = customers[books.statement_in(period).net_margin.id] + charges
     costs = pd.DataFrame(
         {
             "group_costs": keys.map(lambda k: groups.get(k, Decimal(0))),
@@ -80,7 +81,7 @@ def _pool_costs(books: Books, period: Period) -> list[tuple[Decimal, str]]:
     costs: list[tuple[Decimal, str]] = []
     joint = books.table("joint_costs")
     if joint is not None:
-        inside = joint[(joint["month"] >= period.start) & (joint["month"] < period.end)]
+        inside = period.rows(joint)
         basis = inside["full_cost_basis"].replace("", "net_sales") if "full_cost_basis" in inside else "net_sales"
         costs += [
             (amount, name) for name, amount in inside.assign(basis=basis).groupby("basis")["amount"].sum().items()
@@ -108,22 +109,28 @@ def _group_owned(books: Books, period: Period, customers: Frame) -> list[tuple[D
 
 def avoidable_costs(books: Books, customers: Frame, period: Period, horizon_months: int) -> pd.Series:
     """By customer: the cost that stops within so many months if the customer leaves; a booking's own answer goes before its line's."""
-    stopped = customers["sales"] * 0
+    stopped, answers = customers["sales"] * 0, _answered(books, period)
     for line in _own_costs(books.statement_in(period)):
         within = line.avoidable is not None and line.avoidable <= horizon_months
-        stopped = stopped + (customers[line.id] if within else 0) + _otherwise_answered(customers, line, within)
+        sign, answer = (-1, "never") if within else (1, "now")
+        otherwise = customers["customer_id"].map(answers.get((line.id, answer), {})).fillna(Decimal(0))
+        stopped = stopped + (customers[line.id] if within else 0) + otherwise.map(Decimal) * sign
     return stopped
 
 
 def _own_costs(statement: Statement) -> list[Line]:
     """The costs of a customer's column."""
-    return [line for line in statement.leaves if line.cls in COSTS]
+    return [line for line in statement.leaves if line.is_cost]
 
 
-def _otherwise_answered(customers: Frame, line: Line, within: bool) -> pd.Series:
-    """By customer: what bookings answer by themselves against their line: less what never stops, or what stops now all the same."""
-    column, sign = (f"never_{line.id}", -1) if within else (f"now_{line.id}", 1)
-    return customers.get(column, customers["sales"] * 0) * sign
+def _answered(books: Books, period: Period) -> dict[tuple[str, str], dict[str, Decimal]]:
+    """What bookings answer by themselves: by line and answer (now, never) the amount of each customer."""
+    booked = bookings(books, period)
+    booked = booked[booked["level"].isin(["customer", "unassigned"]) & (booked["avoidable"] != "")]
+    return {
+        key: dict(zip(rows["owner"], rows["amount"], strict=True))
+        for key, rows in booked.groupby(["line", "avoidable"])
+    }
 
 
 def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
@@ -139,7 +146,7 @@ def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
     """
     customers = customer_profitability(books, period)
     named = customers[customers["customer_id"] != ""]
-    goods = [line for line in _own_costs(books.statement_in(period)) if is_goods(line)]
+    goods = [line for line in _own_costs(books.statement_in(period)) if line.is_goods]
     if goods and books.engagement.settings.cost_of_goods_basis == "full":
         named = named.iloc[:0]
     attributes = [
@@ -223,9 +230,9 @@ def time_driven(books: Books, period: Period) -> Frame:
     kinds, capacity = books.table("activity_types"), books.table("capacity")
     if kinds is None or capacity is None or "pool" not in kinds:
         return pd.DataFrame(columns=[*TIME_DRIVEN, "of_capacity_share"])
-    inside = capacity[(capacity["month"] >= period.start) & (capacity["month"] < period.end)]
+    inside = period.rows(capacity)
     booked = inside.groupby("pool")[["practical_capacity", "cost"]].sum().set_axis(["used", "cost"], axis=1)
-    used = _used(kinds, inside, _quantities(books, period, kinds))
+    used = _used(kinds, inside, services(books, period)[["activity", "month", "quantity"]])
     spent = used.groupby("pool")[["used", "cost"]].sum().reindex(booked.index, fill_value=Decimal(0))
     unused = (booked - spent).reset_index().assign(activity="unused", quantity=None)
     lens = pd.concat([used, unused[TIME_DRIVEN]]).sort_values("pool", kind="stable").reset_index(drop=True)
@@ -243,16 +250,6 @@ def _used(kinds: Frame, capacity: Frame, quantities: Frame) -> Frame:
     return done.groupby(["pool", "activity"], sort=False)[TIME_DRIVEN[2:]].sum().reset_index()
 
 
-def _quantities(books: Books, period: Period, kinds: Frame) -> Frame:
-    """How often each activity was done in each month: activity, month, quantity."""
-    monthly = read_cube(books, period).drop(columns=["level", "owner"]).groupby("month").sum()
-    drivers = kinds.get("driver", kinds["activity"])
-    columns = "driver_" + drivers.where(drivers.fillna("") != "", kinds["activity"])
-    named = zip(kinds["activity"], columns, strict=True)
-    done = pd.DataFrame({activity: monthly[column] for activity, column in named if column in monthly}, monthly.index)
-    return done.melt(var_name="activity", value_name="quantity", ignore_index=False).reset_index()
-
-
 def challenges(books: Books, period: Period) -> Frame:
     """Tell which difficulties of building the reports these books show.
 
@@ -263,7 +260,7 @@ def challenges(books: Books, period: Period) -> Frame:
     """
     statement, customers = books.statement_in(period), customer_profitability(books, period)
     firm, costs = group_profitability(books, period, "all").firm, _own_costs(statement)
-    goods = [line.id for line in costs if is_goods(line)]
+    goods = [line.id for line in costs if line.is_goods]
     joint = [line.id for line in statement.leaves if line.sources == ("joint_costs",)]
     booked, controls = any("costs" in line.sources for line in costs), books.control_totals > 0
     at_full_cost = goods if books.engagement.settings.cost_of_goods_basis == "full" else []

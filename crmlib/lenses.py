@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from crmlib import criteria
+from crmlib import criteria, profitability
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
 from crmlib.declared.periods import Period
@@ -24,10 +24,15 @@ class Lens:
     stances: tuple[str, str, str, str]
     fixed: float | None = None  # cut across; the medians otherwise
 
-    def cuts(self, placed: Frame) -> tuple[float, float]:
+    def cuts(self, points: Frame) -> tuple[float, float]:
         """Where the cells meet."""
-        across = placed[self.across].median() if self.fixed is None else self.fixed
-        return float(across), float(placed[self.up].median())
+        across = points[self.across].median() if self.fixed is None else self.fixed
+        return float(across), float(points[self.up].median())
+
+    def places(self, points: Frame) -> bool:
+        """Whether this lens tells one from another: both axes are there, and not all are alike on one."""
+        axes = [self.across, self.up]
+        return set(axes) <= set(points) and (len(points) == 1 or bool(points[axes].nunique().min() > 1))
 
 
 LENSES = (
@@ -37,11 +42,6 @@ LENSES = (
     Lens("relationship", "relationship", "attractiveness", ("Build", "Deepen", "Reduce effort", "Harvest"), ("invest", "invest", "change", "keep")),
     Lens("potential", "value_now", "potential", ("Grow", "Grow and protect", "Keep effort low", "Protect"), ("invest", "invest", "change", "keep")),
 )  # fmt: skip
-
-
-def lens(name: str) -> Lens:
-    """The matrix of that name: price, relationship or potential."""
-    return next(one for one in LENSES if one.name == name)
 
 
 def axes(books: Books, period: Period, differentiated: Frame) -> Frame:
@@ -54,55 +54,54 @@ def axes(books: Books, period: Period, differentiated: Frame) -> Frame:
 
     Returns
     -------
-    By account: attractiveness, relationship, potential (mean points of the criteria with that axis, over what is there) and value_now (rank share of
-    the net margin); an axis without criteria is not there.
+    By account: attractiveness, relationship, potential (mean points of the criteria with that axis, over what is there) and value_now
+    (rank share of the net margin); an axis without criteria is not there.
     """
     measured = differentiated.drop_duplicates("account_id").set_index("account_id")
     register = criteria.read_criteria(books)
-    given = account_points(books, period, measured, register, together=read_segments(books).together)
-    chosen = {
-        axis: [c.id for c in register.criteria if axis in c.axes and c.id in given]
+    points = account_points(books, period, measured, register, together=read_segments(books).together)
+    by_axis = {
+        axis: [c.id for c in register.criteria if axis in c.axes and c.id in points]
         for axis in ("attractiveness", "relationship", "potential")
     }
-    means = {axis: given[ids].mean(axis=1) for axis, ids in chosen.items() if ids}
-    return pd.DataFrame(
-        {**means, "value_now": rank_share(measured["net_margin"], measured["sales"] > 0).reindex(given.index)}
-    )
+    means = {axis: points[ids].mean(axis=1) for axis, ids in by_axis.items() if ids}
+    value_now = rank_share(measured["net_margin"], measured["sales"] > 0).reindex(points.index)
+    return pd.DataFrame({**means, "value_now": value_now})
 
 
-def matrices(differentiated: Frame, axis_points: Frame, priced: Frame) -> Frame:
-    """Every lens beside the decision, for customers who bought.
-
-    Parameters
-    ----------
-    axis_points, priced
-        As `axes`, and `profitability.net_price_and_cost_to_serve` (by customer).
+def matrices(books: Books, period: Period, differentiated: Frame) -> Frame:
+    """Every lens beside the decision (as `differentiate`), for accounts that bought.
 
     Returns
     -------
-    One row per customer: customer_id, segment, stance, reason, the values across and up, and for each lens `…_cell` and `…_stance`.
+    One row per account: customer_id, customer_name, account_id, segment, stance, reason, sales, net_margin, the values across and up, and for
+    each lens that tells them apart `…_cell` and `…_stance`. A family of several has no net price of its own.
     """
-    prices = priced.set_index("customer_id")[["net_price_index", "cost_to_serve_share"]]
-    rows = differentiated[differentiated["sales"] > 0][
-        ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
+    report = profitability.customer_profitability(books, period)
+    priced = profitability.net_price_and_cost_to_serve(books, report, period).set_index("customer_id")
+    family = differentiated["account_id"].duplicated(keep=False)
+    prices = priced.drop(index=differentiated.loc[family, "customer_id"], errors="ignore")
+    names = ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
+    rows = differentiated.loc[
+        (differentiated["sales"] > 0) & (differentiated["customer_id"] == differentiated["account_id"]), names
     ]
-    rows = rows.join(prices, on="customer_id").join(axis_points, on="account_id").reset_index(drop=True)
-    for one in LENSES:
-        if not {one.across, one.up} <= set(rows):
-            continue
-        if (
-            len(rows) == 1 or rows[[one.across, one.up]].nunique().min() > 1
-        ):  # an axis on which all are alike places nobody
-            rows = rows.join(_cells(rows, one))
-    return rows
+    rows = rows.join(prices[["net_price_index", "cost_to_serve_share"]], on="customer_id")
+    rows = rows.join(axes(books, period, differentiated), on="account_id").reset_index(drop=True)
+    return rows.join([cells(rows, lens) for lens in LENSES if lens.places(rows)])
 
 
-def _cells(placed: Frame, one: Lens) -> Frame:
-    across, up = one.cuts(placed)
-    known = placed[[one.across, one.up]].notna().all(axis=1)
-    place = 2 * (placed[one.up] < up).astype(int) + (placed[one.across] >= across).astype(int)
-    pick = {f"{one.name}_cell": one.cells, f"{one.name}_stance": one.stances}
-    return pd.DataFrame({name: place.map(dict(enumerate(texts))).where(known, "") for name, texts in pick.items()})
+def cells(points: Frame, lens: Lens) -> Frame:
+    """The cell of each customer in one lens and its stance; both blank where a value is missing."""
+    across, up = lens.cuts(points)
+    known = points[[lens.across, lens.up]].notna().all(axis=1)
+    quadrant = 2 * (points[lens.up] < up).astype(int) + (points[lens.across] >= across).astype(int)
+    texts = {f"{lens.name}_cell": lens.cells, f"{lens.name}_stance": lens.stances}
+    return pd.DataFrame({name: quadrant.map(dict(enumerate(four))).where(known, "") for name, four in texts.items()})
+
+
+def used(placed: Frame) -> list[str]:
+    """The lenses that these books have the data of."""
+    return [lens.name for lens in LENSES if f"{lens.name}_cell" in placed]
 
 
 def disagreements(placed: Frame) -> Frame:
@@ -118,18 +117,22 @@ def disagreements(placed: Frame) -> Frame:
     One row per customer: customer_id, customer_name, segment, sales, net_margin, lenses ('relationship: Build; …') and why (what they see).
     """
     parts = [placed.iloc[:0].assign(lenses="", why="")]
-    for one in (each for each in LENSES if f"{each.name}_cell" in placed):
-        pairs = zip(placed["stance"], placed[f"{one.name}_stance"], strict=True)
-        odd = placed[[set(pair) == {"invest", "change"} for pair in pairs]]
-        told = [
-            [f"{name.replace('_', ' ')} {v:.2f} ({'at least' if v >= cut else 'below'} {cut:.2f})" for v in odd[name]]
-            for name, cut in zip((one.across, one.up), one.cuts(placed), strict=True)
-        ]
-        parts.append(
-            odd.assign(
-                lenses=f"{one.name}: " + odd[f"{one.name}_cell"], why=list(map(", ".join, zip(*told, strict=True)))
-            )
-        )
-    kept = ["customer_id", "customer_name", "segment", "sales", "net_margin"]
-    rows = pd.concat(parts).groupby(kept, sort=False)[["lenses", "why"]].agg("; ".join).reset_index()
+    parts += [_contradicted(placed, lens) for lens in LENSES if lens.name in used(placed)]
+    names = ["customer_id", "customer_name", "segment", "sales", "net_margin"]
+    rows = pd.concat(parts).groupby(names, sort=False)[["lenses", "why"]].agg("; ".join).reset_index()
     return rows.sort_values(["sales", "customer_id"], ascending=[False, True], ignore_index=True)
+
+
+def _contradicted(placed: Frame, lens: Lens) -> Frame:
+    """The customers whose decision one lens contradicts, with its cell and what it sees."""
+    stances = zip(placed["stance"], placed[f"{lens.name}_stance"], strict=True)
+    rows = placed[[{*pair} == {"invest", "change"} for pair in stances]]
+    across, up = (_seen(rows[axis], cut) for axis, cut in zip((lens.across, lens.up), lens.cuts(placed), strict=True))
+    return rows.assign(lenses=f"{lens.name}: " + rows[f"{lens.name}_cell"], why=across + ", " + up)
+
+
+def _seen(values: pd.Series, cut: float) -> pd.Series:
+    """'relationship 0.83 (at least 0.50)'."""
+    name = str(values.name).replace("_", " ")
+    sides = values.ge(cut).map({True: "at least", False: "below"})
+    return name + values.map(" {:.2f} (".format).astype(object) + sides.astype(object) + f" {cut:.2f})"

@@ -1,15 +1,20 @@
-"""What moved: a margin from one period to another, by line and by price, volume and mix."""
+"""What moved: a margin from one period to another, by line and by price, volume and mix; groups, and what the strategy wants of them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from crmlib.books.stored import CELL, Books, Frame, sales_of
+from crmlib.declared.judgement import Goal, Market
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Statement
-from crmlib.profitability import total
+from crmlib.profitability import group_profitability, total
 
 STEPS = ["label", "amount", "kind"]
 
@@ -93,3 +98,110 @@ def _by_product(books: Books, period: Period | None) -> Frame | None:
         return None
     net = sales["gross_sales"] - sales.get("discount", Decimal(0))
     return sales.assign(net=net, cost=sales["cost_of_goods"]).groupby("product_id")[["quantity", "net", "cost"]].sum()
+
+
+@dataclass(frozen=True)
+class Development:
+    """How groups of one kind and the firm stand, and how they moved.
+
+    Attributes
+    ----------
+    groups
+        One row per group (the index), best margin first: customers, sales, net_margin, sales_before, net_margin_before (in the base),
+        growth_share, net_margin_share (of gross sales), of_sales_share (of the firm's), all_growth_share, all_net_margin_share (of all
+        groups together).
+    firm
+        The same of the firm, as far as it has them.
+    """
+
+    groups: Frame
+    firm: pd.Series
+
+
+def group_development(books: Books, period: Period, base: Period | None, by: str) -> Development:
+    """Size, growth and margin of each group by an attribute, on a base period; growth is missing without sales in the base.
+
+    Margins are set against the base's only where both periods have the same lines; else net_margin_before is missing.
+    """
+    now, before = _sales_and_margin(books, period, by), _sales_and_margin(books, base, by)
+    lines = [[line.id for line in books.statement_in(p).leaves] for p in (period, base or period)]
+    if lines[0] != lines[1]:
+        before["net_margin"] = np.nan
+    together, earlier = (frame.drop(index="Firm", errors="ignore").sum().to_frame().T for frame in (now, before))
+    rows, every = _with_ratios(now, before), _with_ratios(together, earlier).iloc[0]
+    firm = rows.loc["Firm"]
+    groups = rows.drop(index="Firm").assign(
+        customers=lambda group: group["customers"].astype(int),
+        of_sales_share=rows["sales"] / firm["sales"] if firm["sales"] > 0 else np.nan,
+        **{f"all_{name}": every[name] for name in ("growth_share", "net_margin_share")},
+    )
+    return Development(groups, firm)
+
+
+def _sales_and_margin(books: Books, period: Period | None, by: str) -> Frame:
+    """Customers, sales and net margin of each group and of the firm, as floats; no row without a period."""
+    if period is None:
+        return pd.DataFrame(columns=["customers", "sales", "net_margin"], dtype=float)
+    report = group_profitability(books, period, by)
+    columns = {"customers": "customers", "sales": "sales", books.statement_in(period).net_margin.id: "net_margin"}
+    rows = pd.concat([report.groups, report.firm.to_frame().T])
+    sums: Frame = rows[list(columns)].rename(columns=columns).astype(float).rename_axis("group")
+    return sums
+
+
+def _with_ratios(now: Frame, before: Frame) -> Frame:
+    rows = now.join(before[["sales", "net_margin"]], rsuffix="_before")
+    growth = rows["sales"] / rows["sales_before"].where(rows["sales_before"] > 0) - 1
+    return rows.assign(
+        growth_share=growth, net_margin_share=rows["net_margin"] / rows["sales"].where(rows["sales"] > 0)
+    )
+
+
+def market_verdicts(markets: Sequence[Market], groups: Frame, tolerance_share: float) -> Frame:
+    """Whether the numbers bear out what the strategy wants of each market: its sales, its margin and how both moved.
+
+    Parameters
+    ----------
+    groups
+        As `Development.groups`, by attribute and group (the index).
+    tolerance_share
+        A fall of sales or margin up to this share still counts as held.
+
+    Returns
+    -------
+    One row per market: attribute, group, stance, because, the columns of `groups` and verdict: supported, or the first that holds of
+    what stands below.
+    """
+    wanted = [(m.by, m.group, m.stance, m.because) for m in markets]
+    stands = pd.DataFrame(wanted, columns=["attribute", "group", "stance", "because"], dtype=object)
+    stands = stands.merge(groups.reset_index(), how="left", on=["attribute", "group"])
+    grow, hold, shrink = (stands["stance"] == stance for stance in ("grow", "hold", "shrink"))
+    growth, margin, before = stands["growth_share"], stands["net_margin"], stands["net_margin_before"]
+    verdicts = {
+        "open: nothing in the period": margin.isna(),
+        "contradicted: loses money": ~shrink & (margin < 0),
+        "contradicted: sales fall": grow & (growth < 0),
+        "contradicted: keeps more of its sales than all": shrink
+        & (stands["net_margin_share"] > stands["all_net_margin_share"]),
+        "open: no sales a year before": growth.isna(),
+        "not followed: sales fall": hold & (growth < -tolerance_share),
+        "not followed: margin falls": ~shrink & (margin < before - tolerance_share * before.abs()),
+        "not followed: grows less than all": grow & (growth < stands["all_growth_share"]),
+        "not followed: sales grow": shrink & (growth > 0),
+        "open: the margin before is not comparable": ~shrink & before.isna(),
+    }
+    return stands.assign(verdict=np.select(list(verdicts.values()), list(verdicts), "supported"))
+
+
+def goal_verdicts(goals: Sequence[Goal], groups: Frame, firm: pd.Series) -> Frame:
+    """What was to be reached and what was: goal, measure, target, reached, verdict; `groups` and `firm` as in `market_verdicts`."""
+    owners: dict[Any, Any] = {("", ""): firm, **dict(groups.iterrows())}
+    rows = []
+    for goal in goals:
+        owner = owners.get((goal.by, goal.group) if goal.group else ("", ""), {})
+        rows.append((goal.text, goal.measure, goal.target, owner.get(goal.measure)))
+    reached = pd.DataFrame(rows, columns=["goal", "measure", "target", "reached"])
+    reached = reached.astype({"target": float, "reached": float})
+    verdict = (reached["reached"] >= reached["target"]).map({True: "reached", False: "missed"})
+    told = reached[["target", "reached"]].notna().all(axis=1)
+    return reached.assign(verdict=verdict.where(told, "cannot be told from these books"))

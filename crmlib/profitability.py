@@ -15,9 +15,10 @@ import pandas as pd
 from crmlib.books.stored import CELL, HALF_CENT, Books, Frame, owner_totals, read_cube, sales_of
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
-from crmlib.declared.statement import Line, Statement
+from crmlib.declared.statement import Statement
 
 REST = ("Unassigned", "Other owners")
+NONE_GIVEN, EVERYONE = "(none given)", "All customers"
 GROUPINGS = ("account_type", "segment", "own_segment", "industry", "region")
 
 
@@ -83,7 +84,7 @@ def group_profitability(books: Books, period: Period, by: str = "account_type") 
     lines = statement.with_subtotals(whole, firm=True).rename_axis(by)
     lines = lines.assign(customers=lines["customers"].astype(int))
     firm, rows = lines.loc["Firm"], lines.drop(index="Firm").astype(object)
-    rows[[line.id for line in statement.firm_lines if line.cls == "pool" or line.firm_only]] = None
+    rows[[line.id for line in statement.firm_lines if line.is_firms]] = None
     inside = rows[~rows.index.isin(REST)]
     best_first = inside.sort_values(statement.net_margin.id, ascending=False, kind="stable")
     return GroupReport(best_first, rows.reindex([name for name in REST if name in rows.index]), firm)
@@ -95,12 +96,12 @@ def from_customers_to_profit(books: Books, period: Period) -> pd.Series:
     The first amount and the steps add up to the last.
     """
     statement, totals = books.statement_in(period), owner_totals(books, period)
-    own = [line for line in statement.leaves if line.cls != "pool"]
+    own = [line for line in statement.leaves if not line.is_pool]
     margin = sum((totals[line.id] * line.sign for line in own), totals["sales"] * 0)
     kinds = {"customer": "Customers", "unassigned": "Unassigned", "firm": ""}
     parts = margin.groupby(totals["level"].map(lambda level: kinds.get(level, "Costs that groups own"))).sum()
     owners = parts.reindex([name for name in ("Customers", "Unassigned", "Costs that groups own") if name in parts])
-    pool = {line.label: totals[line.id].sum() * line.sign for line in statement.leaves if line.cls == "pool"}
+    pool = {line.label: totals[line.id].sum() * line.sign for line in statement.leaves if line.is_pool}
     steps = pd.concat([owners, pd.Series(pool, dtype=object)])
     last: pd.Series = pd.Series({statement.firm_lines[-1].label: steps.sum()})
     down: pd.Series = pd.concat([steps, last])
@@ -115,6 +116,77 @@ def group_months(books: Books, by: str, line: str) -> Frame:
     sums = cube.groupby(["group", "month"])[[leaf.id for leaf in books.statement.leaves]].sum().reset_index()
     months = books.statement.with_subtotals(sums).pivot(index="month", columns="group", values=line)
     return months.reindex(books.engagement.coverage.month_starts()).astype(float).fillna(0)
+
+
+def concentration(customers: Frame, by: str, largest: int) -> Frame:
+    """On how few customers each group's gross sales rest, of those with sales above zero.
+
+    Parameters
+    ----------
+    customers
+        One row per customer, as `customer_profitability`.
+    by
+        The attribute that makes the groups; 'all' for one group.
+
+    Returns
+    -------
+    One row per group (the index): buyers, top_share (of the `largest`), herfindahl (sum of squared shares of sales: 1/n with n customers
+    of one size; Hirschman, *The Paternity of an Index*).
+    """
+    buying = customers[(customers["customer_id"] != "") & (customers["sales"] > 0)]
+    groups = buying[by].replace("", NONE_GIVEN) if by != "all" else pd.Series(EVERYONE, index=buying.index)
+    sold = buying["sales"].astype(float)
+    part = sold / sold.groupby(groups).transform("sum")
+    place = part.groupby(groups).rank(ascending=False, method="first")
+    sums = pd.DataFrame({"buyers": 1, "top_share": part.where(place <= largest, 0), "herfindahl": part**2})
+    measures: Frame = sums.groupby(groups.rename("group")).sum()
+    return measures
+
+
+def product_families(books: Books, period: Period, base: Period | None) -> Frame:
+    """What each product family sells, and what is left of it after goods.
+
+    Returns
+    -------
+    One row per product_family (the index), largest first: sales (less the lines that return goods), of_sales_share, growth_share (on the
+    base), and where cost of goods is known gross_contribution (sales less invoice discount and cost of goods, before credit notes) with
+    contribution_share (of these sales). Empty without products on the lines, or without their families.
+    """
+    now, before = _by_family(books, period), _by_family(books, base)
+    if now is None:
+        return pd.DataFrame(columns=["sales", "of_sales_share", "growth_share"]).rename_axis("product_family")
+    sold = now["gross_sales"].sort_values(ascending=False, kind="stable")
+    families = pd.DataFrame({"sales": sold, "of_sales_share": shares(sold, pd.Series(total(sold), index=sold.index))})
+    past = (
+        before["gross_sales"].astype(float).reindex(sold.index)
+        if before is not None
+        else float("nan") * sold.astype(float)
+    )
+    families["growth_share"] = sold.astype(float) / past.where(past > 0) - 1
+    if "cost_of_goods" in now:
+        left = now["gross_sales"] - now.get("discount", Decimal(0)) - now["cost_of_goods"]
+        families["gross_contribution"], families["contribution_share"] = left, shares(left.reindex(sold.index), sold)
+    return families
+
+
+def lacking_for_families(books: Books) -> list[str]:
+    """What these books lack to show product families, in words; none where they can be shown."""
+    needed = {
+        ("invoice_lines", "product_id"): "no product on the invoice lines",
+        ("products", "product_family"): "no family in the table of products",
+    }
+    return [words for (table, column), words in needed.items() if column not in books.columns.get(table, [])]
+
+
+def _by_family(books: Books, period: Period | None) -> Frame | None:
+    products, sales = books.table("products"), sales_of(books, period) if period else None
+    if products is None or sales is None or "product_family" not in products:
+        return None
+    names = products.set_index("product_id")["product_family"].replace("", NONE_GIVEN)
+    family = sales["product_id"].map(names).fillna("(unknown product)").rename("product_family")
+    amounts = [c for c in ("gross_sales", "discount", "cost_of_goods") if c in sales]
+    sums: Frame = sales.groupby(family)[amounts].sum()
+    return sums
 
 
 def grouping(books: Books, wanted: str = "account_type") -> str:
@@ -134,7 +206,7 @@ def grouping(books: Books, wanted: str = "account_type") -> str:
 def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
     """The group of each row of the cube (level, owner): a value of `by`, Unassigned, Other owners or Firm."""
     if by == "all":
-        groups = pd.Series("All customers", index=books.customers["customer_id"])
+        groups = pd.Series(EVERYONE, index=books.customers["customer_id"])
     elif by in books.customers.columns:
         groups = books.customers.set_index("customer_id")[by]
     else:
@@ -143,12 +215,12 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
     level, own_level = totals["level"], by.removesuffix("_id").removeprefix("own_")
     own = (level == own_level) & totals["owner"].isin(names)
     named = totals["owner"].map(groups).where(level == "customer", totals["owner"].where(own, "Other owners"))
-    named = named.replace({"": "(none given)", **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
+    named = named.replace({"": NONE_GIVEN, **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
     return named.mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
 
 
 def own_costs_of(totals: Frame, statement: Statement) -> pd.Series:
-    booked = [line.id for line in statement.leaves if line.cls != "pool"]
+    booked = [line.id for line in statement.leaves if not line.is_pool]
     grouped = ~totals["level"].isin(["customer", "unassigned", "firm"])
     return totals[booked].sum(axis=1).where(grouped, Decimal(0)).map(Decimal)
 
@@ -231,7 +303,7 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     contribution over gross sales), as floats, with sales and margin. Empty without products and quantities, or any cost to serve.
     """
     statement = books.statement_in(period)
-    index, served = _net_price_index(books, period), [line.id for line in cost_to_serve_lines(statement)]
+    index, served = _net_price_index(books, period), [line.id for line in statement.leaves if line.is_served]
     buying = customers[(customers["sales"] > 0) & (customers["customer_id"] != "")]
     if index is None or not served:
         buying, index = buying.iloc[:0], pd.Series(dtype=object)
@@ -245,19 +317,9 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     return placed.dropna(subset=["net_price_index"]).astype(measures).reset_index(drop=True)
 
 
-def cost_to_serve_lines(statement: Statement) -> list[Line]:
-    """The lines of cost to serve: every cost below the manufacturing contribution that a customer's column holds."""
-    costs = [line for line in statement.leaves if line.cls in {"variable", "assignable", "asset_charge"}]
-    return [line for line in costs if not is_goods(line)]
-
-
-def is_goods(line: Line) -> bool:
-    return "invoice_lines.cost_of_goods" in line.sources
-
-
 def _net_price_index(books: Books, period: Period) -> pd.Series | None:
     sales = sales_of(books, period)
-    if sales is None or sales.empty:
+    if sales is None or sales.empty or "quantity" not in sales:
         return None
     paid = sales["gross_sales"] - sales.get("discount", Decimal(0))
     summed = sales.assign(paid=paid).groupby(["customer_id", "product_id"])[["quantity", "paid"]].sum().reset_index()
@@ -279,7 +341,7 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
     all customers' share, signed as it moves the margin).
     """
     statement = books.statement_in(period)
-    leaves = [line for line in statement.leaves if line.cls != "pool" and line.id != "sales"]
+    leaves = [line for line in statement.leaves if not (line.is_pool or line.is_revenue)]
     total = customers["sales"].sum()
     effects = pd.DataFrame({
         line.label: (customers[line.id] - customers["sales"] * (customers[line.id].sum() / total if total > 0 else Decimal(0))) * line.sign

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +16,9 @@ import pandas as pd
 from crmlib import accounts, criteria
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View
-from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts, refuse_mistakes
+from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import SettingsError, refuse_mistakes
 
 COMPARE = {
     ">=": operator.ge,
@@ -28,42 +28,39 @@ COMPARE = {
     "=": operator.eq,
     "is": operator.eq,
 }
-Method = Literal["k-means", "gaussian mixture"]
-BEHAVIOUR = ("sales", "growth_share", "margin_level_share", "cost_to_serve_share", "discount_share", "order_value", "active_months_share",
-             "product_concentration_share")  # fmt: skip
 MADE = ("segment", "stance", "key", "reason", "flagged")
-SAMPLE = 10_000  # accounts on which groups are formed and tested; all others are placed in them
-SILHOUETTES = 4_000  # of the sample, as it compares all with all
-BOOTSTRAPS = (10, 25)  # of a large ledger, of a small one
-STARTS = 5  # of k-means, also on a bootstrap sample: else a bad start would look like an unstable group
-STABLE = 0.75  # mean adjusted Rand index from which a number of groups counts as stable
+STABLE = 0.75  # stability (`group_stability`) from which groups count as coming back
+FEWEST = 5  # different accounts for each group, below which no number of groups is tried
+BOOTSTRAPS = (10, 25)  # samples for a large ledger, for a small one
+DRAWN = 100_000  # accounts drawn in all, between those two
 
 
 def read_segments(books: Books) -> Rules:
-    """The rules of an engagement (errors as `read_judgement`)."""
+    """The rules of an engagement (errors as `reading.read`)."""
     rules = books.engagement.judgement("segments.yml", Rules)
-    named = [(f"rules ({r.segment})", r.when) for r in rules.rules] + [
-        (f"flags ({f.flag})", f.when) for f in rules.flags
-    ]
+    tests = [(f"rules ({r.segment})", text) for r in rules.rules for text in r.when]
+    tests += [(f"flags ({f.flag})", text) for f in rules.flags for text in f.when]
     columns = [str(c) for c in books.customers if c != "customer_id"]
+    asked = [(place, text, *condition_parts(text)[:2]) for place, text in tests]
     wrong = [
-        f"{place}: {text!r}: customers have no column {condition_parts(text)[0]!r}; there are {', '.join(columns)}"
-        for place, when in named for text in when if condition_parts(text)[1] == "is" and condition_parts(text)[0] not in columns
-    ]  # fmt: skip
+        f"{place}: {text!r}: customers have no column {name!r}; there are {', '.join(columns)}"
+        for place, text, name, sign in asked
+        if sign == "is" and name not in columns
+    ]
     taken = {*MADE, "score", "top_group", "account_id", "own_segment"} - {"segment"}
     wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
-    refuse_mistakes("segments.yml", wrong)
+    refuse_mistakes("judgement/segments.yml", wrong)
     return rules
 
 
 def compared(books: Books, period: Period, rules: Rules, register: Register) -> Frame:
-    """What the rules are held against, by account: attributes, measures, score (without the other axis), score_rank_share, top_group."""
+    """What the rules are held against, by account: attributes, measures, score (without the other axis), top_group."""
     measured = accounts.measures(books, period, together=rules.together)
-    given = account_points(books, period, measured, register, together=rules.together)
-    if given.empty:
+    points = account_points(books, period, measured, register, together=rules.together)
+    if points.empty:
         return measured.assign(score=np.nan, top_group=0.0)
-    weight = criteria.weights(register, given, without=[register.other_axis])
-    score = criteria.scores(criteria.compared(given, weight, register.least_known_share), weight)
+    weight = criteria.weights(register, points, without=[register.other_axis])
+    score = criteria.scores(criteria.scorable_accounts(points, weight, register.least_known_share), weight)
     top = criteria.top_group(score, register.top_share).astype(float)
     return measured.assign(score=score.reindex(measured.index), top_group=top.reindex(measured.index).fillna(0.0))
 
@@ -91,81 +88,86 @@ def holds(table: Frame, when: Sequence[str]) -> pd.Series:
 
 
 def without_effect(table: Frame, rules: Rules) -> list[str]:
-    """Conditions that nobody can fulfil in this ledger and period: their measure has no value, or nobody has the text they ask for."""
-    every = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
+    """What rules ask for and nobody can have in this ledger and period, in words: a measure without a value, a text that nobody has."""
+    conditions = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
     idle = []
-    for text in dict.fromkeys(every):
+    for text in conditions:
         name, sign, value = condition_parts(text)
-        values = column(table, name)
+        values, base = column(table, name), name.removesuffix(RANKED)
         if not (values.eq(value) if sign == "is" else values.notna()).any():
-            idle.append(text)
-    return idle
+            idle.append(text if sign == "is" else MEASURES.get(base, base))
+    return list(dict.fromkeys(idle))
 
 
 def assigned(table: Frame, rules: Rules) -> Frame:
     """The compared accounts with segment, stance, key, reason and flagged: the first rule that holds decides."""
-    open_ = pd.Series(True, index=table.index)
-    made = pd.DataFrame("", index=table.index, columns=list(MADE), dtype=object).assign(key=False)
+    undecided = pd.Series(True, index=table.index)
+    decided = pd.DataFrame("", index=table.index, columns=list(MADE), dtype=object).assign(key=False)
     for rule in rules.rules:
-        here = open_ & holds(table, rule.when)
-        made.loc[here, "segment"], made.loc[here, "stance"], made.loc[here, "key"] = (
-            rule.segment,
-            rule.stance,
-            rule.key,
-        )
-        made.loc[here, "reason"] = rule.because + _facts(table, here, rule.when or ("score > 0", "net_margin < 0"))
-        open_ &= ~here
+        here = undecided & holds(table, rule.when)
+        decided.loc[here, ["segment", "stance", "key"]] = [rule.segment, rule.stance, rule.key]
+        decided.loc[here, "reason"] = rule.because + _facts(table, here, rule.when or ("score > 0", "net_margin < 0"))
+        undecided &= ~here
     for flag in rules.flags:
         here = holds(table, flag.when)
-        before = made.loc[here, "flagged"].map(lambda text: text + "; " if text else "")
-        made.loc[here, "flagged"] = before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
-    return table.drop(columns=[c for c in MADE if c in table]).join(made)
+        before = decided.loc[here, "flagged"].map(lambda text: text + "; " if text else "")
+        decided.loc[here, "flagged"] = before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
+    return table.drop(columns=[c for c in MADE if c in table]).join(decided)
 
 
 def _facts(table: Frame, where: pd.Series, when: Sequence[str]) -> pd.Series:
     """What the conditions found, in words: ' (growth of sales on the year before 92%, net margin 6,098)'."""
-    names = [name for name, sign, _ in map(condition_parts, when) if sign != "is" and name != "top_group"]
-    shown = [n for n in names if f"{n}{RANKED}" not in names]
-    if any(name == "top_group" for name, _, _ in map(condition_parts, when)):
-        shown.insert(0, "score")
-    told = pd.Series("", index=table.index[where], dtype=object)
-    for place, name in enumerate(shown):
-        told = told + (", " if place else " (") + in_words(name, column(table, name)[where])
-    return told + (")" if shown else "")
+    tested = [name for name, sign, _ in map(condition_parts, when) if sign != "is"]
+    names = [name for name in tested if name != "top_group" and f"{name}{RANKED}" not in tested]
+    texts = [in_words(table, name, where) for name in (["score"] if "top_group" in tested else []) + names]
+    facts = pd.Series("", index=table.index[where], dtype=object)
+    for place, text in enumerate(texts):
+        facts = facts + (", " if place else " (") + text
+    return facts + (")" if texts else "")
 
 
-def in_words(name: str, values: pd.Series) -> pd.Series:
-    """A measure's values as a person says them: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
+def in_words(table: Frame, name: str, where: pd.Series) -> pd.Series:
+    """A measure of some accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
     base = name.removesuffix(RANKED)
-    label = MEASURES.get(base, base)
-    pattern = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
     if name.endswith(RANKED):
-        told = values.map(
-            lambda v: "the highest" if v == 1 else f"higher than {math.floor(v * 100)}% of customers",
-            na_action="ignore",
-        )
+        values, pattern = _lower_share(table, base), _place
     else:
-        told = values.map(lambda v: pattern.format(v).replace("-", "−"), na_action="ignore")
-    return f"{label} " + told.astype(object).where(values.notna(), "not available")
+        form = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
+        values, pattern = column(table, name), lambda value: form.format(value).replace("-", "−")
+    texts = values[where].map(pattern, na_action="ignore").astype(object)
+    return f"{MEASURES.get(base, base)} " + texts.where(texts.notna(), "not available")
 
 
-def differentiate(books: Books, period: Period) -> Frame:
+def _lower_share(table: Frame, name: str) -> pd.Series:
+    """Share of the other accounts that bought whose measure is lower: of equals nobody is."""
+    lower = column(table, name).where(table["sales"] > 0).rank(method="min") - 1
+    return lower / max(int(lower.notna().sum()) - 1, 1)
+
+
+def _place(lower: float) -> str:
+    if lower in (0, 1):
+        return "the highest" if lower else "no higher than any other customer's"
+    return f"higher than {math.floor(lower * 100)}% of customers"
+
+
+def differentiate(books: Books, period: Period | None) -> Frame:
     """Every customer in exactly one segment.
 
     Returns
     -------
-    One row per customer of the books, also those who bought nothing: customer_id, customer_name, account_id, segment, stance (invest, keep, change),
-    key, reason, flagged, score, and what was compared; in a family kept together the account's, on each of its members.
+    One row per customer of the books, also those who bought nothing: customer_id, customer_name, account_id, segment, stance
+    (invest, keep, change), key, reason, flagged, score, and what was compared; in a family kept together the account's, on
+    each of its members. Empty without a period.
     """
+    if period is None:
+        return pd.DataFrame(columns=["customer_id", "customer_name", "account_id", *MADE, "score"])
     rules, register = read_segments(books), criteria.read_criteria(books)
     made = assigned(compared(books, period, rules, register), rules)
-    account = accounts.accounts(books, together=rules.together)
-    rows = made.loc[account.to_numpy()].reset_index(drop=True)
+    account = accounts.accounts(books, together=rules.together).to_numpy()
+    rows = made.loc[account].reset_index(drop=True)
     first = [*MADE, "score"]
-    named = (
-        books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account.to_numpy())
-    )
-    return pd.concat([named, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
+    names = books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account)
+    return pd.concat([names, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
 
 
 def check_judgement(books: Books) -> None:
@@ -177,21 +179,20 @@ def check_judgement(books: Books) -> None:
         The mistakes of all files.
     """
     readers = (criteria.read_strategy, lambda b: criteria.read_ratings(b, criteria.read_criteria(b)), read_segments)
-    told = []
+    mistakes = []
     for read in readers:
         try:
             read(books)
         except SettingsError as error:
-            told.append(str(error))
-    if told:
-        raise SettingsError("\n".join(told))
+            mistakes.append(str(error))
+    if mistakes:
+        raise SettingsError("\n".join(mistakes))
 
 
 def with_segments(books: Books, period: Period) -> Books:
     """The books with each customer's `segment` of a period, by the rules, as an attribute for all periods; the ledger's is `own_segment`."""
-    named = books.customers.rename(columns={"segment": "own_segment"})
-    made = differentiate(books, period)["segment"].to_numpy()
-    return replace(books, customers=named.assign(segment=made))
+    customers = books.customers.rename(columns={"segment": "own_segment"})
+    return replace(books, customers=customers.assign(segment=differentiate(books, period)["segment"].to_numpy()))
 
 
 def segmented(view: View) -> View:
@@ -199,12 +200,38 @@ def segmented(view: View) -> View:
     return replace(view, books=with_segments(view.books, view.period))
 
 
+def segment_table(customers: Frame, rules: Rules) -> Frame:
+    """The segments that hold customers (as `differentiate`), in the order of the rules: stands_for (the stance), customers, sales, net_margin."""
+    rows = customers.groupby("segment").agg(
+        stands_for=("stance", "first"),
+        customers=("stance", "size"),
+        sales=("sales", "sum"),
+        net_margin=("net_margin", "sum"),
+    )
+    return rows.loc[[name for name in rules.segments if name in rows.index]]
+
+
+def score_and_margin(customers: Frame, rules: Rules) -> Frame:
+    """Where each customer that bought stands in the matrix of score and profitability, the largest first.
+
+    Returns
+    -------
+    By name: rank_by_score (0 to 1), place_by_margin (customers from the line of zero: below it who loses), sales, net_margin, and mend
+    (attractive to the rules, and loses).
+    """
+    buyers = customers[customers["sales"] > 0].sort_values("sales", ascending=False).set_index("customer_name")
+    score, loses = column(buyers, f"score{RANKED}"), buyers["net_margin"] < 0
+    place = buyers["net_margin"].rank() - loses.sum() - 0.5  # half a place on either side of the line
+    mend = loses & (score >= attractive_from(rules))
+    columns = {"rank_by_score": score, "place_by_margin": place, "sales": buyers["sales"]}
+    return pd.DataFrame({**columns, "net_margin": buyers["net_margin"], "mend": mend})
+
+
 def key_accounts(differentiated: Frame) -> Frame:
     """The key accounts with the reason, most profitable first."""
-    chosen = differentiated[differentiated["key"]].sort_values(["net_margin", "customer_id"], ascending=[False, True])
-    return chosen[["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]].reset_index(
-        drop=True
-    )
+    rows = differentiated[differentiated["key"]].sort_values(["net_margin", "customer_id"], ascending=[False, True])
+    names = ["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]
+    return rows[names].reset_index(drop=True)
 
 
 def eligible(table: Frame, rules: Rules) -> pd.Series:
@@ -219,156 +246,61 @@ def eligible(table: Frame, rules: Rules) -> pd.Series:
     return able & ~anyway
 
 
+def attractive_from(rules: Rules) -> float:
+    """The rank of the score (0 to 1) from which a rule says that an account is worth changing; the middle where none does."""
+    tests = [condition_parts(text) for rule in rules.rules if rule.stance == "change" for text in rule.when]
+    bounds = [bound for name, sign, bound in tests if name == f"score{RANKED}" and sign in {">", ">="}]
+    return float(min(bounds, default=0.5))
+
+
 def migration(now: Frame, before: Frame, segments: Sequence[str]) -> Frame:
-    """Customers by segment in two periods (as `differentiate`): rows before, columns now, in the order of the rules."""
-    kept = before.set_index("customer_id")["segment"]
-    pairs = pd.crosstab(now["customer_id"].map(kept).rename("before"), now["segment"].rename("now"))
-    return pairs.reindex(index=list(segments), columns=list(segments), fill_value=0)
+    """Customers by segment in two periods (as `differentiate`): rows before, columns now, in the order of the rules; empty without one."""
+    pairs = _both(now, before)
+    flow = pd.crosstab(pairs["before"], pairs["now"])
+    return flow.reindex(index=list(segments) if len(pairs) else [], columns=list(segments), fill_value=0)
 
 
 def moved(now: Frame, before: Frame) -> Frame:
-    """Customers whose segment changed: customer_id, customer_name, before, now, net_margin, reason; the largest by sales first."""
-    kept = now["customer_id"].map(before.set_index("customer_id")["segment"])
-    rows = now.assign(before=kept, now=now["segment"])[(kept != now["segment"]) & kept.notna()]
-    return rows.sort_values(["sales", "customer_id"], ascending=[False, True])[
-        ["customer_id", "customer_name", "before", "now", "sales", "net_margin", "reason"]
-    ].reset_index(drop=True)
+    """Customers whose segment changed: customer_id, customer_name, before, now, sales, net_margin, reason; the largest by sales first."""
+    pairs = _both(now, before)
+    rows = pairs[pairs["before"] != pairs["now"]].sort_values(["sales", "customer_id"], ascending=[False, True])
+    names = ["customer_id", "customer_name", "before", "now", "sales", "net_margin", "reason"]
+    return rows[names].reset_index(drop=True)
 
 
-def features(table: Frame) -> Frame:
-    """How accounts that bought behave, each measure ranked from 0 to 1; what is missing stands in the middle, and is to be counted.
-
-    Parameters
-    ----------
-    table
-        By account, with any of `BEHAVIOUR`; measures without a value anywhere are left out.
-    """
-    bought = table[table["sales"] > 0]
-    there = [name for name in BEHAVIOUR if name in bought and bought[name].notna().any()]
-    every = pd.Series(True, index=bought.index)
-    return pd.DataFrame({name: rank_share(bought[name], every).fillna(0.5) for name in there})
+def _both(now: Frame, before: Frame) -> Frame:
+    earlier = before[["customer_id", "segment"]].rename(columns={"segment": "before"})
+    return now.rename(columns={"segment": "now"}).merge(earlier, on="customer_id")
 
 
-def _sampled(scaled: Frame, seed: int) -> Any:
-    values = scaled.to_numpy(np.float64)
-    if len(values) <= SAMPLE:
-        return values
-    return values[np.sort(np.random.default_rng(seed).choice(len(values), SAMPLE, replace=False))]
-
-
-def numbers_of_groups(scaled: Frame, *, seed: int, most: int = 8, method: Method = "k-means") -> Frame:
-    """How good each number of groups is, on a sample of at most `SAMPLE` accounts.
+def group_stability(form: Callable[[int], Any], values: Frame, *, most: int = 8, seed: int) -> pd.Series:
+    """How far the same groups come back when accounts are drawn anew, by number of groups from 2.
 
     Parameters
     ----------
-    scaled
-        As `features`.
+    form
+        Gives a model of scikit-learn for so many groups, such as ``partial(KMeans, n_init=5, random_state=0)``.
+    values
+        What accounts are grouped by; all are compared in each draw, so of many give a sample.
 
     Returns
     -------
-    By number of groups from 2: silhouette (−1 to 1, how far apart groups are), stability (mean adjusted Rand index between the groups and those of
-    bootstrap samples), smallest_share, and chosen: the best silhouette among the stable ones, else the most stable. Empty with too few accounts.
+    The mean adjusted Rand index (Hubert & Arabie 1985; 1: the same, 0: as by chance) between the groups of all and those of models fitted
+    to bootstrap samples (Hennig 2007); empty with fewer than `FEWEST` different accounts a group.
     """
-    from sklearn.metrics import adjusted_rand_score, silhouette_score
+    from sklearn.metrics import adjusted_rand_score
     from threadpoolctl import threadpool_limits
 
-    values, rng, rows = _sampled(scaled, seed), np.random.default_rng(seed), {}
-    shown = np.random.default_rng(seed).permutation(len(values))[:SILHOUETTES]
+    points, rng, indices = values.to_numpy(float), np.random.default_rng(seed), {}
     few, many = BOOTSTRAPS
 
-    def placed(count: int, rows_drawn: Any) -> Any:
-        return _fitted(values[rows_drawn], count, method, seed).predict(values)
+    def labels(count: int, rows: Any) -> Any:
+        return form(count).fit(points[rows]).predict(points)
 
     # one thread for each fit: sums are then made in one order, and every run gives the same
     with threadpool_limits(1), ThreadPoolExecutor(initializer=threadpool_limits, initargs=(1,)) as pool:
-        for count in range(2, min(most, len(np.unique(values, axis=0)) // 5) + 1):
-            draws = rng.integers(0, len(values), (max(few, min(many, 100_000 // len(values))), len(values)))
-            labels, *again = pool.map(functools.partial(placed, count), [slice(None), *draws])
-            alike = [adjusted_rand_score(labels, other) for other in again]
-            several = len(np.unique(labels[shown])) > 1  # a mixture may leave a group empty
-            apart = silhouette_score(values[shown], labels[shown]) if several else -1.0
-            smallest = np.bincount(labels, minlength=count).min() / len(labels)
-            rows[count] = (apart, float(np.mean(alike)), smallest)
-    tested = pd.DataFrame.from_dict(
-        rows, orient="index", columns=["silhouette", "stability", "smallest_share"]
-    ).rename_axis("groups")
-    stable = tested[tested["stability"] >= STABLE]
-    best = None if tested.empty else stable["silhouette"].idxmax() if len(stable) else tested["stability"].idxmax()
-    return tested.assign(chosen=tested.index == best)
-
-
-def _fitted(values: Any, count: int, method: Method, seed: int) -> Any:
-    from sklearn.cluster import KMeans
-    from sklearn.mixture import GaussianMixture
-
-    # a mixture begins with groups by k-means, so that one start is enough
-    models: dict[str, Any] = {"k-means": (KMeans, STARTS), "gaussian mixture": (GaussianMixture, 1)}
-    if method not in models:
-        raise SettingsError(f"method {method!r}: allowed are {' and '.join(models)}")
-    model, starts = models[method]
-    return model(count, n_init=starts, random_state=seed).fit(values)
-
-
-def groups(scaled: Frame, count: int, *, seed: int, method: Method = "k-means") -> pd.Series:
-    """The group of each account, 1 to `count`, from the largest by mean sales: formed on the sample, the rest placed in the likeliest."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        labels = _fitted(_sampled(scaled, seed), count, method, seed).predict(scaled.to_numpy(np.float64))
-    largest = scaled.groupby(labels).mean().sort_values(scaled.columns.tolist(), ascending=False).index
-    return pd.Series(largest.get_indexer(labels) + 1, index=scaled.index, name="group")
-
-
-def described_groups(table: Frame, scaled: Frame, labels: pd.Series, *, seed: int) -> Frame:
-    """The groups in words, by a tree of three questions.
-
-    Returns
-    -------
-    By group: accounts, description (the way to the leaf that holds most of it, in the measures' own numbers), of_group_share (how much of the group is
-    in that leaf), leaf_share (how much of the leaf is the group), median_sales, margin (sum).
-    """
-    from sklearn.tree import DecisionTreeClassifier
-
-    tree = DecisionTreeClassifier(
-        max_depth=3, min_samples_leaf=max(1, min(len(scaled) // 50, 50)), random_state=seed
-    ).fit(scaled.to_numpy(), labels.to_numpy())
-    crossed = pd.crosstab(labels, tree.apply(scaled.to_numpy()))
-    bounds, rows = _paths(tree.tree_), {}
-    for group in crossed.index:
-        counts = crossed.loc[group]
-        leaf = int(counts.to_numpy().argmax())
-        mine = table.loc[labels.index[labels == group]]
-        inside, way = counts.iloc[leaf], _way(bounds[int(crossed.columns[leaf])], table, scaled)
-        rows[group] = (
-            len(mine),
-            way,
-            inside / counts.sum(),
-            inside / crossed.iloc[:, leaf].sum(),
-            mine["sales"].median(),
-            mine["net_margin"].sum(),
-        )
-    columns = ["accounts", "description", "of_group_share", "leaf_share", "median_sales", "net_margin"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("group")
-
-
-def _paths(tree: Any) -> dict[int, dict[tuple[int, str], float]]:
-    """For each node of a tree the tightest bounds on the way to it: (feature, above or up to) → threshold."""
-    paths: dict[int, dict[tuple[int, str], float]] = {0: {}}
-    for node in range(tree.node_count):
-        if tree.children_left[node] < 0:
-            continue
-        feature, cut = int(tree.feature[node]), float(tree.threshold[node])
-        paths[tree.children_left[node]] = {**paths[node], (feature, "up to"): cut}
-        paths[tree.children_right[node]] = {**paths[node], (feature, "above"): cut}
-    return paths
-
-
-def _way(bounds: Mapping[tuple[int, str], float], table: Frame, scaled: Frame) -> str:
-    """'gross sales above 61,000 and cost to serve of sales up to 35%'; cuts between ranks told in the measure itself."""
-    told = []
-    for (feature, side), cut in bounds.items():
-        name = scaled.columns[feature]
-        values = table.loc[scaled.index, name].where(scaled[name] <= cut)
-        label, bound = in_words(name, pd.Series([values.max()])).iloc[0].rsplit(" ", 1)
-        told.append(f"{label} {side} {bound}")
-    return " and ".join(told) or "all"
+        for count in range(2, min(most, len(np.unique(points, axis=0)) // FEWEST) + 1):
+            draws = rng.integers(0, len(points), (max(few, min(many, DRAWN // len(points))), len(points)))
+            whole, *drawn = pool.map(functools.partial(labels, count), [slice(None), *draws])
+            indices[count] = float(np.mean([adjusted_rand_score(whole, other) for other in drawn]))
+    return pd.Series(indices, dtype=float, name="stability").rename_axis("groups")

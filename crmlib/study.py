@@ -6,7 +6,6 @@ answer with a salted hash.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import re
@@ -14,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from crmlib.books.stored import CELL, Books, Frame, open_books
+from crmlib.books.stored import CELL, Books, Frame, open_books, services
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import PACKAGE, PROJECT, SettingsError, read_yaml
+from crmlib.declared.reading import PACKAGE, PROJECT, Record, SettingsError, did_you_mean, read
 from crmlib.full_cost import full_cost, time_driven, verdicts
 from crmlib.profitability import customer_profitability, firm_profitability, group_profitability
 
@@ -28,6 +27,47 @@ TEXTBOOK = PROJECT / "examples" / "textbook"
 
 
 COLUMNS = ("case", "source", "grade", "what", "expected", "got", "agrees")
+
+
+class Figure(Record):
+    """A printed figure, and where the books hold it: view, row and column."""
+
+    what: str
+    where: tuple[str, str, str]
+    expected: Decimal
+    period: str = ""
+    percent: bool = False
+
+
+class Case(Record):
+    """expected.yml of a textbook case."""
+
+    source: str
+    grade: Literal["A", "B", "C", "D"]
+    note: str = ""
+    period: str
+    unit: int = 1
+    figures: tuple[Figure, ...]
+
+
+class Mistake(Record):
+    """A usual wrong answer, as its hash, and what went wrong."""
+
+    hash: str
+    hint: str
+    decimals: int | None = None
+
+
+class Exercise(Record):
+    """An exercise as study.yml records it."""
+
+    question: str
+    salt: str
+    answer: str
+    right: str
+    hints: tuple[str, ...]
+    mistakes: tuple[Mistake, ...] = ()
+    decimals: int | None = None
 
 
 def textbook_cases(folder: Path | None = None) -> Frame:
@@ -56,32 +96,30 @@ def textbook_cases(folder: Path | None = None) -> Frame:
 
 
 def _figures(file: Path) -> Iterator[tuple[object, ...]]:
-    told, books = read_yaml(file), open_books(file.parent)
+    case, books = read(file, Case), open_books(file.parent)
     view = functools.cache(functools.partial(_view, books))
-    for figure in told["figures"]:
-        expected = Decimal(str(figure["expected"]))
+    for figure in case.figures:
         try:
-            frame = view(figure["where"][0], str(figure.get("period", told["period"])))
-            got = _got(figure, frame, told.get("unit", 1)).quantize(CELL)
+            got = _got(figure, view(figure.where[0], figure.period or case.period), case.unit).quantize(CELL)
         except KeyError as error:
-            raise SettingsError(f"{file.parent.name}/expected.yml: {figure['what']}: no {error} in its books") from None
-        agrees = got.quantize(expected, ROUND_HALF_UP) == expected
-        yield file.parent.name, told["source"], told["grade"], figure["what"], expected, got, agrees
+            raise SettingsError(f"{file.parent.name}/expected.yml: {figure.what}: no {error} in its books") from None
+        agrees = got.quantize(figure.expected, ROUND_HALF_UP) == figure.expected
+        yield file.parent.name, case.source, case.grade, figure.what, figure.expected, got, agrees
 
 
-def _got(figure: Mapping[str, Any], frame: Frame, unit: int) -> Decimal:
+def _got(figure: Figure, frame: Any, unit: int) -> Decimal:
     """The amount at [view, row, column] in the source's unit; a column `a + b` is a sum, `a / b` a ratio without unit."""
-    _, row, column = figure["where"]
+    _, row, column = figure.where
     if " / " in column:
         above, below = column.split(" / ")
-        return Decimal(frame.loc[row, above] / frame.loc[row, below]) * (100 if figure.get("percent") else 1)
+        return Decimal(frame.loc[row, above] / frame.loc[row, below]) * (100 if figure.percent else 1)
     return sum((Decimal(frame.loc[row, part]) for part in column.split(" + ")), Decimal(0)) / unit
 
 
 def _view(books: Books, name: str, text: str) -> Frame:
     period = books.period(text)
     views = {
-        "customers": lambda: customer_profitability(books, period).set_index("customer_id"),
+        "customers": lambda: _served(books, period),
         "account_types": lambda: group_profitability(books, period).whole,
         "firm": lambda: firm_profitability(books, period).to_frame("Firm").T,
         "full_cost": lambda: full_cost(books, period).set_index("customer_id"),
@@ -89,6 +127,18 @@ def _view(books: Books, name: str, text: str) -> Frame:
         "capacity": lambda: _capacity(books, period),
     }
     return views[name]()
+
+
+def _served(books: Books, period: Period) -> Frame:
+    """The report by customer, and how often each activity was done for them."""
+    quantities = services(books, period, ["owner", "activity"]).pivot(
+        index="owner", columns="activity", values="quantity"
+    )
+    return (
+        customer_profitability(books, period)
+        .set_index("customer_id")
+        .join(quantities.fillna(0).add_suffix(" quantity"))
+    )
 
 
 def _capacity(books: Books, period: Period) -> Frame:
@@ -131,25 +181,25 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Reply:
         There is no such exercise.
     """
     record = _exercise(exercise)
-    hints: list[str] = record["hints"]
+    hints = record.hints
     helped = f" Hint {min(hint, len(hints))} of {len(hints)}: {hints[min(hint, len(hints)) - 1]}" if hint > 0 else ""
     if answer is None:
         return Reply(f"Exercise {exercise}: not answered yet.{helped}")
     try:
-        right = answer_hash(record, answer) == record["answer"]
+        right = answer_hash(record, answer) == record.answer
     except InvalidOperation:
         return Reply(f"Exercise {exercise}: write the answer as a number, such as 1250 or -12.5.{helped}")
     if right:
-        return Reply(f"Exercise {exercise}: right. {record['right']}")
+        return Reply(f"Exercise {exercise}: right. {record.right}")
     more = "" if helped else f' For a hint: study.check("{exercise}", answer, hint=1), up to {len(hints)}.'
     return Reply(f"Exercise {exercise}: not yet.{_read_as(record, answer)}{_usual(record, answer)}{helped}{more}")
 
 
-def _usual(record: Mapping[str, Any], answer: object) -> str:
+def _usual(exercise: Exercise, answer: object) -> str:
     """What went wrong, if that is a usual mistake or only the rounding; a mistake may take more decimals to tell it from others."""
-    usual = [m["hint"] for m in record.get("mistakes", []) if answer_hash({**record, **m}, answer) == m["hash"]]
-    near = [] if usual or "decimals" not in record else _neighbours(_plain(answer), record["decimals"])
-    if any(answer_hash(record, number) == record["answer"] for number in near):
+    usual = [m.hint for m in exercise.mistakes if answer_hash(exercise, answer, m.decimals) == m.hash]
+    near = [] if usual or exercise.decimals is None else _neighbours(_plain(answer), exercise.decimals)
+    if any(answer_hash(exercise, number) == exercise.answer for number in near):
         usual = ["That is very near: mind the rounding."]
     return "".join(f" {hint}" for hint in usual)
 
@@ -162,32 +212,31 @@ def _neighbours(number: Decimal, decimals: int) -> list[Decimal]:
     return [number + step * places for places in range(-reach, reach + 1)]
 
 
-def _read_as(record: Mapping[str, Any], answer: object) -> str:
+def _read_as(exercise: Exercise, answer: object) -> str:
     """How a text with a comma or a point was read, since people write numbers in more than one way."""
-    if "decimals" not in record or not isinstance(answer, str) or not re.search(r"[.,]", answer):
+    if exercise.decimals is None or not isinstance(answer, str) or not re.search(r"[.,]", answer):
         return ""
     return f" It was read as {_plain(answer):,f}."
 
 
 @functools.cache
-def exercises() -> dict[str, Any]:
+def exercises() -> dict[str, Exercise]:
     """The exercises by number."""
-    return read_yaml(PACKAGE / "study.yml")
+    return read(PACKAGE / "study.yml", dict[str, Exercise])
 
 
-def _exercise(name: str) -> dict[str, Any]:
+def _exercise(name: str) -> Exercise:
     known = exercises()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise SettingsError(f"no exercise {name!r}; {hint}there are {', '.join(known)}")
-    return dict(known[name])
+        raise SettingsError(f"no exercise {name!r}; there are {', '.join(known)}{did_you_mean(name, known)}")
+    return known[name]
 
 
-def answer_hash(record: Mapping[str, Any], answer: object) -> str:
-    """An answer as study.yml records it: salted, a number with the exercise's decimals, a text without capitals and blanks."""
-    normal = _number(answer, record["decimals"]) if "decimals" in record else _text(answer)
-    return hashlib.sha256(f"{record['salt']}{normal}".encode()).hexdigest()
+def answer_hash(exercise: Exercise, answer: object, decimals: int | None = None) -> str:
+    """An answer as study.yml records it: salted, a number with the exercise's decimals (or so many), a text without capitals and blanks."""
+    places = exercise.decimals if decimals is None else decimals
+    normal = _text(answer) if places is None else _number(answer, places)
+    return hashlib.sha256(f"{exercise.salt}{normal}".encode()).hexdigest()
 
 
 def _number(answer: object, decimals: int) -> str:

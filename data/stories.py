@@ -49,6 +49,12 @@ Full cost spreads each joint cost by its `full_cost_basis`. The fixed manufactur
 lines (`fixed_cost_of_goods`) is the same money as the joint cost of that name, as a full-cost system absorbs it: use
 one or the other, never both.
 
+## Terms
+
+The named figures of the reports, generated from `crmlib/declared/terms.yml`: a name has one number per period and owner.
+
+{terms}
+
 ## Dictionary of the ledger
 
 Generated from `crmlib/declared/ledger.yml`. Every table holds positive amounts for what its name says; reversals are negative.
@@ -59,7 +65,7 @@ Files are UTF-8 with commas, decimal points and ISO dates unless the engagement 
 ## Dictionary of the judgement files
 
 What people decide in workshops, in the folder `judgement/` of an engagement; generated from the records of
-`crmlib/criteria.py` and `crmlib/segments.py`. `crm new` writes a template of each file. A file that is missing is
+`crmlib/declared/judgement.py`. `crm new` writes a template of each file. A file that is missing is
 as the template. Mistakes are told all at once, each with its place and what is allowed.
 
 {judgement}
@@ -373,6 +379,14 @@ def firm_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, st
     ]
 
 
+def terms_table() -> str:
+    """The named figures as a Markdown table."""
+    from crmlib.declared.terms import terms
+
+    rows = [(term.label, term.definition, term.base, f"`{term.computed}`") for term in terms().values()]
+    return markdown(("term", "definition", "its % is of", "computed by"), rows)
+
+
 def dictionary(records: dict[str, dict[str, Any]]) -> str:
     """The column records as one Markdown table for each table of the ledger."""
     parts = []
@@ -477,6 +491,7 @@ def readme(ledger: Path) -> str:
         profit=whole(found["operating_profit"]),
         share=f"{found['operating_profit'] / found['net_sales']:.1%}",
         stories=stories,
+        terms=terms_table(),
         dictionary=dictionary(read_records()),
         judgement=judgement_dictionary(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
@@ -10,7 +11,9 @@ import pandas as pd
 from crmlib.books.ledger import Ledger, plain
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
-from crmlib.declared.statement import CAPITAL_BALANCES, Statement, noted
+from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
+
+STATES = ("balances", "capacity")  # tables of what is at a month's end; all others hold events
 
 
 def with_sources(statement: Statement, ledger: Ledger) -> Statement:
@@ -31,8 +34,8 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
             )
         wrong += [
             f"{line.id}: source {s} is neither in the records nor in the ledger"
-            for s in line.sources if s.startswith("invoice_lines.") and s.split(".")[1] not in tables()["invoice_lines"].columns
-            and s not in found
+            for m in line.measures
+            if m not in tables()["invoice_lines"].columns and (s := f"invoice_lines.{m}") not in found
         ]  # fmt: skip
     if _there("returns", ledger) and not any("returns" in sources for sources in filled.values()):
         wrong.append("the ledger has returns (negative invoice lines), and no line has the source returns")
@@ -79,29 +82,62 @@ def _there(source: str, ledger: Ledger) -> bool:
 def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, date]]:
     """The days from which to which each line's sources speak.
 
-    Where a table of events begins, a later month without a row is zero; a table of states (balances, capacity) speaks only
-    of the months that it has.
+    A table of events speaks of all that the books cover: a month without a row is zero. A table of states (balances, capacity) speaks
+    only of the months that it has.
     """
-    coverage, table_of = (ledger.engagement.coverage, {"rates": "activities", "capital_charges": "balances"})
+    coverage, states = ledger.engagement.coverage, {name: _span(ledger, name) for name in STATES if ledger.has(name)}
     spans: dict[str, tuple[date, date]] = {}
-    dated = {
-        name: _span(ledger, name)
-        for name in ("credits", "activities", "costs", "balances", "capacity", "joint_costs")
-        if ledger.has(name)
-    }
     for line in statement.leaves:
-        names = [table_of.get(source, source.split(".")[0]) for source in line.sources]
-        found = [dated.get(name, (coverage.start, coverage.end)) for name in names]
-        spans[line.id] = (min(s[0] for s in found), max(s[1] for s in found))
+        tables = ["balances" if source == "capital_charges" else source.split(".")[0] for source in line.sources]
+        days = [states.get(table, (coverage.start, coverage.end)) for table in tables]
+        spans[line.id] = (min(first for first, _ in days), max(last for _, last in days))
     return spans
 
 
 def _span(ledger: Ledger, name: str) -> tuple[date, date]:
-    from crmlib.declared.ledger import tables
+    """The first and last covered month that a table of states has; all where it has none."""
+    covered, whole = ledger.covered(name), ledger.engagement.coverage
+    months = plain(covered.aggregate(first=covered.month.min(), last=covered.month.max()).execute()).iloc[0]
+    return (whole.start, whole.end) if pd.isna(months["first"]) else (months["first"], months["last"])
 
-    covered, day = ledger.covered(name), str(tables()[name].date)
-    found = plain(covered.aggregate(first=covered[day].min(), last=covered[day].max()).execute()).iloc[0]
-    whole = ledger.engagement.coverage
-    if pd.isna(found["first"]):
-        return whole.start, whole.end
-    return found["first"], found["last"] if name in {"balances", "capacity"} else whole.end
+
+def noted(lines: Sequence[Line]) -> list[Line]:
+    """The lines; each subtotal says in its name what is not in it, and the firm's is left out where nothing of the pool is there."""
+    noted = []
+    for place, line in enumerate(lines):
+        above = [leaf for leaf in lines[:place] if not leaf.subtotal]
+        if line.firm_only and not any(leaf.is_pool and leaf.available for leaf in above):
+            line = replace(line, available=False)
+        elif line.subtotal and not all(leaf.available for leaf in above):
+            line = _before(line, above)
+        noted.append(line)
+    return noted
+
+
+def _before(line: Line, above: Sequence[Line]) -> Line:
+    """A subtotal whose name says what is missing; where no cost is in the books it is no margin, and called what it is."""
+    costs = [leaf for leaf in above if leaf.is_cost]
+    if costs and not any(leaf.available for leaf in costs):
+        less = any(leaf.available and leaf.is_trade and not leaf.is_revenue for leaf in above)
+        label = "Sales less deductions" if less else "Gross sales"
+        return replace(line, label=label, short="", note="no cost is in these books")
+    missing = []
+    for kind, members in _kinds(above).items():
+        absent = [leaf for leaf in members if not leaf.available]
+        missing += [kind] if absent == members and len(members) > 1 else [leaf.name for leaf in absent]
+    return replace(
+        line, note=f"before {' and '.join([', '.join(missing[:-1]), missing[-1]] if missing[1:] else missing)}"
+    )
+
+
+def _kinds(leaves: Sequence[Line]) -> dict[str, list[Line]]:
+    """Lines by what they are called together."""
+    called = {
+        "variable": "all variable cost to serve",
+        "assignable": "all costs kept for customers",
+        "asset_charge": "all charges for assets",
+    }
+    kinds: dict[str, list[Line]] = {}
+    for leaf in leaves:
+        kinds.setdefault(leaf.id if leaf.is_goods else called.get(leaf.cls, leaf.id), []).append(leaf)
+    return kinds

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from crmlib.books.findings import refuse_rejected
 from crmlib.books.ledger import sha256
+from crmlib.books.raw import source_files
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.reading import DECLARED, PROJECT
+from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError
+from crmlib.declared.versions import versions
 
 KEPT_TABLES = ("customers", "products", "activity_types", "capacity", "joint_costs", "control_totals", "reconciliation")
+FLOORS = (Path(__file__).parent, DECLARED)  # all that reads and rolls up the books
+KEPT_BOOKS = 3  # of an engagement; a run in progress may still read the last ones
 
 
 def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
-    """The folder of the books, filled if they are not there yet; SHA-256 of each file of the source, and of all of them.
+    """The folder of the books, filled if they are not there and whole; SHA-256 of each file of the source, and of all.
 
     Errors as `stored.open_books`.
     """
@@ -28,63 +35,116 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
     data_hash = _digest(sources)
     key = _digest({
         "data": data_hash, "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
-        "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(), "versions": engine_versions(),
+        "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(), "versions": versions(),
     })  # fmt: skip
-    home = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache")
+    home = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache").resolve()
     cache = home / f"{engagement.name}-{key[:16]}"
-    if not (cache / "books.json").exists():
-        _fill(engagement, cache)
+    if not _is_whole(cache):
+        try:
+            _fill(engagement, cache, sources)
+        except OSError as error:
+            reason = f"{error.filename or home}: {error.strerror or error}"
+            raise CrmError(f"the books cannot be kept: {reason}; make room, or set CRM_CACHE to a folder") from None
     return cache, sources, data_hash
 
 
 def _source_hashes(engagement: Engagement) -> dict[str, str]:
     """SHA-256 of every file that the ledger may be read from, by name."""
-    from crmlib.books.raw import source_path
-
-    path = source_path(engagement)
-    files = [f for f in sorted(path.iterdir()) if f.suffix.lower() in {".csv", ".parquet"}] if path.is_dir() else [path]
-    files += [
-        engagement.folder / t.source
-        for t in engagement.settings.tables.values()
-        if t.source and t.source.endswith(".sql")
-    ]
-    return {file.name: sha256(file) for file in files if file.is_file()}
+    return {name: sha256(file) for name, file in source_files(engagement).items()}
 
 
 def _code_hashes() -> dict[str, str]:
     """SHA-256 of all that reads and rolls up the books, by file."""
-    floors = (Path(__file__).parent, DECLARED)
-    files = [file for floor in floors for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
+    files = [file for floor in FLOORS for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
     return {f"{file.parent.name}/{file.name}": sha256(file) for file in files}
-
-
-def engine_versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("duckdb", "ibis-framework", "sqlglot", "pandas", "pyarrow")}
 
 
 def _digest(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _fill(engagement: Engagement, cache: Path) -> None:
-    """Compute the books in a private folder and rename it into place; older books of the engagement are removed."""
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".filling-", dir=cache.parent))
+def _is_whole(cache: Path) -> bool:
+    """Whether a folder holds every file that was written into it, at its size, and none besides."""
     try:
+        files = json.loads((cache / "books.json").read_text(encoding="utf-8"))["files"]
+        return bool(files == _sizes(cache))
+    except (OSError, ValueError, KeyError, TypeError):  # not there, cut off, or by another version
+        return False
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name != "books.json")
+    return {str(file.relative_to(folder)): file.stat().st_size for file in files}
+
+
+def _fill(engagement: Engagement, cache: Path, sources: dict[str, str]) -> None:
+    """Compute the books in a private folder and rename it into place; older books of the engagement are removed.
+
+    Raises
+    ------
+    SettingsError
+        A file changed while it was read.
+    """
+    with _private_folder(cache.parent) as work:
         _compute(engagement, work)
+        changed = sorted(dict(sources.items() ^ _source_hashes(engagement).items()))
+        if changed:
+            raise SettingsError(f"{', '.join(changed)} changed while being read; run again when it is written")
         shutil.rmtree(work / "ledger")
-        try:
-            work.rename(cache)
-        except OSError:
-            if not (cache / "books.json").exists():
-                raise
-        kept = sorted(cache.parent.glob(f"{engagement.name}-{'?' * 16}"), key=lambda folder: folder.stat().st_mtime)
-        for old in kept[:-3]:  # a run in progress may still read the last ones
-            shutil.rmtree(old, ignore_errors=True)
+        record = json.loads((work / "books.json").read_text(encoding="utf-8"))
+        (work / "books.json").write_text(json.dumps({**record, "files": _sizes(work)}, indent=1), encoding="utf-8")
+        _place(work, cache)
+    books = sorted(cache.parent.glob(f"{engagement.name}-{'?' * 16}"), key=lambda folder: folder.stat().st_mtime)
+    for old in books[:-KEPT_BOOKS]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _place(work: Path, cache: Path) -> None:
+    """Rename finished books into place, unless another run was first; what stands there and is not whole goes."""
+    if _is_whole(cache):
+        return
+    if cache.is_dir():
+        shutil.rmtree(cache)
+    cache.unlink(missing_ok=True)
+    try:
+        work.rename(cache)
+    except OSError:
+        if not _is_whole(cache):
+            raise
+
+
+@contextlib.contextmanager
+def _private_folder(home: Path) -> Iterator[Path]:
+    """A folder of this run alone, gone afterwards; those that killed runs left are swept first."""
+    home.mkdir(parents=True, exist_ok=True)
+    with _held(home):
+        for left in home.glob(".filling-*"):
+            with contextlib.suppress(OSError), _held(left, at_once=True):
+                shutil.rmtree(left, ignore_errors=True)
+        work = Path(tempfile.mkdtemp(prefix=".filling-", dir=home))
+        holding = contextlib.ExitStack()
+        holding.enter_context(_held(work))
+    try:
+        with holding:
+            yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _held(folder: Path, *, at_once: bool = False) -> Iterator[None]:
+    """A folder held for as long as this process lives; OSError where another holds it and it is asked for at once."""
+    if sys.platform == "win32":  # folders cannot be held there, nor removed while in use
+        yield
+        return
+    import fcntl
+
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX | (fcntl.LOCK_NB if at_once else 0))
+        yield
+    finally:
+        os.close(place)
 
 
 def _compute(engagement: Engagement, work: Path) -> None:
@@ -94,13 +154,8 @@ def _compute(engagement: Engagement, work: Path) -> None:
     findings = checks.check_ledger(books)
     refuse_rejected(findings)
     rules = availability.with_sources(engagement.statement, books)
-    books.con.to_parquet(rollups.cube(books, rules, work / "ledger"), work / "cube.parquet")
-    owners = books.con.read_parquet(str(work / "cube.parquet"))
-    rolled = {
-        "firm": rollups.firm_rows(books, rules, owners),
-        "sales": rollups.sales_cube(books),
-        "orders": rollups.order_days(books),
-    }
+    rollups.write_cube(books, rules, work)
+    rolled = {"sales": rollups.sales_cube(books), "orders": rollups.order_days(books)}
     for name, expr in rolled.items():
         if expr is not None:
             books.con.to_parquet(expr, work / f"{name}.parquet")

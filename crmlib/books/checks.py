@@ -1,42 +1,50 @@
 """What is wrong with the books: each check is a query that returns the offending rows; nothing is mended in silence.
 
-The checks stand in checks.yml, in SQL over the views. Those on single rows are counted together, one pass per table, and
-listed only where there are any.
+The checks stand in checks.yml, in SQL over the views. Those on single rows are counted together, one pass per table,
+and listed only where there are any.
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from crmlib.books.findings import Finding, findings_frame, shortened
-from crmlib.books.ledger import SHOWN, Ledger, numeric_columns
-from crmlib.books.views import LEVELS, is_whole, make_views
-from crmlib.declared.ledger import Table, tables
+from crmlib.books.ledger import SHOWN, Ledger, identifier, numeric_columns, quoted
+from crmlib.books.views import is_whole
+from crmlib.declared.ledger import DRIVERS, Table, tables
 from crmlib.declared.periods import parse_period
-from crmlib.declared.reading import SettingsError, read_yaml
+from crmlib.declared.reading import Record, SettingsError, did_you_mean, folded, read
 
-REPEATABLE = (
-    "invoice_lines",
-    "credits",
-    "activities",
-    "costs",
-    "joint_costs",
-)  # tables in which equal rows may be bookings
+REPEATABLE = ("invoice_lines", "credits", "activities", "costs", "joint_costs")  # equal rows may be bookings
 SIGNED = ("control_totals", "reconciliation", "customer_view")  # tables whose total may be negative
 TOTAL = r"(?i)^\W*((grand|sub)[\s_-]*)?(totals?|totale|totaal|summe|gesamt|sum)\W*$"
 MOST_CHOICES = 1000  # allowed values among which the nearest is looked for
-LOOK_ALIKE = str.maketrans(
-    "аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi"
-)  # after case folding: Cyrillic, Greek, 0 and l
+ALIKE = {"customers": ("customer_id", "account_type", "region", "segment"), "products": ("product_id",)}
+
+
+class Check(Record):
+    """One check as checks.yml records it; its head says what each key means."""
+
+    verdict: Literal["reject", "warn", "accept"]
+    message: str
+    way_out: str
+    tables: tuple[str, ...] = ()
+    column: str = ""
+    where: str = ""
+    rows: str = ""
+    place: bool = True
+    value: str = ""
+    amount: str = ""
+    needs: tuple[str, ...] = ()
+    allowed: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,47 +53,49 @@ class _Check:
 
     code: str
     table: Table
-    spec: Mapping[str, Any]
+    spec: Check
     words: Mapping[str, Any]
 
     def text(self, part: str) -> str:
         """A part of the record in checks.yml, with words in braces filled in."""
-        return str(self.spec.get(part, "")).format_map({**self.words, "table": self.table.name})
+        return str(getattr(self.spec, part)).format_map({**self.words, "table": self.table.name})
 
 
 def check_ledger(ledger: Ledger) -> pd.DataFrame:
-    """Everything that was found in the books: first what could not be read, then every check that the tables there allow.
+    """All that was found in the books: first what could not be read, then every check that the tables there allow.
 
     Returns
     -------
     One row per finding, columns as the fields of `Finding`. Rows beyond the hundredth of one kind are counted, with
     their amount, in the hundredth: `count` and `amount` add up to the whole.
     """
-    make_views(ledger)
-    found = list(ledger.defects)
+    findings = list(ledger.defects)
     for name in ledger.tables:
-        checks = [
-            _check(ledger, code, name) for code, spec in check_records().items() if name in spec.get("tables", ())
-        ]
-        checks = [c for c in checks if all(is_whole(ledger, *need.split(".")) for need in c.spec.get("needs", ()))]
-        hits = _row_hits(ledger, name, [c for c in checks if "where" in c.spec])
-        for check in checks:
-            if "rows" in check.spec or check in hits:
-                found += _listed(
-                    ledger, check, check.text("rows") or f"SELECT * FROM books.{name} WHERE {check.text('where')}"
-                )
-        found += _turned_signs(ledger, name)
-        found += _unassigned_shares(ledger, name) if any(c.code == "customer-unknown" for c in hits) else []
-        unread = any(
-            d.table == name and d.column and d.row and d.verdict == "reject" for d in ledger.defects
-        )  # rows look equal where unread
-        found += _repeats(ledger, name) if name in REPEATABLE and not unread else []
-    return findings_frame([*found, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
+        findings += _table_findings(ledger, name)
+    return findings_frame([*findings, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
+
+
+def _table_findings(ledger: Ledger, name: str) -> list[Finding]:
+    """What is wrong with one table."""
+    checks = [_check(ledger, code, name) for code, spec in check_records().items() if name in spec.tables]
+    checks = [c for c in checks if all(is_whole(ledger, *need.split(".")) for need in c.spec.needs)]
+    hits = _row_hits(ledger, name, [c for c in checks if c.spec.where])
+    findings: list[Finding] = []
+    for check in checks:
+        if check.spec.rows or check in hits:
+            rows = check.text("rows") or f"SELECT * FROM books.{name} WHERE {check.text('where')}"
+            findings += _listed(ledger, check, rows)
+    findings += _turned_signs(ledger, name)
+    findings += _unassigned_shares(ledger, name) if any(c.code == "customer-unknown" for c in hits) else []
+    rejected = [d for d in ledger.defects if d.table == name and d.verdict == "reject"]
+    unread = any(d.column and d.row for d in rejected)  # rows look equal where unread
+    return findings + (_repeats(ledger, name) if name in REPEATABLE and not unread else [])
 
 
 @functools.cache
-def check_records() -> dict[str, Any]:
-    return read_yaml(Path(__file__).with_name("checks.yml"))
+def check_records() -> dict[str, Check]:
+    """The records of checks.yml by code."""
+    return read(Path(__file__).with_name("checks.yml"), dict[str, Check])
 
 
 def _check(ledger: Ledger, code: str, name: str) -> _Check:
@@ -93,11 +103,13 @@ def _check(ledger: Ledger, code: str, name: str) -> _Check:
     owner = next((c for c in ("customer_id", "key", "line") if c in table.columns), "")
     words = {
         "coverage": ledger.engagement.coverage.label, "currency_wanted": settings.currency, "total": TOTAL,
-        "multiple": settings.thresholds.outlier_multiple, "date": table.date, "amount": next(iter(_money(ledger, name)), "NULL"),
-        "owner": owner, "keys": ", ".join(table.key), "first_key": next(iter(table.key), ""),
+        "driver_names": ", ".join(map(quoted, DRIVERS)),
+        "multiple": settings.thresholds.outlier_multiple, "date": table.date,
+        "amount": next(iter(_money(ledger, name)), "NULL"), "owner": owner, "keys": ", ".join(table.key),
+        "first_key": next(iter(table.key), ""),
         "key_there": " AND ".join(f"{c} IS NOT NULL" for c in table.key),
     }  # fmt: skip
-    return _Check(spec.get("code", code), table, spec, words)
+    return _Check(spec.code or code, table, spec, words)
 
 
 def _money(ledger: Ledger, name: str) -> list[str]:
@@ -109,108 +121,87 @@ def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> list[_Check]:
     if not checks:
         return []
     flags = ", ".join(f"{c.text('where')} AS c{i}" for i, c in enumerate(checks))
-    sums = ", ".join(f"count(*) FILTER (WHERE c{i})" for i, _ in enumerate(checks))
-    counts = ledger.con.raw_sql(f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})").fetchall()[0]
-    return [check for check, count in zip(checks, counts, strict=True) if count]
+    sums = ", ".join(f"count(*) FILTER (WHERE c{i}) AS c{i}" for i, _ in enumerate(checks))
+    counts = _asked(ledger, f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})")[0]
+    return [check for check, count in zip(checks, counts.values(), strict=True) if count]
 
 
 def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
-    """A finding per offending row, the first hundred; the last carries count and amount of those that are not listed."""
+    """A finding per offending row, the first hundred; the last carries count and amount of those beyond."""
     column, money = check.text("column"), _money(ledger, check.table.name)
-    amount = check.text("amount") or (column if column in money else next(iter(money), ""))
-    has_row = "'' AS _file" not in query and "EXCEPT" not in query
-    sums = (
-        ", ".join(f"sum({c}) OVER () AS sum_{c}" for c in numeric_columns(ledger.tables[check.table.name]))
-        if "{sums}" in str(check.spec.get("message"))
-        else ""
-    )
-    total = amount if amount and (has_row or "amount" in check.spec) else "CAST(NULL AS DECIMAL(18, 4))"
-    value = check.text("value") or column
-    listing = f"""SELECT *, CAST({value} AS VARCHAR) AS _value, {total} AS _amount, count(*) OVER () AS _count, sum({total}) OVER () AS _sum{", " + sums if sums else ""}
-                  FROM ({query}) ORDER BY _file, _row LIMIT {1 if check.spec["verdict"] == "accept" else SHOWN}"""
-    records = ledger.con.raw_sql(listing).to_arrow_table().to_pylist()
+    placed = check.spec.place
+    amount = check.text("amount") or (column if column in money else next(iter(money), "") if placed else "")
+    numbers = numeric_columns(ledger.tables[check.table.name]) if "{sums}" in check.spec.message else []
+    sums = "".join(f", sum({identifier(c)}) OVER () AS {identifier(f'_sum_{c}')}" for c in numbers)
+    total, most = amount or "CAST(NULL AS DECIMAL(18, 4))", 1 if check.spec.verdict == "accept" else SHOWN
+    records = _asked(ledger, f"""
+        SELECT *, CAST({check.text("value") or column} AS VARCHAR) AS _value, {total} AS _amount,
+               count(*) OVER () AS _count, sum({total}) OVER () AS _sum{sums}
+        FROM ({query}) ORDER BY {"_file, _row" if placed else "ALL"} LIMIT {most}""")  # fmt: skip
     if not records:
         return []
     choices = _choices(ledger, check)
-    found = [_row_finding(check, column, record, choices) for record in records]
-    rest = records[0]["_count"] - len(found)
-    if rest:
-        listed = sum((f.amount or Decimal(0) for f in found[:-1]), Decimal(0))
+    findings = [_row_finding(check, column, record, choices) for record in records]
+    if rest := records[0]["_count"] - len(findings):
+        listed = sum((f.amount or Decimal(0) for f in findings[:-1]), Decimal(0))
         remaining = None if records[0]["_sum"] is None else records[0]["_sum"] - listed
-        found[-1] = replace(
-            found[-1], message=f"{found[-1].message}; {rest:,} more rows like this", count=1 + rest, amount=remaining
-        )
-    return found
+        message = f"{findings[-1].message}; {rest:,} more rows like this"
+        findings[-1] = replace(findings[-1], message=message, count=1 + rest, amount=remaining)
+    return findings
+
+
+def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:
+    return list(ledger.con.raw_sql(query).to_arrow_table().to_pylist())
 
 
 def _row_finding(check: _Check, column: str, record: Mapping[str, Any], choices: Sequence[str]) -> Finding:
-    told = ", ".join(f"{k[4:]} {v:,.2f}" for k, v in record.items() if k.startswith("sum_") and v is not None)
+    sums = ", ".join(f"{k[5:]} {v:,.2f}" for k, v in record.items() if k.startswith("_sum_") and v is not None)
     value = shortened(record["_value"] or "")
-    words = {**check.words, **record, "allowed": ", ".join(choices[:20]), "sums": f" ({told})" if told else ""}
-    message = str(check.spec["message"]).format_map(words) + _near(value, choices)
-    return Finding(check.spec["verdict"], check.code, message, check.spec["way_out"], table=check.table.name, file=record["_file"] or "",
-                   row=record["_row"], column=column, value=value, amount=record["_amount"])  # fmt: skip
+    words = {**check.words, **record, "allowed": ", ".join(choices[:20]), "sums": f" ({sums})" if sums else ""}
+    message = check.spec.message.format_map(words) + did_you_mean(value, choices)
+    return Finding(check.spec.verdict, check.code, message, check.spec.way_out, table=check.table.name,
+                   file=record.get("_file") or "", row=record.get("_row"), column=column, value=value,
+                   amount=record["_amount"])  # fmt: skip
 
 
 def _choices(ledger: Ledger, check: _Check) -> list[str]:
     """What is allowed, where it is few enough to look for the nearest."""
-    if "allowed" not in check.spec:
+    if not check.spec.allowed:
         return []
     rows = ledger.con.raw_sql(f"SELECT DISTINCT * FROM ({check.text('allowed')}) LIMIT {MOST_CHOICES + 1}").fetchall()
     return sorted(row[0] for row in rows if row[0]) if len(rows) <= MOST_CHOICES else []
 
 
-def _near(value: str, choices: Sequence[str]) -> str:
-    same = [c for c in choices if _folded(c) == _folded(value)] if value else []
-    near = same or (difflib.get_close_matches(value, choices, 1) if value else [])
-    return f"; did you mean {shortened(near[0])!r}?" if near else ""
-
-
 def _simple(code: str, table: str, words: Mapping[str, Any] | None = None, **place: Any) -> Finding:
     spec, words = check_records()[code], {"table": table, **(words or {})}
-    return Finding(
-        spec["verdict"],
-        code,
-        spec["message"].format_map(words),
-        spec["way_out"].format_map(words),
-        table=table,
-        **place,
-    )
+    message, way_out = (part.format_map(words) for part in (spec.message, spec.way_out))
+    return Finding(spec.verdict, code, message, way_out, table=table, **place)
 
 
 def _turned_signs(ledger: Ledger, name: str) -> list[Finding]:
-    money = [] if name in SIGNED else _money(ledger, name)
-    sums = (
-        ledger.con.raw_sql(f"SELECT {', '.join(f'sum({c})' for c in money)} FROM typed.{name}").fetchall()[0]
-        if money
-        else ()
-    )
-    return [
-        _simple("sign-turned", name, {"column": c}, column=c, amount=s)
-        for c, s in zip(money, sums, strict=True)
-        if s and s < 0
-    ]
+    if name in SIGNED or not (money := _money(ledger, name)):
+        return []
+    sums = _asked(ledger, f"SELECT {', '.join(f'sum({c}) AS {c}' for c in money)} FROM typed.{name}")[0]
+    turned = {c: total for c, total in sums.items() if total and total < 0}
+    return [_simple("sign-turned", name, {"column": c}, column=c, amount=total) for c, total in turned.items()]
 
 
 def _unassigned_shares(ledger: Ledger, name: str) -> list[Finding]:
     """A rejection for each amount of which too much has no known customer."""
-    columns, limit = (numeric_columns(ledger.tables[name]), ledger.engagement.settings.thresholds.unassigned_share)
-    wanted = ", ".join(f"sum(abs({c})), coalesce(sum(abs({c})) FILTER (WHERE NOT _assigned), 0)" for c in columns)
-    sums = ledger.con.raw_sql(f"SELECT {wanted} FROM books.{name} WHERE _covered").fetchall()[0] if columns else ()
-    parts = [
-        (c, without, without / whole) for c, whole, without in zip(columns, sums[::2], sums[1::2], strict=True) if whole
-    ]
+    columns, limit = numeric_columns(ledger.tables[name]), ledger.engagement.settings.thresholds.unassigned_share
+    if not columns:
+        return []
+    sums = ", ".join(f"sum(abs({identifier(c)})) AS {identifier(c)}" for c in columns)
+    whole, without = (
+        _asked(ledger, f"SELECT {sums} FROM books.{name} WHERE _covered{only}")[0]
+        for only in ("", " AND NOT _assigned")
+    )
+    shares = {c: (without[c] or Decimal(0)) / whole[c] for c in columns if whole[c]}
     return [
-        _simple(
-            "unassigned-share",
-            name,
-            {"share": f"{share:.1%}", "column": c, "limit": f"{limit:.1%}"},
-            column=c,
-            amount=without,
-        )
-        for c, without, share in parts
-        if share > limit
-    ]
+        _simple("unassigned-share", name, {"share": f"{share:.1%}", "column": c, "limit": f"{limit:.1%}"},
+                column=c, amount=without[c])
+        for c, share in shares.items() if share > limit
+    ]  # fmt: skip
 
 
 def _repeats(ledger: Ledger, name: str) -> list[Finding]:
@@ -218,80 +209,58 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
 
     First the keys or rows whose hash is not alone, in one pass; then, among these few, what is really equal.
     """
-    content = ", ".join(c for c in ledger.tables[name].columns if not c.startswith("_"))
-    mark, key = f"hash({content})", tables()[name].key
-    key = key if key and ledger.has(name, *key) else ()
-    if key:
-        mark = f"CASE WHEN {' OR '.join(f'{c} IS NULL' for c in key)} THEN {mark} ELSE hash({', '.join(key)}) END"
-    ledger.con.raw_sql(
-        f"CREATE OR REPLACE TEMP TABLE several AS SELECT {mark} AS mark FROM typed.{name} GROUP BY mark HAVING count(*) > 1"
-    )
-    if not ledger.con.raw_sql("SELECT count(*) FROM several").fetchall()[0][0]:
+    content = ", ".join(identifier(c) for c in ledger.tables[name].columns if not c.startswith("_"))
+    key = tables()[name].key if ledger.has(name, *tables()[name].key) else ()
+    there, keys = " AND ".join(f"{c} IS NOT NULL" for c in key), ", ".join(key)
+    mark = f"CASE WHEN {there} THEN hash({keys}) ELSE hash({content}) END" if key else f"hash({content})"
+    several = f"SELECT {mark} AS mark FROM typed.{name} GROUP BY mark HAVING count(*) > 1"
+    ledger.con.raw_sql(f"CREATE OR REPLACE TEMP TABLE several AS {several}")
+    if not _asked(ledger, "FROM several LIMIT 1"):
         return []
-    ledger.con.raw_sql(f"""CREATE OR REPLACE TEMP TABLE copies AS SELECT *, min(_file) OVER (PARTITION BY {content}) AS other_file,
-        row_number() OVER (PARTITION BY {content} ORDER BY _file, _row) AS copy FROM books.{name} WHERE {mark} IN (FROM several)""")
-    found = _listed(
-        ledger, _check(ledger, "row-twice", name), "SELECT * FROM copies WHERE copy > 1 AND _file = other_file"
-    )
-    found += _listed(ledger, _check(ledger, "rows-overlap", name), "SELECT * FROM copies WHERE _file <> other_file")
+    ledger.con.raw_sql(f"""
+        CREATE OR REPLACE TEMP TABLE copies AS SELECT *, min(_file) OVER (PARTITION BY {content}) AS _other_file,
+            row_number() OVER (PARTITION BY {content} ORDER BY _file, _row) AS _copy
+        FROM books.{name} WHERE {mark} IN (FROM several)""")
+    rows = {"row-twice": "FROM copies WHERE _copy > 1 AND _file = _other_file",
+            "rows-overlap": "FROM copies WHERE _file <> _other_file"}  # fmt: skip
     if key:
-        contents = f"SELECT * FROM copies WHERE copy = 1 AND {' AND '.join(f'{c} IS NOT NULL' for c in key)}"
-        again = f"{contents} QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY _file, _row) > 1"
-        found += _listed(ledger, _check(ledger, "line-conflict", name), again)
-    return found
-
-
-def _folded(text: str) -> str:
-    return "".join(unicodedata.normalize("NFKC", text).casefold().translate(LOOK_ALIKE).split())
+        again = f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _file, _row) > 1"
+        rows["line-conflict"] = f"FROM copies WHERE _copy = 1 AND {there} {again}"
+    return [f for code, query in rows.items() for f in _listed(ledger, _check(ledger, code, name), query)]
 
 
 def _alike_keys(ledger: Ledger) -> list[Finding]:
     """Keys and owners that differ in case, blanks or look-alike letters only."""
-    named = [
-        (n, c)
-        for n, columns in (("customers", LEVELS.values()), ("products", ("product_id",)))
-        for c in columns
-        if c != "parent_id"
-    ]
-    found = []
-    for name, column in [(n, c) for n, c in named if ledger.has(n, c)]:
-        query = f"SELECT {column}, min(_file), min(_row) AS first FROM books.{name} WHERE {column} IS NOT NULL GROUP BY {column} ORDER BY first"
-        seen: dict[str, str] = {}
-        for value, file, row in ledger.con.raw_sql(query).fetchall():
-            other = seen.setdefault(_folded(value), value)
-            if other != value:
-                found.append(
-                    _simple(
-                        "key-alike",
-                        name,
-                        {"other": repr(shortened(other))},
-                        file=file,
-                        row=row,
-                        column=column,
-                        value=shortened(value),
-                    )
-                )
-    return found
+    findings = []
+    for name, column in [(n, c) for n, columns in ALIKE.items() for c in columns if ledger.has(n, c)]:
+        rows = f"""SELECT {column} AS value, min(_file) AS file, min(_row) AS row FROM books.{name}
+                   WHERE {column} IS NOT NULL GROUP BY {column} ORDER BY row"""
+        first: dict[str, str] = {}
+        for place in _asked(ledger, rows):
+            other = first.setdefault(folded(place["value"]), place["value"])
+            if other != place["value"]:
+                place["value"] = shortened(place["value"])
+                words = {"other": repr(shortened(other))}
+                findings.append(_simple("key-alike", name, words, column=column, **place))
+    return findings
 
 
 def _unknown_periods(ledger: Ledger) -> list[Finding]:
     """Control totals whose period is no period, or is not in the books."""
-    rows = ledger.con.raw_sql(
-        "SELECT _file, _row, period, amount FROM books.control_totals WHERE period IS NOT NULL ORDER BY _file, _row"
-    ).fetchall()
-    found, coverage = [], ledger.engagement.coverage
-    for file, row, text, amount in rows:
-        place = {"file": file, "row": row, "column": "period", "value": shortened(text), "amount": amount}
+    rows = """SELECT _file AS file, _row AS row, 'period' AS column, period AS value, amount
+              FROM books.control_totals WHERE period IS NOT NULL ORDER BY _file, _row"""
+    findings, coverage = [], ledger.engagement.coverage
+    for place in _asked(ledger, rows):
+        text, place["value"] = place["value"], shortened(place["value"])
         try:
             period = parse_period(text, None, ledger.engagement.settings.fiscal_year_start)
         except SettingsError:
-            found.append(_simple("period-unknown", "control_totals", **place))
+            findings.append(_simple("period-unknown", "control_totals", **place))
             continue
         if not period.within(coverage):
-            found.append(
-                _simple("outside-coverage", "control_totals", {"coverage": coverage.label, "sums": ""}, **place)
-            )
-    return found
+            words = {"coverage": coverage.label, "sums": ""}
+            findings.append(_simple("outside-coverage", "control_totals", words, **place))
+    return findings
 
 
 def _tables_needed(ledger: Ledger) -> list[Finding]:

@@ -5,38 +5,52 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, tally
-from crmlib.books.raw import RawBooks
-from crmlib.declared.settings import Formats
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-    from ibis.backends.duckdb import Backend
-
+from crmlib.books.raw import Raw, Reader
 
 BATCH = 50_000  # records held in memory
 
 
-def read_csv(file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str) -> ir.Table:
-    """A CSV file staged as text, record by record."""
-    where, encoding = {"table": table, "file": file.name}, _encoding(file, formats.encoding)
+@dataclass(frozen=True)
+class _Text:
+    """A file as it is to be read, and where it is staged."""
+
+    file: Path
+    encoding: str
+    delimiter: str
+    header: list[str]
+    staged: Path
+
+    @property
+    def schema(self) -> Any:
+        import pyarrow as pa
+
+        return pa.schema([*((n, pa.string()) for n in self.header), ("_file", pa.string()), ("_row", pa.int64())])
+
+    def open(self) -> Any:
+        return self.file.open(encoding=self.encoding, errors="surrogateescape", newline="")
+
+
+def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
+    """A CSV file staged as text, record by record.
+
+    Raises
+    ------
+    UnreadableError
+        The file is empty, or its header cannot be read.
+    """
+    formats = reader.formats(where["table"])
     if not file.stat().st_size:
         raise UnreadableError(rejection("file-empty", "the file is empty", "fill or remove it", **where))
-    header, staged = (_header(file, encoding, formats.delimiter, where), work / f"text-{table}-{file.stem}.parquet")
-    rows, broken = _staged_plain(file, encoding, header, formats.delimiter, staged) or _staged_records(
-        file, encoding, header, formats.delimiter, staged
-    )
-    books.defects += [replace(found, table=table, file=file.name) for found in broken]
-    if not rows and not broken:
-        raise UnreadableError(
-            rejection("header-only", "there is a header and no row", "fill or remove the file", **where)
-        )
-    return con.read_parquet(str(staged))
+    text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], reader.new_file())
+    text = replace(text, header=_header(text, where))
+    broken = [] if _staged_plain(text) else _staged_records(text)
+    return reader.staged(text.staged, where, [replace(f, table=where["table"], file=where["file"]) for f in broken])
 
 
 def _encoding(file: Path, declared: str) -> str:
@@ -48,24 +62,21 @@ def _encoding(file: Path, declared: str) -> str:
     return "utf-8-sig" if mark == b"\xef\xbb\xbf" or codecs.lookup(declared).name in {"utf-8", "ascii"} else declared
 
 
-def _header(file: Path, encoding: str, delimiter: str, where: Mapping[str, str]) -> list[str]:
-    with file.open(encoding=encoding, errors="surrogateescape", newline="") as stream:
+def _header(text: _Text, where: Mapping[str, str]) -> list[str]:
+    with text.open() as stream:
         try:
-            header = next(csv.reader(stream, delimiter=delimiter, strict=True), [])
+            header = next(csv.reader(stream, delimiter=text.delimiter, strict=True), [])
         except (csv.Error, UnicodeError) as error:
-            raise UnreadableError(
-                rejection("header-unreadable", f"the header cannot be read: {error}", "mend row 1", row=1, **where)
-            ) from None
+            message = f"the header cannot be read: {error}"
+            raise UnreadableError(rejection("header-unreadable", message, "mend row 1", row=1, **where)) from None
     if problem := _bad_text("".join(header)):
         raise UnreadableError(broken_row(problem, 1, "".join(header), **where))
     check_header(header, where)
     return header
 
 
-def _staged_plain(
-    file: Path, encoding: str, header: list[str], delimiter: str, staged: Path
-) -> tuple[int, list[Finding]] | None:
-    """Stage a whole file in blocks where that is sure to give the same as record by record, else None.
+def _staged_plain(text: _Text) -> bool:
+    """Stage a whole file in blocks where that is sure to give the same as record by record, and say whether it was.
 
     Sure is UTF-8 without a quotation mark or NUL in which every line has all its values.
     """
@@ -74,29 +85,27 @@ def _staged_plain(
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
-    if encoding != "utf-8-sig" or _holds(file, b'"', b"\0"):
-        return None
-    schema = pa.schema([*((name, pa.string()) for name in header), ("_file", pa.string()), ("_row", pa.int64())])
+    if text.encoding != "utf-8-sig" or not text.delimiter.isascii() or _holds(text.file, b'"', b"\0"):
+        return False
     row = 2
     try:
-        with pq.ParquetWriter(staged, schema) as writer:
+        with pq.ParquetWriter(text.staged, text.schema) as writer:
             for block in pc.open_csv(
-                file,
+                text.file,
                 read_options=pc.ReadOptions(block_size=2**24),
-                parse_options=pc.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
-                convert_options=pc.ConvertOptions(column_types=dict.fromkeys(header, pa.string())),
+                parse_options=pc.ParseOptions(delimiter=text.delimiter, quote_char=False, ignore_empty_lines=False),
+                convert_options=pc.ConvertOptions(column_types=dict.fromkeys(text.header, pa.string())),
             ):
                 bare = block.filter(compute.equal(compute.utf8_trim_whitespace(block.column(0)), ""))
                 if any(not "".join(values).strip() for values in zip(*bare.to_pydict().values(), strict=True)):
-                    return None  # a blank line counts as a row and is no record
+                    return False  # a blank line counts as a row and is no record
                 numbers = pa.array(range(row, row + len(block)), pa.int64())
-                writer.write_batch(
-                    pa.record_batch([*block.columns, pa.repeat(file.name, len(block)), numbers], schema=schema)
-                )
+                columns = [*block.columns, pa.repeat(text.file.name, len(block)), numbers]
+                writer.write_batch(pa.record_batch(columns, schema=text.schema))
                 row += len(block)
     except pa.ArrowInvalid:
-        return None
-    return row - 2, []
+        return False
+    return True
 
 
 def _holds(file: Path, *marks: bytes) -> bool:
@@ -104,48 +113,35 @@ def _holds(file: Path, *marks: bytes) -> bool:
         return any(mark in block for block in iter(lambda: stream.read(2**24), b"") for mark in marks)
 
 
-def _staged_records(
-    file: Path, encoding: str, header: list[str], delimiter: str, staged: Path
-) -> tuple[int, list[Finding]]:
-    """Stage a file record by record; returns how many, and the records that are broken."""
-    import pyarrow as pa
+def _staged_records(text: _Text) -> list[Finding]:
+    """Stage a file record by record; returns the records that are broken."""
     import pyarrow.parquet as pq
 
-    schema = pa.schema([*((name, pa.string()) for name in header), ("_file", pa.string()), ("_row", pa.int64())])
     broken: list[Finding] = []
     good: list[tuple[Any, ...]] = []
-    staged_rows = 0
-    with (
-        file.open(encoding=encoding, errors="surrogateescape", newline="") as stream,
-        pq.ParquetWriter(staged, schema) as writer,
-    ):
-        records = _records(stream, delimiter)
+    with text.open() as stream, pq.ParquetWriter(text.staged, text.schema) as writer:
+        records = _records(stream, text.delimiter)
         next(records)
         for row, values, problem in records:
-            problem = problem or _length_problem(len(values), len(header)) or _bad_text("".join(values))
+            problem = problem or _length_problem(len(values), len(text.header)) or _bad_text("".join(values))
             if problem:
-                tally(broken, broken_row(problem, row, delimiter.join(values)))
+                tally(broken, broken_row(problem, row, text.delimiter.join(values)))
             elif any(map(str.strip, values)):
-                good.append((*values, file.name, row))
+                good.append((*values, text.file.name, row))
             if len(good) == BATCH:
-                staged_rows += _flushed(good, writer)
-        staged_rows += _flushed(good, writer)
-    return staged_rows, broken
+                _flush(good, writer)
+        _flush(good, writer)
+    return broken
 
 
-def _flushed(rows: list[tuple[Any, ...]], writer: Any) -> int:
-    """Write the rows in memory, forget them, and say how many there were."""
+def _flush(rows: list[tuple[Any, ...]], writer: Any) -> None:
+    """Write the rows in memory, and forget them."""
     import pyarrow as pa
 
     columns = zip(*rows, strict=True) if rows else ([] for _ in writer.schema)
-    writer.write_table(
-        pa.table(
-            [pa.array(c, kind) for c, kind in zip(columns, writer.schema.types, strict=True)], schema=writer.schema
-        )
-    )
-    written = len(rows)
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, writer.schema.types, strict=True)]
+    writer.write_table(pa.table(arrays, schema=writer.schema))
     rows.clear()
-    return written
 
 
 def _records(stream: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[str], str]]:
@@ -168,8 +164,8 @@ def _records(stream: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[
                 yield row, values, ""
 
 
-def _length_problem(found: int, expected: int) -> str:
-    return "" if found == expected else "row-too-short" if found < expected else "row-too-long"
+def _length_problem(count: int, expected: int) -> str:
+    return "" if count == expected else "row-too-short" if count < expected else "row-too-long"
 
 
 def _bad_text(text: str) -> str:
@@ -179,14 +175,19 @@ def _bad_text(text: str) -> str:
     return "" if text.isascii() or not re.search(r"[\ud800-\udfff]", text) else "undecodable"
 
 
-def check_header(header: list[str], where: Mapping[str, str]) -> None:
+def check_header(header: Sequence[str], where: Mapping[str, str]) -> None:
+    """Refuse a header with a name twice, or with a blank one.
+
+    Raises
+    ------
+    UnreadableError
+        Says which.
+    """
     folded = [name.strip().casefold() for name in header]
     if twice := sorted({name for name in folded if name and folded.count(name) > 1}):
-        raise UnreadableError(
-            rejection("column-twice", f"the header has {twice[0]!r} more than once", "keep one of them", row=1,
-                      column=twice[0], **where)
-        )  # fmt: skip
+        message = f"the header has {twice[0]!r} more than once"
+        finding = rejection("column-twice", message, "keep one of them", row=1, column=twice[0], **where)
+        raise UnreadableError(finding)
     if not any(folded) or any(not name for name in folded):
-        raise UnreadableError(
-            rejection("header-blank", "the header has a blank name", "name every column in row 1", row=1, **where)
-        )
+        finding = rejection("header-blank", "the header has a blank name", "name every column in row 1", row=1, **where)
+        raise UnreadableError(finding)

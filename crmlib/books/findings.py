@@ -16,7 +16,8 @@ MOST_LISTED = 100  # broken rows of one kind in one file
 BROKEN_ROWS = {
     "row-too-short": ("fewer values than the header", "fill the row up to the header's columns"),
     "row-too-long": ("more values than the header", "quote values that hold the delimiter"),
-    "quote-open": ("a quotation mark is not closed, or text follows it; the row ends where the reader found its feet", "close it, or double marks inside a value"),
+    "quote-open": ("a quotation mark is not closed, or text follows it; the row ends where the reader found its feet",
+                   "close it, or double marks inside a value"),
     "undecodable": ("bytes that are not in the declared encoding", "set formats.encoding, or save as UTF-8"),
     "nul": ("a NUL character", "remove it"),
 }  # fmt: skip
@@ -66,8 +67,8 @@ def refuse_rejected(findings: pd.DataFrame) -> None:
     if rejected.empty:
         return
     first = rejected.iloc[0]
-    place = ", ".join(str(part) for part in (first["file"] or first["table"], f"row {first['row']}" if pd.notna(first["row"]) else "",
-                      first["column"]) if part)  # fmt: skip
+    row = f"row {first['row']}" if pd.notna(first["row"]) else ""
+    place = ", ".join(str(part) for part in (first["file"] or first["table"], row, first["column"]) if part)
     count = int(rejected["count"].sum())
     raise DataRejected(
         f"the data was rejected: {count} defect(s). The first: {place}: {first['message']}; {first['way_out']}",
@@ -76,12 +77,15 @@ def refuse_rejected(findings: pd.DataFrame) -> None:
 
 
 class UnreadableError(Exception):
+    """A file or sheet that cannot be read; `finding` says why."""
+
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
         self.finding = finding
 
 
 def broken_row(code: str, row: int, text: str, **where: Any) -> Finding:
+    """The rejection of a row that is no record, one of `BROKEN_ROWS`."""
     message, way_out = BROKEN_ROWS[code]
     return rejection(
         code, message, way_out, row=row, value=shortened(text.encode("utf-8", "backslashreplace").decode()), **where

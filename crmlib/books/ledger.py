@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,15 +23,14 @@ SHOWN = 100  # defects of one kind in one column that are listed row by row; the
 
 @dataclass(frozen=True)
 class Ledger:
-    """The typed tables that are there, each with `_file` and `_row` (as a spreadsheet counts), as unexecuted expressions.
+    """The typed tables that are there, with `_file` and `_row` (as a spreadsheet counts), as unexecuted expressions.
 
-    `sources` names the files read with their SHA-256; `defects` holds what could not be read.
+    `defects` holds what could not be read.
     """
 
     engagement: Engagement
     con: Backend
     tables: Mapping[str, ir.Table]
-    sources: Mapping[str, str]
     defects: tuple[Finding, ...]
 
     def has(self, table: str, *columns: str) -> bool:
@@ -53,8 +52,24 @@ def connect() -> Backend:
     return con
 
 
+def close(con: Backend, folder: Path, files: Iterable[Path]) -> None:
+    """Let an engine read and write in one folder, read these files beside it, and nothing else: not to be undone."""
+    others = ", ".join(quoted(file) for file in files)
+    con.raw_sql(
+        f"SET temp_directory = {quoted(folder / 'spilt')}; SET allowed_directories = [{quoted(folder)}]; "
+        f"SET allowed_paths = [{others}]; SET python_enable_replacements = false; "
+        "SET enable_external_access = false; SET lock_configuration = true"
+    )
+
+
 def quoted(value: str | Path) -> str:
+    """A text or path as a literal of SQL."""
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """The name of a column or table as it stands in SQL, whatever it is."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def sha256(file: Path) -> str:

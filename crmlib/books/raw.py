@@ -1,33 +1,84 @@
-"""The raw tables of an engagement's source, and which of them the ledger asks for."""
+"""The client's source: what may be read, what a reader needs, and what it gives."""
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmlib.books.findings import Finding, rejection
+from crmlib.books.ledger import quoted
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.ledger import tables
+from crmlib.declared.reading import SettingsError, did_you_mean
+from crmlib.declared.settings import Formats
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
+    from ibis.backends.duckdb import Backend
 
 
-@dataclass
-class RawBooks:
-    """Raw tables by ledger name (columns as the client names them, and `_file` and `_row`), and what was found on the way.
+@dataclass(frozen=True)
+class Raw:
+    """A table as it comes: the client's columns, `_file`, and `_row` as a spreadsheet counts; None if unreadable.
 
-    `_row` counts as a spreadsheet does. `text` names the tables whose values are all text; `files` gives each file's SHA-256.
+    `findings` holds what was found on the way; `text` says that values were written as text and are still to be typed.
     """
 
-    tables: dict[str, ir.Table] = field(default_factory=dict)
-    text: set[str] = field(default_factory=set)
-    files: dict[str, str] = field(default_factory=dict)
-    defects: list[Finding] = field(default_factory=list)
+    table: ir.Table | None = None
+    findings: tuple[Finding, ...] = ()
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What every reader needs: the engagement, the engine, and a folder in which text is staged as Parquet."""
+
+    engagement: Engagement
+    con: Backend
+    work: Path
+
+    def formats(self, table: str) -> Formats:
+        """How the text of a table is written."""
+        return self.engagement.table(table).formats or self.engagement.settings.formats
+
+    def new_file(self) -> Path:
+        """A path in the folder for staged text, whose name owes nothing to the client's."""
+        return self.work / f"raw-{uuid.uuid4().hex}.parquet"
+
+    def raw(self, query: str, where: Mapping[str, str], findings: Iterable[Finding] = (), *, text: bool = False) -> Raw:
+        """The rows of a query; a rejection where there are columns and no row, the same for every reader."""
+        findings = tuple(findings)
+        if not findings and not self.con.raw_sql(f"SELECT 1 FROM ({query}) LIMIT 1").fetchall():
+            message, way_out = "there are columns and no row", "fill it or take it away"
+            return Raw(findings=(rejection("header-only", message, way_out, **where),))
+        return Raw(self.con.sql(query), findings, text)
+
+    def staged(self, file: Path, where: Mapping[str, str], findings: Iterable[Finding] = ()) -> Raw:
+        """A table that was staged as text."""
+        return self.raw(f"FROM read_parquet({quoted(file)})", where, findings, text=True)
+
+    def said(self, error: Exception) -> str:
+        """The first line of the engine's own error, without any path of this machine."""
+        line = str(error).strip().splitlines()[0]
+        for folder in (source_path(self.engagement).parent, self.work):
+            line = line.replace(f"{folder}{os.sep}", "")
+        return line
+
+
+Tables = Mapping[str, Callable[[str], Raw]]  # by name in the source: reads it as the table of the ledger that is named
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source, opened: tables that a mapping may name, those that a query sees, and what is wrong with the whole."""
+
+    tables: Tables = field(default_factory=dict)
+    queried: Tables = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
 
 def source_path(engagement: Engagement) -> Path:
@@ -40,9 +91,9 @@ def source_path(engagement: Engagement) -> Path:
     """
     source = engagement.settings.source
     if source.startswith("env:"):
-        if not (found := os.environ.get(source[4:])):
+        if not (value := os.environ.get(source[4:])):
             raise SettingsError(f"source is {source}, but the environment variable {source[4:]} is not set")
-        path = Path(found).expanduser().resolve()
+        path = Path(value).expanduser().resolve()
     else:
         path = (engagement.folder / source).resolve()
     if not path.exists():
@@ -52,42 +103,30 @@ def source_path(engagement: Engagement) -> Path:
     return path
 
 
-def wanted_tables(engagement: Engagement, names: Iterable[str], available: Iterable[str]) -> Iterator[tuple[str, str]]:
+def source_files(engagement: Engagement) -> dict[str, Path]:
+    """Every file that the ledger may be read from, by name: no other can be."""
+    path = source_path(engagement)
+    queries = [t.source for t in engagement.settings.tables.values() if t.source and t.source.endswith(".sql")]
+    beside = [path, path.with_name(f"{path.name}.wal")]  # a database, and what was written to it last
+    files = {file.name: file for file in (data_files(path) if path.is_dir() else beside)}
+    files |= {query: engagement.folder / query for query in queries}
+    return {name: file for name, file in files.items() if file.is_file()}
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The CSV and Parquet files of a folder."""
+    return [f for f in sorted(folder.iterdir()) if f.is_file() and f.suffix.lower() in {".csv", ".parquet"}]
+
+
+def wanted_tables(engagement: Engagement, available: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Ledger name and source name of each table that comes straight from the source."""
     known = list(available)
-    for name in names:
-        given = engagement.table(name).source
-        if given and given.endswith(".sql"):
+    for name in tables():
+        mapped = engagement.table(name).source
+        source = mapped or name
+        if source.endswith(".sql") or not (mapped or name in known):
             continue
-        if given and given not in known:
-            near = difflib.get_close_matches(given, known, 1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(known[:12]) or 'none'}"
-            raise SettingsError(f"tables.{name}.source: {given!r} is not in the source{hint}")
-        if given or name in known:
-            yield name, given or name
-
-
-def add_table(books: RawBooks, name: str, parts: list[ir.Table], *, text: bool) -> None:
-    import ibis
-
-    if not parts:
-        return
-    headers = {tuple(p.columns) for p in parts}
-    if len(headers) > 1:
-        way_out = "give all files of a table the same header"
-        books.defects.append(
-            rejection("headers-differ", f"the files of {name} differ in their headers", way_out, table=name)
-        )
-        return
-    books.tables[name] = ibis.union(*parts) if len(parts) > 1 else parts[0]
-    if text:
-        books.text.add(name)
-
-
-def files_by_table(folder: Path) -> dict[str, list[Path]]:
-    """CSV and Parquet files by table: `costs.csv`, and `costs-2024.csv` beside `costs-2025.csv`."""
-    groups: dict[str, list[Path]] = {}
-    for file in sorted(folder.iterdir()):
-        if file.is_file() and file.suffix.lower() in {".csv", ".parquet"}:
-            groups.setdefault(file.stem.split("-")[0], []).append(file)
-    return groups
+        if source not in known:
+            there = f"; there are {', '.join(known[:12]) or 'none'}{did_you_mean(source, known)}"
+            raise SettingsError(f"tables.{name}.source: {source!r} is not in the source{there}")
+        yield name, source

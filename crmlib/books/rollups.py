@@ -1,103 +1,278 @@
-"""The roll-ups of the ledger: the cube, the sales cube and the order days, unexecuted until written once into the cache."""
+"""The roll-ups of the ledger: one per source and no join between them, each summed when read.
+
+*Lines* hold the statement: a file per source (trade, credits, activities, costs, balances,
+capacity, joint_costs, capital_charges), one row per level, owner and month, one DECIMAL(38,8)
+column per line that the source feeds. *Drivers* hold the quantities that the ledger has by itself,
+likewise. *Records* say how lines came about: by activity (service), by balance (capital), by line
+and answer (bookings). All are unexecuted expressions until each is written by itself.
+
+Rounding: a quantity × its rate and a mean balance × a month's rate are exact in 38 digits, summed
+by owner, month, source and activity or balance, and then rounded once to 8 decimals, half away from
+zero. All other sums are exact.
+"""
 
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
-from collections.abc import Mapping
-from datetime import date
-from decimal import Decimal, localcontext
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.ledger import Ledger
-from crmlib.books.rates import CELL, Activity, activities, charge_rate, monthly_rate, rate_days, rate_table
-from crmlib.declared.periods import add_months
-from crmlib.declared.statement import DRIVERS, Statement
+from crmlib.books.rates import STEP, PriceList, charge_rate, monthly_rate, price_list, write_rates
+from crmlib.declared.ledger import DRIVERS
+from crmlib.declared.statement import CAPITAL_BALANCES, Statement
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
 
+    Tables = Mapping[str, ir.Table]
 
 ROUNDING_RULE = (
-    "Ledger money has 4 decimals, rates 8, the monthly rate of charge for capital 16. Each amount of an owner, month and line "
-    "is rounded once, half to even, to 8 decimals; sums of these are exact, and shown to the cent or in thousands."
+    "Ledger money has 4 decimals, rates 8, the monthly rate of charge for capital 16. Each amount "
+    "of an owner, month, line and source is rounded once, half away from zero, to 8 decimals; sums "
+    "of these are exact, and shown to the cent or in thousands."
 )
 UNASSIGNED = ""  # the owner's key of what has no known customer; no customer can have it
+OWNER = ("level", "owner")
+KEYS = (*OWNER, "month")
+AMOUNT = "decimal(38, 8)"
+FEEDS = {  # sums that feed a source of the statement, with signs; others are fed by their namesake
+    "credits": {"credits.amount": 1},
+    "invoice_lines.cost_of_goods": {"invoice_lines.cost_of_goods": 1, "credits.cost_recovered": -1},
+}
+
+RECORDS = {"activities": ("service", "rates"), "costs": ("bookings", "costs")}  # of which source
 
 
-def cube(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
-    """One row per owner (level, owner) and month: leaf lines, `driver_…` quantities, `charged_…` by pool, `capital_charge`.
+def write_cube(ledger: Ledger, statement: Statement, folder: Path) -> None:
+    """Write lines, drivers, records and rates into a folder.
 
-    Levels are customer, unassigned (owner ''), and the groups that own costs. Unexecuted.
+    Files, all Parquet: lines/SOURCE, drivers/SOURCE, service, capital, bookings, rates.
     """
-    import ibis
-
-    pieces = (_activity(ledger, statement, work), _bookings(ledger, statement), _balances(ledger, statement))
-    joined = functools.reduce(_outer, [p for p in pieces if p is not None])
-    amounts = {c: t for c, t in joined.schema().items() if c not in {"owner", "month"}}
-    known = ledger.tables["customers"].select(known="customer_id").distinct()
-    placed = joined.left_join(known, joined.owner == known.known).select("known", *joined.columns)
-    # filters of one table, not semi and anti joins with it: Ibis would write the table twice, and it would be computed twice
-    named, unknown = placed.filter(placed.known.notnull()), placed.filter(placed.known.isnull())
-    unassigned = unknown.group_by("month").aggregate(**{c: unknown[c].sum() for c in amounts})
-    rows = [_owned(named, "customer", named.owner, amounts), _owned(unassigned, "unassigned", UNASSIGNED, amounts)]
-    if (groups := _group_costs(ledger, statement)) is not None:
-        rows.append(_owned(groups, groups["level"], groups.owner, amounts))
-    owned = ibis.union(*rows)
-    return owned.select("level", "owner", "month", **_cells(owned, ledger, statement))
+    prices = price_list(ledger)
+    write_rates(prices, folder / "rates.parquet")
+    rates = ledger.con.read_parquet(str(folder / "rates.parquet"))
+    with tempfile.TemporaryDirectory(dir=folder) as work:  # several roll-ups read the facts
+        sources = _stored(ledger, facts(ledger, prices), Path(work))
+        details = _stored(ledger, records(ledger, statement, prices, sources, rates), folder)
+        _write(ledger, lines(ledger, statement, prices, sources, details), folder / "lines")
+        _write(ledger, drivers(prices, sources), folder / "drivers")
 
 
-def _owned(table: ir.Table, level: Any, owner: Any, amounts: Mapping[str, Any]) -> ir.Table:
-    """Level, owner, month and the amounts; one that the rows do not have is null."""
-    import ibis
-
-    level = ibis.literal(level) if isinstance(level, str) else level
-    owner = ibis.literal(owner) if isinstance(owner, str) else owner
-    held = {c: table[c] if c in table.columns else ibis.null(dtype) for c, dtype in amounts.items()}
-    return table.select(level=level, owner=owner, month=table.month, **held)
+def _write(ledger: Ledger, tables: Tables, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        ledger.con.to_parquet(table, folder / f"{name}.parquet")
 
 
-def _cells(table: ir.Table, ledger: Ledger, statement: Statement) -> dict[str, Any]:
-    """The cube's columns, each cell rounded once: parts of a line (`line:part`) added, balances charged."""
-    parts: dict[str, list[Any]] = {}
-    for column in table.columns[3:]:
-        if not column.startswith("balance:"):
-            parts.setdefault(column.split(":")[0], []).append(table[column])
-    cells = {
-        c: half_even(functools.reduce(operator.add, [p.fill_null(0) for p in found])) for c, found in parts.items()
+def _stored(ledger: Ledger, tables: Tables, folder: Path) -> dict[str, ir.Table]:
+    """Each table written into a folder, and read back."""
+    _write(ledger, tables, folder)
+    return {name: ledger.con.read_parquet(str(folder / f"{name}.parquet")) for name in tables}
+
+
+# --- facts: exact sums by owner and span ---------------------------------------------------------
+
+
+def facts(ledger: Ledger, prices: PriceList) -> dict[str, ir.Table]:
+    """What invoice lines (trade), orders and credits say of each owner in each span of rates.
+
+    Columns: level, owner, span (its first day), sums named TABLE.COLUMN (gross sales apart from
+    returns), and quantities named as drivers. An order counts in the span of its first line.
+    Unexecuted.
+    """
+    rows = ledger.covered("invoice_lines")
+    tables = {"trade": _by_span(rows, ledger, prices, _trade_sums(rows))}
+    if ledger.has("invoice_lines", "order_id"):
+        orders = rows.filter(rows.order_id.notnull()).group_by("customer_id", "order_id")
+        first_lines = orders.aggregate(date=rows.invoice_date.min())
+        count = {"orders": first_lines.count()}
+        tables["orders"] = _by_span(first_lines, ledger, prices, count)
+    if ledger.has("credits"):
+        notes = ledger.covered("credits")
+        amounts = [c for c in ("amount", "cost_recovered") if c in notes.columns]
+        sums = {"credits": notes.count(), **{f"credits.{c}": notes[c].sum() for c in amounts}}
+        tables["credits"] = _by_span(notes, ledger, prices, sums)
+    return tables
+
+
+def _trade_sums(rows: ir.Table) -> dict[str, Any]:
+    gross = rows.gross_sales
+    sums = {
+        "invoice_lines": rows.count(),
+        "invoice_lines.gross_sales": gross.sum(where=gross >= 0),
+        "returns": (-gross).sum(where=gross < 0),
     }
-    cells |= _charges(table, ledger, statement)
-    order = [line.id for line in statement.leaves if line.id in cells]
-    return {c: cells[c] for c in dict.fromkeys([*order, *cells])}
+    decimals = [c for c in rows.columns if rows[c].type().is_decimal() and c != "gross_sales"]
+    if "quantity" in decimals:
+        sums["units"] = rows.quantity.sum(where=rows.quantity > 0)
+    return {**sums, **{f"invoice_lines.{c}": rows[c].sum() for c in decimals}}
 
 
-def half_even(value: Any, near: Any = None) -> Any:
-    """A decimal rounded half-even to 8 decimals (engines round half away from zero), null as zero.
+def _by_span(rows: ir.Table, ledger: Ledger, prices: PriceList, sums: Mapping[str, Any], *keys: str) -> ir.Table:
+    import ibis
 
-    DuckDB divides numbers of 128 bits bit by bit, some hundred times slower than what fits 64. So a cell that is probably right is
-    taken where it is proven right, being less than half a step away: `near`, an amount in floating point, or the 64 bits.
+    day = rows.invoice_date if "invoice_date" in rows.columns else rows.date
+    in_month = [span for span in prices.spans if span.start.day != 1]
+    cases = [((day >= s.start) & (day < s.end), ibis.literal(s.start)) for s in in_month]
+    span = ibis.cases(*cases, else_=_month(day)) if cases else _month(day)
+    by_customer = rows.group_by("customer_id", *keys, span=span).aggregate(**sums)
+    return _by_owner(by_customer, ledger, "span", *keys)
+
+
+def _month(day: Any) -> Any:
+    """A date's month (truncation returns a timestamp that Ibis takes for a date)."""
+    import ibis
+
+    return ibis.date(day.year(), day.month(), 1)
+
+
+def _by_owner(table: ir.Table, ledger: Ledger, *keys: str) -> ir.Table:
+    """Sums by customer_id → by level, owner and keys; without a known customer, Unassigned."""
+    import ibis
+
+    rows = _placed(table, ledger)
+    keys = ("level", *keys) if "level" in rows.columns else keys
+    amounts = [c for c in rows.columns if c not in {"owner", *keys}]
+    sums = rows.group_by("owner", *keys).aggregate(_sums(rows, amounts))
+    level = sums.level if "level" in keys else ibis.literal("customer")
+    owners = {"level": sums.owner.isnull().ifelse("unassigned", level), "owner": sums.owner.fill_null(UNASSIGNED)}
+    return sums.select(**{**{c: sums[c] for c in (*keys, *amounts)}, **owners})
+
+
+def _placed(table: ir.Table, ledger: Ledger) -> ir.Table:
+    """Rows by customer_id → by owner: the customer if it is known, else null.
+
+    Where the level is another than customer, the key is that of a group.
     """
+    customers = ledger.tables["customers"].select(customer="customer_id").distinct()
+    rows = table.left_join(customers, table.customer_id == customers.customer)
+    owner = rows.customer
+    if "level" in table.columns:
+        owner = (rows.level == "customer").ifelse(rows.customer, rows.customer_id)
+    return rows.select(*(c for c in table.columns if c != "customer_id"), owner=owner)
+
+
+def _sums(table: ir.Table, columns: Sequence[str]) -> list[Any]:
+    return [table[c].sum().name(c) for c in columns]
+
+
+def _by_month(table: ir.Table, prices: PriceList, *keys: str) -> ir.Table:
+    """Sums by owner, span and keys → by owner, month and keys."""
+    if prices.whole_months:
+        return table.rename(month="span")
+    amounts = [c for c in table.columns if c not in {*OWNER, "span", *keys}]
+    months = table.group_by(*OWNER, *keys, month=_month(table.span))
+    return months.aggregate(_sums(table, amounts))
+
+
+# --- records: how lines came about ---------------------------------------------------------------
+
+
+def records(
+    ledger: Ledger, statement: Statement, prices: PriceList, sources: Tables, rates: ir.Table
+) -> dict[str, ir.Table]:
+    """How lines came about that are not invoiced or credited, by level, owner and month.
+
+    service: by activity (its line and pool, '' for none), quantity and amount (quantity × rate);
+    net sales as a driver have two rows, from trade and from credits. capital: the mean of opening
+    and closing receivables, inventory and dedicated_assets (DECIMAL(38,5)), and the capital_charge
+    on all of them. bookings: by line and avoidable (now, never, '' where the booking does not say),
+    amount. All amounts and quantities are DECIMAL(38,8). Unexecuted.
+    """
+    tables: dict[str, ir.Table] = {}
+    if quantities := _quantities(ledger, statement, prices, sources):
+        first, *others = [_priced(table, prices, rates) for table in quantities]
+        tables["service"] = first.union(*others) if others else first
+    names = {source for line in statement.leaves for source in line.sources}
+    if balances := [b for b in CAPITAL_BALANCES if f"balances.{b}" in names]:
+        tables["capital"] = _capital(ledger, balances)
+    if ledger.has("costs"):
+        tables["bookings"] = _bookings(ledger)
+    return tables
+
+
+def _quantities(ledger: Ledger, statement: Statement, prices: PriceList, sources: Tables) -> list[ir.Table]:
+    """Level, owner, span, activity and quantity: of each source of a driver, and of the events."""
     import ibis
 
-    value = value.fill_null(0)
-    dtype = value.type()
-    if not dtype.is_decimal() or (dtype.scale or 0) <= 8:
-        return value.cast("decimal(38, 8)")
-    exact = value if near is not None else value.try_cast(f"decimal(18, {dtype.scale})")
-    cell = near.cast("decimal(38, 8)") if near is not None else exact.cast("decimal(18, 8)")
-    off = (cell.cast(exact.type()) - exact).abs()
-    return ibis.ifelse(off < _constant(CELL / 2, str(exact.type())), cell.cast("decimal(38, 8)"), _tie_to_even(value))
+    tables = []
+    for kind, source in itertools.product(prices.activities, sources.values()):
+        quantity = _signed(source, _driver_sums(kind.driver, statement))
+        if kind.driver and quantity is not None:
+            activity = ibis.literal(kind.name)
+            tables.append(source.select(*OWNER, "span", activity=activity, quantity=quantity))
+    if ledger.has("activities"):
+        names = [kind.name for kind in prices.activities if not kind.driver]
+        events = ledger.covered("activities").filter(lambda t: t.activity.isin(names))
+        sums = {"quantity": events.quantity.sum()}
+        tables.append(_by_span(events, ledger, prices, sums, "activity"))
+    return tables
 
 
-def _tie_to_even(value: Any) -> Any:
-    import ibis
+def _driver_sums(driver: str, statement: Statement) -> dict[str, int]:
+    """The sums of facts, with their signs, that make a driver.
 
-    up = value.cast("decimal(38, 8)")
-    tie = (up.cast(value.type()) - value).abs() == _constant(CELL / 2, str(value.type()))
-    odd = (up * 100_000_000).cast("decimal(38, 0)") % 2 != 0
-    step = _constant(CELL, "decimal(38, 8)")
-    return ibis.ifelse(tie & odd, up - ibis.ifelse(up > 0, step, -step), up).cast("decimal(38, 8)")
+    Net sales are made by two sources, and each is priced by itself: a rate is linear.
+    """
+    if driver == "net_sales":
+        trade = [line for line in statement.leaves if line.is_trade]
+        return {c: line.sign * sign for line in trade for c, sign in _feeds(line.sources).items()}
+    if driver == "gross_sales":
+        return {"invoice_lines.gross_sales": 1, "returns": -1}
+    return {driver if driver in DRIVERS else f"invoice_lines.{driver}": 1}
+
+
+def _feeds(sources: Sequence[str]) -> dict[str, int]:
+    return {c: sign for s in sources for c, sign in FEEDS.get(s, {s: 1}).items()}
+
+
+def _signed(table: ir.Table, signs: Mapping[str, int]) -> Any:
+    """The signed sum of those columns that a table has, null as zero; None where it has none."""
+    amounts = {c: table[c].fill_null(0) for c in signs if c in table.columns}
+    return _total(a if signs[c] > 0 else -a for c, a in amounts.items()) if amounts else None
+
+
+def _total(amounts: Iterable[Any]) -> Any:
+    return functools.reduce(operator.add, amounts)
+
+
+def _priced(quantities: ir.Table, prices: PriceList, rates: ir.Table) -> ir.Table:
+    dtype = quantities.quantity.type()
+    scale = dtype.scale if dtype.is_decimal() else 0  # a count 0, units and money 4, a measure 8
+    keys = ("activity", "line", "pool")
+    rows = quantities.left_join(rates.select(*keys, "rate", span="span_start"), ["activity", "span"])
+    quantity = rows.quantity.cast(f"decimal(38, {scale})")
+    exact, near = _product(quantity, rows.rate, scale + 8)
+    columns = {"quantity": quantity, "exact": exact, "near": near}
+    sums = _by_month(rows.select(*OWNER, "span", *keys, **columns), prices, *keys)
+    amounts = {"quantity": sums.quantity.cast(AMOUNT), "amount": _rounded(sums.exact, sums.near)}
+    return sums.select(*KEYS, *keys, **amounts)
+
+
+def _product(left: Any, right: Any, scale: int) -> tuple[Any, Any]:
+    """A product exactly, with all its decimals, and in floating point.
+
+    One of them must have more than 18 digits: of less DuckDB makes a product of 18, which may
+    overflow. Ibis infers a smaller scale than the engine computes, hence the cast.
+    """
+    exact = (left * right).cast(f"decimal(38, {scale})")
+    return exact, left.cast("float64") * right.cast("float64")
+
+
+def _rounded(exact: Any, near: Any) -> Any:
+    """To 8 decimals, half away from zero.
+
+    DuckDB divides numbers of 128 bits bit by bit, twenty times slower than all else here. So the
+    amount in floating point is taken where it is proven right, being less than half a step away.
+    """
+    guess, half_step = near.cast(AMOUNT), _constant(STEP / 2, "decimal(38, 9)")
+    return ((guess - exact).abs() < half_step).ifelse(guess, exact.round(8).cast(AMOUNT))
 
 
 def _constant(value: Decimal, dtype: str) -> Any:
@@ -107,319 +282,169 @@ def _constant(value: Decimal, dtype: str) -> Any:
     return ibis.literal(f"{value:f}").cast(dtype)
 
 
-def _outer(left: ir.Table, right: ir.Table) -> ir.Table:
-    """Both sides' rows by owner and month. The view is needed: chained outer joins fail without it (ibis issue 10293)."""
+def _capital(ledger: Ledger, balances: Sequence[str]) -> ir.Table:
+    """Mean balances and their charge for capital; the first month opens with its own end."""
     import ibis
 
-    joined = left.outer_join(right, ["owner", "month"], rname="{name}_")
-    keys = {k: ibis.coalesce(joined[k], joined[f"{k}_"]) for k in ("owner", "month")}
-    return joined.select(**keys, **{c: joined[c] for c in (*left.columns, *right.columns) if c not in keys}).view()
+    closing = ledger.covered("balances").select("customer_id", "month", *balances)
+    first_month = closing.month.min().to_pyarrow().as_py()
+    later = closing.mutate(month=_month(closing.month + ibis.interval(months=1)))
+    opening = later.filter(later.month < ledger.engagement.coverage.end)
+    first_opening = closing.filter(closing.month == first_month)
+    sums = _by_owner(closing.union(opening, first_opening), ledger, "month")
+    half = _constant(Decimal("0.5"), "decimal(2, 1)")
+    means = {b: (sums[b].fill_null(0) * half).cast("decimal(38, 5)") for b in balances}
+    rows = sums.select(*KEYS, **means)
+    rate = ledger.engagement.settings.rates.capital_charge_rate
+    return rows.mutate(capital_charge=_total(_charge(rows[b], rate) for b in balances))
 
 
-def month_of(day: Any) -> Any:
-    """The first day of a date's month, as a date (truncation returns a timestamp that Ibis takes for a date)."""
+def _charge(mean: Any, yearly_rate: Decimal) -> Any:
+    rate = _constant(monthly_rate(yearly_rate), "decimal(38, 16)")
+    return _rounded(*_product(mean, rate, 21))
+
+
+def _bookings(ledger: Ledger) -> ir.Table:
     import ibis
 
-    return ibis.date(day.year(), day.month(), 1)
+    costs = ledger.covered("costs")
+    has_answers = "avoidable" in costs.columns
+    avoidable = costs.avoidable.fill_null("") if has_answers else ibis.literal("")
+    columns = {"customer_id": costs.key, "month": _month(costs.date), "avoidable": avoidable}
+    rows = costs.select("level", "line", "amount", **columns)
+    sums = _by_owner(rows, ledger, "month", "line", "avoidable")
+    return sums.mutate(amount=sums.amount.cast(AMOUNT))
 
 
-def _span(day: Any, days: list[date]) -> Any:
-    """The first day of the span without a rate change in which a day lies."""
+# --- lines and drivers ---------------------------------------------------------------------------
+
+
+def lines(
+    ledger: Ledger, statement: Statement, prices: PriceList, sources: Tables, details: Tables
+) -> dict[str, ir.Table]:
+    """Amounts of the statement's lines, by source: level, owner, month, one column per line.
+
+    Levels are customer, unassigned (owner ''), the groups that own costs, and firm, whose owners
+    are pools, joint costs and the charges for capital. Unexecuted.
+    """
+    leaves = statement.leaves
+    sums = {line.id: _feeds(line.sources) for line in leaves}
+    facts_of = {name: sources[name] for name in ("trade", "credits") if name in sources}
+    if "capital" in details:
+        facts_of["balances"] = _charges(details["capital"], ledger)
+    tables = {name: _columns(table, prices, sums) for name, table in facts_of.items()}
+    for name, (record, source) in RECORDS.items():
+        if record in details:
+            ids = [line.id for line in leaves if source in line.sources]
+            tables[name] = _by_line(details[record], ids)
+    tables |= _firm(ledger, statement, details)
+    return {name: table for name, table in tables.items() if len(table.columns) > len(KEYS)}
+
+
+def _columns(source: ir.Table, prices: PriceList, sums: Mapping[str, Mapping[str, int]]) -> ir.Table:
+    """Facts → by month, one column for each signed sum that they have something of."""
+    totals = {name: _signed(source, signs) for name, signs in sums.items()}
+    totals = {name: total for name, total in totals.items() if total is not None}
+    months = _by_month(source.select(*OWNER, "span", **totals), prices)
+    return months.select(*KEYS, **{name: months[name].cast(AMOUNT) for name in totals})
+
+
+def _charges(capital: ir.Table, ledger: Ledger) -> ir.Table:
+    """Mean balances → their charges, named as the statement names the balances."""
+    rates = ledger.engagement.settings.rates
+    balances = [b for b in CAPITAL_BALANCES if b in capital.columns]
+    charges = {f"balances.{b}": _charge(capital[b], charge_rate(b, rates)) for b in balances}
+    return capital.select(*OWNER, span="month", **charges)
+
+
+def _by_line(table: ir.Table, ids: Sequence[str]) -> ir.Table:
+    """Records with a line and an amount → one column per line."""
+    sums = [table.amount.sum(where=table.line == line).name(line) for line in ids]
+    return table.group_by(*KEYS).aggregate(sums)
+
+
+def _firm(ledger: Ledger, statement: Statement, details: Tables) -> dict[str, ir.Table]:
+    """Costs of no customer or group: uncharged capacity, joint costs, less charges for capital."""
     import ibis
 
-    cases = [((day >= d) & (day < add_months(d, 1)), ibis.literal(d)) for d in reversed(days) if d.day != 1]
-    return ibis.cases(*cases, else_=month_of(day)) if cases else month_of(day)
-
-
-def _by_span(table: ir.Table, days: list[date], amounts: Mapping[str, Any]) -> ir.Table:
-    """Amounts by owner and span, which is called month; the key of what has no customer is filled in after, where there are few rows."""
-    day = table.invoice_date if "invoice_date" in table.columns else table.date
-    summed = table.group_by("customer_id", month=_span(day, days)).aggregate(**amounts)
-    return summed.select(*amounts, "month", owner=summed.customer_id.fill_null(UNASSIGNED))
-
-
-def _activity(ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
-    """What customers bought, sent back and had done for them, by customer and month, and what that cost at the rates of its days."""
-    days, found, lines = rate_days(ledger), activities(ledger), ledger.covered("invoice_lines")
-    pieces = [_by_span(lines, days, _line_amounts(lines, statement, found))]
-    if ledger.has("invoice_lines", "order_id"):
-        first = (
-            lines.filter(lines.order_id.notnull())
-            .group_by("customer_id", "order_id")
-            .aggregate(date=lines.invoice_date.min())
-        )
-        pieces.append(_by_span(first, days, {"driver_orders": first.count().cast("decimal(38, 4)")}))
-    if ledger.has("credits"):
-        notes = ledger.covered("credits")
-        pieces.append(_by_span(notes, days, _credit_amounts(notes, statement)))
-    if ledger.has("activities") and any(not a.driver for a in found):
-        events = ledger.covered("activities")
-        quantities = {
-            f"driver_{a.driver or a.name}": events.quantity.sum(where=events.activity == a.name)
-            for a in found
-            if not a.driver
-        }
-        pieces.append(_by_span(events, days, quantities))
-    facts = _with_rates(functools.reduce(_outer, pieces), ledger, statement, work)
-    if all(d.day == 1 for d in days):
-        return facts
-    return facts.group_by("owner", month=month_of(facts.month)).aggregate(
-        **{c: facts[c].sum() for c in facts.columns if c not in {"owner", "month"}}
-    )
-
-
-def _line_amounts(lines: ir.Table, statement: Statement, found: list[Activity]) -> dict[str, Any]:
-    amounts = {}
-    for line in statement.leaves:
-        for source in line.sources:
-            if source == "invoice_lines.gross_sales":
-                amounts[line.id] = lines.gross_sales.sum(where=lines.gross_sales >= 0)
-            elif source == "returns":
-                amounts[f"{line.id}:returns"] = (-lines.gross_sales).sum(where=lines.gross_sales < 0)
-            elif source.startswith("invoice_lines."):
-                column = source.split(".")[1]
-                amounts[f"{line.id}:{column}"] = lines[column].sum()
-    for measure in {a.driver for a in found} - {"", *DRIVERS}:
-        amounts[f"driver_{measure}"] = lines[measure].sum()
-    if "quantity" in lines.columns:
-        amounts["driver_units"] = lines.quantity.sum(where=lines.quantity > 0)
-    if "fixed_cost_of_goods" in lines.columns:
-        amounts["fixed_cost_of_goods"] = lines.fixed_cost_of_goods.sum()
-    return {**amounts, "driver_invoice_lines": lines.count().cast("decimal(38, 4)")}
-
-
-def _credit_amounts(notes: ir.Table, statement: Statement) -> dict[str, Any]:
-    amounts = {"driver_credits": notes.count().cast("decimal(38, 4)")}
-    for line in statement.leaves:
-        if "credits" in line.sources:
-            amounts[f"{line.id}:credits"] = notes.amount.sum()
-        if "invoice_lines.cost_of_goods" in line.sources and "cost_recovered" in notes.columns:
-            amounts[f"{line.id}:recovered"] = -notes.cost_recovered.sum()
-    return amounts
-
-
-def _with_rates(facts: ir.Table, ledger: Ledger, statement: Statement, work: Path) -> ir.Table:
-    """Each activity's quantity × the rate of its span, by line and by pool."""
-    known = activities(ledger)
-    columns = {a: f"driver_{a.driver or a.name}" for a in known}
-    found = [a for a in known if a.driver or columns[a] in facts.columns]
-    if not found:
-        return facts
-    rates = _wide_rates(ledger, found, work)
-    joined = facts.left_join(rates, facts.month == rates.day)
-    quantities = {
-        a.name: _net_sales(joined, statement) if a.driver == "net_sales" else joined[columns[a]].fill_null(0)
-        for a in found
-    }
-    decimals = max(q.type().scale for q in quantities.values())  # 8 where a measure is a driver
-    costs: dict[str, Any] = {}
-    for activity in found:
-        quantity = quantities[activity.name].cast(f"decimal({14 + decimals}, {decimals})")
-        cost = _product(quantity, joined[f"rate:{activity.name}"], decimals + 8)
-        for column in [f"{activity.line}:rates", *([f"charged_{activity.pool}"] if activity.pool else [])]:
-            costs[column] = costs[column] + cost if column in costs else cost
-    return joined.select(*facts.columns, **costs)
-
-
-def _net_sales(facts: ir.Table, statement: Statement) -> Any:
-    parts = [(line.sign, c) for line in statement.leaves if line.cls in {"revenue", "deduction"}
-             for c in facts.columns if c.split(":")[0] == line.id]  # fmt: skip
-    return functools.reduce(operator.add, [facts[c].fill_null(0) * sign for sign, c in parts]).cast("decimal(18, 4)")
-
-
-def _wide_rates(ledger: Ledger, found: list[Activity], work: Path) -> ir.Table:
-    """One row per span, one column per activity; written as Parquet, since every engine reads that."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    rates, days = rate_table(ledger), rate_days(ledger)
-    columns = {
-        f"rate:{a.name}": pa.array([rates[a.name].get(d, Decimal(0)) for d in days], pa.decimal128(18, 8))
-        for a in found
-    }
-    path = work / "rates-by-span.parquet"
-    pq.write_table(pa.table({"day": pa.array(days, pa.date32()), **columns}), path)
-    return ledger.con.read_parquet(str(path))
-
-
-def _bookings(ledger: Ledger, statement: Statement) -> ir.Table | None:
-    """Costs booked to customers, by customer and month, one column per line."""
-    if not ledger.has("costs"):
-        return None
-    costs = ledger.covered("costs").filter(lambda t: t["level"] == "customer")
-    return costs.group_by(owner=costs.key.fill_null(UNASSIGNED), month=month_of(costs.date)).aggregate(
-        **_booked(costs, statement), **_answered(costs)
-    )
-
-
-def _answered(costs: ir.Table) -> dict[str, Any]:
-    """Bookings that say by themselves whether they are avoidable: `now_LINE` and `never_LINE`."""
-    if "avoidable" not in costs.columns:
-        return {}
-    said = (
-        costs.filter(costs.avoidable.notnull())
-        .select("avoidable", "line")
-        .distinct()
-        .order_by("avoidable", "line")
-        .to_pyarrow()
-        .to_pylist()
-    )
+    line_of = {line.sources[0]: line.id for line in statement.leaves if line.is_pool}
+    tables: dict[str, ir.Table] = {}
+    if "capacity" in line_of:
+        tables["capacity"] = _uncharged(ledger, details)
+    if "joint_costs" in line_of:
+        joint = ledger.covered("joint_costs")
+        tables["joint_costs"] = joint.select("month", "amount", owner="line")
+    if "capital_charges" in line_of and "capital" in details:
+        capital, owner = details["capital"], ibis.literal("charges for capital")
+        tables["capital_charges"] = capital.select("month", owner=owner, amount="capital_charge")
     return {
-        f"{r['avoidable']}_{r['line']}": costs.amount.sum(
-            where=(costs.avoidable == r["avoidable"]) & (costs.line == r["line"])
-        )
-        for r in said
+        source: table.group_by("owner", "month")
+        .aggregate(table.amount.sum().cast(AMOUNT).name(line_of[source]))
+        .mutate(level=ibis.literal("firm"))
+        for source, table in tables.items()
     }
 
 
-def _booked(costs: ir.Table, statement: Statement) -> dict[str, Any]:
-    lines = [line.id for line in statement.leaves if "costs" in line.sources]
-    return {f"{line}:booked": costs.amount.sum(where=costs.line == line) for line in lines}
+def _uncharged(ledger: Ledger, details: Tables) -> ir.Table:
+    """Booked cost of each pool and, negative, what customers were charged, maybe more."""
+    capacity, kinds = ledger.covered("capacity"), ledger.tables["activity_types"]
+    pools = capacity.semi_join(kinds, "pool")
+    costs = pools.select("month", owner="pool", amount=pools.cost.cast(AMOUNT))
+    if "service" not in details:
+        return costs
+    service = details["service"].semi_join(capacity, "pool")
+    return costs.union(service.select("month", owner="pool", amount=-service.amount))
 
 
-def _group_costs(ledger: Ledger, statement: Statement) -> ir.Table | None:
-    """Costs that belong to a group and to none of its customers, by level, group and month."""
-    if not ledger.has("costs"):
-        return None
-    costs = ledger.covered("costs").filter(lambda t: t["level"] != "customer")
-    return costs.group_by("level", owner="key", month=month_of(costs.date)).aggregate(**_booked(costs, statement))
+def drivers(prices: PriceList, sources: Tables) -> dict[str, ir.Table]:
+    """Quantities that the ledger holds by itself, by source: level, owner, month, one column each.
+
+    Orders, invoice_lines and credits (counts), units, and fixed_cost_of_goods (money, a basis of
+    full cost), DECIMAL(38,8); those that it has. Unexecuted.
+    """
+    sums = {driver: {driver: 1} for driver in DRIVERS}
+    sums["fixed_cost_of_goods"] = {"invoice_lines.fixed_cost_of_goods": 1}
+    return {name: _columns(source, prices, sums) for name, source in sources.items()}
 
 
-def _held(statement: Statement) -> dict[str, str]:
-    """Lines that charge for a balance, with the balance."""
-    return {
-        line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")
-    }
-
-
-def _charges(table: ir.Table, ledger: Ledger, statement: Statement) -> dict[str, Any]:
-    """Charges for capital: the mean of the previous and this month end × the month's rate; `capital_charge` is their capital part."""
-    held, rates = _held(statement), ledger.engagement.settings.rates
-    charges = {line: _charge(table[f"balance:{b}"], charge_rate(b, rates)) for line, b in held.items()}
-    capital = [_charge(table[f"balance:{b}"], rates.capital_charge_rate) for b in held.values()]
-    return {**charges, "capital_charge": functools.reduce(operator.add, capital)} if held else {}
-
-
-def _charge(twice_mean: Any, yearly: Decimal) -> Any:
-    """Twice a mean balance × half a month's rate."""
-    with localcontext(prec=60):
-        half = monthly_rate(yearly) / 2
-    balance = twice_mean.fill_null(0).cast("decimal(20, 4)")
-    exact = _product(balance, _constant(half, "decimal(20, 17)"), 21)
-    return half_even(exact, near=balance.cast("float64") * float(half))
-
-
-def _product(left: Any, right: Any, scale: int) -> Any:
-    """The exact product; Ibis infers a smaller scale than the engine computes."""
-    return (left * right).cast(f"decimal(38, {scale})")
-
-
-def _balances(ledger: Ledger, statement: Statement) -> ir.Table | None:
-    """Previous plus this month end by customer and month; the first month of the table has only its own, counted twice."""
-    import ibis
-
-    held = sorted(set(_held(statement).values()))
-    if not held:
-        return None
-    balances = ledger.covered("balances")
-    first = ibis.literal(balances.month.min().to_pyarrow().as_py())
-    owner = balances.customer_id.fill_null(UNASSIGNED)
-    own = balances.select(
-        owner=owner,
-        month="month",
-        **{f"balance:{b}": balances[b] * ibis.ifelse(balances.month == first, 2, 1) for b in held},
-    )
-    following = month_of(balances.month + ibis.interval(months=1))
-    carried = balances.select(owner=owner, month=following, **{f"balance:{b}": balances[b] for b in held})
-    both = ibis.union(own, carried.filter(carried.month < ledger.engagement.coverage.end))
-    return both.group_by("owner", "month").aggregate(
-        **{c: both[c].sum() for c in own.columns if c not in {"owner", "month"}}
-    )
+# --- sales by product, orders by day -------------------------------------------------------------
 
 
 def sales_cube(ledger: Ledger) -> ir.Table | None:
-    """One row per customer ('' where unknown), product and month: quantity, gross sales, discount, cost of goods. Unexecuted."""
-    import ibis
+    """Sales by customer ('' where unknown), product ('' where none) and month.
 
-    if not ledger.has("invoice_lines", "product_id", "quantity"):
+    Columns: customer_id, product_id, month, and of quantity, gross_sales, discount and
+    cost_of_goods those that the ledger has. None without products. Unexecuted.
+    """
+    if not ledger.has("invoice_lines", "product_id"):
         return None
-    lines, known = (ledger.covered("invoice_lines"), ledger.tables["customers"].select(known="customer_id").distinct())
-    measures = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in lines.columns]
-    by_key = lines.group_by("customer_id", "product_id", month=month_of(lines.invoice_date)).aggregate(
-        **{c: lines[c].sum() for c in measures}
-    )
-    owned = by_key.left_join(known, by_key.customer_id == known.known)
-    rows = owned.group_by(
-        customer_id=ibis.coalesce(owned.known, UNASSIGNED), product_id=owned.product_id.fill_null(""), month=owned.month
-    )
-    return rows.aggregate(**{c: owned[c].sum() for c in measures})
+    rows = ledger.covered("invoice_lines")
+    amounts = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in rows.columns]
+    sales = _placed(rows.select("customer_id", "product_id", "invoice_date", *amounts), ledger)
+    return sales.group_by(
+        customer_id=sales.owner.fill_null(UNASSIGNED),
+        product_id=sales.product_id.fill_null(""),
+        month=_month(sales.invoice_date),
+    ).aggregate(_sums(sales, amounts))
 
 
 def order_days(ledger: Ledger) -> ir.Table:
-    """One row per known customer and day with orders: customer_id, day, orders (count), gross_sales. Unexecuted.
+    """Orders of each known customer by day: customer_id, day, orders (count), gross_sales.
 
-    The day is the order date where the ledger has one, else the invoice date. An order counts once, on the day of its first line; what has no
-    order number is one order a day. Only lines with positive gross sales order anything: a return does not. Lines are those invoiced within the
-    coverage, so a day may lie before it (ordered in December, invoiced in January).
+    The day is the order date where the ledger has one, else the invoice date. An order counts once,
+    on the day of its first line; what has no order number is one order a day. Only lines with
+    positive gross sales order anything: a return does not. Lines are those invoiced within the
+    coverage, so a day may lie before it (ordered in December, invoiced in January). Unexecuted.
     """
     import ibis
 
-    lines = ledger.covered("invoice_lines").filter(lambda t: t.gross_sales > 0)
-    day = ibis.coalesce(lines.order_date, lines.invoice_date) if "order_date" in lines.columns else lines.invoice_date
-    order = lines.order_id if "order_id" in lines.columns else ibis.null("string")
-    single = lines.group_by("customer_id", order=order, alone=ibis.ifelse(order.isnull(), day, None)).aggregate(
-        day=day.min(), gross_sales=lines.gross_sales.sum()
-    )
-    known = single.semi_join(ledger.tables["customers"], "customer_id")
-    return known.group_by("customer_id", "day").aggregate(orders=known.count(), gross_sales=known.gross_sales.sum())
-
-
-def firm_rows(ledger: Ledger, statement: Statement, owners: ir.Table) -> ir.Table | None:
-    """One row per cost of no customer or group, and month: uncharged capacity by pool, joint costs by name, charges for capital taken out."""
-    import ibis
-
-    lines = {line.sources[0]: line.id for line in statement.leaves if line.cls == "pool"}
-    rows = []
-    if "capacity" in lines:
-        rows += [(lines["capacity"], table) for table in _uncharged(ledger, owners)]
-    if "joint_costs" in lines:
-        joint = ledger.covered("joint_costs")
-        rows.append(
-            (lines["joint_costs"], joint.group_by(owner="line", month="month").aggregate(amount=joint.amount.sum()))
-        )
-    if "capital_charges" in lines:
-        charged = owners.group_by("month").aggregate(amount=owners.capital_charge.sum())
-        rows.append(
-            (lines["capital_charges"], charged.select("month", "amount", owner=ibis.literal("charges for capital")))
-        )
-    amounts = dict.fromkeys(lines.values(), "decimal(38, 8)")
-    tables = [
-        _owned(t.select("owner", "month", **{line: half_even(t.amount)}), "firm", t.owner, amounts) for line, t in rows
-    ]
-    if not tables:
-        return None
-    owned = ibis.union(*tables)
-    return owned.select("level", "owner", "month", **{c: owned[c].fill_null(0) for c in amounts})
-
-
-def _uncharged(ledger: Ledger, owners: ir.Table) -> list[ir.Table]:
-    """By pool: booked cost less what customers were charged; negative where more was charged than booked."""
-    import ibis
-
-    capacity = ledger.covered("capacity")
-    tables = []
-    for pool in sorted({a.pool for a in activities(ledger)} & set(capacity.pool.execute())):
-        booked = capacity.filter(capacity.pool == pool).select("month", amount=capacity.cost.cast("decimal(38, 8)"))
-        column = f"charged_{pool}"
-        charged = (
-            [owners.select("month", amount=(-owners[column]).cast("decimal(38, 8)"))]
-            if column in owners.columns
-            else []
-        )
-        both = ibis.union(booked, *charged)
-        tables.append(
-            both.group_by("month")
-            .aggregate(amount=both.amount.sum())
-            .select("month", "amount", owner=ibis.literal(pool))
-        )
-    return tables
+    rows = ledger.covered("invoice_lines").filter(lambda t: t.gross_sales > 0)
+    day, columns = rows.invoice_date, rows.columns
+    if "order_date" in columns:
+        day = rows.order_date.fill_null(day)
+    order = rows.order_id if "order_id" in columns else ibis.null("string")
+    by_order = rows.group_by("customer_id", order=order, alone=order.isnull().ifelse(day, None))
+    orders = by_order.aggregate(day=day.min(), gross_sales=rows.gross_sales.sum())
+    orders = orders.semi_join(ledger.tables["customers"], "customer_id")
+    by_day = orders.group_by("customer_id", "day")
+    return by_day.aggregate(orders=orders.count(), gross_sales=orders.gross_sales.sum())

@@ -2,94 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from crmlib.books.csv_files import read_csv
-from crmlib.books.databases import read_database, read_queries
-from crmlib.books.findings import UnreadableError, rejection, shortened
+from crmlib.books.databases import database
+from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
 from crmlib.books.ledger import quoted, sha256
-from crmlib.books.raw import RawBooks, add_table, files_by_table, source_path, wanted_tables
-from crmlib.books.workbooks import read_workbook
-from crmlib.declared.engagement import Engagement
+from crmlib.books.queries import read_queries
+from crmlib.books.raw import Raw, Reader, Source, data_files, source_path, wanted_tables
+from crmlib.books.workbooks import workbook
 from crmlib.declared.reading import SettingsError
-from crmlib.declared.settings import Formats
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-    from ibis.backends.duckdb import Backend
 
 
-def read_raw(engagement: Engagement, names: Iterable[str], con: Backend, work: Path) -> RawBooks:
-    """Read the named tables that are there; text is staged as Parquet in the folder `work`.
+def read_raw(reader: Reader) -> dict[str, Raw]:
+    """Every table of the ledger that is there, by name; what is wrong with the source as a whole stands under ''.
 
     Raises
     ------
     SettingsError
         The source is not there, is of no known kind, or a mapping names something that is not in it.
     """
-    path, books = source_path(engagement), RawBooks()
+    path = source_path(reader.engagement)
     if path.is_dir():
-        _read_folder(engagement, path, names, con, work, books)
+        source = _folder(reader, path)
     elif path.suffix.lower() in {".xlsx", ".xlsm"}:
-        read_workbook(engagement, path, names, con, work, books)
+        source = workbook(reader, path)
     elif path.suffix.lower() in {".duckdb", ".db"}:
-        read_database(engagement, path, names, con, books)
+        source = database(reader, path)
     else:
         raise SettingsError(f"source {path.name}: expected a folder, an .xlsx workbook or a .duckdb file")
-    read_queries(engagement, path, names, con, work, books)
-    return books
+    direct = [] if source.findings else wanted_tables(reader.engagement, source.tables)
+    tables = {name: source.tables[table](name) for name, table in direct}
+    tables |= read_queries(reader, source)
+    reader.con.raw_sql("SET search_path = 'memory.main'")  # a database's own names are no longer seen
+    return {"": Raw(findings=source.findings), **tables}
 
 
-def _read_folder(
-    engagement: Engagement, folder: Path, names: Iterable[str], con: Backend, work: Path, books: RawBooks
-) -> None:
-    groups = files_by_table(folder)
-    for name, source in wanted_tables(
-        engagement, names, [*groups, *(f.name for group in groups.values() for f in group)]
-    ):
-        files = groups.get(source) or [folder / source]
-        formats = engagement.table(name).formats or engagement.settings.formats
-        parts = [_read_file(file, formats, con, work, books, name) for file in files]
-        for file in files:
-            books.files[file.name] = sha256(file)
-        _reject_copies(files, books, name)
-        add_table(books, name, [p for p in parts if p is not None], text=files[0].suffix.lower() == ".csv")
-
-
-def _reject_copies(files: list[Path], books: RawBooks, table: str) -> None:
-    seen: dict[str, str] = {}
+def _folder(reader: Reader, folder: Path) -> Source:
+    """Files by table, `costs-2024.csv` beside `costs-2025.csv`; a query sees each under its own name."""
+    groups: dict[str, list[Path]] = {}
+    single: dict[str, list[Path]] = {}
+    files = data_files(folder)
     for file in files:
-        digest = books.files[file.name]
-        if digest in seen:
-            message = f"{file.name} has the same content as {seen[digest]}"
-            books.defects.append(rejection("file-twice", message, "remove one of them", table=table, file=file.name))
-        seen.setdefault(digest, file.name)
+        groups.setdefault(file.stem.split("-")[0], []).append(file)
+        single.setdefault(file.stem, []).append(file)
+    named = {f.name: [f] for f in files} | groups
+    tables, queried = ({n: partial(_files, reader, fs) for n, fs in each.items()} for each in (named, single))
+    return Source(tables, queried)
 
 
-def _read_file(file: Path, formats: Formats, con: Backend, work: Path, books: RawBooks, table: str) -> ir.Table | None:
-    if file.suffix.lower() == ".parquet":
-        return _read_parquet(file, con, books, table)
-    try:
-        return read_csv(file, formats, con, work, books, table)
-    except UnreadableError as error:
-        books.defects.append(error.finding)
-        return None
+def _files(reader: Reader, files: list[Path], table: str) -> Raw:
+    """The files of one table, one below the other."""
+    import ibis
+
+    raws = [_file(reader, file, table) for file in files]
+    parts = [raw.table for raw in raws if raw.table is not None]
+    findings = [*_copies(files, table), *(f for raw in raws for f in raw.findings)]
+    if len({tuple(part.columns) for part in parts}) > 1:
+        message, way_out = f"the files of {table} differ in their headers", "give all files of a table the same header"
+        return Raw(findings=(*findings, rejection("headers-differ", message, way_out, table=table)))
+    whole = ibis.union(*parts) if len(parts) > 1 else next(iter(parts), None)
+    return Raw(whole, tuple(findings), text=all(raw.text for raw in raws))
 
 
-def _read_parquet(file: Path, con: Backend, books: RawBooks, table: str) -> ir.Table | None:
+def _copies(files: list[Path], table: str) -> list[Finding]:
+    first: dict[str, str] = {}
+    hashes = [(file.name, sha256(file)) for file in (files if len(files) > 1 else ())]
+    return [
+        rejection("file-twice", f"{name} has the same content as {same}", "remove one of them", table=table, file=name)
+        for name, digest in hashes if (same := first.setdefault(digest, name)) != name
+    ]  # fmt: skip
+
+
+def _file(reader: Reader, file: Path, table: str) -> Raw:
     where = {"table": table, "file": file.name}
-    query = f"SELECT *, {quoted(file.name)} AS _file, file_row_number + 2 AS _row FROM read_parquet({quoted(file)}, file_row_number = true)"
     try:
-        expr = con.sql(query).drop("file_row_number")
+        return read_csv(reader, file, where) if file.suffix.lower() == ".csv" else _parquet(reader, file, where)
+    except UnreadableError as error:
+        return Raw(findings=(error.finding,))
+
+
+def _parquet(reader: Reader, file: Path, where: dict[str, str]) -> Raw:
+    rows = f"read_parquet({quoted(file)}, file_row_number = true, hive_partitioning = false)"
+    columns = f"* EXCLUDE (file_row_number), {quoted(file.name)} AS _file, file_row_number + 2 AS _row"
+    try:
+        return reader.raw(f"SELECT {columns} FROM {rows}", where)
     except Exception as error:  # the engine's own error says why
-        message = f"the file cannot be read as Parquet: {str(error).splitlines()[0]}"
-        books.defects.append(rejection("not-parquet", shortened(message, 200), "export it anew", **where))
-        return None
-    if not expr.limit(1).count().execute():
-        books.defects.append(
-            rejection("header-only", "there are columns and no row", "fill or remove the file", **where)
-        )
-        return None
-    return expr
+        message = f"the file cannot be read as Parquet: {reader.said(error)}"
+        raise UnreadableError(rejection("not-parquet", shortened(message, 200), "export it anew", **where)) from None

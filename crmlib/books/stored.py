@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from crmlib.books.availability import noted
 from crmlib.books.ledger import plain
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
-from crmlib.declared.statement import Line, Statement, noted
+from crmlib.declared.statement import Line, Statement
+from crmlib.declared.versions import versions
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
+MEMORY = "1GB"  # of sums by account; more than that is spilt to a temporary folder
 HALF_CENT = Decimal("0.005")
+OWNER = ["level", "owner"]
+BOOKINGS = [*OWNER, "line", "avoidable", "amount"]
 Frame = pd.DataFrame
 
 
@@ -83,12 +93,8 @@ class Books:
         SettingsError
             Names what the books cover.
         """
-        import pyarrow.compute as pc
-        import pyarrow.parquet as pq
-
-        months = [("month", ">=", period.start), ("month", "<", period.end)]
-        sold = pq.read_table(self.cache / "cube.parquet", columns=["month", "sales"], filters=months)
-        if not pc.any(pc.greater(sold["sales"], 0)).as_py():
+        sold = read_rollup(self.cache / "lines", [*OWNER, "month"], period)["sales"]
+        if not any(amount > 0 for amount in sold.to_pylist()):
             raise SettingsError(
                 f"nobody bought in {period.label}: choose another period of {self.engagement.coverage.label}"
             )
@@ -191,35 +197,116 @@ def open_view(engagement: str | Path, period: str | int) -> View:
     return View(books, books.period(period))
 
 
+def read_rollup(path: Path, by: Sequence[str], period: Period) -> pa.Table:
+    """A roll-up, one file or a folder of them, summed over the months of a period.
+
+    One row per value of `by`, some of its keys, in their order; every DECIMAL column that any file has, exactly, zero where there
+    is none.
+    """
+    import duckdb
+
+    with duckdb.connect() as con:
+        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+        rows = con.read_parquet([str(file) for file in files], union_by_name=True)
+        types = zip(rows.columns, map(str, rows.types), strict=True)
+        amounts = {f'"{name}"': dtype for name, dtype in types if dtype.startswith("DECIMAL")}
+        sums = [f"coalesce(sum({c}), 0)::{dtype} AS {c}" for c, dtype in amounts.items()]
+        months = f"month >= '{period.start}' AND month < '{period.end}'"
+        keys, columns = ", ".join(by), ", ".join([*by, *sums])
+        query = f"SELECT {columns} FROM rows WHERE {months} GROUP BY {keys} ORDER BY {keys}"
+        return rows.query("rows", query).to_arrow_table()
+
+
+def _summed(books: Books, name: str, by: Sequence[str], period: Period) -> Frame:
+    """A roll-up of the cache as pandas; without rows where the ledger has nothing of it."""
+    path = books.cache / name
+    there = path.is_dir() or path.with_suffix(".parquet").exists()
+    table = read_rollup(path if path.is_dir() else path.with_suffix(".parquet"), by, period) if there else None
+    return pd.DataFrame(columns=[*by]) if table is None else plain(table.to_pandas())
+
+
 def read_cube(books: Books, period: Period) -> Frame:
-    """Rows of the cube in a period, those of the firm included (level 'firm'); amounts a row does not have are zero."""
-    parts = [_filtered(books.cache / f"{name}.parquet", period) for name in ("cube", "firm")]
-    frame = pd.concat([p for p in parts if p is not None], ignore_index=True)
-    amounts = [c for c in frame.columns if c not in {"level", "owner", "month"}]
-    return frame.fillna(dict.fromkeys(amounts, Decimal(0)))
+    """The statement's lines and the ledger's own quantities by level, owner and month, those of the firm included (level 'firm')."""
+    return _lines_and_drivers(books, [*OWNER, "month"], period)
 
 
-def _filtered(path: Path, period: Period) -> Frame | None:
-    if not path.exists():
-        return None
-    return plain(pd.read_parquet(path, filters=[("month", ">=", period.start), ("month", "<", period.end)]))
+def customer_months(books: Books, period: Period) -> pa.Table:
+    """The statement's lines by customer (owner) and month."""
+    import pyarrow.compute as pc
+
+    rows = read_rollup(books.cache / "lines", [*OWNER, "month"], period)
+    return rows.filter(pc.equal(rows["level"], "customer"))
 
 
 def owner_totals(books: Books, period: Period) -> Frame:
-    """One row per level and owner: every amount of the cube summed over a period."""
-    import pyarrow.parquet as pq
+    """As `read_cube`, summed over a period: one row per level and owner."""
+    return _lines_and_drivers(books, OWNER, period)
 
-    months = [("month", ">=", period.start), ("month", "<", period.end)]
-    frames = []
-    for path in (books.cache / "cube.parquet", books.cache / "firm.parquet"):
-        if path.exists():
-            table = pq.read_table(path, filters=months)
-            amounts = [c for c in table.column_names if c not in {"level", "owner", "month"}]
-            summed = table.group_by(["level", "owner"]).aggregate([(c, "sum") for c in amounts])
-            frames.append(summed.rename_columns({f"{c}_sum": c for c in amounts}).to_pandas())
-    frame = plain(pd.concat(frames, ignore_index=True))
-    amounts = [c for c in frame.columns if c not in {"level", "owner"}]
-    return frame.fillna(dict.fromkeys(amounts, Decimal(0)))
+
+def _lines_and_drivers(books: Books, by: list[str], period: Period) -> Frame:
+    lines, drivers = (_summed(books, name, by, period) for name in ("lines", "drivers"))
+    rows = lines.merge(drivers, how="outer", on=by)
+    return rows.fillna(dict.fromkeys([c for c in rows if c not in by], Decimal(0)))
+
+
+def services(books: Books, period: Period, by: Sequence[str] = ("activity", "pool", "month")) -> Frame:
+    """What was done for customers, priced: quantity and amount (quantity × rate) by owner, activity, pool ('' for none) or month."""
+    return _summed(books, "service", by, period).reindex(columns=[*by, "quantity", "amount"])
+
+
+def bookings(books: Books, period: Period) -> Frame:
+    """Costs booked by level, owner, line and whether the booking itself says that they are avoidable (now, never, '' for neither)."""
+    return _summed(books, "bookings", [*OWNER, "line", "avoidable"], period).reindex(columns=BOOKINGS)
+
+
+def capital_charges(books: Books, period: Period) -> pd.Series:
+    """Charges for capital of each customer ('' for what has none), by owner."""
+    charges = _summed(books, "capital", ["owner"], period).reindex(columns=["owner", "capital_charge"])
+    return charges.set_index("owner")["capital_charge"]
+
+
+def summed_by_account(
+    books: Books, period: Period, account: pd.Series, kinds: Mapping[str, Mapping[str, int]]
+) -> Frame:
+    """What the books hold of each account in a period and the year before, as floats.
+
+    Parameters
+    ----------
+    account
+        By customer_id: the account that it belongs to, its own id where it stands alone.
+    kinds
+        Sums to make, each of columns of the cube with their signs; one of which a column is not there is left out.
+
+    Returns
+    -------
+    One row per account (the index): each kind, year_before (sales), active_months (with sales), same_months (sales of the months since a
+    year after the first purchase), comparable_months, and product_concentration_share where there are products.
+    """
+    import duckdb
+
+    now = {"start": period.start, "end": period.end}
+    base = period.year_before()
+    with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill, "memory_limit": MEMORY}) as con:
+        con.register("members", account.rename("account_id").rename_axis("customer_id").reset_index().astype("str"))
+        files = [str(file) for name in ("lines", "drivers") for file in (books.cache / name).glob("*.parquet")]
+        con.read_parquet(sorted(files), union_by_name=True).create_view("cube")
+        columns = set(con.view("cube").columns)
+        there = {kind: parts for kind, parts in kinds.items() if parts and set(parts) <= columns}
+        sums = [f"({_signed_sums(parts)})::DOUBLE AS {kind}" for kind, parts in there.items()]
+        dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
+        frame = con.execute(_sql("accounts").format(kinds=", ".join(sums)), dates).df().set_index("account_id")
+        if (path := books.cache / "sales.parquet").exists():
+            con.read_parquet(str(path)).create_view("sales")
+            frame = frame.join(con.execute(_sql("account_products"), now).df().set_index("account_id"))
+    return frame
+
+
+def _signed_sums(parts: Mapping[str, int]) -> str:
+    return " ".join(f"{'+' if sign > 0 else '-'} coalesce(sum({column}), 0)" for column, sign in parts.items())
+
+
+def _sql(name: str) -> str:
+    return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
 
 
 def sales_of(books: Books, period: Period) -> Frame | None:
@@ -264,9 +351,6 @@ def absent(books: Books) -> Frame:
 
 def provenance(books: Books, period: Period) -> Frame:
     """What a result rests on: client, period, data hash, and versions; one row each."""
-    from crmlib import __version__
-    from crmlib.books.cache import engine_versions
-
     rows = {"Client": books.engagement.settings.client, "Period": period.label, "Data (SHA-256)": books.data_hash[:16],
-            "crmlib": __version__, **engine_versions()}  # fmt: skip
+            **versions()}  # fmt: skip
     return pd.DataFrame({"what": list(rows), "value": list(rows.values())})

@@ -6,19 +6,19 @@ uncharged; charges for capital are balances times rate.
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from crmlib.books.ledger import Ledger, numeric_columns, plain
-from crmlib.books.stored import HALF_CENT, Frame
-from crmlib.books.views import make_views
-from crmlib.declared.periods import parse_period
-from crmlib.declared.statement import Statement
+from crmlib.books.ledger import Ledger, identifier, numeric_columns, plain, quoted
+from crmlib.books.stored import HALF_CENT, Frame, read_rollup
+from crmlib.declared.ledger import DRIVERS
+from crmlib.declared.periods import Period, parse_period
+from crmlib.declared.statement import POOL_SOURCES, Statement
 
 
 def intake_amounts(ledger: Ledger) -> pd.DataFrame:
@@ -27,14 +27,13 @@ def intake_amounts(ledger: Ledger) -> pd.DataFrame:
     Excluded is what lies outside the coverage; unassigned is covered and has no known owner. `read` is summed over the
     table as it was read, the other three after the look-up of customers, so that a row lost or doubled there shows.
     """
-    make_views(ledger)
     parts = [row for name in ledger.tables for row in _amounts_of(ledger, name)]
     return pd.DataFrame(parts, columns=["table", "column", "read", "assigned", "unassigned", "excluded"])
 
 
 def _amounts_of(ledger: Ledger, name: str) -> list[tuple[Any, ...]]:
     columns = numeric_columns(ledger.tables[name])
-    sums = ", ".join(["count(*) AS rows", *(f'coalesce(sum("{c}"), 0) AS "{c}"' for c in columns)])
+    sums = ", ".join(["count(*) AS rows", *(f"coalesce(sum({identifier(c)}), 0) AS {identifier(c)}" for c in columns)])
     read = _asked(ledger, f"SELECT {sums} FROM typed.{name}")
     split = _asked(ledger, f"SELECT _covered, _assigned, {sums} FROM books.{name} GROUP BY ALL")
     assigned = [g for g in split if g["_covered"] and g["_assigned"]]
@@ -57,13 +56,13 @@ Check = tuple[str, str, str, Decimal, Decimal]  # check, item, period, left, rig
 def tie_out(ledger: Ledger, statement: Statement, amounts: Frame, work: Path) -> Frame:
     """Every tie-out of the books: check, item, period, left, right, difference, tied (to the cent).
 
-    `amounts` as `intake.intake_amounts`; `work` holds the cube and the firm's rows as Parquet.
+    `amounts` as `intake_amounts`; `work` holds the roll-ups.
     """
-    cube = _months(work / "cube.parquet")
-    firm = _months(work / "firm.parquet") if (work / "firm.parquet").exists() else cube[[]]
+    rolled = _months(work / "lines", ledger.engagement.coverage)
+    whole = rolled.groupby("line")["amount"].sum()
     rows: list[Check] = [
-        *_read_and_placed(amounts), *_ledger_and_cube(statement, amounts, cube), *_control_totals(ledger, statement, cube),
-        *_pools(ledger, statement, cube, work), *_capital_charges(ledger, statement, cube, firm),
+        *_read_and_placed(amounts), *_ledger_and_cube(statement, amounts, whole),
+        *_priced_anew(ledger, statement, rolled), *_capital_charges(ledger, statement, whole),
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=["check", "item", "period", "left", "right"])
     frame["difference"] = frame["left"] - frame["right"]
@@ -71,14 +70,15 @@ def tie_out(ledger: Ledger, statement: Statement, amounts: Frame, work: Path) ->
     return frame
 
 
-def _months(path: Path) -> Frame:
-    """Every amount of a roll-up by month, all owners together."""
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path)
-    amounts = [c for c in table.column_names if c not in {"level", "owner", "month"}]
-    summed = table.group_by("month").aggregate([(c, "sum") for c in amounts])
-    return plain(summed.rename_columns({f"{c}_sum": c for c in amounts}).to_pandas()).set_index("month").sort_index()
+def _months(lines: Path, coverage: Period) -> Frame:
+    """What was rolled up, by line and month: line, owner ('' for customers and groups together), month, amount."""
+    parts = []
+    for file in sorted(lines.glob("*.parquet")):
+        keys = ["owner", "month"] if file.stem in POOL_SOURCES else ["month"]
+        sums = plain(read_rollup(file, keys, coverage).to_pandas())
+        parts.append(sums.melt(keys, var_name="line", value_name="amount"))
+    rolled = pd.concat(parts)
+    return rolled.assign(owner=rolled["owner"].fillna("") if "owner" in rolled else "")
 
 
 def _read_and_placed(amounts: Frame) -> Iterator[Check]:
@@ -87,11 +87,11 @@ def _read_and_placed(amounts: Frame) -> Iterator[Check]:
         yield ("read = assigned + unassigned + excluded", f"{row.table}.{row.column}", "all", row.read, placed)
 
 
-def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Iterator[Check]:
+def _ledger_and_cube(statement: Statement, amounts: Frame, whole: Mapping[str, Decimal]) -> Iterator[Check]:
     """What the tables hold within the coverage is what the cube holds, by line (booked lines and trade together)."""
     held = {f"{r.table}.{r.column}": r.assigned + r.unassigned for r in amounts.itertuples()}
-    trade = [line for line in statement.leaves if line.cls in {"revenue", "deduction"}]
-    net = sum(cube[line.id].sum() * line.sign for line in trade)
+    trade = [line for line in statement.leaves if line.is_trade]
+    net = sum(whole[line.id] * line.sign for line in trade)
     columns = [s for line in trade for s in line.sources if s.startswith("invoice_lines.")]
     signed = dict.fromkeys(columns, -1) | {"invoice_lines.gross_sales": 1}
     booked = held.get("credits.amount", Decimal(0)) if any("credits" in line.sources for line in trade) else Decimal(0)
@@ -99,153 +99,65 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, cube: Frame) -> Itera
     for line in statement.leaves:
         sources = set(line.sources)
         if line not in trade and sources and all(s.startswith("invoice_lines.") for s in sources):
-            back = (
-                held.get("credits.cost_recovered", Decimal(0))
-                if "invoice_lines.cost_of_goods" in sources
-                else Decimal(0)
-            )
-            yield ("ledger = cube", line.id, "all", sum(held[s] for s in sources) - back, cube[line.id].sum())
+            back = held.get("credits.cost_recovered", Decimal(0)) if line.is_goods else Decimal(0)
+            yield ("ledger = cube", line.id, "all", sum(held[s] for s in sources) - back, whole[line.id])
     only_booked = [line.id for line in statement.leaves if line.sources == ("costs",)]
     if "costs.amount" in held and all(len(li.sources) == 1 for li in statement.leaves if "costs" in li.sources):
-        yield ("ledger = cube", "booked costs", "all", held["costs.amount"], sum(cube[c].sum() for c in only_booked))
-
-
-def _control_totals(ledger: Ledger, statement: Statement, cube: Frame) -> Iterator[Check]:
-    if not ledger.has("control_totals"):
-        return
-    joint = (
-        ledger.covered("joint_costs").execute()
-        if ledger.has("joint_costs")
-        else pd.DataFrame(columns=["line", "month", "amount"])
-    )
-    joint = plain(joint)
-    items = (
-        ledger.tables["reconciliation"].execute()
-        if ledger.has("reconciliation")
-        else pd.DataFrame(columns=["line", "period", "amount"])
-    )
-    settings = ledger.engagement.settings
-    for total in ledger.tables["control_totals"].order_by("line", "period").execute().itertuples():
-        period = parse_period(total.period, None, settings.fiscal_year_start)
-        if not period.within(ledger.engagement.coverage):
-            continue  # the checks warn of it
-        months = period.month_starts()
-        if total.line in cube.columns:
-            booked = cube.loc[cube.index.isin(months), total.line].sum()
-        else:
-            booked = joint.loc[(joint["line"] == total.line) & joint["month"].isin(months), "amount"].sum()
-        reconciled = items.loc[(items["line"] == total.line) & (items["period"] == total.period), "amount"].sum()
         yield (
-            "ledger + reconciling items = control total",
-            total.line,
-            total.period,
-            Decimal(booked) + Decimal(reconciled),
-            total.amount,
-        )
-
-
-def _pools(ledger: Ledger, statement: Statement, cube: Frame, work: Path) -> Iterator[Check]:
-    """Lines priced by rates, and pools: charged + uncharged = booked, where charged is priced anew without customers."""
-    from crmlib.books.rates import activities
-
-    kinds, priced = activities(ledger), _priced_anew(ledger, statement)
-    for line in statement.leaves:
-        if line.sources == ("rates",):
-            charged = sum((priced[kind.name] for kind in kinds if kind.line == line.id), Decimal(0))
-            yield "quantity × rate = line", line.id, "all", charged, cube[line.id].sum()
-    if not any(line.sources == ("capacity",) for line in statement.leaves):
-        return
-    firm = plain(pd.read_parquet(work / "firm.parquet"))
-    uncharged = firm.groupby("owner")[next(li.id for li in statement.leaves if li.sources == ("capacity",))].sum()
-    booked = (
-        ledger.covered("capacity")
-        .group_by("pool")
-        .aggregate(cost=lambda t: t.cost.sum())
-        .execute()
-        .set_index("pool")["cost"]
-    )
-    for pool in sorted({kind.pool for kind in kinds} & set(booked.index)):
-        charged = sum((priced[kind.name] for kind in kinds if kind.pool == pool), Decimal(0))
-        yield (
-            "charged + uncharged = booked pool",
-            pool,
+            "ledger = cube",
+            "booked costs",
             "all",
-            charged + uncharged.get(pool, Decimal(0)),
-            booked[pool],
+            held["costs.amount"],
+            sum((whole[c] for c in only_booked), Decimal(0)),
         )
 
 
-def _priced_anew(ledger: Ledger, statement: Statement) -> dict[str, Decimal]:
-    """Cost of each activity from daily totals of all customers together, in Python's decimals."""
-    from crmlib.books.rates import activities, rate_days, rate_table
+def _priced_anew(ledger: Ledger, statement: Statement, rolled: Frame) -> list[Check]:
+    """Control totals, lines priced by rates, and pools, each a second time from the ledger's tables (tie_out.sql)."""
+    import pyarrow as pa
 
-    kinds = activities(ledger)
-    if not kinds:
-        return {}
-    spans, rates, daily = (rate_days(ledger), rate_table(ledger), _daily_quantities(ledger, statement))
-    return {
-        kind.name: sum(
-            (quantity * rates[kind.name].get(spans[bisect.bisect_right(spans, day) - 1], Decimal(0))
-             for day, quantity in daily.get(kind.driver or f"activity {kind.name}", [])), Decimal(0))
-        for kind in kinds
-    }  # fmt: skip
-
-
-def _daily_quantities(ledger: Ledger, statement: Statement) -> dict[str, list[tuple[Any, Decimal]]]:
-    """By driver, and by activity with rows of its own: each day's quantity."""
-    lines = ledger.covered("invoice_lines")
-    measures = [c for c in lines.columns if lines[c].type().is_decimal()]
-    by_day = lines.group_by(day=lines.invoice_date).aggregate(
-        invoice_lines=lines.count(), **{c: lines[c].sum() for c in measures}
+    months = pa.schema(
+        [("line", pa.string()), ("owner", pa.string()), ("month", pa.date32()), ("amount", pa.decimal128(38, 8))]
     )
-    found = [by_day]
-    if "quantity" in measures:
-        found.append(
-            lines.filter(lines.quantity > 0).group_by(day="invoice_date").aggregate(units=lambda t: t.quantity.sum())
-        )
-    if ledger.has("invoice_lines", "order_id"):
-        first = (
-            lines.filter(lines.order_id.notnull())
-            .group_by("customer_id", "order_id")
-            .aggregate(day=lines.invoice_date.min())
-        )
-        found.append(first.group_by("day").aggregate(orders=first.count()))
-    if ledger.has("credits"):
-        notes = ledger.covered("credits")
-        found.append(notes.group_by(day="date").aggregate(credits=notes.count(), credited=notes.amount.sum()))
-    totals = pd.concat([plain(expr.execute()).set_index("day") for expr in found], axis=1).astype(object)
-    totals = totals.where(totals.notna(), Decimal(0))
-    taken = {s for line in statement.leaves if line.cls == "deduction" for s in line.sources}
-    discount = totals["discount"] if "invoice_lines.discount" in taken else Decimal(0)
-    totals["net_sales"] = totals["gross_sales"] - discount - (totals["credited"] if "credits" in taken else Decimal(0))
-    daily = {str(name): [(day, Decimal(q)) for day, q in column.items()] for name, column in totals.items()}
-    if ledger.has("activities"):
-        events = ledger.covered("activities")
-        rows = plain(events.group_by("activity", day="date").aggregate(quantity=events.quantity.sum()).execute())
-        for activity, mine in rows.groupby("activity"):
-            daily[f"activity {activity}"] = list(zip(mine["day"], mine["quantity"], strict=True))
-    return daily
+    periods = pa.schema([("period", pa.string()), ("month", pa.date32())])
+    ledger.con.con.register("rolled", pa.Table.from_pandas(rolled, months, preserve_index=False))
+    ledger.con.con.register("periods", pa.table(list(zip(*_periods(ledger), strict=True)) or [[], []], schema=periods))
+    taken = {source for line in statement.leaves if line.is_trade for source in line.sources}
+    kinds = ledger.con.raw_sql("SELECT DISTINCT driver FROM books.activity_types WHERE driver IS NOT NULL").fetchall()
+    measures = sorted({driver for (driver,) in kinds} - set(DRIVERS))
+    text = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+    return [tuple(row.values())[:5] for row in _asked(ledger, text.format(
+        sources=", ".join(
+            f"({number}, {quoted(line.id)}, {quoted(source)})"
+            for number, line in enumerate(statement.leaves, 1) for source in line.sources),
+        discount="discount" if "invoice_lines.discount" in taken else "0", credited="credits" in taken,
+        measures="".join(
+            f"""UNION ALL SELECT {quoted(measure)}, invoice_date, sum({identifier(measure)})
+            FROM books.invoice_lines WHERE _covered GROUP BY ALL """ for measure in measures),
+    ))]  # fmt: skip
 
 
-def _capital_charges(ledger: Ledger, statement: Statement, cube: Frame, firm: Frame) -> Iterator[Check]:
-    """Charges for capital = total balance × rate, from month-end totals and in Python's decimals."""
+def _periods(ledger: Ledger) -> list[tuple[str, date]]:
+    """The months of every period that has a control total and that the books cover (the checks warn of others)."""
+    settings, rows = ledger.engagement.settings, _asked(ledger, "SELECT DISTINCT period FROM books.control_totals")
+    periods = {r["period"]: parse_period(r["period"], None, settings.fiscal_year_start) for r in rows}
+    covered = {text: period for text, period in periods.items() if period.within(ledger.engagement.coverage)}
+    return [(text, month) for text, period in covered.items() for month in period.month_starts()]
+
+
+def _capital_charges(ledger: Ledger, statement: Statement, whole: Mapping[str, Decimal]) -> Iterator[Check]:
+    """Charges for capital = balance × rate; a month end counts half in its month (the first: all) and in the next."""
     from crmlib.books.rates import charge_rate, monthly_rate
 
-    held = {
-        line.id: line.sources[0].split(".")[1] for line in statement.leaves if line.sources[0].startswith("balances.")
-    }
-    if not held:
-        return
-    balances = ledger.covered("balances")
-    ends = balances.group_by("month").aggregate(**{b: balances[b].sum() for b in held.values()}).execute()
-    ends = plain(ends).set_index("month").reindex(ledger.engagement.coverage.month_starts()).fillna(Decimal(0))
-    ends = ends.loc[plain(balances.aggregate(first=balances.month.min()).execute())["first"][0] :]
-    rates = ledger.engagement.settings.rates
-    for line, balance in held.items():
-        ending = list(ends[balance])
-        mean_total = sum(((a + b) / 2 for a, b in zip([ending[0], *ending], ending, strict=False)), Decimal(0))
-        charged = mean_total * monthly_rate(charge_rate(balance, rates))
-        yield "charge for capital = balance × rate", line, "all", cube[line].sum(), charged
+    rates, last = ledger.engagement.settings.rates, ledger.engagement.coverage.month_starts()[-1]
+    for line in statement.leaves:
+        if line.balance:
+            halves = _asked(ledger, f"""
+                SELECT coalesce(sum({line.balance} * (1 + (month = first)::INT + (month < DATE '{last}')::INT)), 0) AS total
+                FROM books.balances, (SELECT min(month) AS first FROM books.balances WHERE _covered)
+                WHERE _covered""")  # fmt: skip
+            charged = Decimal(halves[0]["total"]) / 2 * monthly_rate(charge_rate(line.balance, rates))
+            yield "charge for capital = balance × rate", line.id, "all", whole.get(line.id, Decimal(0)), charged
 
 
 def with_untied(tied: Frame, findings: Frame) -> Frame:
@@ -254,7 +166,8 @@ def with_untied(tied: Frame, findings: Frame) -> Frame:
 
     loose = [
         rejection("not-tied", f"{row.check}: {row.item} {row.period}: {row.left:,.2f} against {row.right:,.2f}",
-                  "mend the ledger, or add a row with reason and owner to reconciliation", table="control_totals" if "control" in row.check else "",
+                  "mend the ledger, or add a row with reason and owner to reconciliation",
+                  table="control_totals" if "control" in row.check else "",
                   value=f"{row.item} {row.period}", amount=row.difference)
         for row in tied[~tied["tied"]].itertuples()
     ]  # fmt: skip

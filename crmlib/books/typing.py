@@ -165,5 +165,5 @@ def _native_number(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]
     typed = value.try_cast(column.dtype)
     if dtype.is_floating():
         return typed, ibis.cases((value.isnan() | value.isinf() | typed.isnull(), "number-format"), else_=none)
-    exact = typed == value if not cast else ibis.literal(True)
+    exact = typed.cast(dtype) == value if not cast else ibis.literal(True)  # types of unlike width do not compare
     return typed, ibis.cases((typed.isnull() | ~exact, "number-too-long"), else_=none)

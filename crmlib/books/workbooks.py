@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.csv_files import check_header
 from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
-from crmlib.books.ledger import sha256
-from crmlib.books.raw import RawBooks, add_table, wanted_tables
-from crmlib.declared.engagement import Engagement
+from crmlib.books.raw import Raw, Reader, Source
+from crmlib.declared.ledger import tables
 from crmlib.declared.settings import Formats
 
 if TYPE_CHECKING:
     import openpyxl
-    from ibis.backends.duckdb import Backend
-
 
 LARGEST_WORKBOOK = 2 * 1024**3  # bytes unpacked; a larger one is refused unopened
 
 
-def read_workbook(
-    engagement: Engagement, path: Path, names: Iterable[str], con: Backend, work: Path, books: RawBooks
-) -> None:
-    books.files[path.name] = sha256(path)
+def workbook(reader: Reader, path: Path) -> Source:
+    """The sheets of a workbook by their titles; those that could all be one table are told and not read."""
     try:
         values, formulas = _open_workbook(path)
     except UnreadableError as error:
-        books.defects.append(error.finding)
-        return
+        return Source(findings=(error.finding,))
     titles = values.sheetnames
-    for name in names:
-        near = [t for t in titles if t.strip().casefold() == name]
-        if not engagement.table(name).source and near and (near != [name]):
-            message = f"sheets {', '.join(map(repr, near))} could all be {name}"
-            way_out = f"name the right one under tables.{name}.source"
-            books.defects.append(rejection("sheet-unclear", message, way_out, table=name, file=path.name))
-            titles = [t for t in titles if t not in near]
-    for name, sheet in wanted_tables(engagement, names, titles):
-        formats = engagement.table(name).formats or engagement.settings.formats
-        where = {"table": name, "file": f"{path.name}:{sheet}"}
-        try:
-            staged = _stage_sheet(values[sheet], formulas[sheet], formats, work / f"text-{name}.parquet", books, where)
-        except UnreadableError as error:
-            books.defects.append(error.finding)
-            continue
-        add_table(books, name, [con.read_parquet(str(staged))], text=True)
+    near = {
+        name: [t for t in titles if t.strip().casefold() == name]
+        for name in tables() if not reader.engagement.table(name).source
+    }  # fmt: skip
+    unclear = {name: sheets for name, sheets in near.items() if sheets and sheets != [name]}
+    sheets = {t: partial(_sheet, reader, (values[t], formulas[t]), f"{path.name}:{t}") for t in titles}
+    straight = {t: sheet for t, sheet in sheets.items() if not any(t in others for others in unclear.values())}
+    untold = {name: partial(_unclear, path.name, others) for name, others in unclear.items()}
+    return Source({**straight, **untold}, sheets)
+
+
+def _unclear(file: str, sheets: list[str], table: str) -> Raw:
+    message = f"sheets {', '.join(map(repr, sheets))} could all be {table}"
+    way_out = f"name the right one under tables.{table}.source"
+    return Raw(findings=(rejection("sheet-unclear", message, way_out, table=table, file=file),))
+
+
+def _sheet(reader: Reader, sheets: tuple[Any, Any], file: str, table: str) -> Raw:
+    where = {"table": table, "file": file}
+    try:
+        staged = reader.new_file()
+        findings = _stage_sheet(*sheets, reader.formats(table), staged, where)
+        return reader.staged(staged, where, findings)
+    except UnreadableError as error:
+        return Raw(findings=(error.finding,))
 
 
 def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
@@ -79,33 +83,26 @@ def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
         ) from None
 
 
-def _stage_sheet(
-    values: Any, formulas: Any, formats: Formats, staged: Path, books: RawBooks, where: Mapping[str, str]
-) -> Path:
+def _stage_sheet(values: Any, formulas: Any, formats: Formats, staged: Path, where: Mapping[str, str]) -> list[Finding]:
+    """Stage a sheet's rows; returns what was found beside them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     merged = [str(r) for r in values.merged_cells.ranges if r.min_row == 1]
     if merged:
-        raise UnreadableError(
-            rejection("header-merged", f"cells {merged[0]} of the header are merged", "unmerge them", row=1, **where)
-        )
+        message = f"cells {merged[0]} of the header are merged"
+        raise UnreadableError(rejection("header-merged", message, "unmerge them", row=1, **where))
     rows = list(values.iter_rows(values_only=True))
     header = ["" if v is None else str(v) for v in rows[0]] if rows else []
     while header and not header[-1]:
         header.pop()
     check_header(header, where)
     filled = [(n, r[: len(header)]) for n, r in enumerate(rows[1:], 2) if any(v is not None for v in r)]
-    if not filled:
-        raise UnreadableError(
-            rejection("header-only", "there is a header and no row", "fill or remove the sheet", **where)
-        )
-    books.defects += _hidden_rows(values, where) + _formulas_without_value(values, formulas, header, where)
     text = {name: [as_declared(r[i], formats) for _, r in filled] for i, name in enumerate(header)}
     table = pa.table({k: pa.array(v, pa.string()) for k, v in text.items()})
     table = table.append_column("_file", pa.array([where["file"]] * len(filled), pa.string()))
     pq.write_table(table.append_column("_row", pa.array([n for n, _ in filled], pa.int64())), staged)
-    return staged
+    return _hidden_rows(values, where) + _formulas_without_value(values, formulas, header, where)
 
 
 def _hidden_rows(sheet: Any, where: Mapping[str, Any]) -> list[Finding]:
@@ -119,19 +116,16 @@ def _hidden_rows(sheet: Any, where: Mapping[str, Any]) -> list[Finding]:
 
 
 def _formulas_without_value(values: Any, formulas: Any, header: list[str], where: Mapping[str, str]) -> list[Finding]:
-    found = []
-    for row in formulas.iter_rows(min_row=2, max_col=len(header)):
-        for cell in row:
-            if cell.data_type == "f" and values.cell(cell.row, cell.column).value is None:
-                found.append(
-                    rejection("formula-without-value", "a formula whose value was never saved", "open and save in Excel",
-                              row=cell.row, column=header[cell.column - 1], value=shortened(str(cell.value)), **where)
-                )  # fmt: skip
-    return found
+    cells = (cell for row in formulas.iter_rows(min_row=2, max_col=len(header)) for cell in row)
+    return [
+        rejection("formula-without-value", "a formula whose value was never saved", "open and save in Excel",
+                  row=cell.row, column=header[cell.column - 1], value=shortened(str(cell.value)), **where)
+        for cell in cells if cell.data_type == "f" and values.cell(cell.row, cell.column).value is None
+    ]  # fmt: skip
 
 
 def as_declared(value: Any, formats: Formats) -> str | None:
-    """A native cell as the declared format would write it; numbers within 1e-9 of four decimals are those four decimals."""
+    """A native cell as the declared format would write it; numbers within 1e-9 of four decimals are those."""
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

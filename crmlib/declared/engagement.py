@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
 
-from crmlib.declared.judgement import Rules, read_judgement
-from crmlib.declared.periods import Period, add_months, parse_period
-from crmlib.declared.reading import DECLARED, PROJECT, SettingsError, read_yaml, safe_code
-from crmlib.declared.settings import Settings, TableSource, validated
+from crmlib.declared.judgement import Rules
+from crmlib.declared.periods import Period, parse_period
+from crmlib.declared.reading import DECLARED, PROJECT, SettingsError, read, safe_code
+from crmlib.declared.settings import Settings, TableSource
 from crmlib.declared.statement import Statement, read_statement
 
 M = TypeVar("M", bound=BaseModel)
@@ -31,9 +31,7 @@ class Engagement:
     @property
     def coverage(self) -> Period:
         """The months that the books hold."""
-        covered = self.settings.coverage
-        start, end = (date.fromisoformat(f"{month}-01") for month in (covered.start, covered.end))
-        return Period(start, add_months(end, 1))
+        return parse_period(f"{self.settings.coverage.start}..{self.settings.coverage.end}", None)
 
     def period(self, text: str | int) -> Period:
         """The period that a text names, within the coverage (errors as `parse_period`)."""
@@ -41,13 +39,16 @@ class Engagement:
 
     def table(self, name: str) -> TableSource:
         """Where a ledger table comes from."""
-        found: Mapping[str, TableSource] = {str(key): source for key, source in self.settings.tables.items()}
-        return found.get(name, TableSource.model_validate({}))
+        sources: Mapping[str, TableSource] = {str(key): source for key, source in self.settings.tables.items()}
+        return sources.get(name, TableSource.model_validate({}))
 
     def judgement(self, file: str, model: type[M], columns: Sequence[str] = ()) -> M:
-        """A judgement file as its record, the workbook's own where the engagement has none (errors as `read_judgement`)."""
-        own = self.folder / "judgement" / file
-        return read_judgement(own if own.is_file() else DECLARED / file, model, columns)
+        """A judgement file as its record, which may name `columns` of customers.
+
+        The workbook's own where the engagement has none, and an empty one where there is none either (errors as `read`).
+        """
+        paths = (self.folder / "judgement" / file, DECLARED / file)
+        return next((read(path, model, columns) for path in paths if path.is_file()), None) or model.model_validate({})
 
     @property
     def segments(self) -> list[str]:
@@ -63,8 +64,8 @@ def open_engagement(folder: str | Path) -> Engagement:
     SettingsError
         No engagement there, or settings or a statement that do not hold: all mistakes of a file at once.
     """
-    path = _find(Path(folder).expanduser())
-    settings = validated(read_yaml(path), path.name)
+    path = _find(Path(folder))
+    settings = read(path, Settings)
     own = path.parent / "statement.yml"
     statement = read_statement(
         own if own.exists() else DECLARED / "statement.yml", at_full_cost=settings.cost_of_goods_basis == "full"
@@ -73,6 +74,8 @@ def open_engagement(folder: str | Path) -> Engagement:
 
 
 def _find(folder: Path) -> Path:
+    with contextlib.suppress(RuntimeError):  # `~name` of nobody here
+        folder = folder.expanduser()
     for base in (Path.cwd(), PROJECT):
         path = (base / folder).resolve()
         path = path if path.suffix in {".yml", ".yaml"} else path / "engagement.yml"

@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
-import yaml
+from pydantic import BeforeValidator
 
-from crmlib.declared.reading import DECLARED
+from crmlib.declared.reading import DECLARED, Record, read
 
 SCALES = {"money": 4, "quantity": 4, "rate": 8, "measure": 8, "integer": 0}
 DTYPES = {
     "money": "decimal(18, 4)", "quantity": "decimal(18, 4)", "rate": "decimal(18, 8)", "measure": "decimal(18, 8)",
     "integer": "int64", "date": "date", "month": "date",
 }  # fmt: skip
+DRIVERS = {  # quantities that the ledger holds by itself, each with the column that it needs
+    "orders": "invoice_lines.order_id", "invoice_lines": "invoice_lines.gross_sales", "units": "invoice_lines.quantity",
+    "credits": "credits.amount", "net_sales": "invoice_lines.gross_sales",
+}  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Column:
+def _named(content: Any) -> Any:
+    """Each record of a mapping with its key as its name."""
+    if not isinstance(content, dict):
+        return content
+    return {key: {"name": key, **record} if isinstance(record, dict) else record for key, record in content.items()}
+
+
+class Column(Record):
     """One column of a ledger table, as ledger.yml records it."""
 
     name: str
-    type: str
+    type: Literal["key", "text", "choice", "date", "month", "money", "quantity", "rate", "measure", "integer"]
     meaning: str
     required: bool = False
     blank: bool = False
@@ -42,13 +50,12 @@ class Column:
         return DTYPES.get(self.type, "string")
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(Record):
     """One table of the ledger: its grain, key, date column and columns."""
 
     name: str
     grain: str
-    columns: dict[str, Column]
+    columns: Annotated[dict[str, Column], BeforeValidator(_named)]
     key: tuple[str, ...] = ()
     date: str | None = None
     required: bool = False
@@ -57,13 +64,18 @@ class Table:
 @functools.cache
 def tables() -> dict[str, Table]:
     """The ledger's tables by name, from ledger.yml."""
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content = yaml.load((DECLARED / "ledger.yml").read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 (both are safe)
-    return {name: _table(name, record) for name, record in content.items()}
+    return read(DECLARED / "ledger.yml", Annotated[dict[str, Table], BeforeValidator(_named)])  # type: ignore[arg-type]
 
 
-def _table(name: str, record: Mapping[str, Any]) -> Table:
-    columns = {
-        c: Column(c, **{**spec, "values": tuple(spec.get("values", ()))}) for c, spec in record["columns"].items()
-    }
-    return Table(name, record["grain"], columns, tuple(record.get("key", ())), record.get("date"), "required" in record)
+@functools.cache
+def _reserved() -> list[str]:
+    return [word for words in read(DECLARED / "reserved.yml", dict[str, str]).values() for word in words.split()]
+
+
+def refused_name(name: str) -> str:
+    """Why a company may not give this name to a line or to a column of its own, with the way out; empty where it may."""
+    if not name.isidentifier() or name != name.lower() or name.startswith("_"):
+        return "must be small letters, digits and underscores, such as sales_commissions"
+    if name in {*_reserved(), *DRIVERS, "fixed_cost_of_goods"} - {"net_sales"}:
+        return f"is a word of the engine or the roll-ups; choose another, such as own_{name}"
+    return ""

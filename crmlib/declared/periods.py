@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING
 
 from crmlib.declared.reading import SettingsError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 GRAMMAR = "2025, 2025Q4, 2025-03, 2025-01..2025-06, FY2025 or last-12-months"
+YEAR = r"(?:19|2[0-9])[0-9]{2}"  # 1900 to 2999
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,15 @@ class Period:
     def year_before(self) -> Period:
         """The same months one year earlier."""
         return self.shifted(-12)
+
+    @property
+    def filters(self) -> list[tuple[str, str, date]]:
+        """The period as filters of a Parquet file with a column month."""
+        return [("month", ">=", self.start), ("month", "<", self.end)]
+
+    def rows(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a frame whose month lies in the period."""
+        return frame[(frame["month"] >= self.start) & (frame["month"] < self.end)]
 
     def month_starts(self) -> list[date]:
         """The first day of each month, in order."""
@@ -84,25 +98,25 @@ def parse_period(text: str | int, coverage: Period | None, fiscal_year_start: in
     """
     period = _parse(str(text).strip(), coverage, fiscal_year_start)
     if period is None or period.months < 1:
-        raise SettingsError(f"period {text!r} is not understood; write it as {GRAMMAR}")
+        raise SettingsError(f"period {text!r} is not understood; write it as {GRAMMAR}; years are 1900 to 2999")
     if coverage and not period.within(coverage):
         raise SettingsError(f"period {text!r} reaches outside the books, which cover {coverage.label}")
     return period
 
 
 def _parse(text: str, coverage: Period | None, fiscal_year_start: int) -> Period | None:
-    month = r"(\d{4})-(0[1-9]|1[0-2])"
+    month = rf"({YEAR})-(0[1-9]|1[0-2])"
     if m := re.fullmatch(rf"{month}\.\.{month}", text):
         return Period(date(int(m[1]), int(m[2]), 1), add_months(date(int(m[3]), int(m[4]), 1), 1))
     if m := re.fullmatch(month, text):
         start = date(int(m[1]), int(m[2]), 1)
         return Period(start, add_months(start, 1))
-    if m := re.fullmatch(r"(\d{4})(?:[Qq]([1-4]))?", text):
+    if m := re.fullmatch(rf"({YEAR})(?:[Qq]([1-4]))?", text):
         start = date(int(m[1]), 3 * int(m[2] or 1) - 2, 1)
         return Period(start, add_months(start, 3 if m[2] else 12))
-    if m := re.fullmatch(r"[Ff][Yy](\d{4})", text):  # named for the calendar year in which it ends
+    if m := re.fullmatch(rf"[Ff][Yy]({YEAR})", text):  # named for the calendar year in which it ends
         start = date(int(m[1]) - (fiscal_year_start > 1), fiscal_year_start, 1)
         return Period(start, add_months(start, 12), f"FY{m[1]}")
-    if (m := re.fullmatch(r"last-(\d{1,3})-months?", text)) and coverage:
+    if (m := re.fullmatch(r"last-([0-9]{1,3})-months?", text)) and coverage:
         return Period(max(coverage.start, add_months(coverage.end, -int(m[1]))), coverage.end)
     return None

@@ -1,21 +1,36 @@
-"""Errors for people, and the one reader of what people declare."""
+"""The one reader of what people declare: YAML into records, all mistakes of a file at once; errors for people; the nearest name."""
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Hashable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic.fields import FieldInfo
 
 
 PROJECT = Path(__file__).resolve().parents[2]
 PACKAGE = PROJECT / "crmlib"
 DECLARED = Path(__file__).resolve().parent  # what the workbook itself declares stands beside
+MOST_MISTAKES = 50  # of one file, one line each
+MOST = 10**18  # of a whole number
+DEEPEST = 50  # lists and mappings inside each other; the reader in C ends the program at some 50,000
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+# after case folding: Cyrillic, Greek, 0 and l
+LOOK_ALIKE = str.maketrans("аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi")
+LINES = "must be `key: value` lines"
+LIST = "must be a list, each entry behind a dash"
+WORDS = {"missing": "is missing", "string_pattern_mismatch": "is not in its form", "string_type": "must be text; put it in quotes",
+         "model_type": LINES, "dict_type": LINES, "list_type": LIST, "tuple_type": LIST}  # fmt: skip
+M = TypeVar("M")
 
 
 class CrmError(Exception):
@@ -34,15 +49,113 @@ class DataRejected(CrmError):  # noqa: N818 (the books are, no error is made)
         self.findings = findings
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} stands twice", problem_mark=key_node.start_mark)
-            seen.add(key)
+class Record(BaseModel):
+    """A frozen record of what people declare; unknown keys are mistakes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read(path: Path, model: type[M], context: object = None) -> M:
+    """A YAML file as its record, or a mapping of records; validators see the context.
+
+    Raises
+    ------
+    SettingsError
+        Not YAML, or mistakes: all of them, each with the key's path, what was found, what is allowed and the nearest name.
+    """
+    content = read_yaml(path)
+    try:
+        return TypeAdapter(model).validate_python(content, context=context)
+    except ValidationError as error:
+        file = f"judgement/{path.name}" if path.parent.name == "judgement" else path.name
+        refuse_mistakes(file, [_mistake(e, content, model) for e in error.errors(include_url=False)])
+        raise
+
+
+def refuse_mistakes(file: str, mistakes: Sequence[str]) -> None:
+    """Stop where a file has mistakes, all of them told.
+
+    Raises
+    ------
+    SettingsError
+        One line per mistake.
+    """
+    if mistakes:
+        more = [f"… and {len(mistakes) - MOST_MISTAKES} more"] if len(mistakes) > MOST_MISTAKES else []
+        lines = "\n".join(f"  {line}" for line in [*mistakes[:MOST_MISTAKES], *more])
+        raise SettingsError(f"{file} has {len(mistakes)} mistake(s):\n{lines}")
+
+
+def _mistake(error: Any, content: Any, model: Any) -> str:
+    """A mistake in words: the key's path, what is wrong, what was found, the nearest name."""
+    place, inner, records, description = "", content, _records(model), ""
+    for part in error["loc"]:
+        if _is_in(part, inner):
+            inner = inner[part]
+            place += (f"[{part}]" if isinstance(part, int) else f".{part}") + _name_of(inner)
+        elif error["type"] == "missing" and part == error["loc"][-1]:
+            place += f".{part}"
+        fields = [f for record in records for key, f in _keys(record).items() if key == part]
+        records = [record for f in fields for record in _records(f.annotation)] or records
+        description = next((f"; {f.description}" for f in fields if f.description), "")
+    return f"{place.lstrip('.') or 'the file'}: {_in_words(error, records, description)}"
+
+
+def _in_words(error: Any, records: Sequence[type[BaseModel]], description: str) -> str:
+    kind, value, choices = error["type"], error["input"], list[str]()
+    if kind == "extra_forbidden":
+        value, choices = error["loc"][-1], [key for record in records for key in _keys(record)]
+        return f"unknown key; allowed: {', '.join(choices)}{did_you_mean(str(value), choices)}"
+    if kind == "literal_error":
+        choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
+    words = WORDS.get(kind) or error["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    words += description if kind in {"missing", "string_pattern_mismatch"} else ""
+    shown = "" if isinstance(value, dict | list) else f" (found {repr(value)[:60]})"
+    return f"{words}{shown}{did_you_mean(str(value), choices)}"
+
+
+def _is_in(part: Any, inner: Any) -> bool:
+    return part in inner if isinstance(inner, dict) else isinstance(inner, list) and part in range(len(inner))
+
+
+def _name_of(inner: Any) -> str:
+    names = [inner[k] for k in ("id", "segment", "flag", "group") if k in inner] if isinstance(inner, dict) else []
+    return f" ({str(names[0])[:60]})" if names else ""
+
+
+def _keys(record: type[BaseModel]) -> dict[str, FieldInfo]:
+    return {info.alias or name: info for name, info in record.model_fields.items()}
+
+
+def _records(annotation: Any) -> list[type[BaseModel]]:
+    """The records inside a type such as `tuple[Rule, ...]`."""
+    if isinstance(annotation, type) and not get_args(annotation):
+        return [annotation] if issubclass(annotation, BaseModel) else []
+    return [record for inner in get_args(annotation) for record in _records(inner)]
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Plain values only; a key twice, a control character and a value that does not exist are refused with their line."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
+        for i, (key, _) in enumerate(node.value):
+            twice = key.value in [other.value for other, _ in node.value[:i]]
+            if twice or not isinstance(key, yaml.ScalarNode):
+                problem = f"key {key.value!r} stands twice" if twice else "a key must be a single word"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode) and CONTROL.search(node.value):
+            raise yaml.MarkedYAMLError(problem="a control character; take it out", problem_mark=node.start_mark)
+        try:
+            value = super().construct_object(node, deep)
+            if isinstance(value, int) and abs(value) > MOST:
+                raise ValueError
+            return value
+        except (ValueError, OverflowError):
+            problem = f"{str(node.value)[:40]!r} looks like a date or number and is none; put text in quotes"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -51,17 +164,49 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises
     ------
     SettingsError
-        The file is not YAML, not a mapping, or has a key twice; names file and line.
+        The file cannot be read, is not UTF-8, not YAML, not a mapping, or has a key twice; names file and line.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 (a safe loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        text, depth = path.read_text(encoding="utf-8-sig"), 0
+        for event in yaml.parse(text, Loader=_Loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise yaml.YAMLError(f"lists or mappings more than {DEEPEST} deep")
+        content = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader)
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{path.name}, line {line}: not UTF-8; save it as UTF-8") from None
+    except (yaml.YAMLError, OSError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise SettingsError(f"{path.name}{where}: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(content, dict):
         raise SettingsError(f"{path.name}: expected `key: value` lines, found {type(content).__name__}")
     return content
+
+
+def refuse_repeated(names: Sequence[str], how: str = "") -> None:
+    """ValueError where a name stands twice; for validators."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"{', '.join(twice)} stands twice {how}".strip())
+
+
+def nearest(text: str, allowed: Iterable[str], cutoff: float = 0.6) -> str:
+    """The allowed name that a text most likely means: alike but for case, blanks and look-alike letters, or near; else ''."""
+    names = list(allowed)
+    alike = [name for name in names if folded(name) == folded(text)]
+    return next(iter(alike or difflib.get_close_matches(text, names, 1, cutoff)), "") if text else ""
+
+
+def did_you_mean(text: str, allowed: Iterable[str]) -> str:
+    """The end of a message that refuses a name: which one is near; empty where none is."""
+    near = nearest(text, allowed)
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def folded(text: str) -> str:
+    """A text without its case, blanks and look-alike letters."""
+    return "".join(unicodedata.normalize("NFKC", text).casefold().translate(LOOK_ALIKE).split())
 
 
 def safe_code(text: str) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.ledger import refused_name, tables
+from crmlib.declared.periods import YEAR
+from crmlib.declared.reading import Record
 
-MonthText = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="a month such as 2023-01")]
+MOST_YEARS = 100  # of a coverage
+MonthText = Annotated[
+    str, Field(pattern=rf"^{YEAR}-(0[1-9]|1[0-2])$", description="a month from 1900-01 to 2999-12, such as 2023-01")
+]
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 TableName = Literal[
     "customers", "products", "invoice_lines", "credits", "activity_types", "activities", "rates", "capacity",
@@ -19,11 +23,14 @@ TableName = Literal[
 ]  # fmt: skip
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+def _date_form(form: str) -> str:
+    letters = re.findall("%.?", form)
+    if "%y" in letters or sorted(letter.lower().replace("b", "m") for letter in letters) != ["%d", "%m", "%y"]:
+        raise ValueError("must name day, month and year once each by %d, %m (or %b, %B) and %Y, such as %d.%m.%Y")
+    return form
 
 
-class Coverage(_Model):
+class Coverage(Record):
     """The months that the books hold, both inclusive."""
 
     start: MonthText
@@ -33,34 +40,46 @@ class Coverage(_Model):
     def _in_order(self) -> Coverage:
         if self.start > self.end:
             raise ValueError(f"start {self.start} is after end {self.end}")
+        if int(self.end[:4]) - int(self.start[:4]) >= MOST_YEARS:
+            raise ValueError(f"{self.start} to {self.end} is longer than the {MOST_YEARS} years that books may hold")
         return self
 
 
-class Formats(_Model):
+class Formats(Record):
     """How text is written in CSV files and Excel cells; nothing is guessed."""
 
     encoding: str = Field("utf-8", description="encoding of CSV files; a byte-order mark is understood by itself")
-    delimiter: str = Field(",", min_length=1, max_length=1)
+    delimiter: str = Field(
+        ",", pattern=r"^[\t !#$%&*,/:;<=>?@\\^_`{|}~]$", description="one mark such as , ; | or a tab"
+    )
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ",", ".", " ", "'"] = Field("", description="mark between thousands; empty: none allowed")
     negative: Literal["leading", "trailing", "parentheses"] = Field(
         "leading", description="how a negative number looks"
     )
     currency_sign: str = Field("", description="sign that may stand before or after an amount, such as $")
-    dates: list[str] = Field(["%Y-%m-%d"], min_length=1, description="date formats, in strftime's letters")
+    dates: list[Annotated[str, AfterValidator(_date_form)]] = Field(
+        ["%Y-%m-%d"], min_length=1, description="date formats, in the letters %d, %m, %b, %B and %Y"
+    )
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Formats:
         if self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}")
+        if wrong := [
+            mark for mark in self.currency_sign if mark.isdigit() or mark in f"{self.decimal}{self.thousands}-−+()"
+        ]:
+            raise ValueError(
+                f"currency_sign {self.currency_sign!r} holds {wrong[0]!r}, a part of numbers; such as $ or EUR"
+            )
         try:
             "".encode(self.encoding)
-        except LookupError:
+        except (LookupError, ValueError):
             raise ValueError(f"encoding {self.encoding!r} is unknown; such as utf-8, cp1252, utf-16") from None
         return self
 
 
-class ColumnSource(_Model):
+class ColumnSource(Record):
     """Where one column comes from, when its name alone does not say so."""
 
     column: str | None = Field(None, description="the client's column")
@@ -68,21 +87,26 @@ class ColumnSource(_Model):
     blank: Literal["refuse", "zero"] = Field("refuse", description="what a blank number means")
 
 
-class TableSource(_Model):
+def _in_full(source: Any) -> Any:
+    return {"column": source} if isinstance(source, str) else source
+
+
+class TableSource(Record):
     """Where one table comes from: another file or sheet, a .sql file, other columns, other formats."""
 
     source: str | None = Field(None, description="file, sheet or table name, or a .sql file beside engagement.yml")
-    columns: dict[str, str | ColumnSource] = Field(default_factory=dict)
+    columns: dict[
+        str, Annotated[ColumnSource, BeforeValidator(_in_full, json_schema_input_type=str | ColumnSource)]
+    ] = Field(default_factory=dict)
     formats: Formats | None = None
 
     def column(self, name: str) -> ColumnSource:
         """The source of a column, its own name where nothing else is said."""
-        given = self.columns.get(name, name)
-        given = ColumnSource.model_validate({"column": given}) if isinstance(given, str) else given
-        return given if given.column else given.model_copy(update={"column": name})
+        source = self.columns.get(name, ColumnSource.model_validate({"column": name}))
+        return source if source.column else source.model_copy(update={"column": name})
 
 
-class Rates(_Model):
+class Rates(Record):
     """Rates of the engagement, each a share a year."""
 
     cost_of_capital: Share = Field(Decimal(0), description="after tax, a year")
@@ -97,14 +121,14 @@ class Rates(_Model):
         return self.cost_of_capital / (1 - self.tax_rate)
 
 
-class Thresholds(_Model):
+class Thresholds(Record):
     """Where a warning becomes a refusal, and what a warning looks for."""
 
     unassigned_share: Share = Field(Decimal("0.05"), description="of a column's amount without a known customer")
     outlier_multiple: Annotated[int, Field(ge=2)] = Field(1000, description="times the customer's median line")
 
 
-class Settings(_Model):
+class Settings(Record):
     """engagement.yml."""
 
     client: str = Field(min_length=1)
@@ -119,38 +143,11 @@ class Settings(_Model):
     thresholds: Thresholds = Field(default_factory=lambda: Thresholds.model_validate({}))
     horizon_months: int = Field(12, ge=0, le=120, description="within which dropping a customer is judged")
 
-
-def validated(content: Mapping[str, Any], file: str) -> Settings:
-    try:
-        return Settings.model_validate(content)
-    except ValidationError as error:
-        told = [f"  {_told(e)}" for e in error.errors()]
-        raise SettingsError(f"{file} has {len(told)} mistake(s):\n" + "\n".join(told)) from None
-
-
-def _told(error: Any) -> str:
-    path = ".".join(str(part) for part in error["loc"] if part not in {"str", "ColumnSource"})
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, 1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        return f"{path}: unknown key; {hint}allowed: {', '.join(known)}"
-    found = f" (found {error['input']!r})" if not isinstance(error["input"], dict) else ""
-    return f"{path}: {error['msg']}{found}"
-
-
-def _known_keys(location: tuple[Any, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {
-        "coverage": Coverage,
-        "formats": Formats,
-        "rates": Rates,
-        "thresholds": Thresholds,
-    }
-    if not location:
-        return list(Settings.model_fields)
-    if location[0] == "tables":
-        inner: type[BaseModel] = (
-            Formats if location[-1] == "formats" else ColumnSource if "columns" in location else TableSource
-        )
-        return list(inner.model_fields)
-    return list(models[location[0]].model_fields) if location[0] in models else []
+    @field_validator("tables")
+    @classmethod
+    def _own_columns(cls, sources: dict[str, TableSource]) -> dict[str, TableSource]:
+        own = [(t, c) for t in ("customers", "invoice_lines") if t in sources for c in sources[t].columns]
+        wrong = [f"{t}.columns.{c} {why}" for t, c in own if c not in tables()[t].columns and (why := refused_name(c))]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return sources

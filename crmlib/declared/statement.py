@@ -6,26 +6,27 @@ customer or segment. All else is a joint cost and stays in the pool (Lambert's c
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from crmlib.declared.ledger import tables
-from crmlib.declared.reading import SettingsError, read_yaml
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from crmlib.declared.ledger import refused_name, tables
+from crmlib.declared.reading import Record, did_you_mean, read
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-CLASSES = ("revenue", "deduction", "variable", "assignable", "asset_charge", "pool")
-COSTS = ("variable", "assignable", "asset_charge")
+Class = Literal["revenue", "deduction", "variable", "assignable", "asset_charge", "pool"]
+CLASSES: tuple[str, ...] = get_args(Class)
+JOINT = """neither varies with what the customer buys nor is there only for this customer or segment: a joint cost; \
+give it class pool and source joint_costs"""
 POOL_SOURCES = ("capacity", "joint_costs", "capital_charges")
 CAPITAL_BALANCES = ("receivables", "inventory", "dedicated_assets")
-DRIVERS = ("orders", "invoice_lines", "units", "credits", "net_sales")
-FIELDS = ("id", "label", "short", "subtotal", "firm_only", "class", "sources", "add", "varies", "dedicated", "avoidable",
-          "reason", "owner")  # fmt: skip
+WHOLE_SOURCES = (*POOL_SOURCES, "costs", "credits", "rates", "returns")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,57 @@ class Line:
     @property
     def sign(self) -> int:
         """+1 for revenue, −1 for what is taken from it."""
-        return 1 if self.cls == "revenue" or self.sources == ("capital_charges",) else -1
+        return 1 if self.is_revenue or self.sources == ("capital_charges",) else -1
+
+    @property
+    def is_revenue(self) -> bool:
+        """Whether it is what the customer pays before anything is taken from it."""
+        return self.cls == "revenue"
+
+    @property
+    def is_trade(self) -> bool:
+        """Whether it makes net sales: revenue and what is deducted from it."""
+        return self.cls in {"revenue", "deduction"}
+
+    @property
+    def is_goods(self) -> bool:
+        """Whether it is the cost of what was sold."""
+        return "invoice_lines.cost_of_goods" in self.sources
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is a cost that a customer or group causes, that of the goods too."""
+        return self.cls in {"variable", "assignable", "asset_charge"}
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it is cost to serve: what a customer or group causes beside the goods."""
+        return self.is_cost and not self.is_goods
+
+    @property
+    def is_assignable(self) -> bool:
+        """Whether it is there only for this customer or group and does not vary with what they buy."""
+        return self.cls in {"assignable", "asset_charge"}
+
+    @property
+    def is_pool(self) -> bool:
+        """Whether it belongs to no customer and no group."""
+        return self.cls == "pool"
+
+    @property
+    def is_firms(self) -> bool:
+        """Whether only the firm's column has it: a pool, or a subtotal below one."""
+        return self.is_pool or self.firm_only
+
+    @property
+    def balance(self) -> str:
+        """The balance that it charges for, '' where it is no such line."""
+        return next((s.partition(".")[2] for s in self.sources[:1] if s.startswith("balances.")), "")
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """The columns of invoice_lines that it sums."""
+        return tuple(s.partition(".")[2] for s in self.sources if s.startswith("invoice_lines."))
 
     @property
     def name(self) -> str:
@@ -85,7 +136,7 @@ class Statement:
     @property
     def customer_lines(self) -> tuple[Line, ...]:
         """Available lines and subtotals of a customer's, segment's or account type's column."""
-        return tuple(li for li in self.lines if li.available and li.cls != "pool" and not li.firm_only)
+        return tuple(line for line in self.lines if line.available and not line.is_firms)
 
     @property
     def firm_lines(self) -> tuple[Line, ...]:
@@ -95,12 +146,12 @@ class Statement:
     @property
     def has_costs(self) -> bool:
         """Whether any cost is in a customer's column."""
-        return any(line.available and line.cls in COSTS for line in self.lines)
+        return any(line.available and line.is_cost for line in self.lines)
 
     @property
     def missing_lines(self) -> tuple[Line, ...]:
         """Lines of a customer's column that this ledger cannot fill."""
-        return tuple(line for line in self.lines if not (line.subtotal or line.available or line.cls == "pool"))
+        return tuple(line for line in self.lines if not (line.subtotal or line.available or line.is_pool))
 
     @property
     def shown_lines(self) -> tuple[Line, ...]:
@@ -122,18 +173,103 @@ class Statement:
 
         A subtotal is the signed sum of all leaves above it; pool lines enter only `firm` columns.
         """
-        from decimal import Decimal
-
-        lines = self.firm_lines if firm else self.customer_lines
-        filled = frame[[c for c in frame.columns if c not in {line.id for line in self.lines}]].copy()
+        filled = frame.drop(columns=[line.id for line in self.lines], errors="ignore").copy()
         running: Any = Decimal(0)
-        for line in lines:
-            if not line.subtotal:
-                filled[line.id] = frame[line.id]
-                running = running + frame[line.id] * line.sign
-            else:
-                filled[line.id] = running
+        for line in self.firm_lines if firm else self.customer_lines:
+            filled[line.id] = running if line.subtotal else frame[line.id]
+            running = running if line.subtotal else running + frame[line.id] * line.sign
         return filled
+
+
+def _months(avoidable: Any) -> Any:
+    if avoidable in ("now", "never"):
+        return 0 if avoidable == "now" else None
+    if isinstance(avoidable, bool) or not isinstance(avoidable, int) or not 0 <= avoidable <= 1200:
+        raise ValueError("allowed: now, never, or a number of months")
+    return avoidable
+
+
+def _id(name: str) -> str:
+    if why := refused_name(name):
+        raise ValueError(why)
+    return name
+
+
+class _Declared(Record):
+    id: Annotated[str, AfterValidator(_id)]
+    label: str = Field(min_length=1)
+    short: str = ""
+
+
+class _Subtotal(_Declared):
+    subtotal: Literal[True]
+    firm_only: bool = False
+
+
+class _Leaf(_Declared):
+    cls: Class = Field(alias="class")
+    sources: tuple[str, ...]
+    add: bool = False
+    varies: bool
+    dedicated: bool
+    avoidable: Annotated[int | None, BeforeValidator(_months)]
+    reason: str = Field(min_length=1)
+    owner: str = Field(min_length=1)
+    subtotal: Literal[False] = False
+    firm_only: Literal[False] = False
+
+    @model_validator(mode="after")
+    def _in_its_place(self) -> _Leaf:
+        wrong = [problem for source in self.sources if (problem := _source_problem(source, self.cls))]
+        if self.cls == "variable" and not self.varies:
+            wrong.append(
+                "class variable, but varies is false; give what is dedicated and does not vary class assignable"
+            )
+        if self.cls != "pool" and not self.varies and not self.dedicated:
+            wrong.append(JOINT)
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return self
+
+
+def _kind(record: Any) -> str:
+    return "subtotal" if isinstance(record, dict) and record.get("subtotal") else "line"
+
+
+def _in_order(lines: tuple[_Leaf | _Subtotal, ...]) -> tuple[_Leaf | _Subtotal, ...]:
+    """Lines that each stand once, in the order of their classes, with no amount counted twice."""
+    wrong, rank, ids, counted = list[str](), 0, set[str](), dict[str, str]()
+    for line in lines:
+        wrong += [f"{line.id} stands twice"] if line.id in ids else []
+        ids.add(line.id)
+        if isinstance(line, _Subtotal):
+            if line.firm_only != (rank == CLASSES.index("pool")):
+                wrong.append(f"{line.id}: a subtotal below a pool line is `firm_only: true`, and no other is")
+            continue
+        if CLASSES.index(line.cls) < rank:
+            wrong.append(
+                f"{line.id}: class {line.cls} stands below class {CLASSES[rank]}; in order: {', '.join(CLASSES)}"
+            )
+        rank = max(rank, CLASSES.index(line.cls))
+        for source in line.sources:
+            if source in counted and source not in {"costs", "rates"}:
+                wrong.append(f"{line.id}: {source} is already counted in {counted[source]}")
+            counted[source] = line.id
+    first = lines[0] if lines else None
+    if not isinstance(first, _Leaf) or (first.id, first.sources) != ("sales", ("invoice_lines.gross_sales",)):
+        wrong.append("the first line must have the id sales and the source invoice_lines.gross_sales")
+    if not any(isinstance(line, _Subtotal) and not line.firm_only for line in lines):
+        wrong.append("no subtotal: at least the margin of a customer must stand at the end of its column")
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return lines
+
+
+_Line = Annotated[Annotated[_Leaf, Tag("line")] | Annotated[_Subtotal, Tag("subtotal")], Discriminator(_kind)]
+
+
+class _File(Record):
+    lines: Annotated[tuple[_Line, ...], AfterValidator(_in_order)]
 
 
 def read_statement(path: Path, *, at_full_cost: bool = False) -> Statement:
@@ -145,157 +281,28 @@ def read_statement(path: Path, *, at_full_cost: bool = False) -> Statement:
         A joint cost in a customer's column, an undeclared source, a line counted twice, a line out of order, an unknown
         word: all mistakes at once, each with its line.
     """
-    content = read_yaml(path).get("lines")
-    if not isinstance(content, list) or not all(isinstance(line, dict) for line in content):
-        raise SettingsError(f"{path.name}: 'lines' must be a list of lines, each in the form `- {{id: …, label: …}}`")
-    wrong: list[str] = []
-    lines = [_line(i, spec, wrong) for i, spec in enumerate(content)]
-    _check_order(lines, wrong)
-    _check_counted_once(lines, wrong)
-    if wrong:
-        raise SettingsError(f"statement has {len(wrong)} mistake(s):\n" + "\n".join(f"  {w}" for w in wrong))
+    lines = tuple(Line(**record.model_dump()) for record in read(path, _File).lines)
     return Statement(tuple(_at_full_cost(line) if at_full_cost else line for line in lines))
-
-
-def _line(index: int, spec: Mapping[str, Any], wrong: list[str]) -> Line:
-    where = f"lines[{index}] {spec.get('id', '')}".strip()
-    for key in spec:
-        if key not in FIELDS:
-            near = difflib.get_close_matches(str(key), FIELDS, 1)
-            wrong.append(f"{where}: unknown key {key!r}{f', did you mean {near[0]!r}?' if near else ''}")
-    line = Line(
-        id=str(spec.get("id", "")), label=str(spec.get("label", spec.get("id", "?"))), cls=str(spec.get("class", "")),
-        short=str(spec.get("short", "")), subtotal=spec.get("subtotal") is True, firm_only=spec.get("firm_only") is True,
-        sources=tuple(map(str, spec.get("sources") or ())), add=spec.get("add") is True, varies=spec.get("varies") is True,
-        dedicated=spec.get("dedicated") is True, avoidable=_months(where, spec, wrong),
-        reason=str(spec.get("reason", "")), owner=str(spec.get("owner", "")),
-    )  # fmt: skip
-    if not line.id.isidentifier():
-        wrong.append(f"{where}: id {line.id!r} must be letters, digits and underscores, such as sales_commissions")
-    if not line.subtotal:
-        _check_leaf(where, line, spec, wrong)
-    return line
-
-
-def _months(where: str, spec: Mapping[str, Any], wrong: list[str]) -> int | None:
-    given = spec.get("avoidable", "now")
-    if given == "never":
-        return None
-    if given == "now":
-        return 0
-    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
-        return given
-    wrong.append(f"{where}: avoidable is {given!r}; allowed: now, never, or a number of months")
-    return 0
-
-
-def _check_leaf(where: str, line: Line, spec: Mapping[str, Any], wrong: list[str]) -> None:
-    missing = [k for k in ("class", "sources", "varies", "dedicated", "avoidable", "reason", "owner") if k not in spec]
-    if missing:
-        wrong.append(f"{where}: a line must say {', '.join(missing)}")
-    if line.cls not in CLASSES:
-        wrong.append(f"{where}: class {line.cls!r}; allowed: {', '.join(CLASSES)}")
-    for source in line.sources:
-        if problem := _source_problem(source, line.cls):
-            wrong.append(f"{where}: {problem}")
-    joint = not line.varies and not line.dedicated
-    if joint and line.cls != "pool" and not missing:
-        wrong.append(f"{where}: neither varies with what the customer buys nor is there only for this customer or segment: "
-                     "a joint cost; give it class pool and source joint_costs")  # fmt: skip
-    if line.cls == "variable" and not line.varies:
-        wrong.append(
-            f"{where}: class variable, but varies is false; class assignable holds what is dedicated and does not vary"
-        )
 
 
 def _source_problem(source: str, cls: str) -> str:
     table, _, column = source.partition(".")
-    whole = {"credits", "returns", "costs", "rates", *POOL_SOURCES}
-    if source in whole:
+    if source in WHOLE_SOURCES:
         wrong_side = (source in POOL_SOURCES) != (cls == "pool")
         return f"source {source} does not go with class {cls}" if wrong_side else ""
     if table == "balances" and column in CAPITAL_BALANCES:
         return ""
-    if table == "invoice_lines" and column.isidentifier():
-        record = tables()["invoice_lines"].columns.get(column)
-        return "" if record is None or record.type in {"money", "measure"} else f"source {source} is no amount"
-    return f"undeclared source {source!r}; allowed: {', '.join(sorted(whole))}, invoice_lines.COLUMN, balances.COLUMN"
-
-
-def _check_order(lines: Sequence[Line], wrong: list[str]) -> None:
-    seen: set[str] = set()
-    rank = 0
-    for line in lines:
-        if line.id in seen:
-            wrong.append(f"{line.id}: stands twice")
-        seen.add(line.id)
-        if line.cls in CLASSES:
-            if CLASSES.index(line.cls) < rank:
-                wrong.append(
-                    f"{line.id}: class {line.cls} stands below class {CLASSES[rank]}; the order is {', '.join(CLASSES)}"
-                )
-            rank = max(rank, CLASSES.index(line.cls))
-        if line.subtotal and line.firm_only != (rank == CLASSES.index("pool")):
-            wrong.append(f"{line.id}: a subtotal below a pool line is `firm_only: true`, and no other is")
-    if not lines or lines[0].id != "sales" or lines[0].sources != ("invoice_lines.gross_sales",):
-        wrong.append("the first line must have the id sales and the source invoice_lines.gross_sales")
-    if not any(line.subtotal and not line.firm_only for line in lines):
-        wrong.append("no subtotal: at least the margin of a customer must stand at the end of its column")
-
-
-def _check_counted_once(lines: Sequence[Line], wrong: list[str]) -> None:
-    held: dict[str, str] = {}
-    for line in lines:
-        for source in line.sources:
-            if source in held and source not in {"costs", "rates"}:
-                wrong.append(f"{line.id}: {source} is already counted in {held[source]}")
-            held[source] = line.id
+    known = tables()["invoice_lines"].columns
+    if table == "invoice_lines" and column in known:
+        return "" if known[column].type in {"money", "measure"} else f"source {source} is no amount"
+    if table == "invoice_lines":
+        return (why := refused_name(column)) and f"the column of source {source} {why}"
+    columns = [f"balances.{b}" for b in CAPITAL_BALANCES] + [f"invoice_lines.{c}" for c in known]
+    allowed = f"{', '.join(WHOLE_SOURCES)}, invoice_lines.COLUMN, balances.COLUMN"
+    return f"undeclared source {source!r}; allowed: {allowed}{did_you_mean(source, [*WHOLE_SOURCES, *columns])}"
 
 
 def _at_full_cost(line: Line) -> Line:
-    if "invoice_lines.cost_of_goods" in line.sources:
+    if line.is_goods:
         return replace(line, label="Cost of goods sold, full standard cost")
     return replace(line, label="Gross margin at full cost") if line.id == "manufacturing_contribution" else line
-
-
-def noted(lines: Sequence[Line]) -> list[Line]:
-    """The lines; each subtotal says in its name what is not in it, and the firm's is left out where nothing of the pool is there."""
-    noted = []
-    for place, line in enumerate(lines):
-        above = [leaf for leaf in lines[:place] if not leaf.subtotal]
-        if line.firm_only and not any(leaf.cls == "pool" and leaf.available for leaf in above):
-            line = replace(line, available=False)
-        elif line.subtotal and not all(leaf.available for leaf in above):
-            line = _before(line, above)
-        noted.append(line)
-    return noted
-
-
-def _before(line: Line, above: Sequence[Line]) -> Line:
-    """A subtotal whose name says what is missing; where no cost is in the books it is no margin, and called what it is."""
-    costs = [leaf for leaf in above if leaf.cls in COSTS]
-    if costs and not any(leaf.available for leaf in costs):
-        less = any(leaf.available and leaf.cls == "deduction" for leaf in above)
-        label = "Sales less deductions" if less else "Gross sales"
-        return replace(line, label=label, short="", note="no cost is in these books")
-    missing = []
-    for kind, members in _kinds(above).items():
-        absent = [leaf for leaf in members if not leaf.available]
-        missing += [kind] if absent == members and len(members) > 1 else [leaf.name for leaf in absent]
-    return replace(
-        line, note=f"before {' and '.join([', '.join(missing[:-1]), missing[-1]] if missing[1:] else missing)}"
-    )
-
-
-def _kinds(leaves: Sequence[Line]) -> dict[str, list[Line]]:
-    """Lines by what they are called together."""
-    called = {
-        "variable": "all variable cost to serve",
-        "assignable": "all costs kept for customers",
-        "asset_charge": "all charges for assets",
-    }
-    kinds: dict[str, list[Line]] = {}
-    for leaf in leaves:
-        goods = "invoice_lines.cost_of_goods" in leaf.sources
-        kinds.setdefault(leaf.id if goods else called.get(leaf.cls, leaf.id), []).append(leaf)
-    return kinds

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PRICE_AND_EFFORT = (
     "Low price, hard to serve", "High price, hard to serve", "Low price, easy to serve", "High price, easy to serve"
 )  # fmt: skip
+SCORE_AND_MARGIN = (
+    "Contributes, unattractive", "Contributes, attractive", "Loses, unattractive", "Loses, attractive"
+)  # fmt: skip
 
 
 def _money(unit: str) -> str:
@@ -248,7 +251,7 @@ def _name_groups(ax: Axes, frame: pd.DataFrame, heights: Sequence[float], unit: 
 def plot_small_multiples(
     frame: pd.DataFrame, *, unit: str, previous: pd.DataFrame | None = None, shared: bool = True, ax: Axes | None = None
 ) -> Axes:
-    """One small chart over time per column, at most 12, on one scale unless `shared` is false, which it then says.
+    """One small chart over time per column, at most 12, on one scale; without `shared` each on its own, not from zero, which it then says.
 
     `previous` holds what to compare with, drawn grey: the same columns, matched by place in time.
     """
@@ -264,6 +267,9 @@ def plot_small_multiples(
         if previous is not None and name in previous:
             panel.plot(words.floats(previous[name]), color=drawing.PREVIOUS, linewidth=2)
         _draw_panel(panel, frame[name], unit)
+        low, high = panel.get_ylim()
+        if shared or low < 0 < high:
+            panel.axhline(0, color=drawing.INK, linewidth=0.8)
     used = panels[: frame.shape[1]]
     limits = [limit for panel in used for limit in panel.get_ylim()]
     for place, panel in enumerate(used):
@@ -272,7 +278,7 @@ def plot_small_multiples(
             panel.tick_params(labelleft=place % columns == 0)
         write_ticks(panel.yaxis, unit, *panel.get_ylim())
     used[0].set_ylabel(_money(unit))
-    note = "one scale" if shared else "each panel on its own scale"
+    note = "one scale" if shared else "each panel on its own scale, which does not begin at zero"
     grey = "; grey: previous" if previous is not None else ""
     drawing.root_figure(ax).supxlabel(note + grey, fontsize=8.5, color=drawing.QUIET, x=0.012, ha="left")
     told = f"{words.counted(frame.shape[1], 'panel')} over {words.counted(len(frame), 'period')}, {note}. In the last period:"
@@ -282,14 +288,16 @@ def plot_small_multiples(
 def _draw_panel(ax: Axes, series: pd.Series, unit: str) -> None:
     values, index = words.floats(series), series.index
     ax.plot(values, color=drawing.ACTUAL, linewidth=1.6, marker="o" if len(values) == 1 else "")
-    ax.axhline(0, color=drawing.INK, linewidth=0.8)
     last = 0.0 if math.isnan(values[-1]) else values[-1]
     style: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5, "annotation_clip": False}
     ax.annotate(words.label_text(series.iloc[-1], unit), (1.02, last), **style)
     ax.set_title(words.short_name(series.name, 26), fontsize=9)
-    shown = range(0, len(index), math.ceil(len(index) / 2))
-    months = [index[row].strftime("%b %Y") if hasattr(index[row], "strftime") else str(index[row]) for row in shown]
-    ax.set_xticks(list(shown), months, fontsize=8.5)
+    ends = sorted({0, len(index) - 1})
+    months = [index[row].strftime("%b %Y") if hasattr(index[row], "strftime") else str(index[row]) for row in ends]
+    ax.set_xticks(ends, months, fontsize=8.5)
+    sides: Any = ("left", "right")
+    for label, side in zip(ax.get_xticklabels(), sides, strict=False):
+        label.set_horizontalalignment(side)
     ax.set_xlim(-0.5, len(index) - 0.5)
     ax.locator_params(axis="y", nbins=3)
 

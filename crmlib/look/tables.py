@@ -57,8 +57,8 @@ def _ratio(number: Decimal | None, whole: Decimal | None, gap: str) -> str:
 
 
 def _statement_cells(frame: pd.DataFrame, lines: Sequence[Line], ratios: Collection[str], scale: int) -> pd.DataFrame:
-    base = next((line.id for line in lines if line.cls == "revenue"), "")
-    gaps = ["–" if line.firm_only or line.cls == "pool" else NOT_AVAILABLE for line in lines]
+    base = next((line.id for line in lines if line.is_revenue), "")
+    gaps = ["–" if line.is_firms else NOT_AVAILABLE for line in lines]
     cells = {"line": [f"{line.label}, {line.note}" if line.note else line.label for line in lines]}
     for position, name in enumerate(frame.index):
         row = frame.iloc[position]

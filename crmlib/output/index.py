@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.books.rollups import ROUNDING_RULE
 from crmlib.declared.periods import Period
+from crmlib.declared.versions import versions
 from crmlib.look.words import amount, percent
 from crmlib.output.page import TEMPLATES, Page, refuse_outside
-from crmlib.output.workbook import CSV_HINT, versions
+from crmlib.output.workbook import CSV_HINT
 
 if TYPE_CHECKING:
     from crmlib.books.stored import Books
@@ -60,9 +61,9 @@ def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
     statement, firm = books.statement_in(period), firm_profitability(books, period)
     margin, report = statement.net_margin, customer_profitability(books, period)
     customers = sum(report.loc[report["customer_id"] != "", margin.id], Decimal(0))
-    sales = next(firm.get(line.id) for line in statement.lines if line.cls == "revenue")
+    sales = next(firm.get(line.id) for line in statement.lines if line.is_revenue)
     figures = []
-    for line in (line for line in statement.lines if line.subtotal and (line == margin or line.id in HEADLINES)):
+    for line in (line for line in statement.firm_lines if line.subtotal and (line == margin or line.id in HEADLINES)):
         value = customers if line == margin else firm[line.id]
         of_sales = share(value, sales)
         figures.append({

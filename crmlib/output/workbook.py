@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,8 +14,9 @@ import pandas as pd
 from crmlib.books.rollups import ROUNDING_RULE
 from crmlib.books.stored import HALF_CENT
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import CrmError, read_yaml
+from crmlib.declared.reading import CrmError, Record, read
 from crmlib.declared.statement import Line
+from crmlib.declared.versions import versions
 from crmlib.look.words import NOT_AVAILABLE
 from crmlib.output.page import TEMPLATES
 
@@ -106,7 +105,7 @@ class _Grid:
         first = max((at for at in range(line) if self.lines[at].subtotal), default=0)
         if spec.subtotal:
             return _Cell(value, f"SUM({self.address(owner, first)}:{self.address(owner, line - 1).split('!')[1]})")
-        if 0 < owner == len(self.owners) - 1 and spec.cls != "pool":
+        if 0 < owner == len(self.owners) - 1 and not spec.is_pool:
             return _Cell(value, self.total(line))
         earned = f"{self.address(owner, self.margin)}-{self.address(owner, line - 1)}"
         return _Cell(value, earned if spec is EARNED else "")
@@ -115,6 +114,14 @@ class _Grid:
     def margin(self) -> int:
         """The last subtotal that a customer or group has."""
         return max(at for at, line in enumerate(self.lines) if line.subtotal and not line.firm_only)
+
+
+class Words(Record):
+    """workbook.yml: the first sheet, the heads of a customer's attributes, and how cells look."""
+
+    read_me: dict[str, str]
+    keys: dict[str, str]
+    formats: dict[str, dict[str, Any]]
 
 
 OWN = Line("own_costs", "Of these, costs of the column itself", "assignable")
@@ -167,7 +174,7 @@ class _Target:
 
     def owner(self, sheet: Worksheet, grid: _Grid, owner: int) -> None:
         """The statement of one owner, with shares of gross sales."""
-        base = next(at for at, line in enumerate(grid.lines) if line.cls == "revenue")
+        base = next(at for at, line in enumerate(grid.lines) if line.is_revenue)
         sales, below = grid.owners[owner][grid.lines[base].id], grid.address(owner, base)
         for at, line in enumerate(grid.lines):
             if line.id not in grid.owners[owner]:
@@ -191,7 +198,7 @@ def export_workbook(books: Books, period: Period, path: Path, *, parameters: Map
     """
     from xlsxwriter import Workbook
 
-    settings, words = books.engagement.settings, read_yaml(TEMPLATES / "workbook.yml")
+    settings, words = books.engagement.settings, read(TEMPLATES / "workbook.yml", Words)
     said = {"client": settings.client, "currency": settings.currency, "label": period.label, "start": period.start,
             "last": period.end - timedelta(days=1), "rounding": ROUNDING_RULE, "csv": CSV_HINT}  # fmt: skip
     plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
@@ -201,15 +208,15 @@ def export_workbook(books: Books, period: Period, path: Path, *, parameters: Map
     with Workbook(str(path), plain) as book:
         looks = {
             name: book.add_format({"font_name": "Arial", "font_size": 10} | look)
-            for name, look in words["formats"].items()
+            for name, look in words.formats.items()
         }
         target = _Target(book, looks, f"{settings.client} · {period.label} · {settings.currency}, costs in parentheses")
-        _facts_sheet(target, "Read me", {name: text.format(**said) for name, text in words["read_me"].items()})
-        _customer_sheet(target, customers, words["keys"])
+        _facts_sheet(target, "Read me", {name: text.format(**said) for name, text in words.read_me.items()})
+        _customer_sheet(target, customers, words.keys)
         checks = _sums(customers)
         for by, grid in groups.items():
             _group_sheet(target, grid)
-            checks += [*_sums(grid), *_matches(customers, grid, (by, list(words["keys"]).index(by)))]
+            checks += [*_sums(grid), *_matches(customers, grid, (by, list(words.keys).index(by)))]
         _check_sheet(target, [*checks, *_tie_outs(books.tie_out)])
         _facts_sheet(target, "Parameters", {**parameters, "data hash": books.data_hash, **versions()})
 
@@ -241,7 +248,7 @@ def _added(owners: Sequence[Mapping[str, Any]], lines: Iterable[Line]) -> dict[s
 def _customers(books: Books, period: Period) -> _Grid:
     from crmlib.profitability import customer_profitability
 
-    lines = tuple(line for line in books.statement_in(period).lines if line.cls != "pool" and not line.firm_only)
+    lines = tuple(line for line in books.statement_in(period).lines if not line.is_firms)
     owners = [_owner(row, lines) for row in customer_profitability(books, period).to_dict("records")]
     for owner in owners:
         owner.update({by: owner.get(by) or (NONE_GIVEN if owner["customer_id"] else "") for by in GROUPS})
@@ -253,7 +260,7 @@ def _groups(books: Books, period: Period, by: str) -> _Grid:
     from crmlib.profitability import firm_profitability, group_profitability
 
     lines = (*books.statement_in(period).lines, *((OWN, EARNED) if by else ()))
-    shared = [line for line in lines if line.cls != "pool" and not line.firm_only]
+    shared = [line for line in lines if not line.is_firms]
     rows = (
         group_profitability(books, period, by).whole.reset_index().to_dict("records")
         if by
@@ -302,7 +309,7 @@ def _sums(grid: _Grid) -> list[Check]:
     found, last = [], len(grid.owners) - 1
     for at, line in enumerate(grid.lines):
         value = grid.owners[-1][line.id]
-        if value is not None and line.cls != "pool":
+        if value is not None and not line.is_pool:
             across = line.subtotal and not line.firm_only and last > 0
             right = _Cell(value, grid.total(at) if across else "")
             found.append((f"{grid.sheet}: adds up", line.title, _Cell(value, grid.address(last, at)), right))
@@ -357,18 +364,6 @@ def _check_sheet(target: _Target, checks: Sequence[Check]) -> None:
     target.cell(sheet, (HEAD, 5), whole, "verdict")
     marked = {"type": "cell", "criteria": "==", "value": '"differs"', "format": target.looks["differs"]}
     sheet.conditional_format(HEAD, 5, last, 5, marked)
-
-
-def versions() -> dict[str, str]:
-    """Versions of the code and of the libraries that make a report."""
-    from crmlib import __version__
-
-    used = ("pandas", "ibis-framework", "duckdb", "pyarrow", "nbconvert", "papermill", "xlsxwriter")
-    return {
-        "crm-workbook": __version__,
-        "Python": platform.python_version(),
-        **{name: metadata.version(name) for name in used},
-    }
 
 
 def _known(value: object) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,13 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crmlib.run.messages import near, os_error, os_error_message, visible, write_crash
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from crmlib.run.report import Step
 
 
-EXIT_CODES = "Exit codes: 0 done, 1 a notebook failed, 2 bad usage or settings, 3 the data was rejected."
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 a notebook failed or the system refused, 2 bad usage or settings, 3 the data was rejected, "
+    "4 an error that nobody expected; its message names a file to send."
+)
 
 
 app = typer.Typer(
@@ -29,6 +35,12 @@ Engagement = Annotated[str, typer.Argument(help="Folder of the engagement, or it
 
 
 Out = Annotated[Path | None, typer.Option(help="Folder to write to instead of reports/.", file_okay=False)]
+
+
+Books = Annotated[
+    list[Path] | None,
+    typer.Option("--from", exists=True, dir_okay=False, help="Books that settings are proposed from; may be repeated."),
+]
 
 
 def _version(wanted: bool) -> None:
@@ -48,9 +60,7 @@ def main(
     """From a company's books to the profitability of each customer and segment."""
 
 
-@app.command(
-    epilog="Examples: `crm run` · `crm run data/sample --only 27 -p period=2025Q4` · `crm run ~/client --out /tmp/reports --jobs 1`"
-)
+@app.command(epilog="Examples: `crm run` · `crm run data/sample --only 27 -p period=2025Q4` · `crm run ~/a --jobs 1`")
 def run(
     engagement: Engagement = "data/sample",
     only: Annotated[list[str] | None, typer.Option(help="Notebook to run, by number or name; may be repeated.")] = None,
@@ -61,42 +71,41 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     out: Out = None,
 ) -> None:
-    """Check the books, run the notebooks and put the report into place; what would come out the same is not run again."""
-    with _told():
+    """Check the books, run the notebooks, put the report into place; what would come out the same is not run again."""
+    with _exit_codes(engagement, out):
         from crmlib.run.report import Request, run_report
-        from crmlib.run.safety import near
 
         request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out)
         with _progress() as tell:
             report = run_report(engagement, request, tell=tell)
     done = "nothing to do: the report is as it would come out" if report.nothing_to_do else "done"
-    index = near(report.folder / "index.html")
-    typer.echo(f"{done}: {index}; open it in any browser")
+    _say(f"{done}: {near(report.folder / 'index.html')}; open it in any browser")
 
 
 @app.command(epilog="Examples: `crm check data/sample` · `crm check ~/client --out /tmp/reports`")
 def check(engagement: Engagement, out: Out = None) -> None:
-    """Check the books and the judgement files and say all that was found; findings.csv lists it row by row. Nothing is run."""
-    with _told():
+    """Check the books and the judgement files and say all that was found; findings.csv lists it row by row."""
+    with _exit_codes(engagement, out):
         from crmlib.books.stored import open_books
         from crmlib.declared.engagement import open_engagement
         from crmlib.declared.reading import DataRejected
         from crmlib.output.data import export_findings
         from crmlib.run.report import REPORTS
-        from crmlib.run.safety import near
+        from crmlib.run.safety import claim
         from crmlib.segments import check_judgement
 
         opened = open_engagement(engagement)
+        folder = out or claim(REPORTS / opened.name, opened)
         books = None
         try:
             books = open_books(opened)
             findings = books.findings
         except DataRejected as error:
             findings = error.findings
-        file = (out or REPORTS / opened.name) / "findings.csv"
+        file = folder / "findings.csv"
         export_findings(findings, file)
         _summarise(findings)
-        typer.echo(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
+        _say(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
         if books:
             check_judgement(books)
     raise typer.Exit(0 if books else 3)
@@ -104,52 +113,43 @@ def check(engagement: Engagement, out: Out = None) -> None:
 
 @app.command(epilog="Examples: `crm new ~/client` · `crm new ~/client --from sales.csv --from customers.xlsx`")
 def new(
-    folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")],
-    from_: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from",
-            exists=True,
-            dir_okay=False,
-            help="Books to look at, may be repeated; settings are proposed from them.",
-        ),
-    ] = None,
+    folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")], from_: Books = None
 ) -> None:
     """Make an engagement: a commented template of everything."""
-    with _told():
+    with _exit_codes(folder):
         from crmlib.run.new import write_template
-        from crmlib.run.safety import near
 
         write_template(folder, from_ or [])
-    typer.echo(f"done: {near(folder)}; fill in {near(folder / 'engagement.yml')}, then: crm check {near(folder)}")
+    _say(f"done: {near(folder)}; fill in {near(folder / 'engagement.yml')}, then: crm check {near(folder)}")
 
 
 @app.command("list", epilog="Examples: `crm list`")
 def list_() -> None:
     """List the notebooks: what each asks, and its parameters."""
-    with _told():
+    with _exit_codes():
         from crmlib.run.notebooks import list_notebooks
 
         notebooks = list_notebooks()
     for notebook in notebooks:
-        typer.echo(f"{notebook.number}  {notebook.title}\n    {notebook.question}")
+        _say(f"{notebook.number}  {notebook.title}\n    {notebook.question}")
         for p in notebook.parameters:
-            typer.echo(f"    -p {p.name}={p.default}  ({p.type}) {p.help}")
+            _say(f"    -p {p.name}={p.default}  ({p.type}) {p.help}")
 
 
-@app.command(epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_profitability.ipynb`")
-def lab(notebook: Annotated[str | None, typer.Argument(help="Number, name or file.")] = None) -> None:
-    """Open the notebooks in JupyterLab, with this Python."""
-    import subprocess
-
-    with _told():
-        from crmlib.run.notebooks import NOTEBOOKS, list_notebooks, select_notebooks
+@app.command(epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_x.ipynb`")
+def lab(notebook: Annotated[str | None, typer.Argument(help="Number, name, or a file to open itself.")] = None) -> None:
+    """Open copies of the notebooks, in reports/lab, in JupyterLab; copies that are there stay as you left them."""
+    with _exit_codes():
+        from crmlib.run.lab import lab_command, open_copies
 
         file = Path(notebook).resolve() if notebook and Path(notebook).is_file() else None
-        if notebook and not file:
-            file = select_notebooks(list_notebooks(), [notebook])[0].path
-    folder = file.parent if file else NOTEBOOKS
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", *([file.name] if file else [])], cwd=folder))
+        if not file:
+            file, changed = open_copies(notebook)
+            _say(f"copies, which stay as you leave them: {near(file)}", err=True)
+            if changed:
+                _say(f"unlike the workbook's own: {', '.join(changed)}; delete a copy to begin it anew", err=True)
+        command, environment = lab_command(file)
+    raise typer.Exit(subprocess.call(command, env=environment))
 
 
 def _parameters(texts: list[str]) -> dict[str, object]:
@@ -160,24 +160,44 @@ def _parameters(texts: list[str]) -> dict[str, object]:
     return {name: value for name, _, value in pairs}
 
 
-@contextmanager
-def _told() -> Iterator[None]:
-    """Errors for people, and their exit codes."""
-    from crmlib.declared.reading import CrmError, DataRejected, SettingsError
+def _say(text: str, *, err: bool = False) -> None:
+    typer.echo(visible(text), err=err)
 
+
+@contextmanager
+def _exit_codes(engagement: str | Path = "", out: Path | None = None) -> Iterator[None]:
+    """Errors for people, and their exit codes; what nobody expected is one line and a file to send."""
     try:
         yield
-    except (CrmError, OSError) as error:
-        typer.echo(f"crm: {error}", err=True)
-        if isinstance(error, DataRejected):
-            typer.echo("crm: all findings are in findings.csv; `crm check` sums them up", err=True)
-        code = 3 if isinstance(error, DataRejected) else 2 if isinstance(error, SettingsError) else 1
+    except (typer.Exit, typer.BadParameter):
+        raise
     except KeyboardInterrupt as stopped:
-        typer.echo("crm: stopped; nothing is left running and the last report was not touched", err=True)
+        _say("crm: stopped; nothing is left running and the last report was not touched", err=True)
         code = 128 + (stopped.args[0] if stopped.args else 2)
+    except Exception as error:
+        text, code = _explained(error, Path(engagement).absolute(), out)
+        _say(f"crm: {text}", err=True)
     else:
         return
     raise typer.Exit(code)
+
+
+def _explained(error: Exception, engagement: Path, out: Path | None) -> tuple[str, int]:
+    """What to say of an error, and the exit code."""
+    from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError
+
+    if isinstance(error, DataRejected):
+        return f"{error}\ncrm: all findings are in findings.csv; `crm check` sums them up", 3
+    if isinstance(error, CrmError):
+        return str(error), 2 if isinstance(error, SettingsError) else 1
+    reports = (out or PROJECT / "reports").absolute()
+    cache = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache").absolute()
+    if refused := os_error(error):
+        return os_error_message(refused, reports, cache), 1
+    file = write_crash(error, reports, {engagement: "engagement", reports: "reports", cache: "cache"})
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    way_out = f"read {near(file)} and send it" if file else "send this line"
+    return f"this was not expected: {what}; please {way_out} to whoever mends crm", 4
 
 
 @contextmanager
@@ -187,7 +207,7 @@ def _progress() -> Iterator[Callable[[Step], None]]:
 
     console, running = Console(stderr=True, highlight=False), dict[str, None]()
     if not console.is_terminal:
-        yield lambda step: typer.echo(_line(step), err=True) if step.state != "running" else None
+        yield lambda step: _say(_line(step), err=True) if step.state != "running" else None
         return
     with console.status("opening the books") as status:
 
@@ -219,7 +239,7 @@ def _summarise(findings: pd.DataFrame) -> None:
             first, amount = rows.iloc[0], sum(rows["amount"].dropna())
             where = ".".join(str(part) for part in (name, column) if part)
             what = f"{code}: {where}" + (f", {amount:,.2f}" if amount else "")
-            told = f"{what}\n{first['message']} → {first['way_out']}"
-            table.add_row(Text(verdict), Text(f"{rows['count'].sum()}", justify="right"), Text(told))
+            text = visible(f"{what}\n{first['message']} → {first['way_out']}")
+            table.add_row(Text(verdict), Text(f"{rows['count'].sum()}", justify="right"), Text(text))
     if len(findings):
         Console().print(table)

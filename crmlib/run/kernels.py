@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crmlib.run.messages import scrubbed
+
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
-PRELOADED = ("ipykernel.ipkernel", "pandas", "matplotlib.pyplot", "great_tables", "duckdb", "ibis")
+MOST_SHOWN = 10_000_000  # characters that one cell puts into a page
 
 
 @dataclass(frozen=True)
@@ -36,135 +36,35 @@ class Failure:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels of one run: those started, the process that forks them if there is one, and whether all is to stop."""
+    """The kernels of one run: where they keep their files, those started, and whether all is to stop."""
 
-    server: subprocess.Popen[str] | None
+    folder: Path
     started: list[Any] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def stop(self) -> None:
         """Kill them all, with their process groups where the system has such."""
         self.stopped.set()
-        if self.server:
-            self.server.kill()
         for process in [process for process in self.started if process.poll() is None]:
             with suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
 
 
-@dataclass(frozen=True)
-class _Forked:
-    """A forked kernel, with what jupyter_client asks of a subprocess.Popen."""
-
-    pid: int
-    stdin: None = None
-    stdout: None = None
-    stderr: None = None
-
-    def poll(self) -> int | None:
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return 1
-        return None
-
-    wait = poll
-
-    def send_signal(self, number: int) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
-
-
-@contextmanager
-def open_kernels(sources: Sequence[str]) -> Iterator[Kernels]:
-    """Kernels for notebooks with these sources, of which none is left at the end.
-
-    On Linux they are forked from a process that has loaded what the sources import, meanwhile: a kernel is ready at
-    once. Elsewhere forking after a graphics library was loaded is not safe, and each kernel is started by itself.
-    """
-    kernels = Kernels(_start_server(sources) if sources and sys.platform == "linux" else None)
-    try:
-        yield kernels
-    finally:
-        kernels.stop()
-        if kernels.server:
-            kernels.server.communicate()
-
-
-def _start_server(sources: Sequence[str]) -> subprocess.Popen[str]:
-    modules = dict.fromkeys(re.findall(r"^(?:import|from) ([\w.]+)", "\n".join(sources), re.MULTILINE))
-    # matplotlib must know the notebooks' backend before it is first imported, or charts vanish without a word
-    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline"}
-    command = [sys.executable, "-P", "-c", "import crmlib.run.kernels as k; k.serve_kernels()", *PRELOADED, *modules]
-    pipe, null = subprocess.PIPE, subprocess.DEVNULL
-    return subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, stderr=null, text=True, env=environment, start_new_session=True
-    )
-
-
-def serve_kernels() -> None:
-    """Load the modules named as arguments, then fork a kernel for each line on standard input and answer with its id."""
-    for module in sys.argv[1:]:
-        with suppress(Exception):  # what cannot be imported is the notebook's to report
-            import_module(module)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels that ended do not linger
-    while request := sys.stdin.readline():
-        if (process := os.fork()) == 0:
-            _become_kernel(**json.loads(request))
-        sys.stdout.write(f"{process}\n")
-        sys.stdout.flush()
-
-
-def _become_kernel(arguments: list[str], folder: str, environment: Mapping[str, str]) -> None:
-    ends_with_server = f"--IPKernelApp.parent_handle={os.getppid()}"
-    os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(null, standard)
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    sys.argv = ["ipykernel_launcher"]
-    try:
-        import_module("ipykernel.kernelapp").launch_new_instance(argv=[*arguments, ends_with_server])
-    finally:
-        os._exit(1)
-
-
-def _fork(kernels: Kernels, arguments: Sequence[str], launch: Mapping[str, Any]) -> _Forked | None:
-    """A kernel forked by the server; None where there is no server, or it does not answer."""
-    request = {"arguments": arguments, "folder": str(launch["cwd"]), "environment": launch["env"]}
-    with kernels.lock, suppress(OSError):
-        if kernels.server and kernels.server.stdin and kernels.server.stdout:
-            kernels.server.stdin.write(json.dumps(request) + "\n")
-            kernels.server.stdin.flush()
-            answer = kernels.server.stdout.readline()
-            return _Forked(int(answer)) if answer else None
-    return None
-
-
-def kernel_manager(kernels: Kernels, profile: Path) -> type:
-    """The class by which papermill gets kernels: of this interpreter, whatever is installed, in an empty profile."""
+def kernel_manager(kernels: Kernels) -> type:
+    """The class by which papermill gets kernels: of this interpreter, whatever is installed."""
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-    spec = KernelSpec(**get_kernel_dict(), env={"IPYTHONDIR": str(profile).replace("$", "$$")})
+    spec = KernelSpec(**get_kernel_dict(), env={"IPYTHONDIR": str(kernels.folder).replace("$", "$$")})
 
     class Provisioner(LocalProvisioner):
-        process: Any = None
-
         async def launch_kernel(self, cmd: list[str], **launch: Any) -> Any:
             if kernels.stopped.is_set():
                 raise RuntimeError("stopped")
-            if forked := _fork(kernels, cmd[3:], launch):
-                self.process, self.pid, self.pgid = forked, forked.pid, forked.pid
-            else:
-                quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-                await super().launch_kernel(cmd, **{**launch, **quiet})
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+            await super().launch_kernel(cmd, **{**launch, **quiet})
             kernels.started.append(self.process)
             return self.connection_info
 
@@ -173,10 +73,15 @@ def kernel_manager(kernels: Kernels, profile: Path) -> type:
 
         async def _async_pre_start_kernel(self, **launch: Any) -> Any:
             self.kernel_id = os.urandom(16).hex()
+            self.connection_file = str(kernels.folder / f"{self.kernel_id}.json")
             self.provisioner = Provisioner(kernel_id=self.kernel_id, kernel_spec=spec, parent=self)
             return await super()._async_pre_start_kernel(**launch)
 
     return Manager
+
+
+def _no_task_cut_off(record: logging.LogRecord) -> bool:
+    return "Task was destroyed" not in record.getMessage()
 
 
 def load_papermill() -> None:
@@ -184,15 +89,15 @@ def load_papermill() -> None:
     # jsonschema would compile a grammar of addresses, for seconds, to check formats that notebooks do not use
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import_module("papermill")
-    logging.getLogger("papermill").addHandler(
-        logging.NullHandler()
-    )  # what it says of dead kernels is told by `execute`
+    # what they say of kernels that died, or were cut off, is told by `execute`
+    logging.getLogger("papermill").addHandler(logging.NullHandler())
+    logging.getLogger("asyncio").addFilter(_no_task_cut_off)
     if sys.modules["rfc3987_syntax"] is None:
         del sys.modules["rfc3987_syntax"]
 
 
 def execute(
-    path: Path, values: Mapping[str, Any], manager: type, *, timeout_seconds: int
+    path: Path, values: Mapping[str, Any], kernels: Kernels, *, timeout_seconds: int
 ) -> tuple[NotebookNode, Failure | None]:
     """A notebook executed with these parameters as far as it came, and why it did not come to its end."""
     import nbformat
@@ -201,8 +106,8 @@ def execute(
 
     reached: dict[str, Any] = {"cell_index": 0, "notebook": nbformat.read(path, 4)}  # type: ignore[no-untyped-call]
     try:
-        executed = _papermill(path, values, manager, timeout_seconds, reached)
-        return executed, _unfinished(executed)
+        executed = _papermill(path, values, kernel_manager(kernels), timeout_seconds, reached)
+        return executed, _defect(executed)
     except PapermillExecutionError as error:
         way_out = "mend what the cause names, then run again"
         failure = Failure(error.cell_index, f"{error.ename}: {error.evalue}", way_out)
@@ -236,12 +141,15 @@ def _papermill(path: Path, values: Mapping[str, Any], manager: type, seconds: in
     )
 
 
-def _unfinished(executed: NotebookNode) -> Failure | None:
-    """The first code cell that was not executed: papermill takes SystemExit for success."""
+def _defect(executed: NotebookNode) -> Failure | None:
+    """The first code cell that was not executed (papermill takes that for success) or shows more than a page holds."""
     for index, cell in enumerate(executed.cells):
         due = cell.cell_type == "code" and cell.source.strip() and "skip-execution" not in cell.metadata.get("tags", [])
         if due and cell.execution_count is None:
             return Failure(index, "the cell was not run: the notebook ended before it", "let no cell end the notebook")
+        if due and (size := len(str(cell.outputs))) > MOST_SHOWN:
+            cause = f"the cell shows {size // 1_000_000} MB, more than a page can hold"
+            return Failure(index, cause, "show less: the first rows, a count, a smaller chart")
     return None
 
 
@@ -262,24 +170,3 @@ def write_notebook(executed: NotebookNode, path: Path, folders: Mapping[Path, st
     for part in (clean, *clean.cells):
         part.metadata.pop("papermill", None)
     path.write_text(nbformat.writes(clean), "utf-8")  # type: ignore[no-untyped-call]
-
-
-def scrubbed(content: Any, folders: Mapping[Path, str]) -> Any:
-    """Text, or lists and mappings of text, with each of these folders shown as something else."""
-    if isinstance(content, list):
-        return [scrubbed(each, folders) for each in content]
-    if isinstance(content, dict):
-        return {key: value if key == "image/png" else scrubbed(value, folders) for key, value in content.items()}
-    if not isinstance(content, str):
-        return content
-    content = re.sub(r"[^\s\"'(<>]*ipykernel_\d+[/\\]\d+\.py", "a cell", content)
-    forms = {
-        form: text
-        for path, text in folders.items()
-        if len(path.parts) > 1
-        for form in (str(path), repr(str(path))[1:-1])
-    }
-    if not any(form in content for form in forms):
-        return content
-    pattern = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
-    return re.sub(rf"(?<!\w)(?:{pattern})(?![\w-])", lambda found: forms[found[0]], content)

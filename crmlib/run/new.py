@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+from crmlib.declared.judgement import RATINGS
 from crmlib.declared.ledger import tables
-from crmlib.declared.reading import DECLARED, SettingsError
+from crmlib.declared.reading import DECLARED, SettingsError, nearest
 
 
 def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
-    """A new engagement: commented engagement.yml, an example statement, headers of every table, and a place for judgement.
+    """A new engagement: commented engagement.yml, an example statement, headers of every table, templates of judgement.
 
-    From the client's files, delimiter, encoding, date formats and columns are proposed as comments, for a person to confirm.
+    From the client's files, delimiter, encoding, date formats and columns are proposed as comments, for a person to
+    confirm.
 
     Raises
     ------
@@ -28,24 +29,25 @@ def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
         raise SettingsError(f"{folder} is there and not empty; name a new folder")
     if gone := [str(f) for f in files if not f.is_file()]:
         raise SettingsError(f"no such file: {', '.join(gone)}")
-    proposals = "".join(_proposal(file) for file in files)
+    settings = Path(__file__).with_name("engagement.yml").read_text(encoding="utf-8")
+    statement = (DECLARED / "statement.yml").read_text(encoding="utf-8")
+    texts = {
+        "engagement.yml": settings + "".join(_proposal(file) for file in files),
+        "statement.example.yml": f"# Rename to statement.yml to use a statement of your own.\n{statement}",
+        "judgement/README.md": "What people decide in workshops; each notebook that reads one says how.\n",
+        **{f"judgement/{name}": text for name, text in judgement_templates().items()},
+        **{f"headers/{table.name}.csv": ",".join(table.columns) + "\n" for table in tables().values()},
+    }
     for place in ("ledger", "judgement", "headers"):
         (folder / place).mkdir(parents=True, exist_ok=True)
-    settings = Path(__file__).with_name("engagement.yml").read_text(encoding="utf-8")
-    (folder / "engagement.yml").write_text(settings + proposals, encoding="utf-8")
-    statement = (DECLARED / "statement.yml").read_text(encoding="utf-8")
-    (folder / "statement.example.yml").write_text(
-        "# Rename to statement.yml to use a statement of your own.\n" + statement, encoding="utf-8"
-    )
-    from crmlib.declared import judgement
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
-    (folder / "judgement" / "README.md").write_text(
-        "What people decide in workshops; each notebook that reads one says how.\n", encoding="utf-8"
-    )
-    for name, text in judgement.templates().items():
-        (folder / "judgement" / name).write_text(text, encoding="utf-8")
-    for table in tables().values():
-        (folder / "headers" / f"{table.name}.csv").write_text(",".join(table.columns) + "\n", encoding="utf-8")
+
+def judgement_templates() -> dict[str, str]:
+    """The judgement files as a new engagement gets them: file name → text."""
+    files = {name: (DECLARED / name).read_text("utf-8") for name in ("strategy.yml", "criteria.yml", "segments.yml")}
+    return {**files, "ratings.csv": ",".join(RATINGS) + "\n"}
 
 
 def _proposal(file: Path) -> str:
@@ -68,7 +70,8 @@ def _proposal(file: Path) -> str:
     points = sum(bool(re.fullmatch(r"-?[\d,]+\.\d{1,2}", c)) for c in cells)
     return "\n".join([
         f"\n# {file.name} looks like this; confirm each line, then take away the marks",
-        "# tables:", f"#   {table.name}:", f"#     source: {file.stem}", *(["#     columns:", *columns] if columns else []), "#     formats:",
+        "# tables:", f"#   {table.name}:", f"#     source: {file.stem}",
+        *(["#     columns:", *columns] if columns else []), "#     formats:",
         f"#       encoding: {encoding}", f"#       delimiter: {json.dumps(delimiter)}",
         f"#       decimal: {json.dumps(',' if commas > points else '.')}", f"#       {_dates_proposed(cells)}", "",
     ])  # fmt: skip
@@ -84,8 +87,7 @@ def _first_that_decodes(raw: bytes) -> str:
 
 def _nearest(column: str, header: Sequence[str]) -> str:
     plain = {re.sub(r"\W|_", "", h).casefold(): h for h in header}
-    near = difflib.get_close_matches(column.replace("_", ""), plain, 1, cutoff=0.72)
-    return plain[near[0]] if near else ""
+    return plain.get(nearest(column.replace("_", ""), plain, 0.72), "")
 
 
 def _dates_proposed(cells: Sequence[str]) -> str:
@@ -97,7 +99,8 @@ def _dates_proposed(cells: Sequence[str]) -> str:
         return "(no dates seen)"
     if len(fit) == 1:
         return f"dates: {json.dumps(fit)}"
-    return f"dates: not clear ({'could be ' + ' or '.join(fit) if fit else 'none or several formats'}; such as {', '.join(dated[:3])})"
+    why = f"could be {' or '.join(fit)}" if fit else "none or several formats"
+    return f"dates: not clear ({why}; such as {', '.join(dated[:3])})"
 
 
 def _is_date(text: str, form: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import io
 import json
 import re
@@ -15,7 +14,7 @@ from typing import Any
 
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 
-from crmlib.declared.reading import PROJECT, SettingsError
+from crmlib.declared.reading import PROJECT, SettingsError, did_you_mean
 
 NOTEBOOKS = PROJECT / "notebooks"
 
@@ -114,7 +113,7 @@ def select_notebooks(notebooks: Sequence[Notebook], only: Sequence[str]) -> list
     """Those whose number or name is asked for, all where nothing is; SettingsError for one that is not there."""
     for text in only:
         if not any(text in {n.number, n.name} for n in notebooks):
-            raise SettingsError(f"no notebook {text!r}; {_nearest(text, [n.name for n in notebooks])}")
+            raise SettingsError(f"no notebook {text!r}; {_known(text, [n.name for n in notebooks])}")
     return [n for n in notebooks if not only or n.number in only or n.name in only]
 
 
@@ -127,7 +126,7 @@ def check_parameters(notebooks: Sequence[Notebook], given: Mapping[str, object])
         Names that none of the notebooks has, values that are not of the declared type: all of them at once.
     """
     allowed = list(dict.fromkeys(p.name for n in notebooks for p in n.parameters))
-    wrong = [f"unknown parameter {name!r}; {_nearest(name, allowed)}" for name in given if name not in allowed]
+    wrong = [f"unknown parameter {name!r}; {_known(name, allowed)}" for name in given if name not in allowed]
     values: dict[str, dict[str, Any]] = {n.name: {p.name: p.default for p in n.parameters} for n in notebooks}
     for notebook, parameter in ((n, p) for n in notebooks for p in n.parameters if p.name in given):
         try:
@@ -155,6 +154,5 @@ def _allowed(value: Any, text: str) -> bool:
     return (not least or value >= float(least[1])) and (not choices or value in choices[1].split(", "))
 
 
-def _nearest(text: str, allowed: Sequence[str]) -> str:
-    near = difflib.get_close_matches(text, allowed, 1)
-    return (f"did you mean {near[0]!r}? " if near else "") + f"allowed: {', '.join(allowed) or 'none'}"
+def _known(text: str, allowed: Sequence[str]) -> str:
+    return f"allowed: {', '.join(allowed) or 'none'}{did_you_mean(text, allowed)}"

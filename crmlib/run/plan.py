@@ -4,41 +4,72 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib import __version__
 from crmlib.books.ledger import sha256
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.reading import PACKAGE
+from crmlib.declared.reading import PACKAGE, safe_code
+from crmlib.declared.versions import versions
 from crmlib.run.notebooks import Notebook
 
 if TYPE_CHECKING:
     from crmlib.output.page import Page
 
 
-PACKAGES = (
-    "pandas matplotlib seaborn scikit-learn great-tables ibis-framework duckdb pyarrow nbconvert papermill ipykernel"
-)
+@dataclass(frozen=True)
+class Unit:
+    """What makes one page: a notebook and its values; the page's name tells it from the notebook's other pages."""
+
+    name: str
+    notebook: Notebook
+    values: Mapping[str, Any]
+
+    @property
+    def files(self) -> tuple[str, str]:
+        """The page, and the notebook as it was executed."""
+        return f"{self.name}.html", f"{self.name}.ipynb"
+
+    def fingerprint(self, origin: str) -> str:
+        """Hash of notebook and values, and of what else the page comes from."""
+        return f"{content_hash([self.notebook.cells, self.values])}-{origin}"
+
+    def is_fresh(self, last: Mapping[str, Any], origin: str) -> bool:
+        """Whether the last report's page comes from the same; without a data hash, as far as can be said without."""
+        fingerprint = str(last["pages"].get(self.name, {}).get("fingerprint", ""))
+        return set(self.files) <= last["files"].keys() and fingerprint.startswith(self.fingerprint(origin))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to run, which pages and other files of the last report stay, and what all is made of."""
+    """What is to run, which pages and other files of the last report stay, and what pages and exports come from."""
 
-    records: Mapping[str, Mapping[str, Any]]
-    run: tuple[Notebook, ...]
-    kept: tuple[Page, ...]
+    stale: tuple[Unit, ...]
+    fresh: tuple[Unit, ...]
+    origin: str
     exports: tuple[str, ...]
-    exports_made_of: str
+    exports_fingerprint: str
     nothing_to_do: bool
 
 
+def units(notebook: Notebook, sets: Sequence[Mapping[str, Any]]) -> list[Unit]:
+    """A page for each set of values, named by the notebook and by the values in which the sets differ."""
+    differing = [name for name in sets[0] if any(values[name] != sets[0][name] for values in sets)]
+    names = ["-".join([notebook.name, *(_part(values[name]) for name in differing)]) for values in sets]
+    return [Unit(name, notebook, values) for name, values in zip(names, sets, strict=True)]
+
+
+def _part(value: object) -> str:
+    """A value as a part of a file's name, another for each."""
+    text, code = str(value), safe_code(str(value))
+    return code if code == text else f"{code}-{content_hash(text)[:8]}"
+
+
 def content_hash(content: object) -> str:
+    """SHA-256 of what JSON can say."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -49,38 +80,45 @@ def file_hashes(root: Path, counts: Callable[[Path], bool] = lambda path: True) 
 
 
 def settings_hashes(engagement: Engagement) -> dict[str, str]:
+    """Hash of each file in which people declare something."""
     return file_hashes(engagement.folder, lambda p: p.suffix in {".yml", ".yaml", ".sql"} or p.parts[0] == "judgement")
-
-
-def library_versions() -> dict[str, str]:
-    found = {name: metadata.version(name) for name in PACKAGES.split()}
-    return {"python": platform.python_version(), "crm-workbook": __version__, **found}
 
 
 def code_hash(engagement: Engagement) -> str:
     """Hash of all that every page comes from, but for the ledger, which is known only once the books are open."""
     return content_hash(
-        [file_hashes(PACKAGE, lambda p: "__pycache__" not in p.parts), settings_hashes(engagement), library_versions()]
+        [file_hashes(PACKAGE, lambda p: "__pycache__" not in p.parts), settings_hashes(engagement), versions()]
     )
-
-
-def fingerprint(notebook: Notebook, values: Mapping[str, Any], made_of: str) -> str:
-    return f"{content_hash([notebook.cells, values])}-{made_of}"
-
-
-def is_fresh(before: Mapping[str, Any], notebook: Notebook, values: Mapping[str, Any], made_of: str) -> bool:
-    """Whether the last report's page comes from the same; without a data hash, as far as can be said without."""
-    last = before["notebooks"].get(notebook.name, {}).get("fingerprint", "")
-    whole = {f"{notebook.name}.html", f"{notebook.name}.ipynb"} <= before["files"].keys()
-    return whole and str(last).startswith(fingerprint(notebook, values, made_of))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The last report's manifest, with those of its files only that are as they were written."""
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
-        hashes, found = manifest["files"], file_hashes(folder, lambda p: p.name != "manifest.json")
-        same = {file: sha for file, sha in hashes.items() if found.get(file) == sha}
-        return {**manifest, "files": same, "whole": same == hashes and manifest["status"] == "complete"}
-    except (OSError, ValueError, KeyError, AttributeError):
-        return {"notebooks": {}, "files": {}, "exports": "", "whole": False}
+        written, there = manifest["files"], file_hashes(folder, lambda p: p.name != "manifest.json")
+        same = {file: sha for file, sha in written.items() if there.get(file) == sha}
+        whole = same == written and manifest["status"] == "complete"
+        return {**manifest, "pages": dict(manifest["pages"]), "files": same, "whole": whole}
+    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+        return {"pages": {}, "files": {}, "exports": "", "whole": False}
+
+
+def write_manifest(
+    folder: Path, plan: Plan, pages: Sequence[Page], engagement: Engagement, facts: Mapping[str, Any]
+) -> None:
+    """Write what the report comes from: the facts, the settings, a record of each page, a hash of each file."""
+    by_file = {page.notebook: {"seconds": page.seconds, "reused": page.reused} for page in pages}
+    records = {
+        unit.name: {
+            "notebook": unit.notebook.name, "parameters": unit.values, "fingerprint": unit.fingerprint(plan.origin),
+            **by_file[unit.files[1]],
+        }
+        for unit in sorted((*plan.fresh, *plan.stale), key=lambda unit: unit.name)
+    }  # fmt: skip
+    content = {
+        **facts, "settings": engagement.settings.model_dump(mode="json"),
+        "versions": versions(), "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "pages": records, "exports": plan.exports_fingerprint, "files": file_hashes(folder), "status": "complete",
+    }  # fmt: skip
+    text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
+    (folder / "manifest.json").write_text(text, "utf-8")

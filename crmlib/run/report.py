@@ -1,47 +1,24 @@
-"""One safe run: the notebooks of an engagement executed, their pages and files built aside and put into place when whole."""
+"""One safe run: the notebooks of an engagement executed, pages and files built aside and put into place when whole."""
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError
-from crmlib.run.kernels import (
-    Failure,
-    Kernels,
-    execute,
-    kernel_manager,
-    load_papermill,
-    open_kernels,
-    place_of,
-    scrubbed,
-    write_notebook,
-)
+from crmlib.run.kernels import Failure, Kernels, execute, load_papermill, place_of, write_notebook
+from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import NOTEBOOKS, Notebook, check_parameters, list_notebooks, select_notebooks
-from crmlib.run.plan import (
-    Plan,
-    code_hash,
-    content_hash,
-    file_hashes,
-    fingerprint,
-    is_fresh,
-    library_versions,
-    read_manifest,
-    settings_hashes,
-)
-from crmlib.run.safety import locked, near, stoppable
+from crmlib.run.plan import Plan, Unit, code_hash, content_hash, read_manifest, settings_hashes, units, write_manifest
+from crmlib.run.safety import claim, locked, stoppable
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -95,10 +72,10 @@ class _Job:
     request: Request
     tell: Tell
     engagement: Engagement
-    shown: str
+    label: str
     period: Period
     notebooks: tuple[Notebook, ...]
-    wanted: Mapping[str, dict[str, Any]]
+    units: tuple[Unit, ...]
 
     @property
     def folder(self) -> Path:
@@ -108,18 +85,18 @@ class _Job:
     def target(self) -> Path:
         return self.folder / self.period.folder
 
-    def beside(self, what: str) -> Path:
+    def scratch(self, what: str) -> Path:
         return self.folder / f".{what}-{self.period.folder}"
 
     @property
     def private_folders(self) -> dict[Path, str]:
-        shown = {Path.home(): "~", Path(sys.prefix): "python", Path.cwd(): ".", PROJECT: ".", self.folder: "reports"}
-        return shown | {self.request.notebooks.resolve(): "notebooks", self.engagement.folder: self.shown}
+        own = {self.folder: "reports", self.request.notebooks.resolve(): "notebooks"}
+        return machine_folders() | own | {self.engagement.folder: self.label}
 
     @property
-    def given(self) -> dict[str, str]:
+    def parameters(self) -> dict[str, str]:
         texts = {name: str(value) for name, value in self.request.parameters.items()}
-        return {"engagement": self.shown, **texts, "period": self.period.label}
+        return {"engagement": self.label, **texts, "period": self.period.label}
 
 
 def run_report(engagement: str | Path, request: Request | None = None, *, tell: Tell = lambda step: None) -> Report:
@@ -139,21 +116,18 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
         Stopped by the signal whose number is its argument; nothing is left running.
     """
     job = _job(engagement, request or Request(), tell)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    with locked(job.beside("lock")), stoppable(), ExitStack() as stack:
+    claim(job.folder, job.engagement)
+    with locked(job.scratch("lock")), stoppable(), ExitStack() as stack:
         _recover(job)
-        stack.callback(shutil.rmtree, job.beside("run"), ignore_errors=True)
-        before, made_of = read_manifest(job.target), code_hash(job.engagement)
-        wanted = [n for n in job.notebooks if n.name in job.wanted]
-        stale = [n for n in wanted if not is_fresh(before, n, job.wanted[n.name], made_of)]
-        kernels = stack.enter_context(open_kernels([text for n in stale for kind, text in n.cells if kind == "code"]))
+        stack.callback(shutil.rmtree, job.scratch("new"), ignore_errors=True)
+        last, origin = read_manifest(job.target), code_hash(job.engagement)
         books = _open_books(job)
-        plan = _plan(job, before, f"{made_of}-{books.data_hash}")
+        plan = _plan(job, last, f"{origin}-{books.data_hash}")
+        pages = [_page(unit, last["pages"][unit.name]["seconds"], reused=True) for unit in plan.fresh]
         if not plan.nothing_to_do:
-            pages = _build(job, plan, books, kernels)
+            pages = _build(job, plan, books, pages)
             _place(job)
-            return Report(job.target, pages, False)
-    return Report(job.target, plan.kept, True)
+    return Report(job.target, tuple(pages), plan.nothing_to_do)
 
 
 def _job(engagement: str | Path, request: Request, tell: Tell) -> _Job:
@@ -164,19 +138,20 @@ def _job(engagement: str | Path, request: Request, tell: Tell) -> _Job:
     if "engagement" in request.parameters:
         raise SettingsError("the engagement is no parameter of a run; give it as `crm run ENGAGEMENT`")
     opened = open_engagement(engagement)
-    wanted = check_parameters(selected, request.parameters)
-    asked = [values["period"] for values in wanted.values() if "period" in values]
-    period = opened.period(asked[0] if asked else "last-12-months")
-    for values in wanted.values():
-        values.pop("engagement", None)
-        values.update({"period": period.label} if "period" in values else {})
-    return _Job(request, tell, opened, _shown(engagement, opened), period, tuple(notebooks), wanted)
+    values = check_parameters(selected, request.parameters)
+    periods = [each["period"] for each in values.values() if "period" in each]
+    period = opened.period(periods[0] if periods else "last-12-months")
+    for each in values.values():
+        each.pop("engagement", None)
+        each.update({"period": period.label} if "period" in each else {})
+    pages = tuple(unit for notebook in selected for unit in units(notebook, [values[notebook.name]]))
+    return _Job(request, tell, opened, _label(engagement, opened), period, tuple(notebooks), pages)
 
 
-def _shown(given: str | Path, engagement: Engagement) -> str:
-    """The engagement as given, unless that names folders of this machine."""
-    if not Path(given).expanduser().is_absolute() and Path(given).name not in {"", ".."}:
-        return Path(given).as_posix()
+def _label(path: str | Path, engagement: Engagement) -> str:
+    """The engagement as it was asked for, unless that names folders of this machine."""
+    if not Path(path).expanduser().is_absolute() and Path(path).name not in {"", ".."}:
+        return Path(path).as_posix()
     inside = engagement.folder.is_relative_to(PROJECT)
     return engagement.folder.relative_to(PROJECT).as_posix() if inside else engagement.folder.name
 
@@ -197,53 +172,53 @@ def _open_books(job: _Job) -> Books:
 
 def _recover(job: _Job) -> None:
     """Remove what a killed run left, and put back the report that it was about to replace."""
-    shutil.rmtree(job.beside("run"), ignore_errors=True)
-    if job.beside("old").exists() and not job.target.exists():
-        job.beside("old").rename(job.target)
-    shutil.rmtree(job.beside("old"), ignore_errors=True)
+    shutil.rmtree(job.scratch("new"), ignore_errors=True)
+    if job.scratch("old").exists() and not job.target.exists():
+        job.scratch("old").rename(job.target)
+    shutil.rmtree(job.scratch("old"), ignore_errors=True)
 
 
 def _place(job: _Job) -> None:
     try:
         if job.target.exists():
-            job.target.rename(job.beside("old"))
-        job.beside("run").rename(job.target)
+            job.target.rename(job.scratch("old"))
+        job.scratch("new").rename(job.target)
     except BaseException as error:
         _recover(job)
         if not isinstance(error, OSError):
             raise
         raise CrmError(f"{near(job.target)} cannot be replaced; is one of its files open? ({error})") from None
-    shutil.rmtree(job.beside("old"), ignore_errors=True)
+    shutil.rmtree(job.scratch("old"), ignore_errors=True)
 
 
-def _plan(job: _Job, before: Mapping[str, Any], made_of: str) -> Plan:
-    was, records, run, kept = before["notebooks"], {}, [], []
-    for notebook in job.notebooks:
-        values = job.wanted.get(notebook.name) or was.get(notebook.name, {}).get("parameters", {})
-        records[notebook.name] = {"parameters": values, "fingerprint": fingerprint(notebook, values, made_of)}
-        if is_fresh(before, notebook, values, made_of):
-            kept.append(_page(notebook, was[notebook.name]["seconds"], reused=True))
-            job.tell(Step(notebook.name, "unchanged"))
-        elif notebook.name in job.wanted:
-            run.append(notebook)
-    gone = was.keys() - {Path(page.notebook).stem for page in kept} - {n.name for n in run}
-    for name in sorted(gone):
-        job.tell(Step(name, "dropped"))
-    exports_made_of = f"{content_hash(job.given)}-{made_of}"
-    whole = before["whole"] and before["exports"] == exports_made_of
-    exports = [file for file in before["files"] if whole and Path(file).suffix not in {".html", ".ipynb"}]
-    nothing_to_do = whole and not run and not gone
-    return Plan(records, tuple(run), tuple(kept), tuple(exports), exports_made_of, nothing_to_do)
+def _plan(job: _Job, last: Mapping[str, Any], origin: str) -> Plan:
+    notebooks, names = {n.name: n for n in job.notebooks}, {unit.name for unit in job.units}
+    others = {name: page for name, page in last["pages"].items() if name not in names and page["notebook"] in notebooks}
+    earlier = [Unit(name, notebooks[page["notebook"]], page["parameters"]) for name, page in others.items()]
+    fresh = sorted((u for u in (*job.units, *earlier) if u.is_fresh(last, origin)), key=lambda unit: unit.name)
+    stale = [unit for unit in job.units if unit not in fresh]
+    dropped = last["pages"].keys() - names - {unit.name for unit in fresh}
+    for name, state in [
+        *((unit.name, "unchanged") for unit in fresh),
+        *((name, "dropped") for name in sorted(dropped)),
+    ]:
+        job.tell(Step(name, state))
+    exports_fingerprint = f"{content_hash(job.parameters)}-{origin}"
+    whole = last["whole"] and last["exports"] == exports_fingerprint
+    exports = [file for file in last["files"] if whole and Path(file).suffix not in {".html", ".ipynb"}]
+    nothing_to_do = whole and not stale and not dropped
+    return Plan(tuple(stale), tuple(fresh), origin, tuple(exports), exports_fingerprint, nothing_to_do)
 
 
 @contextmanager
-def _pages(job: _Job, plan: Plan, kernels: Kernels) -> Iterator[list[Future[Page]]]:
-    """The pages in the making, so many at a time; whatever ends this early ends them too."""
-    manager = kernel_manager(kernels, job.beside("run") / ".profile") if plan.run else type
+def _pages(job: _Job, plan: Plan) -> Iterator[list[Future[Page]]]:
+    """The pages in the making, so many at a time; whatever ends this early ends them and their kernels too."""
     making: list[Future[Page]] = []
+    kernels = Kernels(job.scratch("new") / ".kernels")
+    kernels.folder.mkdir()
     with ThreadPoolExecutor(max(1, job.request.jobs)) as pool:
         try:
-            making.extend(pool.submit(_make, job, notebook, manager, kernels.stopped) for notebook in plan.run)
+            making.extend(pool.submit(_make, job, unit, kernels) for unit in plan.stale)
             yield making
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -251,54 +226,60 @@ def _pages(job: _Job, plan: Plan, kernels: Kernels) -> Iterator[list[Future[Page
                 kernels.stop()  # again and again: one may just be starting
                 time.sleep(0.05)
             raise
+    kernels.stop()
+    shutil.rmtree(kernels.folder, ignore_errors=True)
 
 
-def _make(job: _Job, notebook: Notebook, manager: type, stopped: threading.Event) -> Page:
+def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:
     from crmlib.output.page import export_page
 
-    job.tell(Step(notebook.name, "running"))
+    job.tell(Step(unit.name, "running"))
     begun = time.monotonic()
-    values = dict(job.wanted[notebook.name])
-    if any(p.name == "engagement" for p in notebook.parameters):
+    values, path = dict(unit.values), unit.notebook.path
+    if any(p.name == "engagement" for p in unit.notebook.parameters):
         values["engagement"] = str(job.engagement.folder)
     for _ in range(2):  # a kernel may have been killed by a moment's want of memory
-        executed, failure = execute(notebook.path, values, manager, timeout_seconds=job.request.cell_timeout_seconds)
-        if not (failure and failure.dead) or stopped.is_set():
+        executed, failure = execute(path, values, kernels, timeout_seconds=job.request.cell_timeout_seconds)
+        if not (failure and failure.dead) or kernels.stopped.is_set():
             break
     if failure:
-        raise _failed(job, notebook, executed, failure, stopped.is_set())
-    file = job.beside("run") / notebook.path.name
+        raise _failed(job, unit, executed, failure, kernels.stopped.is_set())
+    html, file = (job.scratch("new") / name for name in unit.files)
     executed.metadata["crm"] = {"client": job.engagement.settings.client, "period": job.period.label}
     write_notebook(executed, file, job.private_folders)
-    export_page(file, file.with_suffix(".html"))
+    export_page(file, html)
     seconds = time.monotonic() - begun
-    job.tell(Step(notebook.name, "done", seconds))
-    return _page(notebook, seconds, reused=False)
+    job.tell(Step(unit.name, "done", seconds))
+    return _page(unit, seconds, reused=False)
 
 
-def _page(notebook: Notebook, seconds: float, *, reused: bool) -> Page:
+def _page(unit: Unit, seconds: float, *, reused: bool) -> Page:
     from crmlib.output.page import Page
 
-    html, file = f"{notebook.name}.html", f"{notebook.name}.ipynb"
-    return Page(notebook.number, notebook.title, notebook.question, html, file, round(seconds, 2), reused)
+    notebook = unit.notebook
+    return Page(notebook.number, notebook.title, notebook.question, *unit.files, round(seconds, 2), reused)
 
 
-def _failed(job: _Job, notebook: Notebook, executed: NotebookNode, failure: Failure, stopped: bool) -> NotebookFailed:
+def _failed(job: _Job, unit: Unit, executed: NotebookNode, failure: Failure, stopped: bool) -> NotebookFailed:
     if stopped:
-        return NotebookFailed(f"{notebook.name} was stopped")
-    job.tell(Step(notebook.name, "failed"))
-    kept = job.folder / "failed" / f"{job.period.folder}-{notebook.path.name}"
-    kept.parent.mkdir(exist_ok=True)
-    write_notebook(executed, kept, job.private_folders)
+        return NotebookFailed(f"{unit.name} was stopped")
+    job.tell(Step(unit.name, "failed"))
+    file = _failed_notebook(job, unit.name)
+    file.parent.mkdir(exist_ok=True)
+    write_notebook(executed, file, job.private_folders)
     number, heading = place_of(executed, failure)
     cause = [line[:200] for line in scrubbed(failure.cause, job.private_folders).splitlines() if line.strip()]
-    told = [f"{notebook.name} failed in cell {number}, under {heading or notebook.title!r}", f"cause:    {cause[0]}"]
-    told += [f"          {line}" for line in cause[1:4]]
-    told += [f"way out:  {failure.way_out}", f"kept:     {near(kept)}; open it by `crm lab {near(kept)}`"]
-    return NotebookFailed("\n".join([*told, "the last report, if there is one, was not touched"]))
+    lines = [f"{unit.name} failed in cell {number}, under {heading or unit.notebook.title!r}", f"cause:    {cause[0]}"]
+    lines += [f"          {line}" for line in cause[1:4]]
+    lines += [f"way out:  {failure.way_out}", f"kept:     {near(file)}; open it by `crm lab {near(file)}`"]
+    return NotebookFailed("\n".join([*lines, "the last report, if there is one, was not touched"]))
 
 
-def _build(job: _Job, plan: Plan, books: Books, kernels: Kernels) -> tuple[Page, ...]:
+def _failed_notebook(job: _Job, name: str) -> Path:
+    return job.folder / "failed" / f"{job.period.folder}-{name}.ipynb"
+
+
+def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> list[Page]:
     from crmlib.output.data import export_data
     from crmlib.output.index import write_index
     from crmlib.output.workbook import export_workbook
@@ -306,41 +287,31 @@ def _build(job: _Job, plan: Plan, books: Books, kernels: Kernels) -> tuple[Page,
 
     books.refuse_without_sales(job.period)
     check_judgement(books)
-    private = job.beside("run")
+    private = job.scratch("new")
     private.mkdir()
-    for file in [*plan.exports, *(file for page in plan.kept for file in (page.html, page.notebook))]:
+    for file in [*plan.exports, *(file for unit in plan.fresh for file in unit.files)]:
         (private / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(job.target / file, private / file)
-    if plan.run:
+    if plan.stale:
         load_papermill()
-    with _pages(job, plan, kernels) as making:
+    with _pages(job, plan) as making:
         if not plan.exports:
             segmented = with_segments(books, job.period)
-            export_workbook(segmented, job.period, private / "workbook.xlsx", parameters=job.given)
+            export_workbook(segmented, job.period, private / "workbook.xlsx", parameters=job.parameters)
             export_data(segmented, job.period, private / "data")
         failures = [failure for page in making if (failure := page.exception())]
     if failures:
         others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])
         raise (NotebookFailed(f"{failures[0]}{others}") if isinstance(failures[0], NotebookFailed) else failures[0])
-    pages = tuple(sorted([*plan.kept, *(page.result() for page in making)], key=lambda page: page.notebook))
-    shutil.rmtree(private / ".profile", ignore_errors=True)
+    pages = sorted([*old_pages, *(page.result() for page in making)], key=lambda page: page.notebook)
     write_index(private, books, job.period, pages)
-    _write_manifest(job, plan, books, pages)
-    for page in pages:
-        (job.folder / "failed" / f"{job.period.folder}-{page.notebook}").unlink(missing_ok=True)
-    return pages
-
-
-def _write_manifest(job: _Job, plan: Plan, books: Books, pages: Sequence[Page]) -> None:
-    engagement, private = job.engagement, job.beside("run")
-    stored = {Path(p.notebook).stem: {"seconds": p.seconds, "reused": p.reused} for p in pages}
-    content = {
-        "engagement": job.shown, "parameters": job.given, "settings": engagement.settings.model_dump(mode="json"),
-        "period": {"label": job.period.label, "start": job.period.start, "end": job.period.end},
-        "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings_hashes(engagement)},
-        "versions": library_versions(), "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "notebooks": {name: {**plan.records[name], **timing} for name, timing in stored.items()},
-        "exports": plan.exports_made_of, "files": file_hashes(private), "status": "complete",
+    settings, period = settings_hashes(job.engagement), job.period
+    facts = {
+        "engagement": job.label, "parameters": job.parameters,
+        "period": {"label": period.label, "start": period.start, "end": period.end},
+        "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings},
     }  # fmt: skip
-    text = json.dumps(content, indent=1, default=str, ensure_ascii=False)
-    (private / "manifest.json").write_text(text, "utf-8")
+    write_manifest(private, plan, pages, job.engagement, facts)
+    for page in pages:
+        _failed_notebook(job, Path(page.notebook).stem).unlink(missing_ok=True)
+    return pages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import signal
@@ -11,7 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from crmlib.declared.engagement import Engagement
 
 
 @contextmanager
@@ -66,9 +70,27 @@ def stoppable() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def near(path: Path) -> str:
-    """A path as seen from the working folder."""
-    try:
-        return os.path.relpath(path)
-    except ValueError:  # on another drive
-        return str(path)
+def claim(folder: Path, engagement: Engagement) -> Path:
+    """Make the folder of an engagement's reports, which remembers whose it is.
+
+    Raises
+    ------
+    SettingsError
+        It is another engagement's, whose folder has the same name.
+    """
+    from crmlib.declared.reading import PROJECT, SettingsError
+    from crmlib.run.messages import near
+
+    inside = engagement.folder.is_relative_to(PROJECT)
+    place = engagement.folder.relative_to(PROJECT) if inside else engagement.folder
+    mine = hashlib.sha256(place.as_posix().encode()).hexdigest()  # no path in a report
+    mark = folder / ".engagement"
+    folder.mkdir(parents=True, exist_ok=True)
+    owner, _, client = mark.read_text("utf-8").partition(" ") if mark.exists() else (mine, "", "")
+    if owner != mine:
+        raise SettingsError(
+            f"{near(folder)} has the reports of another engagement of this name, for {client.strip()}: give this one a folder of "
+            f"its own by `--out`, or rename its folder; if it is the same one and was moved, delete {near(mark)}"
+        )
+    mark.write_text(f"{mine} {engagement.settings.client}\n", "utf-8")
+    return folder

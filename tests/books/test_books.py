@@ -143,6 +143,16 @@ def test_a_month_in_which_a_pool_is_charged_and_not_booked_is_uncharged_below_ze
     ]
 
 
+def test_a_rate_of_a_pool_is_rounded_at_the_eighth_decimal_in_both_ways(make_books: MakeBooks) -> None:
+    books = make_books({
+        "activity_types": "activity, line, pool\ncall, order_processing, desk",
+        "capacity": "pool, month, cost, practical_capacity\ndesk, 2024-01-01, 2, 3",
+        "activities": "customer_id, date, activity, quantity\nA, 2024-01-05, call, 1000000",
+    })  # fmt: skip
+    charged = Decimal("666666.67")  # 2 / 3, to 0.66666667, a million times
+    assert tied(books, "quantity × rate = line") == {("order_processing", "all"): (charged, charged)}
+
+
 def test_a_pool_that_no_one_used_is_wholly_uncharged(make_books: MakeBooks) -> None:
     books = make_books({name: DESK[name] for name in ("activity_types", "capacity")})
     assert firm_profitability(books, books.period("2024"))["uncharged_capacity"] == 200

@@ -120,7 +120,22 @@ def test_no_row_is_lost_in_silence(body: bytes, tmp_path_factory: pytest.TempPat
 def test_a_file_that_is_no_parquet_is_told(tmp_path: Path) -> None:
     folder = csv_engagement(tmp_path / "e")
     (folder / "ledger/products.parquet").write_bytes(b"product_id,product_name\nP1,Soap\n")
-    assert "reject not-parquet products.parquet" in places(check(folder))
+    findings = check(folder)
+    assert "reject not-parquet products.parquet" in places(findings)
+    assert str(tmp_path) not in findings.to_string()
+
+
+def test_a_parquet_file_that_is_damaged_within_is_told(tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e")
+    (folder / "ledger/credits.csv").unlink()
+    file = folder / "ledger/credits.parquet"
+    pq.write_table(as_parquet(GOOD["credits.csv"], "credits"), file, compression="none")
+    content = file.read_bytes()
+    file.write_bytes(content[:4] + bytes(200) + content[204:])
+    findings = check(folder)
+    assert {p.split()[1] for p in places(findings) if p.startswith("reject")} <= {"not-parquet", "table-unreadable"}
+    assert "reject" in set(findings["verdict"])
+    assert str(tmp_path) not in findings.to_string()
 
 
 BAD_TYPES = {
@@ -169,6 +184,13 @@ def test_a_duckdb_file_and_a_sql_mapping(tmp_path: Path) -> None:
     ledger = ledger_of(folder)
     assert not [f for f in check(folder).itertuples() if f.verdict == "reject"]
     assert sum(ledger.tables["credits"].amount.to_pyarrow().to_pylist()) == 28
+
+
+def test_a_mapping_to_what_is_not_there_is_refused_though_it_has_the_tables_own_name(tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e", {"tables": {"credits": {"source": "credits"}}})
+    (folder / "ledger/credits.csv").unlink()
+    with pytest.raises(SettingsError, match="'credits' is not in the source"):
+        ledger_of(folder)
 
 
 def test_a_source_that_is_not_there_names_the_nearest(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from crmlib import accounts, criteria, profitability, segments
 from crmlib.books.stored import Books
 from crmlib.declared import judgement
 from crmlib.declared.reading import DECLARED, PROJECT, DataRejected, SettingsError
-from crmlib.run.new import write_template
+from crmlib.run.new import judgement_templates, write_template
 
 Make = Callable[..., Books]
 JUDGED = [
@@ -84,13 +84,15 @@ def test_all_mistakes_of_the_register_are_told_at_once(make_books: Make) -> None
         criteria.read_criteria(books)
     text = str(told.value)
     assert "has 5 mistake(s)" in text
-    assert "criteria[0] (volume).weight: Input should be greater than or equal to 0 (found -1)" in text
+    assert "criteria[0] (volume).weight: should be greater than or equal to 0 (found -1)" in text
     assert (
-        "criteria[1] (pull): source 'net_margn' is no measure and no column of customers; did you mean 'net_margin'?"
+        "criteria[1] (pull): source 'net_margn' is no measure and no column of customers; allowed: judged, sales"
         in text
     )
-    assert "criteria[2] (fit).direction: Input should be 'higher' or 'lower' (found 'up')" in text
-    assert "criteria[2] (fit).wieght: unknown key" in text
+    assert "; did you mean 'net_margin'?" in text
+    assert "criteria[2] (fit).direction: should be 'higher' or 'lower' (found 'up')" in text
+    assert "criteria[2] (fit).wieght: unknown key; allowed: id, label, weight, " in text
+    assert "; did you mean 'weight'?" in text
     assert "criteria[3] (tech): scale [5.0, 1.0] must rise" in text
 
 
@@ -136,12 +138,12 @@ def test_without_files_the_workbooks_own_register_holds_and_nobody_has_rated(mak
 
 def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
     books = make_books(FOUR)
-    for name, text in judgement.templates().items():
+    for name, text in judgement_templates().items():
         put(books, name, text)
     read = criteria.read_criteria(books)
     assert criteria.read_ratings(books, read).empty
     assert criteria.read_strategy(books).goals == ()
-    assert set(judgement.templates()) == {"strategy.yml", "ratings.csv", "criteria.yml", "segments.yml"}
+    assert set(judgement_templates()) == {"strategy.yml", "ratings.csv", "criteria.yml", "segments.yml"}
 
 
 def test_a_goal_is_measured_by_what_the_books_can_tell(make_books: Make) -> None:
@@ -153,7 +155,7 @@ def test_a_goal_is_measured_by_what_the_books_can_tell(make_books: Make) -> None
 
 def test_crm_new_writes_the_judgement_files(tmp_path: Path) -> None:
     write_template(tmp_path / "new")
-    for name, text in judgement.templates().items():
+    for name, text in judgement_templates().items():
         assert (tmp_path / "new" / "judgement" / name).read_text(encoding="utf-8") == text
 
 
@@ -329,6 +331,38 @@ def test_agreement_of_two_raters_by_hand() -> None:
     assert (told["ratings"], told["blank"], told["mean_difference"], told["within_one_share"]) == (5, 1, 1.0, 0.5)
 
 
+def test_without_ratings_agreement_is_an_empty_table() -> None:
+    nothing = pd.DataFrame(columns=["customer_id", "criterion", "rater", "date", "rating"])
+    told = criteria.agreement(nothing[nothing["date"] < date(2024, 1, 1)])
+    assert told.empty
+    assert list(told)[-1] == "alpha"
+
+
+def test_the_register_stands_heaviest_first_and_says_why_a_criterion_does_not_count() -> None:
+    sources = {"a": "sales", "b": "net_margin", "c": "orders", "d": "judged", "e": "growth_share"}
+    records = [{"id": i, "label": i.upper(), "weight": w, "source": s} for (i, s), w in zip(sources.items(), (1, 3, 1, 1, 0), strict=True)]  # fmt: skip
+    read = register(*records, other_axis="c")
+    known = pd.DataFrame({i: [0.5, 1.0] for i in "abce"})
+    table = criteria.register_table(read, known, criteria.weights(read, known, without=["c"]))
+    assert table.index.tolist()[:2] == ["b", "a"]
+    assert table["outside_the_score"].to_dict() == {"b": "", "a": "", "c": "stands on the other axis", "d": "no value in these books",
+                                                    "e": "no weight"}  # fmt: skip
+
+
+def test_only_pairs_that_could_be_compared_are_pairs() -> None:
+    points = pd.DataFrame(
+        {"a": range(10), "b": [*range(9), np.nan], "c": [1] * 10, "d": [3, 0, 9, 2, 5, 1, 8, 4, 7, 6]}
+    )
+    assert criteria.correlated_pairs(points)[["first", "second"]].to_dict("records") == [{"first": "a", "second": "d"}]
+    assert criteria.correlated_pairs(points.head(9)).empty
+
+
+def test_names_stand_for_the_accounts_that_enter_and_leave() -> None:
+    listed = pd.DataFrame({"enters": ["A, B", ""], "leaves": ["", "C"]})
+    names = pd.Series({"A": "Adler", "B": "Birch", "C": "Cole"})
+    assert criteria.names_of(listed, names).to_numpy().tolist() == [["Adler, Birch", "nobody"], ["nobody", "Cole"]]
+
+
 def test_collinear_criteria_are_pointed_out() -> None:
     points = pd.DataFrame({"a": range(10), "b": range(10, 0, -1), "c": [3, 0, 9, 2, 5, 1, 8, 4, 7, 6]})
     assert criteria.collinear(points).to_dict("records") == [{"first": "a", "second": "b", "rho": -1.0}]
@@ -389,10 +423,17 @@ def test_an_attribute_may_not_have_the_name_of_a_measure_or_a_result(make_books:
         segments.read_segments(books)
 
 
-@pytest.mark.parametrize("name", ["owner", "month", "driver_x", "salaries", "Bank"])
+@pytest.mark.parametrize("name", ["owner", "month", "driver_x", "Bank"])
 def test_an_attribute_may_not_have_the_name_of_a_column_of_the_roll_up(make_books: Make, name: str) -> None:
-    with pytest.raises(DataRejected) as told:
+    with pytest.raises(
+        SettingsError, match=rf"tables: customers\.columns\.{name} (is a word of|must be small letters)"
+    ):
         make_books(BANKS, tables={"customers": {"columns": {name: "bank"}}})
+
+
+def test_an_attribute_may_not_have_the_name_of_a_line(make_books: Make) -> None:
+    with pytest.raises(DataRejected) as told:
+        make_books(BANKS, tables={"customers": {"columns": {"salaries": "bank"}}})
     assert told.value.findings["code"].tolist() == ["mapping-unknown"]
 
 
@@ -409,7 +450,7 @@ def test_who_is_known_too_little_has_no_score_and_is_in_no_top_group(make_books:
     assert table["top_group"].to_dict() == {"A": 1.0, "B": 0.0, "C": 0.0, "D": 0.0}
     weight = pd.Series({"fit": 1.0})
     with pytest.raises(SettingsError, match="of no customer is 50% of the weight known; rate more, or lower"):
-        criteria.compared(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
+        criteria.scorable_accounts(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
 
 
 # --- how far it hangs on the weights ---------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
 
 from crmlib import accounts, criteria, full_cost, lenses, profitability, segments
 from crmlib.books.stored import Books
@@ -59,12 +62,13 @@ def test_all_mistakes_of_the_rules_are_told_at_once(make_books: Make) -> None:
         segments.read_segments(books)
     text = str(told.value)
     assert "judgement/segments.yml has 5 mistake(s)" in text
-    assert "parents: Input should be 'apart' or 'together' (found 'both')" in text
-    assert "rules[0] (A).when: 'salse > 1': unknown measure 'salse'" in text
+    assert "parents: should be 'apart' or 'together' (found 'both')" in text
+    assert "rules[0] (A).when: 'salse > 1': unknown measure 'salse'; allowed: sales, " in text
+    assert "; did you mean 'sales'?" in text
     assert "'sales > much': 'much' is no number" in text
     assert "rules[1] (B).when: 'sales ~ 3' is no condition; write it as `sales >= 1000`" in text
-    assert "rules[1] (B).stance: Input should be 'invest', 'keep' or 'change' (found 'love')" in text
-    assert "rules[2] (C).stance: Field required" in text
+    assert "rules[1] (B).stance: should be 'invest', 'keep' or 'change' (found 'love')" in text
+    assert "rules[2] (C).stance: is missing" in text
 
 
 @pytest.mark.parametrize("rules", [[], [rule("A", "sales > 1")], [rule("A"), rule("B")]])
@@ -119,7 +123,7 @@ def test_a_condition_without_a_value_in_these_books_is_named(make_books: Make) -
     books = make_books(FAMILY)
     rules, register = segments.read_segments(books), criteria.read_criteria(books)
     compared = segments.compared(books, books.period("2024"), rules, register)
-    assert segments.without_effect(compared, rules) == ["growth_share >= 0.25", "growth_share <= -0.15"]
+    assert segments.without_effect(compared, rules) == ["growth of sales on the year before"]
 
 
 def test_parents_and_subsidiaries_stand_together_or_apart(make_books: Make) -> None:
@@ -167,6 +171,20 @@ def test_key_accounts_hang_on_the_top_group_or_are_key_anyway(sample: Books, dec
     assert hanging <= keys
     assert all(compared["net_margin"].rank(ascending=False)[key] <= 6 for key in keys - hanging)
     assert segments.key_accounts(decided).at[0, "customer_id"] == compared["net_margin"].idxmax()
+
+
+def test_a_key_account_by_another_rule_does_not_hang_on_the_top_group() -> None:
+    rules = judgement.Rules.model_validate({"rules": [rule("Key", "top_group = 1", "net_margin > 0", key=True), rule("Key", "net_margin > 50", key=True), rule("Rest")]})  # fmt: skip
+    accounts_ = table(sales=[9.0, 9, 9], net_margin=[60.0, 6, -6], score=[0.5] * 3, top_group=[1.0, 1, 1])
+    assert segments.eligible(accounts_, rules).tolist() == [False, True, False]
+
+
+def test_without_an_earlier_period_nobody_migrates_and_nobody_moved(sample: Books, decided: pd.DataFrame) -> None:
+    before = segments.differentiate(sample, None)
+    assert segments.migration(decided, before, ["Core"]).empty
+    moved = segments.moved(decided, before)
+    assert moved.empty
+    assert "before" in moved
 
 
 def test_migration_counts_every_customer_once(sample: Books, decided: pd.DataFrame) -> None:
@@ -242,17 +260,14 @@ def test_a_value_on_the_line_counts_as_right_and_upper() -> None:
     rows = pd.DataFrame(
         {"net_price_index": [0.9, 1.0, 1.1, np.nan, 0.8], "cost_to_serve_share": [0.5, 0.2, 0.2, 0.1, 0.1]}
     )
-    cells = lenses._cells(rows, lenses.lens("price"))
+    cells = lenses.cells(rows, lenses.LENSES[0])
     assert cells["price_cell"].tolist() == ["Aggressive", "Carriage trade", "Carriage trade", "", "Bargain basement"]
     assert cells["price_stance"].tolist() == ["change", "keep", "keep", "", "keep"]
 
 
 def test_lenses_place_every_buyer_and_disagree_with_reasons(sample: Books, decided: pd.DataFrame) -> None:
     period = sample.period("2025")
-    priced = profitability.net_price_and_cost_to_serve(
-        sample, profitability.customer_profitability(sample, period), period
-    )
-    placed = lenses.matrices(decided, lenses.axes(sample, period, decided), priced)
+    placed = lenses.matrices(sample, period, decided)
     assert len(placed) == (decided["sales"] > 0).sum()
     for one in lenses.LENSES:
         known = placed[[one.across, one.up]].notna().all(axis=1)
@@ -273,78 +288,42 @@ def test_lenses_place_every_buyer_and_disagree_with_reasons(sample: Books, decid
 
 
 def kinds(count: int, seed: int = 0) -> pd.DataFrame:
-    """Accounts of three kinds, far apart in four measures."""
+    """Accounts of three kinds, far apart in four measures, each ranked from 0 to 1."""
     rng = np.random.default_rng(seed)
     kind = np.arange(count) % 3
-    columns = {
-        name: (kind + 0.15 * rng.normal(size=count)) * sign + 5
-        for name, sign in zip(segments.BEHAVIOUR[:4], (1, -1, 1, 1), strict=True)
-    }
-    return pd.DataFrame(columns, index=[f"K{i:07d}" for i in range(count)]).assign(net_margin=1.0)
+    columns = {f"m{i}": (kind + 0.15 * rng.normal(size=count)) * sign for i, sign in enumerate((1, -1, 1, 1))}
+    return pd.DataFrame(columns).rank(pct=True)
 
 
-def test_three_kinds_of_customers_are_found_named_and_stable() -> None:
-    given_ = kinds(300)
-    scaled = segments.features(given_)
-    tested = segments.numbers_of_groups(scaled, seed=0)
-    assert tested.index[tested["chosen"]].tolist() == [3]
-    assert tested.loc[3, "stability"] > 0.95
-    labels = segments.groups(scaled, 3, seed=0)
-    assert pd.crosstab(labels, np.arange(300) % 3).gt(0).to_numpy().sum() == 3
-    assert labels.loc[given_["sales"].idxmax()] == 1
-    told = segments.described_groups(given_, scaled, labels, seed=0)
-    assert told["accounts"].tolist() == [100, 100, 100]
-    assert (told["of_group_share"] > 0.9).all()
-    assert told["description"].str.contains("above|up to").all()
+FORMS = {
+    "k-means": partial(KMeans, n_init=5, random_state=0),
+    "gaussian mixture": partial(GaussianMixture, random_state=0),
+}
 
 
-@pytest.mark.parametrize("method", ["k-means", "gaussian mixture"])
-def test_both_methods_find_the_three_kinds_and_place_everyone_the_same_twice(method: segments.Method) -> None:
-    scaled = segments.features(kinds(300))
-    tested = segments.numbers_of_groups(scaled, seed=0, most=5, method=method)
-    assert tested.index[tested["chosen"]].tolist() == [3]
-    assert tested.equals(segments.numbers_of_groups(scaled, seed=0, most=5, method=method))
-    labels = segments.groups(scaled, 3, seed=0, method=method)
-    assert pd.crosstab(labels, np.arange(300) % 3).to_numpy().max(axis=1).tolist() == [100, 100, 100]
-    assert labels.equals(segments.groups(scaled, 3, seed=0, method=method))
+@pytest.mark.parametrize("method", FORMS)
+def test_three_kinds_come_back_when_customers_are_drawn_anew_better_than_four(method: str) -> None:
+    stability = segments.group_stability(FORMS[method], kinds(300), most=5, seed=0)
+    assert stability.index.tolist() == [2, 3, 4, 5]
+    assert stability[3] > 0.95 > 0.85 > stability[[4, 5]].max()
+    assert stability.equals(segments.group_stability(FORMS[method], kinds(300), most=5, seed=0))
 
 
-def test_groups_are_numbered_from_the_largest_by_mean_sales_whatever_the_method() -> None:
-    given_ = kinds(300)
-    scaled = segments.features(given_)
-    for method in ("k-means", "gaussian mixture"):
-        labels = segments.groups(scaled, 3, seed=0, method=method)
-        assert given_["sales"].groupby(labels).mean().is_monotonic_decreasing
+def test_customers_without_kinds_form_no_groups_that_come_back() -> None:
+    alike = pd.DataFrame(np.random.default_rng(0).random((200, 6)))
+    assert (segments.group_stability(FORMS["k-means"], alike, most=6, seed=0) < segments.STABLE).all()
 
 
-def test_missing_behaviour_stands_in_the_middle_and_buyers_only_are_grouped() -> None:
-    given_ = kinds(30)
-    given_.loc["K0000000", "growth_share"] = np.nan
-    given_.loc["K0000001", "sales"] = 0.0
-    scaled = segments.features(given_)
-    assert len(scaled) == 29
-    assert scaled.at["K0000000", "growth_share"] == 0.5
+def test_a_number_of_groups_needs_five_different_customers_for_each() -> None:
+    assert segments.group_stability(FORMS["k-means"], kinds(9), seed=0).empty
+    assert segments.group_stability(FORMS["k-means"], pd.DataFrame(np.ones((90, 2))), seed=0).empty
+    assert segments.group_stability(FORMS["k-means"], kinds(15), seed=0).index.tolist() == [2, 3]
 
 
-def test_too_few_customers_give_no_number_of_groups_and_no_error() -> None:
-    assert segments.numbers_of_groups(segments.features(kinds(6)), seed=0).empty
-
-
-def test_fifty_thousand_customers_are_grouped_in_five_seconds_the_same_every_time() -> None:
-    given_ = kinds(50_000)
+def test_the_groups_of_ten_thousand_customers_are_tested_in_seconds() -> None:
     begun = time.process_time()
-    scaled = segments.features(given_)
-    tested = segments.numbers_of_groups(scaled, seed=0, most=4)
-    labels = segments.groups(scaled, int(tested.index[tested["chosen"]][0]), seed=0)
+    assert segments.group_stability(FORMS["k-means"], kinds(10_000), most=4, seed=0)[3] > 0.95
     assert time.process_time() - begun < 5
-    assert labels.equals(segments.groups(scaled, 3, seed=0))
-
-
-def test_sample_groups_come_out_the_same(sample: Books) -> None:
-    scaled = segments.features(accounts.measures(sample, sample.period("2025")))
-    first, second = (segments.numbers_of_groups(scaled, seed=0, most=3) for _ in range(2))
-    assert first.equals(second)
-    assert segments.groups(scaled, 2, seed=0).equals(segments.groups(scaled, 2, seed=0))
 
 
 def test_a_period_in_which_nobody_bought_is_refused_with_what_the_books_cover(make_books: Make) -> None:
@@ -359,4 +338,78 @@ def test_a_condition_that_nobody_can_fulfil_is_told(make_books: Make) -> None:
     put(books, {"rules": [rule("A", "customer_name is Nobody"), rule("B", "cost_to_serve_share > 0"), rule("C")]})
     rules, register = segments.read_segments(books), criteria.read_criteria(books)
     table = segments.compared(books, books.period("2024"), rules, register)
-    assert segments.without_effect(table, rules) == ["customer_name is Nobody", "cost_to_serve_share > 0"]
+    assert segments.without_effect(table, rules) == ["customer_name is Nobody", "cost to serve of sales"]
+
+
+# --- equals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scores", "chosen"),
+    [([0.9, 0.8, 0.7, *[0.1] * 17], 2), ([0.9, *[0.8] * 3, *[0.1] * 16], 4), ([*[0.8] * 4, *[0.1] * 8], 4), ([0.9, *[0.1] * 19], 1),
+     ([0.5] * 250, 0), ([0.5], 1), ([0.5, 0.5], 0), ([0.9, 0.1], 1)],
+)  # fmt: skip
+def test_equals_at_the_edge_of_the_top_group_are_all_in_or_where_most_would_be_all_out(
+    scores: list[float], chosen: int
+) -> None:
+    score = pd.Series(scores, index=[f"K{i:03}" for i in range(len(scores))]).sample(frac=1, random_state=0)
+    top = criteria.top_group(score, 0.10)
+    assert top.sum() == chosen
+    assert top.groupby(score).nunique().eq(1).all()
+    assert criteria.top_group(score + 1e-15, 0.10).equals(top)
+
+
+def test_who_has_no_score_is_in_no_top_group_of_equals() -> None:
+    assert criteria.top_group(pd.Series([np.nan, 0.4, np.nan, np.nan]), 0.10).tolist() == [False, True, False, False]
+    assert not criteria.top_group(pd.Series([np.nan, np.nan]), 0.10).any()
+
+
+def test_equals_stay_in_the_top_group_by_the_same_share_of_weightings() -> None:
+    points = pd.DataFrame({"a": [1.0] * 3 + [0.2] * 9, "b": [0.3] * 3 + [0.4] * 9}, index=list("ABCDEFGHIJKL"))
+    weight = pd.Series({"a": 0.5, "b": 0.5})
+    stays = criteria.stays_in_top(points, weight, top_share=0.1, seed=0)
+    assert stays.groupby(points["a"]).nunique().eq(1).all()
+    assert stays["A"] > 0.9
+    changes = criteria.smallest_changes(points, weight, top_share=0.1)
+    assert set(changes["leaves"]) <= {"", "A, B, C"}
+
+
+def test_the_reason_of_equals_names_nobody_below_them() -> None:
+    rules = judgement.Rules.model_validate({"rules": [rule("All", "net_margin_rank_share >= 0"), rule("Rest")]})
+    equal = segments.assigned(table(sales=[9.0] * 3, net_margin=[5.0] * 3), rules)["reason"]
+    assert equal.tolist() == ["rule All (net margin no higher than any other customer's)"] * 3
+    made = segments.assigned(table(sales=[9.0] * 5, net_margin=[7.0, 7.0, 5.0, 5.0, 1.0]), rules)["reason"]
+    assert [text.removeprefix("rule All (net margin ") for text in made] == [
+        *["higher than 75% of customers)"] * 2, *["higher than 25% of customers)"] * 2, "no higher than any other customer's)"
+    ]  # fmt: skip
+    best = segments.assigned(table(sales=[9.0, 9.0], net_margin=[7.0, 5.0]), rules)["reason"]
+    assert best.iloc[0] == "rule All (net margin the highest)"
+
+
+def test_a_customer_is_attractive_from_where_the_rules_say_so() -> None:
+    rules = judgement.Rules.model_validate({"rules": [
+        rule("Core", "score_rank_share >= 0.3"), rule("Mend", "score_rank_share >= 0.6", stance="change"), rule("Rest", stance="change")]})  # fmt: skip
+    assert segments.attractive_from(rules) == 0.6
+    assert segments.attractive_from(judgement.Rules.model_validate({"rules": [rule("Rest")]})) == 0.5
+
+
+def test_the_matrix_is_cut_at_zero_margin_and_not_at_a_rank() -> None:
+    rules = judgement.Rules.model_validate({"rules": [rule("Mend", "score_rank_share >= 0.5", stance="change"), rule("Rest")]})  # fmt: skip
+    points = table(sales=[9.0, 9, 9, 9, 0], net_margin=[-2.0, 0, 5, -1, -9], score=[0.9, 0.5, 0.8, 0.1, np.nan])
+    matrix = segments.score_and_margin(points.assign(customer_name=list("ABCDE")), rules)
+    assert matrix["place_by_margin"].to_dict() == {"A": -1.5, "B": 0.5, "C": 1.5, "D": -0.5}
+    assert matrix.index[matrix["mend"]].tolist() == ["A"]
+    for sign, side in ((-1.0, 0), (1.0, 4)):
+        alike = table(sales=[9.0] * 4, net_margin=[sign] * 4, score=[0.5] * 4).assign(customer_name=list("ABCD"))
+        assert (segments.score_and_margin(alike, rules)["place_by_margin"] >= 0).sum() == side
+
+
+def test_segments_without_customers_are_no_row_and_the_others_keep_the_order_of_the_rules() -> None:
+    rules = judgement.Rules.model_validate(
+        {"rules": [rule("Large", "sales > 5"), rule("None", "sales > 9"), rule("Rest")]}
+    )
+    made = segments.assigned(table(sales=[1.0, 9.0, 2.0], net_margin=[1.0, 2.0, 3.0]), rules)
+    rows = segments.segment_table(made, rules)
+    assert rows.index.tolist() == ["Large", "Rest"]
+    assert rows["customers"].tolist() == [1, 2]
+    assert rows["net_margin"].tolist() == [2, 4]

@@ -7,7 +7,6 @@ import hashlib
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,11 +21,11 @@ def hashed(text: str) -> str:
     return hashlib.sha256(f"salt{text}".encode()).hexdigest()
 
 
-NUMBER: dict[str, Any] = {
+NUMBER = study.Exercise.model_validate({
     "question": "Growth, percent", "salt": "salt", "decimals": 1, "answer": hashed("12.5"), "right": "Well done.", "hints": ["First.", "Second.", "Third."],
     "mistakes": [{"hash": hashed("0.125"), "decimals": 3, "hint": "Right as a share."}, {"hash": hashed("-12.5"), "hint": "The sign."}],
-}  # fmt: skip
-TEXT: dict[str, Any] = {"question": "Who?", "salt": "salt", "answer": hashed("alder mend, birch core"), "right": "So it is.", "hints": ["Look."]}  # fmt: skip
+})  # fmt: skip
+TEXT = study.Exercise.model_validate({"question": "Who?", "salt": "salt", "answer": hashed("alder mend, birch core"), "right": "So it is.", "hints": ["Look."]})  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -38,16 +37,16 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("exercise", EXERCISES)
 def test_an_exercise_is_whole_and_does_not_give_its_answer_away(exercise: str) -> None:
     record = EXERCISES[exercise]
-    hashes = [record["answer"], *(mistake["hash"] for mistake in record["mistakes"])]
+    hashes = [record.answer, *(mistake.hash for mistake in record.mistakes)]
     assert all(re.fullmatch(r"[0-9a-f]{64}", text) for text in hashes)
     assert len(set(hashes)) == len(hashes)
-    assert record["hints"]
-    assert all(mistake["hint"] for mistake in record["mistakes"])
-    assert [other for other in EXERCISES if EXERCISES[other]["salt"] == record["salt"]] == [exercise]
-    said = " ".join([record["question"], record["right"], *record["hints"], *(m["hint"] for m in record["mistakes"])])
+    assert record.hints
+    assert all(mistake.hint for mistake in record.mistakes)
+    assert [other for other in EXERCISES if EXERCISES[other].salt == record.salt] == [exercise]
+    said = " ".join([record.question, record.right, *record.hints, *(m.hint for m in record.mistakes)])
     words = {word.strip(".,:;()%").replace(",", "") for word in said.split()}
-    numbers = {w for w in words if re.fullmatch(r"-?\d+(\.\d+)?", w)} if "decimals" in record else words - {""}
-    assert [word for word in numbers if study.answer_hash(record, word) == record["answer"]] == []
+    numbers = {w for w in words if re.fullmatch(r"-?\d+(\.\d+)?", w)} if record.decimals is not None else words - {""}
+    assert [word for word in numbers if study.answer_hash(record, word) == record.answer] == []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 
 from crmlib import study
 from crmlib.books.stored import open_books
-from crmlib.declared.reading import SettingsError, read_yaml
+from crmlib.declared.reading import SettingsError, read
 from crmlib.full_cost import verdicts
 from crmlib.profitability import customer_profitability, group_profitability
 
@@ -40,7 +40,7 @@ def test_every_case_of_the_issue_is_there() -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_books_give_what_the_source_prints(case: str, figures: pd.DataFrame) -> None:
-    printed = read_yaml(study.TEXTBOOK / case / "expected.yml")["figures"]
+    printed = read(study.TEXTBOOK / case / "expected.yml", study.Case).figures
     found = figures[figures["case"] == case]
     assert len(found) == len(printed) == found["what"].nunique()
     wrong = found.loc[found["got"] != found["expected"], ["what", "expected", "got"]]

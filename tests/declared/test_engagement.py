@@ -121,8 +121,9 @@ cost_of_goods_basis: standard
     told = str(caught.value)
     for part in (
         "engagement.yml has", "client: ", "currency: ", "coverage.start: ", "fiscal_year_start: ", "rates.tax_rate: ", "formats.decimal: ",
-        "formats.dates: ", "'.' or ','", "'variable' or 'full'", "fromats: unknown key; did you mean 'formats'?", "invoice_lines",
-        "formats.delimeter: unknown key; did you mean 'delimiter'?", "tables.costs.colums: unknown key; did you mean 'columns'?",
+        "formats.dates: ", "'.' or ','", "'variable' or 'full'", "fromats: unknown key; allowed: client, currency, ", "; did you mean 'formats'?", "invoice_lines",
+        "formats.delimeter: unknown key; allowed: encoding, delimiter, ", "; did you mean 'delimiter'?",
+        "tables.costs.colums: unknown key; allowed: source, columns, formats; did you mean 'columns'?",
     ):  # fmt: skip
         assert part in told
 

@@ -244,7 +244,16 @@ def test_small_multiples_share_a_scale_or_say_that_they_do_not() -> None:
     own = charts.plot_small_multiples(months(6, 3), unit="USD", shared=False)
     assert len({part.get_ylim() for part in root_figure(one).axes[1:]}) == 1
     assert len({part.get_ylim() for part in root_figure(own).axes[1:]}) == 3
-    assert "each panel on its own scale" in root_figure(own).get_label()
+    assert "each panel on its own scale, which does not begin at zero" in root_figure(own).get_label()
+
+
+def test_a_panel_on_its_own_scale_shows_the_direction_and_not_a_flat_line() -> None:
+    rising = pd.DataFrame({"A": [1000.0, 1001.0, 1003.0]}, index=months(3, 1).index)
+    panel = root_figure(charts.plot_small_multiples(rising, unit="USD", shared=False)).axes[1]
+    assert panel.get_ylim()[0] > 990
+    assert [label.get_text() for label in panel.get_xticklabels()] == [
+        f"{month:%b %Y}" for month in (rising.index[0], rising.index[-1])
+    ]
 
 
 def test_more_panels_than_can_be_read_are_refused() -> None:

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 
 import matplotlib
 import pandas as pd
 import pytest
 
+from crmlib.declared.statement import Line
 from crmlib.look import drawing, tables, words
 
 HOSTILE = 'O\'Neill, "Sons" & Daughters <script>alert(1)</script> $5 of $x^2$ Ltd'
-
-
-@dataclass(frozen=True)
-class Line:
-    """What the table asks of a line of the statement."""
-
-    id: str
-    label: str
-    cls: str = ""
-    subtotal: bool = False
-    firm_only: bool = False
-    note: str = ""
-
-    @property
-    def sign(self) -> int:
-        return 1 if self.cls == "revenue" else -1
 
 
 LINES = (

@@ -58,7 +58,7 @@ UGLY: dict[str, dict[str, Any]] = {
     "no group": {"tables": {"customers": "customer_id, customer_name\nA, Adler\nB, Birch", "invoice_lines": sales("A", "B", months=range(1, 13))}},
     "half a year": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(1, 7))}, "period": "2024-01..2024-06",
                     "coverage": {"start": "2024-01", "end": "2024-06"}},
-    "a month and a year": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(0, 13))},
+    "a month and a year": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(13))},
                            "coverage": {"start": "2023-12", "end": "2024-12"}},
     "negative total": {"tables": {"customers": customers("A", "B"), "invoice_lines":
                                   "customer_id, invoice_date, gross_sales, quantity\nA, 2024-01-10, 100, 1\nB, 2024-02-11, -250, -3"}},

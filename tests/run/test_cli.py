@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,13 +15,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from jupyterlab_server.config import get_page_config
 from test_runner import SETTINGS, write_toy
 from typer.testing import CliRunner
+from xlsxwriter.exceptions import FileCreateError
 
 from crmlib import __version__, segments
 from crmlib.books import stored
 from crmlib.declared.reading import CrmError, DataRejected, SettingsError
-from crmlib.run import kernels, new, notebooks, report
+from crmlib.run import lab, new, notebooks, report
 from crmlib.run.cli import app
 from crmlib.run.report import NotebookFailed, Report, Request, Step
 
@@ -128,6 +134,65 @@ def test_every_failure_has_its_exit_code_and_no_traceback(
     assert result.stdout == ""
 
 
+def test_an_error_that_nobody_expected_is_one_line_a_file_to_send_and_a_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fake_run(monkeypatch, ZeroDivisionError(f"of {Path.home()}\nand {tmp_path / 'client'}"))
+    monkeypatch.setattr(sys, "argv", ["crm", "run", str(tmp_path / "client")])
+    result = crm("run", tmp_path / "client", "--out", tmp_path / "out")
+    assert result.exit_code == 4
+    [_, line] = result.stderr.splitlines()
+    assert line.startswith("crm: this was not expected: ZeroDivisionError: of ")
+    [file] = (tmp_path / "out").iterdir()
+    assert os.path.relpath(file) in line
+    text = file.read_text()
+    assert "Traceback" in text
+    assert "ZeroDivisionError: of ~" in text
+    assert "'pandas': '3." in text
+    assert [folder for folder in (tmp_path, Path.home() / "", Path(sys.prefix)) if f"{folder}" in text] == []
+
+
+def test_where_no_folder_takes_the_file_the_line_is_still_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fake_run(monkeypatch, ZeroDivisionError("why"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "file"))
+    (tmp_path / "file").write_text("no folder")
+    result = crm("run", "--out", tmp_path / "file" / "out")
+    assert (result.exit_code, "please send this line" in result.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("wrap", [lambda error: error, FileCreateError])
+def test_a_full_disk_is_told_with_the_folders_that_are_written_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wrap: Any
+) -> None:
+    fake_run(monkeypatch, wrap(OSError(errno.ENOSPC, "No space left on device")))
+    result = crm("run", "--out", tmp_path / "out" / "deep")
+    assert result.exit_code == 1
+    assert "crm: the disk is full (No space left on device); make room" in result.stderr
+    [reports] = [line for line in result.stderr.splitlines() if "--out names another folder" in line]
+    assert os.path.relpath(tmp_path) in reports
+    assert "MB" in reports
+    assert "CRM_CACHE" in result.stderr
+
+
+def test_a_cache_that_is_no_folder_is_told_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, make_engagement: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "cache").write_text("a file")
+    monkeypatch.setenv("CRM_CACHE", str(tmp_path / "cache"))
+    result = crm("check", make_engagement(), "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "CRM_CACHE names another folder" in result.stderr
+
+
+def test_control_characters_reach_no_terminal(monkeypatch: pytest.MonkeyPatch, client: Path, tmp_path: Path) -> None:
+    fake_run(monkeypatch, CrmError("Dis\x1b[2Jcount \u202estores\nin é"))
+    assert "crm: Dis\\x1b[2Jcount \\u202estores\nin é\n" in crm("run").stderr
+    findings = FINDINGS.assign(message="no\x07 day")
+    monkeypatch.setattr(stored, "open_books", lambda engagement: SimpleNamespace(findings=findings))
+    monkeypatch.setattr(segments, "check_judgement", lambda books: None)
+    assert "no\\x07 day" in crm("check", client, "--out", tmp_path / "out").output
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["-p", "period"], ["-p", "=1"], ["-p", "a=1", "-p", "a=2"], ["--jobs", "0"], ["--nonsense"], ["a", "b"]],
@@ -144,7 +209,6 @@ def test_a_wrong_engagement_parameter_or_period_is_2_before_anything_starts(
     (tmp_path / "notebooks").mkdir()
     write_toy(tmp_path / "notebooks", "27_a")
     monkeypatch.setattr(Request, "__init__", _with_notebooks(tmp_path / "notebooks"))
-    monkeypatch.setattr(kernels, "_start_server", lambda sources: pytest.fail("started"))
     monkeypatch.setattr(stored, "open_books", lambda engagement: pytest.fail("opened"))
     for wrong in (
         [tmp_path],
@@ -211,12 +275,45 @@ def test_list_shows_question_and_parameters(monkeypatch: pytest.MonkeyPatch, tmp
     ]
 
 
-def test_lab_opens_a_file_with_this_python_and_refuses_an_unknown_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Any]:
+    """What JupyterLab would have been started with; copies are made in lab, of one notebook."""
+    (tmp_path / "notebooks").mkdir()
+    write_toy(tmp_path / "notebooks", "27_a")
+    calls: list[Any] = []
+    monkeypatch.setattr(subprocess, "call", lambda command, env: calls.append((command, env)) or 0)
+    monkeypatch.setattr(notebooks.list_notebooks, "__defaults__", (tmp_path / "notebooks",))
+    monkeypatch.setattr(lab, "LAB", tmp_path / "lab")
+    return calls
+
+
+def test_lab_opens_copies_so_that_an_answer_saved_touches_no_notebook_of_the_workbook(
+    started: list[Any], tmp_path: Path
 ) -> None:
-    called: list[Any] = []
-    monkeypatch.setattr(subprocess, "call", lambda command, cwd: called.append((command, cwd)) or 0)
-    file = write_toy(tmp_path, "27_a")
+    assert crm("lab", "27").exit_code == 0
+    assert crm("lab").exit_code == 0
+    copy = tmp_path / "lab" / "27_a.ipynb"
+    assert [command[-1] for command, _ in started] == [str(copy), str(copy.parent)]
+    assert copy.read_bytes() == (tmp_path / "notebooks" / "27_a.ipynb").read_bytes()
+    copy.write_text("an answer")
+    assert "delete a copy to begin it anew" in crm("lab").stderr
+    assert copy.read_text() == "an answer"
+
+
+def test_lab_opens_a_file_itself_with_this_python_and_refuses_an_unknown_one(
+    started: list[Any], tmp_path: Path
+) -> None:
+    file = write_toy(tmp_path, "31_b")
     assert crm("lab", file).exit_code == 0
-    assert called == [([sys.executable, "-m", "jupyterlab", "27_a.ipynb"], tmp_path)]
+    [(command, _)] = started
+    assert command[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert command[-1] == str(file)
     assert crm("lab", "99").exit_code == 2
+
+
+def test_lab_asks_the_network_for_nothing(started: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    crm("lab")
+    [(command, environment)] = started
+    assert {"--LabApp.news_url=None", "--LabApp.extension_manager=readonly"} <= set(command)
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", environment["JUPYTER_CONFIG_PATH"])
+    assert "@jupyterlab/apputils-extension:announcements" in get_page_config([])["disabledExtensions"]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,10 +24,10 @@ import pytest
 
 from crmlib import segments
 from crmlib.books import stored
-from crmlib.declared.reading import CrmError, DataRejected, SettingsError
+from crmlib.declared.reading import CrmError, DataRejected, SettingsError, safe_code
 from crmlib.output import data, index, page, workbook
-from crmlib.run import kernels, plan, report, safety
-from crmlib.run.notebooks import check_parameters, list_notebooks, select_notebooks
+from crmlib.run import messages, plan, report, safety
+from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.report import NotebookFailed, Report, Request, Step, run_report
 
 PARAMETERS = 'engagement: str = "data/sample"  # folder of the engagement\nperiod: str = "2025"  # such as 2025Q4'
@@ -59,7 +61,7 @@ def write_toy(
 
 
 def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
-    """Replace books and exports by small ones, and what kernels load beforehand by nothing slow."""
+    """Replace books and exports by small ones."""
     made = SimpleNamespace(
         refuse_without_sales=lambda period: None, data_hash="data-1", sources={"a.csv": "hash"}, findings=pd.DataFrame()
     )
@@ -77,7 +79,6 @@ def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     )
     patch(index, "write_index", lambda folder, books, period, pages: (folder / "index.html").write_text(repr(pages)))
     patch(plan, "PACKAGE", package)
-    patch(kernels, "PRELOADED", ("ipykernel.ipkernel",))
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,7 @@ class Place:
         def executed(path: Path, *arguments: object, **named: object) -> tuple[Any, None]:
             return nbformat.read(path, 4), None
 
-        none = nullcontext(kernels.Kernels(None))
-        with patch.object(report, "execute", executed), patch.object(report, "open_kernels", lambda sources: none):
+        with patch.object(report, "execute", executed):
             return self.run(**asked)
 
     def ran(self) -> list[str]:
@@ -122,7 +122,9 @@ class Place:
         return {str(p.relative_to(self.report)): p.read_bytes() for p in self.report.rglob("*") if p.is_file()}
 
     def left_over(self) -> list[str]:
-        return [p.name for p in (self.root / "out" / "client").glob(".*") if not p.name.startswith(".lock")]
+        return [
+            p.name for p in (self.root / "out" / "client").glob(".*") if not p.name.startswith((".lock", ".engagement"))
+        ]
 
 
 def make_place(root: Path) -> Place:
@@ -230,12 +232,7 @@ def test_an_unknown_notebook_is_refused_with_the_nearest(place: Place) -> None:
 # --- a run -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("forked", [True, False])
-def test_a_report_is_whole_and_names_no_folder_of_this_machine(
-    place: Place, monkeypatch: pytest.MonkeyPatch, forked: bool
-) -> None:
-    if not forked:
-        monkeypatch.setattr(kernels, "_start_server", lambda sources: None)
+def test_a_report_is_whole_and_names_no_folder_of_this_machine(place: Place) -> None:
     show = "import os, sys, warnings\nprint(engagement, period, os.getcwd(), sys.executable, os.path.expanduser('~'), __name__)"
     write_toy(
         place.notebooks,
@@ -276,7 +273,7 @@ def test_the_manifest_says_what_the_report_comes_from(place: Place) -> None:
     }
     assert manifest["settings"]["client"] == "Toy"
     assert manifest["versions"]["papermill"].startswith("2.")
-    assert manifest["notebooks"]["27_a"]["parameters"] == {"period": "2025"}
+    assert manifest["pages"]["27_a"]["parameters"] == {"period": "2025"}
     assert set(manifest["files"]) == set(place.files()) - {"manifest.json"}
 
 
@@ -351,6 +348,49 @@ def test_running_one_keeps_the_pages_that_still_hold_and_drops_the_others(place:
     assert not (place.report / "31_b.html").exists()
 
 
+def test_the_pages_of_one_notebook_are_told_apart_by_the_values_in_which_they_differ(place: Place) -> None:
+    write_toy(place.notebooks, "23_account")
+    [notebook] = list_notebooks(place.notebooks)
+    sets = [{"period": "2025", "account": account} for account in ("C1", "A/1", "A-1", 7)]
+    assert [unit.name for unit in plan.units(notebook, sets[:1])] == ["23_account"]
+    names = [unit.name for unit in plan.units(notebook, sets)]
+    assert names[0] == "23_account-C1"
+    assert len(set(names)) == 4
+    assert all(name == safe_code(name) for name in names)
+
+
+def test_a_notebook_may_make_many_pages_of_which_each_is_run_once(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_account(notebook: Notebook, sets: Sequence[Mapping[str, Any]]) -> list[plan.Unit]:
+        accounts = ["C1", "C2"] if notebook.number == "23" else ["all"]
+        return plan.units(notebook, [{**values, "account": account} for values in sets for account in accounts])
+
+    monkeypatch.setattr(report, "units", by_account)
+    write_toy(place.notebooks, "23_account")
+    write_toy(place.notebooks, "27_a")
+    pages = [page.html for page in place.run_instantly().pages]
+    assert pages == ["23_account-C1.html", "23_account-C2.html", "27_a.html"]
+    assert place.run_instantly().nothing_to_do
+    write_toy(place.notebooks, "27_a", "print('new')")
+    assert [page.html for page in place.run_instantly(only=("27",)).pages] == pages
+    assert place.ran() == ["27_a"]
+    (place.report / "23_account-C2.html").write_text("edited")
+    place.run_instantly()
+    assert place.ran() == ["23_account-C2"]
+
+
+def test_a_page_whose_notebook_is_gone_leaves_the_report_though_nothing_is_to_run(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    write_toy(place.notebooks, "31_b")
+    place.run_instantly()
+    (place.notebooks / "31_b.ipynb").unlink()
+    assert not place.run_instantly(only=("27",)).nothing_to_do
+    assert place.ran() == []
+    assert Step("31_b", "dropped") in place.told
+    assert not (place.report / "31_b.html").exists()
+
+
 # --- failures --------------------------------------------------------------------------------------------------------
 
 
@@ -396,12 +436,7 @@ def test_all_that_failed_is_named(place: Place) -> None:
     assert "31_b failed in cell 3" in told
 
 
-@pytest.mark.parametrize("forked", [True, False])
-def test_a_dead_kernel_is_tried_once_more_and_then_told(
-    place: Place, monkeypatch: pytest.MonkeyPatch, forked: bool
-) -> None:
-    if not forked:
-        monkeypatch.setattr(kernels, "_start_server", lambda sources: None)
+def test_a_dead_kernel_is_tried_once_more_and_then_told(place: Place) -> None:
     log = place.root / "log"
     write_toy(
         place.notebooks, "27_a", f"open({str(log)!r}, 'a').write('x')", "import os; os._exit(9)", "print('never')"
@@ -420,11 +455,29 @@ def test_a_kernel_that_dies_once_does_no_harm(place: Place) -> None:
     assert place.outputs("27_a").strip() == "alive"
 
 
-def test_a_cell_that_takes_too_long_is_a_failure(place: Place) -> None:
-    write_toy(place.notebooks, "27_a", "import time; time.sleep(60)")
+def test_a_cell_that_takes_too_long_is_a_failure_and_nothing_else_is_said(
+    place: Place, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_toy(place.notebooks, "27_a", "while True: print('x' * 1000)")
     begun = time.monotonic()
     assert "timeout: the cell ran longer than 1 seconds" in failure_of(place, cell_timeout_seconds=1)
+    gc.collect()
     assert time.monotonic() - begun < 30
+    assert capfd.readouterr().err == ""
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_a_cell_that_shows_more_than_a_page_can_hold_is_a_failure(place: Place) -> None:
+    write_toy(place.notebooks, "27_a", "print('x' * 11_000_000)")
+    assert "the cell shows 11 MB, more than a page can hold" in failure_of(place)
+
+
+@pytest.mark.parametrize("word", ["x", "ipykernel_", "ipykernel_1/", "/tmp/ipykernel_1/2.py", "/a"])
+def test_a_text_without_blanks_is_scrubbed_in_time_that_grows_with_its_length(word: str) -> None:
+    begun = time.process_time()
+    text = messages.scrubbed(word * (2_000_000 // len(word)), {Path("/a/b"): "b"})
+    assert time.process_time() - begun < 5
+    assert text.startswith("a cell" if word.endswith(".py") else word)
 
 
 def test_rejected_data_leaves_findings_and_no_report(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,15 +510,14 @@ def test_a_failing_export_leaves_the_last_report(place: Place, monkeypatch: pyte
 # --- runs that meet, and runs that are stopped -----------------------------------------------------------------------
 
 
-def start(place: Place) -> subprocess.Popen[str]:
-    """Another process that runs the toy notebooks; returns once its notebook has written the file `kernel`."""
-    process = subprocess.Popen([sys.executable, __file__, str(place.root)], stderr=subprocess.PIPE, text=True)
-    for _ in range(1200):
-        if (place.root / "kernel").exists():
-            return process
-        time.sleep(0.1)
-    process.kill()
-    raise AssertionError(process.communicate())
+def run_toy(root: Path) -> None:
+    """A run of the toy notebooks in another process, whose exit code says by which signal it was stopped."""
+    tempfile.tempdir = os.environ["TMPDIR"] = str(root / "temp")
+    fake_crmlib(root / "package", setattr)
+    try:
+        Place(root).run()
+    except KeyboardInterrupt as stopped:
+        sys.exit(stopped.args[0])
 
 
 def is_running(process: int) -> bool:
@@ -491,14 +543,24 @@ time.sleep(120)"""
 
 
 @pytest.fixture
-def waiting(place: Place) -> Iterator[subprocess.Popen[str]]:
+def waiting(place: Place) -> Iterator[BaseProcess]:
+    """Another process whose notebook has begun to wait; what it imports is loaded once for all."""
     write_toy(place.notebooks, "27_a")
     place.run_instantly()
-    write_toy(place.notebooks, "27_a", WAITING.format(file=str(place.root / "kernel")))
-    process = start(place)
+    (place.root / "temp").mkdir()
+    kernel = place.root / "kernel"
+    write_toy(place.notebooks, "27_a", WAITING.format(file=str(kernel)))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["papermill", "pytest", "crmlib.run.report", "crmlib.output.workbook", "crmlib.segments"]
+    )
+    process = context.Process(target=run_toy, args=(place.root,))
+    process.start()
+    while process.is_alive() and not kernel.exists():
+        time.sleep(0.05)
     yield process
     process.kill()
-    process.communicate()
+    process.join()
 
 
 def test_a_second_run_says_who_holds_the_report(place: Place) -> None:
@@ -513,21 +575,22 @@ def test_a_second_run_says_who_holds_the_report(place: Place) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_leaves_no_process_and_the_last_report(
-    place: Place, waiting: subprocess.Popen[str], stop: signal.Signals
+    place: Place, waiting: BaseProcess, stop: signal.Signals
 ) -> None:
     before = place.files()
     processes = [int(text) for text in (place.root / "kernel").read_text().split()]
     assert all(is_running(process) for process in processes)
-    waiting.send_signal(stop)
-    _, told = waiting.communicate(timeout=20)
+    os.kill(waiting.pid or 0, stop)
+    waiting.join(20)
     assert gone(processes)
     assert place.files() == before
+    assert list((place.root / "temp").glob("*.json")) == [], "the key of a kernel is left behind"
     if stop == signal.SIGKILL:
-        assert place.left_over() == [".run-2025"]
+        assert place.left_over() == [".new-2025"]
         write_toy(place.notebooks, "27_a")
         place.run_instantly()
     else:
-        assert told.strip() == f"stopped by {stop.value}"
+        assert waiting.exitcode == stop
     assert place.left_over() == []
 
 
@@ -539,12 +602,3 @@ def test_a_run_killed_between_the_renames_loses_no_report(place: Place) -> None:
     assert place.run_instantly().nothing_to_do
     assert place.files() == before
     assert place.left_over() == []
-
-
-if __name__ == "__main__":
-    there = Place(Path(sys.argv[1]))
-    fake_crmlib(there.root / "package", setattr)
-    try:
-        there.run()
-    except KeyboardInterrupt as stopped:
-        sys.exit(f"stopped by {stopped.args[0]}")

@@ -1,5 +1,6 @@
--- The cube of the sample, written by hand from the design's rules: every fact priced on its own row, then summed.
--- One row per level, owner, month and column with the exact amount; what reads it rounds each once, half-even, to 8 decimals.
+-- The roll-ups of the sample, written by hand from the design's rules: every fact priced on its own row, then summed by source,
+-- rounded once to 8 decimals, half away from zero, as DuckDB's decimals are by themselves, and summed. One row per roll-up, level,
+-- owner, month and item: a line, a driver, an activity (quantity and amount), a balance or the charge on all, an answer and line.
 -- Parameters: the ledger's folder, coverage (first day, day after the last), and the monthly rates of charge for capital.
 WITH customers AS (SELECT customer_id FROM read_csv($folder || '/customers.csv', all_varchar = true, header = true)),
 lines AS (
@@ -24,7 +25,7 @@ given_rates AS (
     SELECT activity, valid_from::DATE AS since, rate::DECIMAL(18, 8) AS rate
     FROM read_csv($folder || '/rates.csv', all_varchar = true, header = true)
 ),
--- cost × minutes / capacity to 8 decimals, half-even, in whole numbers: money and quantities carry 4 decimals each
+-- cost × minutes / capacity to 8 decimals, half away from zero, in whole numbers: money and quantities carry 4 decimals each
 fractions AS (
     SELECT activity, month::DATE AS since,
            (cost::DECIMAL(18, 4) * 10000)::HUGEINT * (minutes * 10000)::HUGEINT * 10000 AS over,
@@ -36,8 +37,7 @@ rates AS (
     FROM given_rates
     UNION ALL
     SELECT activity, since,
-           ((over // under + CASE WHEN 2 * (over % under) > under OR (2 * (over % under) = under AND (over // under) % 2 = 1) THEN 1 ELSE 0 END)
-            ::DECIMAL(26, 0) * 0.00000001)::DECIMAL(18, 8)
+           ((over // under + CASE WHEN 2 * (over % under) >= under THEN 1 ELSE 0 END)::DECIMAL(26, 0) * 0.00000001)::DECIMAL(18, 8)
     FROM fractions
 ),
 drivers AS (
@@ -54,7 +54,7 @@ events AS (
     WHERE "date"::DATE >= $start AND "date"::DATE < $end
 ),
 priced AS (
-    SELECT events.activity, customer, day, quantity, (quantity * rate)::DECIMAL(38, 20) AS cost
+    SELECT events.activity, customer, day, quantity, (quantity * rate)::DECIMAL(38, 21) AS cost
     FROM events ASOF LEFT JOIN rates ON events.activity = rates.activity AND events.day >= rates.since
 ),
 ends AS (
@@ -73,27 +73,32 @@ costs AS (
     FROM read_csv($folder || '/costs.csv', all_varchar = true, header = true)
     WHERE "date"::DATE >= $start AND "date"::DATE < $end
 ),
-entries AS (
-    SELECT 'customer' AS level, customer AS owner, day, 'sales' AS line, gross::DECIMAL(38, 20) AS amount FROM lines WHERE gross >= 0
-    UNION ALL SELECT 'customer', customer, day, 'discounts_returns_allowances', discount - CASE WHEN gross < 0 THEN gross ELSE 0 END FROM lines
-    UNION ALL SELECT 'customer', customer, day, 'cost_of_goods_sold', goods FROM lines
-    UNION ALL SELECT 'customer', customer, day, 'sales_commissions', commission FROM lines
-    UNION ALL SELECT 'customer', customer, day, 'transportation', freight FROM lines
-    UNION ALL SELECT 'customer', customer, day, 'fixed_cost_of_goods', fixed_goods FROM lines
-    UNION ALL SELECT 'customer', customer, day, 'discounts_returns_allowances', amount FROM credits
-    UNION ALL SELECT 'customer', customer, day, 'cost_of_goods_sold', -recovered FROM credits
-    UNION ALL SELECT 'customer', customer, day, 'driver_' || driver, quantity FROM drivers
-    UNION ALL SELECT 'customer', customer, day, line, cost FROM priced JOIN activity_types USING (activity)
-    UNION ALL SELECT 'customer', customer, day, 'charged_' || pool, cost FROM priced JOIN activity_types USING (activity) WHERE pool <> ''
-    UNION ALL SELECT 'customer', customer, day, 'driver_' || activity, quantity FROM priced JOIN activity_types USING (activity) WHERE driver = ''
-    UNION ALL SELECT 'customer', customer, month, 'receivables_charge', balance * $capital_rate::DECIMAL(17, 15) FROM halves WHERE kind = 'receivables'
-    UNION ALL SELECT 'customer', customer, month, 'inventory_carrying_cost', balance * $inventory_rate::DECIMAL(17, 15) FROM halves WHERE kind = 'inventory'
-    UNION ALL SELECT 'customer', customer, month, 'dedicated_assets_charge', balance * $capital_rate::DECIMAL(17, 15) FROM halves WHERE kind = 'dedicated_assets'
-    UNION ALL SELECT 'customer', customer, month, 'capital_charge', balance * $capital_rate::DECIMAL(17, 15) FROM halves
-    UNION ALL SELECT level, key, day, line, amount FROM costs
-    UNION ALL SELECT level, key, day, avoidable || '_' || line, amount FROM costs WHERE avoidable IS NOT NULL AND level = 'customer'
+entries AS (  -- roll-up, level, owner, day, item, source, amount
+    SELECT 'lines' AS rollup, 'customer' AS level, customer AS owner, day, 'sales' AS item, 'trade' AS source, gross::DECIMAL(38, 21) AS amount
+    FROM lines WHERE gross >= 0
+    UNION ALL SELECT 'lines', 'customer', customer, day, 'discounts_returns_allowances', 'trade', discount - CASE WHEN gross < 0 THEN gross ELSE 0 END FROM lines
+    UNION ALL SELECT 'lines', 'customer', customer, day, 'cost_of_goods_sold', 'trade', goods FROM lines
+    UNION ALL SELECT 'lines', 'customer', customer, day, 'sales_commissions', 'trade', commission FROM lines
+    UNION ALL SELECT 'lines', 'customer', customer, day, 'transportation', 'trade', freight FROM lines
+    UNION ALL SELECT 'lines', 'customer', customer, day, 'discounts_returns_allowances', 'credits', amount FROM credits
+    UNION ALL SELECT 'lines', 'customer', customer, day, 'cost_of_goods_sold', 'credits', -recovered FROM credits
+    UNION ALL SELECT 'lines', 'customer', customer, day, line, activity, cost FROM priced JOIN activity_types USING (activity)
+    UNION ALL SELECT 'lines', 'customer', customer, month, 'receivables_charge', kind, balance * $capital_rate::DECIMAL(20, 16) FROM halves WHERE kind = 'receivables'
+    UNION ALL SELECT 'lines', 'customer', customer, month, 'inventory_carrying_cost', kind, balance * $inventory_rate::DECIMAL(20, 16) FROM halves WHERE kind = 'inventory'
+    UNION ALL SELECT 'lines', 'customer', customer, month, 'dedicated_assets_charge', kind, balance * $capital_rate::DECIMAL(20, 16) FROM halves WHERE kind = 'dedicated_assets'
+    UNION ALL SELECT 'lines', level, key, day, line, 'costs', amount FROM costs
+    UNION ALL SELECT 'drivers', 'customer', customer, day, driver, '', quantity FROM drivers
+    UNION ALL SELECT 'drivers', 'customer', customer, day, 'fixed_cost_of_goods', '', fixed_goods FROM lines
+    UNION ALL SELECT 'service quantity', 'customer', customer, day, activity, '', quantity FROM priced
+    UNION ALL SELECT 'service amount', 'customer', customer, day, activity, '', cost FROM priced
+    UNION ALL SELECT 'capital', 'customer', customer, month, kind, '', balance FROM halves
+    UNION ALL SELECT 'capital', 'customer', customer, month, 'capital_charge', kind, balance * $capital_rate::DECIMAL(20, 16) FROM halves
+    UNION ALL SELECT 'bookings', level, key, day, coalesce(avoidable, '') || ' ' || line, '', amount FROM costs
+),
+cells AS (
+    SELECT rollup, CASE WHEN level <> 'customer' THEN level WHEN owner IN (FROM customers) THEN 'customer' ELSE 'unassigned' END AS level,
+           CASE WHEN level <> 'customer' OR owner IN (FROM customers) THEN owner ELSE '' END AS owner,
+           date_trunc('month', day)::DATE AS month, item, source, sum(amount)::DECIMAL(38, 8) AS amount
+    FROM entries GROUP BY ALL
 )
-SELECT CASE WHEN level <> 'customer' THEN level WHEN owner IN (FROM customers) THEN 'customer' ELSE 'unassigned' END AS level,
-       CASE WHEN level <> 'customer' OR owner IN (FROM customers) THEN owner ELSE '' END AS owner,
-       date_trunc('month', day)::DATE AS month, line, sum(amount) AS amount
-FROM entries GROUP BY ALL
+SELECT rollup, level, owner, month, item, sum(amount) AS amount FROM cells GROUP BY ALL

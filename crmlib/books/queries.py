@@ -1,0 +1,106 @@
+"""Tables that a .sql file maps: one SELECT over the tables of the source, run by itself and pasted into nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from crmlib.books.csv_files import check_header
+from crmlib.books.findings import UnreadableError
+from crmlib.books.ledger import identifier
+from crmlib.books.raw import Raw, Reader, Source
+from crmlib.declared.ledger import tables
+from crmlib.declared.reading import SettingsError
+
+BATCH = 100_000  # rows of a result held in memory
+
+
+def read_queries(reader: Reader, source: Source) -> dict[str, Raw]:
+    """Each table that is mapped to a .sql file, which sees every file, sheet or table of the source under its own name.
+
+    Raises
+    ------
+    SettingsError
+        The file is not there, is no text, is not one SELECT, or asks for what the source does not have; says where.
+    """
+    mapped = {name: reader.engagement.table(name).source or "" for name in ([] if source.findings else tables())}
+    queries = {name: query for name, query in mapped.items() if query.endswith(".sql")}
+    return {name: _answer(reader, source, name, query) for name, query in queries.items()}
+
+
+def _answer(reader: Reader, source: Source, table: str, query: str) -> Raw:
+    text, where = _text(reader.engagement.folder / query, table), {"table": table, "file": query}
+    try:
+        statement = _one_select(reader, text, query)
+        findings = [f for raw in _seen(reader, source, table, text) for f in raw.findings]
+        if any(f.verdict == "reject" for f in findings):
+            return Raw(findings=tuple(findings))
+        return reader.staged(_staged(reader, statement, where), where, findings)
+    except UnreadableError as error:
+        return Raw(findings=(error.finding,))
+    except SettingsError:
+        raise
+    except Exception as error:  # the engine's own error says why
+        names = f"; it sees {', '.join(list(source.queried)[:12])}" if source.queried else ""
+        way_out = f"a query is one SELECT over the tables of the source and reads no file{names}"
+        raise SettingsError(f"{query}{_place(error)}: {reader.said(error)}; {way_out}") from None
+
+
+def _text(file: Path, table: str) -> str:
+    if not file.is_file():
+        raise SettingsError(f"tables.{table}.source: there is no {file.name} beside engagement.yml")
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = file.read_bytes()[: error.start].count(b"\n") + 1
+        raise SettingsError(f"{file.name}, line {line}: the file is not UTF-8; save it so") from None
+
+
+def _one_select(reader: Reader, text: str, query: str) -> Any:
+    from duckdb import StatementType
+
+    statements = reader.con.con.extract_statements(text)
+    if len(statements) != 1 or statements[0].type != StatementType.SELECT:
+        kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
+        raise SettingsError(f"{query}: a query is one SELECT; found {kinds}")
+    return statements[0]
+
+
+def _seen(reader: Reader, source: Source, table: str, text: str) -> list[Raw]:
+    """The tables that a query names, read in the formats of the table that it fills, each a view under its own name."""
+    import sqlglot
+
+    words = {token.text.casefold() for token in sqlglot.tokenize(text, read="duckdb")}
+    raws = {name: read(table) for name, read in source.queried.items() if name.casefold() in words}
+    for name, raw in raws.items():
+        if raw.table is not None:
+            view = f"CREATE OR REPLACE VIEW memory.main.{identifier(name)} AS SELECT * EXCLUDE (_file, _row) FROM"
+            reader.con.raw_sql(f"{view} ({raw.table.compile()})")
+    return list(raws.values())
+
+
+def _staged(reader: Reader, statement: Any, where: Mapping[str, str]) -> Path:
+    """The rows of a query as Parquet, numbered as they come, so that they have one order."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    batches = reader.con.con.execute(statement).to_arrow_reader(BATCH)
+    check_header(batches.schema.names, where)
+    schema = pa.schema([*batches.schema, ("_file", pa.string()), ("_row", pa.int64())])
+    path, row = reader.new_file(), 2
+    with pq.ParquetWriter(path, schema) as writer:
+        for batch in batches:
+            numbers = pa.array(range(row, row + len(batch)), pa.int64())
+            columns = [*batch.columns, pa.repeat(where["file"], len(batch)), numbers]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+            row += len(batch)
+    return path
+
+
+def _place(error: Exception) -> str:
+    """Line and column, where the engine says so."""
+    if not (line := re.search(r"^(LINE (\d+): ).*\n( *)\^", str(error), re.MULTILINE)):
+        return ""
+    return f", line {line[2]}, column {max(len(line[3]) - len(line[1]) + 1, 1)}"

@@ -1,0 +1,24 @@
+"""The table of terms: what each named figure of the reports is, once."""
+
+from __future__ import annotations
+
+import functools
+
+from pydantic import Field
+
+from crmlib.declared.reading import DECLARED, Record, read
+
+
+class Term(Record):
+    """One named figure: how pages write it, what it adds up, what its percentage is of, and the function that makes it."""
+
+    label: str = Field(min_length=1)
+    definition: str = Field(min_length=1)
+    base: str = ""
+    computed: str = Field(pattern=r"^[a-z_.]+$", description="a function of crmlib, such as full_cost.full_cost")
+
+
+@functools.cache
+def terms() -> dict[str, Term]:
+    """The terms by name, from terms.yml."""
+    return read(DECLARED / "terms.yml", dict[str, Term])

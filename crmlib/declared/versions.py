@@ -1,0 +1,18 @@
+"""The versions that a result rests on."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+
+from crmlib import __version__
+
+LIBRARIES = (
+    "duckdb", "great-tables", "ibis-framework", "ipykernel", "matplotlib", "nbconvert", "numpy", "pandas", "papermill", "pyarrow",
+    "scikit-learn", "scipy", "seaborn", "sqlglot", "xlsxwriter",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Name → version of the workbook, Python and every library that figures or pages come from."""
+    return {"crm-workbook": __version__, "Python": platform.python_version(), **{n: version(n) for n in LIBRARIES}}

@@ -1,0 +1,182 @@
+"""The cache decides between today's figures and yesterday's: its key, its wholeness, and what killed runs leave."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crmlib.books import cache
+from crmlib.books.stored import Books, open_books
+from crmlib.declared.engagement import open_engagement
+from crmlib.declared.reading import DECLARED, CrmError, SettingsError
+from crmlib.profitability import firm_profitability
+
+Make = Callable[..., Path]
+CREDITS = "SELECT customer_id, date, kind, CAST(amount AS DECIMAL(18, 2)) AS amount FROM extra"
+EXTRA = "customer_id, date, kind, amount\nA, 2024-03-01, rebate, 10.00"
+
+
+def sales_of(books: Books) -> Any:
+    return firm_profitability(books, books.period("2024"))["sales"]
+
+
+def net_of(books: Books) -> Any:
+    return firm_profitability(books, books.period("2024"))["net_sales"]
+
+
+# --- the key ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mapped(make_engagement: Make) -> Path:
+    """An engagement whose credits come from a .sql file."""
+    folder = make_engagement({"extra": EXTRA}, tables={"credits": {"source": "credits.sql"}})
+    (folder / "credits.sql").write_text(CREDITS)
+    return folder
+
+
+def test_another_query_gives_other_books(mapped: Path) -> None:
+    assert net_of(open_books(mapped)) == 140
+    (mapped / "credits.sql").write_text(CREDITS.replace("CAST(", "2 * CAST("))
+    assert net_of(open_books(mapped)) == 130
+
+
+def test_another_file_under_a_query_gives_other_books(mapped: Path) -> None:
+    assert net_of(open_books(mapped)) == 140
+    (mapped / "ledger/extra.csv").write_text(EXTRA.replace("10.00", "99.00").replace(", ", ","))
+    assert net_of(open_books(mapped)) == 51
+
+
+def test_another_statement_gives_other_books(make_engagement: Make) -> None:
+    folder, first = make_engagement(), []
+    for label in ("Sales", "Turnover"):
+        text = (DECLARED / "statement.yml").read_text(encoding="utf-8")
+        (folder / "statement.yml").write_text(text.replace("label: Sales,", f"label: {label},"), encoding="utf-8")
+        first.append(open_books(folder).statement["sales"].label)
+    assert first == ["Sales", "Turnover"]
+
+
+def test_everything_that_reads_and_checks_the_books_is_in_the_key(make_engagement: Make, tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    floors = [Path(cache.__file__).parent, DECLARED]
+    files = {
+        f"{floor.name}/{f.name}" for floor in floors for f in floor.iterdir() if f.suffix in {".py", ".yml", ".sql"}
+    }
+    assert {
+        "books/checks.yml",
+        "books/views.sql",
+        "books/tie_out.sql",
+        "declared/statement.yml",
+        "declared/ledger.yml",
+    } <= files
+    copies = [Path(shutil.copytree(floor, tmp_path / floor.name)) for floor in floors]
+    monkeypatch.setattr(cache, "FLOORS", copies)
+    folder = make_engagement()
+    seen = {open_books(folder).cache}
+    for name in ("books/checks.yml", "books/views.sql", "declared/statement.yml", "books/typing.py"):
+        (tmp_path / name).write_text((tmp_path / name).read_text() + "\n")
+        seen.add(open_books(folder).cache)
+    assert len(seen) == 5
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(make_engagement: Make, monkeypatch: pytest.MonkeyPatch,
+                                                        tmp_path: Path) -> None:  # fmt: skip
+    folder, compute = make_engagement(), cache._compute
+    file = folder / "ledger/invoice_lines.csv"
+
+    def meanwhile(*given: Any) -> None:
+        file.write_text(file.read_text().replace("100", "101"))
+        compute(*given)
+
+    monkeypatch.setattr(cache, "_compute", meanwhile)
+    with pytest.raises(SettingsError, match=r"invoice_lines\.csv changed"):
+        open_books(folder)
+    assert not list((tmp_path / "crm-cache").iterdir())
+
+
+# --- wholeness -------------------------------------------------------------------------------------------------------
+
+
+def empty(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"")
+
+
+def remove(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+
+@pytest.mark.parametrize("harm", [empty, remove])
+def test_a_cache_that_lost_anything_is_filled_anew(make_engagement: Make, harm: Callable[[Path, str], None]) -> None:
+    folder = make_engagement()
+    kept = open_books(folder).cache
+    names = sorted(str(f.relative_to(kept)) for f in kept.rglob("*") if f.is_file())
+    assert "books.json" in names
+    for name in names:
+        harm(kept, name)
+        books = open_books(folder)
+        assert (books.cache, sales_of(books)) == (kept, 150)
+        assert sorted(str(f.relative_to(kept)) for f in kept.rglob("*") if f.is_file()) == names
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"lines": []}', None])
+def test_a_folder_that_is_there_already_is_no_obstacle(make_engagement: Make, content: str | None) -> None:
+    folder = make_engagement()
+    kept = open_books(folder).cache
+    shutil.rmtree(kept)
+    if content is None:
+        kept.write_text("a file")
+    else:
+        kept.mkdir()
+        (kept / "books.json").write_text(content)
+        (kept / "stray.parquet").write_bytes(b"PAR1")
+    assert sales_of(open_books(folder)) == 150
+
+
+def test_the_record_names_every_file_and_its_size(make_engagement: Make) -> None:
+    kept = open_books(make_engagement()).cache
+    files = json.loads((kept / "books.json").read_text())["files"]
+    assert files == {
+        str(f.relative_to(kept)): f.stat().st_size for f in kept.rglob("*") if f.name != "books.json" and f.is_file()
+    }
+
+
+def test_what_killed_runs_left_is_swept_and_a_run_in_progress_is_not(make_engagement: Make, tmp_path: Path) -> None:
+    home = tmp_path / "crm-cache"
+    hold = f"import fcntl, os, sys; fcntl.flock(os.open({str(home / '.filling-live')!r}, os.O_RDONLY), fcntl.LOCK_EX); print(1, flush=True); sys.stdin.read()"
+    for name in (".filling-dead", ".filling-live"):
+        (home / name).mkdir(parents=True)
+        (home / name / "cube.parquet").write_bytes(b"x")
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        run.stdout.readline()
+        open_books(make_engagement())
+        assert [p.name for p in home.glob(".filling-*")] == [".filling-live"]
+        run.kill()
+    open_books(make_engagement())
+    assert not list(home.glob(".filling-*"))
+
+
+def test_a_cache_that_cannot_be_written_says_where(make_engagement: Make, tmp_path: Path,
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CRM_CACHE", str(tmp_path / "file"))
+    with pytest.raises(CrmError, match="set CRM_CACHE to a folder"):
+        open_books(make_engagement())
+
+
+def test_the_write_ahead_log_of_a_database_is_part_of_the_data(make_engagement: Make) -> None:
+    from crmlib.books.raw import source_files
+
+    folder = make_engagement(source="client.duckdb")
+    for name in ("client.duckdb", "client.duckdb.wal"):
+        (folder / name).write_bytes(b"")
+    assert list(source_files(open_engagement(folder))) == ["client.duckdb", "client.duckdb.wal"]
+    (folder / "client.duckdb.wal").unlink()
+    assert list(source_files(open_engagement(folder))) == ["client.duckdb"]
