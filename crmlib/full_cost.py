@@ -275,6 +275,7 @@ def challenges(books: Books, period: Period) -> Frame:
         ("Lines without a source", True, None, len(statement.missing_lines)),
         ("Items between the books and the general ledger", controls, None, 0 if items is None else len(items)),
     ]
-    table = pd.DataFrame(rows, columns=["challenge", "tested", "amount", "count"]).astype({"count": object})
-    sizes = table["amount"].fillna(table["count"])
+    table = pd.DataFrame(rows, columns=["challenge", "tested", "amount", "count"], dtype=object)
+    table = table.astype({"tested": bool})
+    sizes = table["amount"].where(table["amount"].notna(), table["count"])
     return table.assign(seen=table["tested"] & (sizes != 0))

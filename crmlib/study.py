@@ -144,7 +144,7 @@ def _served(books: Books, period: Period) -> Frame:
 def _capacity(books: Books, period: Period) -> Frame:
     """The time-driven lens by activity, and by pool as used, unused and whole."""
     lens = time_driven(books, period)
-    if lens is None:
+    if lens.empty:
         raise KeyError("capacity")
     idle = lens["activity"] == "unused"
     parts = {"used": lens[~idle], "unused": lens[idle], "whole": lens}

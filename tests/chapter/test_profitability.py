@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from crmlib.books.stored import Books, owner_totals
 from crmlib.declared.reading import SettingsError
-from crmlib.full_cost import allocate, avoidable_costs, full_cost, time_driven, verdicts
+from crmlib.full_cost import (
+    allocate, avoidable_costs, by_group, challenges, effect_of_losing, full_cost, time_driven, verdicts,
+)  # fmt: skip
 from crmlib.movement import margin_bridge, price_volume_mix
 from crmlib.profitability import (
     compare_periods,
@@ -300,7 +302,6 @@ def test_parts_that_are_allocated_add_up_exactly_and_no_one_bears_more_than_a_st
 def test_time_driven_cost_and_unused_capacity_add_up_to_what_was_booked(sample: Books) -> None:
     period, capacity = sample.period("2025"), sample.table("capacity")
     lens = time_driven(sample, period)
-    assert lens is not None
     assert capacity is not None
     booked = capacity[(capacity["month"] >= period.start) & (capacity["month"] < period.end)].groupby("pool")
     assert lens.groupby("pool")["cost"].sum().round(8).to_dict() == booked["cost"].sum().to_dict()
@@ -314,9 +315,71 @@ def test_time_driven_cost_is_what_can_be_worked_out_on_paper(make_books: MakeBoo
         "activities": "customer_id, date, activity, quantity\nA, 2024-01-05, call, 10\nB, 2024-02-05, mail, 5",
     })  # fmt: skip
     lens = time_driven(books, books.period("2024"))
-    assert lens is not None
     assert lens.set_index("activity")["used"].to_dict() == {"call": 20, "mail": 5, "unused": 75}
     assert lens.set_index("activity")["cost"].to_dict() == {"call": 40, "mail": 20, "unused": 240}
+
+
+def test_books_without_capacity_or_minutes_have_no_or_plain_units(make_books: MakeBooks) -> None:
+    assert time_driven(make_books(TRADE, **ANY), make_books(TRADE, **ANY).period("2024")).empty
+    books = make_books({
+        "activity_types": "activity, line, pool\ncall, order_processing, desk",
+        "capacity": "pool, month, cost, practical_capacity\ndesk, 2024-01-01, 100, 50\nidle, 2024-01-01, 30, 10",
+        "activities": "customer_id, date, activity, quantity\nA, 2024-01-05, call, 10",
+    })  # fmt: skip
+    lens = time_driven(books, books.period("2024"))
+    assert list(zip(lens["pool"], lens["activity"], lens["used"], lens["cost"], strict=True)) == [
+        ("desk", "call", 10, 20), ("desk", "unused", 40, 80), ("idle", "unused", 10, 30)]  # fmt: skip
+    assert lens["of_capacity_share"].tolist() == [D("0.2"), D("0.8"), 1]
+
+
+def test_at_full_standard_cost_there_are_no_verdicts_and_groups_have_full_cost_alone(make_books: MakeBooks) -> None:
+    books = make_books(TRADE, **ANY, cost_of_goods_basis="full")
+    assert verdicts(books, books.period("2024"), 12).empty
+    groups = by_group(books, books.period("2024"), "account_type", 12)
+    assert groups["contribution"].isna().all()
+    assert groups["full_cost_profit"].notna().all()
+
+
+def test_a_group_has_its_customers_contribution_beside_their_full_cost(make_books: MakeBooks) -> None:
+    books = make_books(TRADE, **ANY)
+    groups, each = by_group(books, books.period("2024"), "account_type", 0), verdicts(books, books.period("2024"), 0)
+    assert groups["contribution"].to_dict() == {"Shops": 150, "Clubs": -10}
+    assert total(groups["full_cost_profit"]) == total(each["full_cost_profit"])
+    assert groups.loc["Shops", "contribution_share"] == D("0.5")
+
+
+def test_where_full_cost_has_nothing_to_spread_no_group_stands_beside_itself(make_books: MakeBooks) -> None:
+    books = make_books()
+    assert by_group(books, books.period("2024"), "all", 12).empty
+
+
+def test_who_only_sent_back_what_was_bought_before_is_apart(make_books: MakeBooks) -> None:
+    credits = "customer_id, date, kind, amount\nC, 2024-03-05, return, 40\nD, 2024-03-05, return, 40"
+    costs = "level, key, date, line, amount\ncustomer, D, 2024-01-31, salaries, 50"
+    books = make_books({**TRADE, "customers": TYPED + "\nD, Dale, Clubs", "credits": credits, "costs": costs,
+                        "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100\nB, 2024-01-10, 200"})  # fmt: skip
+    judged = verdicts(books, books.period("2024"), 12).set_index("customer_id")
+    assert judged["active"].to_dict() == {"A": True, "B": True, "C": False, "D": True}
+
+
+def test_losing_a_customer_costs_its_sales_at_once_and_saves_its_costs_as_they_stop(make_books: MakeBooks) -> None:
+    books = make_books(TRADE, **ANY)
+    judged = verdicts(books, books.period("2024"), 0)
+    effect = effect_of_losing(books, books.period("2024"), judged[judged["customer_id"] == "A"], (0, 6, 24))
+    assert effect[[0, 6, 24]].to_numpy().tolist() == [[60 - 100, 110 - 100, 110 - 100]]
+
+
+def test_a_challenge_that_the_books_cannot_tell_is_not_taken_for_none(make_books: MakeBooks) -> None:
+    books = make_books()
+    bare = challenges(books, books.period("2024")).set_index("challenge")
+    assert not bare.loc["Items between the books and the general ledger", "tested"]
+    assert not bare.loc["Cost of goods at full standard cost", "tested"]
+    assert not bare[~bare["tested"]]["seen"].any()
+    books = make_books(TRADE, **ANY)
+    full = challenges(books, books.period("2024")).set_index("challenge")
+    assert full["amount"].dropna().tolist() == [10, 54, 70, 0]
+    assert str(full.loc["Lines without a source", "count"]).isdigit()
+    assert full["seen"].to_dict()["Costs of a group, not of its customers"]
 
 
 def test_the_line_that_makes_a_customer_so_is_the_one_furthest_from_all_customers_share(make_books: MakeBooks) -> None:
