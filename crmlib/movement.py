@@ -150,7 +150,7 @@ def _sales_and_margin(books: Books, period: Period | None, by: str) -> Frame:
 
 
 def _with_ratios(now: Frame, before: Frame) -> Frame:
-    rows = now.join(before[["sales", "net_margin"]], rsuffix="_before")
+    rows = now.join(before[["sales", "net_margin"]].add_suffix("_before"))
     growth = rows["sales"] / rows["sales_before"].where(rows["sales_before"] > 0) - 1
     return rows.assign(
         growth_share=growth, net_margin_share=rows["net_margin"] / rows["sales"].where(rows["sales"] > 0)

@@ -291,7 +291,7 @@ def _draw_panel(ax: Axes, series: pd.Series, unit: str) -> None:
     last = 0.0 if math.isnan(values[-1]) else values[-1]
     style: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5, "annotation_clip": False}
     ax.annotate(words.label_text(series.iloc[-1], unit), (1.02, last), **style)
-    ax.set_title(words.short_name(series.name, 26), fontsize=9)
+    ax.set_title(words.short_name(series.name, 24), fontsize=9)
     ends = sorted({0, len(index) - 1})
     months = [index[row].strftime("%b %Y") if hasattr(index[row], "strftime") else str(index[row]) for row in ends]
     ax.set_xticks(ends, months, fontsize=8.5)
