@@ -26,6 +26,7 @@ from crmlib.books.reader import read_ledger
 from crmlib.books.rollups import sales_cube, write_cube
 from crmlib.books.stored import Books, read_rollup
 from crmlib.declared.engagement import Engagement, open_engagement
+from crmlib.declared.periods import Period
 from crmlib.declared.reading import PROJECT
 
 CELL = Decimal("1e-8")
@@ -215,7 +216,7 @@ def assert_same(case: oracle.Case) -> None:
     assert ours.capital == oracle.capital(case)
     assert ours.bookings == oracle.bookings(case)
     columns = case.tables["invoice_lines"][0]
-    assert ours.sales == (oracle.sales(case) if {"product_id", "quantity"} <= set(columns) else {})
+    assert ours.sales == (oracle.sales(case) if "product_id" in columns else {})
 
 
 def _decimals(places: int, most: int, least: int = 0) -> st.SearchStrategy[str]:
@@ -821,13 +822,13 @@ def test_the_files_of_a_roll_up_are_summed_when_read(tmp_path: Path) -> None:
         amount = pa.field(column, pa.decimal128(38, 8))
         keys = [pa.field("level", pa.string()), pa.field("owner", pa.string()), pa.field("month", pa.date32())]
         pq.write_table(pa.Table.from_pylist(rows, pa.schema([*keys, amount])), tmp_path / f"{name}.parquet")
-    read = read_rollup(tmp_path, ["owner"], months[0], months[2]).to_pylist()
+    read = read_rollup(tmp_path, ["owner"], Period(months[0], months[2])).to_pylist()
     assert read == [
         {"owner": "A", "salaries": 3 * CELL, "sales": 3 * CELL},
         {"owner": "B", "salaries": 0, "sales": 3 * CELL},
         {"owner": "C", "salaries": 3 * CELL, "sales": 0},
     ]
-    one = read_rollup(tmp_path / "trade.parquet", ["month"], months[1], months[2]).to_pylist()
+    one = read_rollup(tmp_path / "trade.parquet", ["month"], Period(months[1], months[2])).to_pylist()
     assert one == [{"month": months[1], "sales": 4 * CELL}]
 
 
@@ -917,39 +918,3 @@ def test_quantities_and_rates_of_any_size_are_multiplied_exactly_and_rounded_onc
         expected = {f"event {i}": (q, _rounded(q * rate)) for i, (q, rate, _) in enumerate(numbers)}
         expected |= {f"measure {i}": (m, _rounded(m * rate)) for i, (_, rate, m) in enumerate(numbers)}
     assert {key[3]: pair for key, pair in service.items()} == {k: pair for k, pair in expected.items() if any(pair)}
-
-
-# --- beside the old cube, until it goes ----------------------------------------------------------
-
-
-def test_the_sample_is_what_the_old_cube_says_but_for_the_8th_decimal(
-    sample: Books, sample_rolled_up: RolledUp
-) -> None:
-    old = cells(pd.read_parquet(sample.cache / "cube.parquet"))
-    kinds = pd.read_csv(PROJECT / "data" / "sample" / "ledger" / "activity_types.csv", dtype=str).fillna("")
-    pools, driven = (
-        dict(zip(kinds["activity"], kinds["pool"], strict=True)),
-        set(kinds.loc[kinds["driver"] != "", "activity"]),
-    )
-    new = dict(sample_rolled_up.lines)
-    new |= {
-        (*place, f"driver_{c}" if c != "fixed_cost_of_goods" else c): a
-        for (*place, c), a in sample_rolled_up.drivers.items()
-    }
-    new |= {cell: a for cell, a in sample_rolled_up.capital.items() if cell[3] == "capital_charge"}
-    for (*place, line, avoidable), amount in sample_rolled_up.bookings.items():
-        if avoidable and place[0] in {"customer", "unassigned"}:
-            new[*place, f"{avoidable}_{line}"] = amount
-    for (*place, activity), (quantity, amount) in sample_rolled_up.service.items():
-        if activity not in driven:
-            new[*place, f"driver_{activity}"] = quantity
-        if pools[activity]:
-            cell = (*place, f"charged_{pools[activity]}")
-            new[cell] = new.get(cell, Decimal(0)) + amount
-    off = {
-        cell: (new.get(cell, 0), old.get(cell, 0))
-        for cell in {*old, *new}
-        if abs(new.get(cell, 0) - old.get(cell, 0)) > CELL
-    }
-    assert len(old) > 100_000
-    assert not off

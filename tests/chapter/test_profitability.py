@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from crmlib.books.stored import Books, owner_totals
 from crmlib.declared.reading import SettingsError
 from crmlib.full_cost import (
-    allocate, avoidable_costs, by_group, challenges, effect_of_losing, full_cost, time_driven, verdicts,
+    allocate,
+    avoidable_costs,
+    by_group,
+    challenges,
+    effect_of_losing,
+    full_cost,
+    time_driven,
+    verdicts,
 )  # fmt: skip
 from crmlib.movement import margin_bridge, price_volume_mix
 from crmlib.profitability import (
