@@ -80,7 +80,7 @@ def matrices(books: Books, period: Period, differentiated: Frame) -> Frame:
     report = profitability.customer_profitability(books, period)
     priced = profitability.net_price_and_cost_to_serve(books, report, period).set_index("customer_id")
     family = differentiated["account_id"].duplicated(keep=False)
-    prices = priced.drop(index=differentiated.loc[family, "customer_id"], errors="ignore")
+    prices = priced[~priced.index.isin(differentiated.loc[family, "customer_id"])]
     names = ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
     rows = differentiated.loc[
         (differentiated["sales"] > 0) & (differentiated["customer_id"] == differentiated["account_id"]), names

@@ -105,7 +105,8 @@ def assigned(table: Frame, rules: Rules) -> Frame:
     decided = pd.DataFrame("", index=table.index, columns=list(MADE), dtype=object).assign(key=False)
     for rule in rules.rules:
         here = undecided & holds(table, rule.when)
-        decided.loc[here, ["segment", "stance", "key"]] = [rule.segment, rule.stance, rule.key]
+        decided.loc[here, "segment"], decided.loc[here, "stance"] = rule.segment, rule.stance
+        decided.loc[here, "key"] = rule.key
         decided.loc[here, "reason"] = rule.because + _facts(table, here, rule.when or ("score > 0", "net_margin < 0"))
         undecided &= ~here
     for flag in rules.flags:
@@ -129,13 +130,12 @@ def _facts(table: Frame, where: pd.Series, when: Sequence[str]) -> pd.Series:
 def in_words(table: Frame, name: str, where: pd.Series) -> pd.Series:
     """A measure of some accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
     base = name.removesuffix(RANKED)
+    form = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
     if name.endswith(RANKED):
-        values, pattern = _lower_share(table, base), _place
+        texts = _lower_share(table, base)[where].map(_place, na_action="ignore")
     else:
-        form = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
-        values, pattern = column(table, name), lambda value: form.format(value).replace("-", "−")
-    texts = values[where].map(pattern, na_action="ignore").astype(object)
-    return f"{MEASURES.get(base, base)} " + texts.where(texts.notna(), "not available")
+        texts = column(table, name)[where].map(lambda value: form.format(value).replace("-", "−"), na_action="ignore")
+    return f"{MEASURES.get(base, base)} " + texts.astype(object).where(texts.notna(), "not available")
 
 
 def _lower_share(table: Frame, name: str) -> pd.Series:

@@ -67,7 +67,8 @@ class Valuation:
         """By group with a test: customers, model, coverage, simple (nothing beat what a manager would do), few (the choice rests on little)."""
         chosen = self.backtest[self.backtest["chosen"].astype(bool)].drop_duplicates("group").set_index("group")
         rows = chosen[["model", "coverage"]].assign(simple=chosen["model"].isin(SIMPLE))
-        customers = self.customers["group"].value_counts().reindex(rows.index)
+        customers = self.customers["group"].value_counts()
+        rows = rows[rows.index.isin(customers.index)]
         kinds = {"coverage": float, "simple": bool, "few": bool}
         return rows.assign(customers=customers, few=customers < FEW).astype(kinds)
 
@@ -94,10 +95,16 @@ def value_of(past: History, *, discount_rate: float = 0.0, months: int = 12, see
         parts.append(_with_range(part, errors.get(months), rng))
         for ahead in testable:
             draws[ahead] += _drawn_total(part, _column(ahead, months), errors.get(ahead), rng)
-    order = {"by": ["expected", "customer_id"], "ascending": [False, True]}
-    customers = pd.concat(parts).drop(columns="spread").sort_values(**order, ignore_index=True)
-    portfolio = _portfolio(customers, draws, testable, months)
-    customers = customers.assign(tested_months=testable[months])
+    customers = pd.concat(parts).drop(columns="spread")
+    customers = customers.sort_values(["expected", "customer_id"], ascending=[False, True], ignore_index=True)
+    # a group that no origin had yet was not tested, however long the books
+    groups = {ahead: set(rows["group"]) for ahead, rows in tried.items()}
+    known = {
+        ahead: tested if {*customers["group"]} <= groups.get(ahead, set()) else 0 for ahead, tested in testable.items()
+    }
+    portfolio = _portfolio(customers, draws, known, months)
+    inside = customers["group"].isin(groups.get(months, set()))
+    customers = customers.assign(tested_months=np.where(inside, testable[months], 0))
     return Valuation(months, discount_rate, customers, portfolio, pd.concat(tests, ignore_index=True))
 
 
@@ -193,5 +200,5 @@ def at_risk(books: Books, period: Period, *, least_fall: float = 0.15, silent_ga
         "since": np.where(silent, how["last_order"], month), "fall_share": np.where(silent, np.nan, fall), "silent_days": how["silent_days"],
         "usual_gap_days": how["usual_gap_days"], "yearly_margin": sums[row, last + 1] - sums[row, np.maximum(last + 1 - YEAR, 0)],
     })  # fmt: skip
-    order = {"by": ["yearly_margin", "customer_id"], "ascending": [False, True]}
-    return signals[silent | falling].sort_values(**order, ignore_index=True)
+    signals = signals[silent | falling]
+    return signals.sort_values(["yearly_margin", "customer_id"], ascending=[False, True], ignore_index=True)
