@@ -72,6 +72,10 @@ class History:
         """The first day after so many months."""
         return int(np.datetime64(add_months(self.start, months), "D").astype(int))
 
+    def days(self, months: int) -> int:
+        """Days of the next months."""
+        return self.day(self.months + months) - self.day(self.months)
+
     @property
     def margin(self) -> Array:
         """Contribution less assignable cost."""
@@ -208,7 +212,7 @@ def bg_nbd_value(past: History, months: int) -> Array:
     """Expected order days (BG/NBD) × contribution per order day, shrunk − assignable cost while the customer stays."""
     bought, orders, _ = buying(past)
     model = purchases.fit_bg_nbd(orders)
-    expected = model.expected_purchases(_days(past, months), orders)
+    expected = model.expected_purchases(past.days(months), orders)
     return _while_active(past, months, bought, expected, model.active_probability(orders))
 
 
@@ -217,13 +221,8 @@ def pareto_nbd_value(past: History, months: int) -> Array:
     bought, orders, size = buying(past)
     level = order_size_level(size)
     model = purchases.fit_pareto_nbd(orders, level)
-    expected = model.expected_purchases(_days(past, months), orders, level)
+    expected = model.expected_purchases(past.days(months), orders, level)
     return _while_active(past, months, bought, expected, model.active_probability(orders, level))
-
-
-def _days(past: History, months: int) -> int:
-    """Days of the next months."""
-    return past.day(past.months + months) - past.day(past.months)
 
 
 def buying(past: History) -> tuple[Array, Purchases, Array]:

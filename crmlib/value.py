@@ -66,11 +66,9 @@ class Valuation:
     def groups(self) -> Frame:
         """By group with a test: customers, model, coverage, simple (nothing beat what a manager would do), few (the choice rests on little)."""
         chosen = self.backtest[self.backtest["chosen"].astype(bool)].drop_duplicates("group").set_index("group")
-        rows = chosen[["model", "coverage"]].assign(simple=chosen["model"].isin(SIMPLE))
-        customers = self.customers["group"].value_counts()
-        rows = rows[rows.index.isin(customers.index)]
-        kinds = {"coverage": float, "simple": bool, "few": bool}
-        return rows.assign(customers=customers, few=customers < FEW).astype(kinds)
+        sizes = pd.DataFrame(self.customers.groupby("group")["model"].agg(customers="size", model="first"))
+        rows = sizes.join(chosen["coverage"].astype(float), how="inner")
+        return rows.assign(simple=rows["model"].isin(SIMPLE), few=rows["customers"] < FEW)
 
 
 def customer_value(books: Books, *, months: int = 12, seed: int = 0) -> Valuation:
@@ -87,24 +85,20 @@ def value_of(past: History, *, discount_rate: float = 0.0, months: int = 12, see
     tried = {ahead: forecasts.trials(past, tested, seed=seed) for ahead, tested in testable.items() if tested}
     tests = [forecasts.backtest(rows, testable[ahead]) for ahead, rows in tried.items()]
     tests = tests or [pd.DataFrame(columns=TESTED)]
-    parts, draws = [], {ahead: np.zeros(DRAWS) for ahead in testable}
+    parts, draws, tested = [], {ahead: np.zeros(DRAWS) for ahead in testable}, dict(testable)
     for group, members in forecasts.groups_of(past).items():
         model = chosen_model(tests[0], group)
         part = _group_value(past.of(members), model, (months, discount_rate)).assign(group=group, model=model)
         errors = {a: t[(t["group"] == group) & (t["model"] == model)] for a, t in tried.items()}
+        errors = {a: rows for a, rows in errors.items() if len(rows)}  # a group that no origin had yet was not tested
+        part = part.assign(tested_months=testable[months] if months in errors else 0)
         parts.append(_with_range(part, errors.get(months), rng))
         for ahead in testable:
             draws[ahead] += _drawn_total(part, _column(ahead, months), errors.get(ahead), rng)
+        tested = {ahead: held if ahead in errors else 0 for ahead, held in tested.items()}
     customers = pd.concat(parts).drop(columns="spread")
     customers = customers.sort_values(["expected", "customer_id"], ascending=[False, True], ignore_index=True)
-    # a group that no origin had yet was not tested, however long the books
-    groups = {ahead: set(rows["group"]) for ahead, rows in tried.items()}
-    known = {
-        ahead: tested if {*customers["group"]} <= groups.get(ahead, set()) else 0 for ahead, tested in testable.items()
-    }
-    portfolio = _portfolio(customers, draws, known, months)
-    inside = customers["group"].isin(groups.get(months, set()))
-    customers = customers.assign(tested_months=np.where(inside, testable[months], 0))
+    portfolio = _portfolio(customers, draws, tested, months)
     return Valuation(months, discount_rate, customers, portfolio, pd.concat(tests, ignore_index=True))
 
 
@@ -136,7 +130,7 @@ def _group_value(past: History, model: str, terms: tuple[int, float]) -> Frame:
 
 
 def _with_range(part: Frame, errors: Frame | None, rng: np.random.Generator) -> Frame:
-    pool = _guesses(rng) if errors is None or errors.empty else residuals(errors)
+    pool = _guesses(rng) if errors is None else residuals(errors)
     low, high = np.quantile(pool, [LOW, HIGH])
     reach = part["spread"]
     return part.assign(low=part["expected"] + reach * min(low, 0), high=part["expected"] + reach * max(high, 0))
@@ -149,7 +143,7 @@ def _guesses(rng: np.random.Generator) -> Array:
 def _drawn_total(part: Frame, column: str, errors: Frame | None, rng: np.random.Generator) -> Array:
     """Draws of a group's total: each customer's own error drawn from the past, and one that all share, wider the fewer the origins."""
     scale = part["spread"].to_numpy()
-    if errors is None or errors.empty:
+    if errors is None:
         own, shared = _guesses(rng), rng.standard_t(SHARED_FREEDOM, DRAWS) * GUESSED_SHARED
     else:
         own = residuals(errors) - residuals(errors).mean()
