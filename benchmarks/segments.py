@@ -62,9 +62,9 @@ def step(folder: Path) -> None:
     from threadpoolctl import threadpool_limits
 
     from crmlib import accounts, segments
-    from crmlib.books import cache
+    from crmlib.books import stored
 
-    opened = cache.open_books(folder)
+    opened = stored.open_books(folder)
     marks = [now()]
     measured = accounts.measures(opened, opened.engagement.coverage)
     marks.append(now())
@@ -77,15 +77,13 @@ def step(folder: Path) -> None:
         "order_value",
         "active_months_share",
     ]
-    ranks = measured.loc[measured["sales"] > 0, names].rank(pct=True).fillna(0.5)
+    ranks = measured[measured["sales"] > 0].filter(names).dropna(axis=1, how="all").rank(pct=True).fillna(0.5)
     sample = ranks.sample(min(len(ranks), 10_000), random_state=0)
     marks.append(now())
     threadpool_limits(1)
     form = partial(KMeans, n_init=5, random_state=0)
     tried = segments.group_stability(form, sample, seed=0).to_frame()
-    tried["silhouette"] = [
-        silhouette_score(sample, form(n).fit_predict(sample), sample_size=4_000, random_state=0) for n in tried.index
-    ]
+    tried["silhouette"] = [silhouette_score(sample, form(n).fit_predict(sample)) for n in tried.index]
     marks.append(now())
     count = tried.loc[tried["stability"] >= segments.STABLE, "silhouette"].idxmax()
     labels = form(int(count)).fit(sample).predict(ranks)
