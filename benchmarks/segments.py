@@ -78,7 +78,7 @@ def step(folder: Path) -> None:
         "active_months_share",
     ]
     ranks = measured[measured["sales"] > 0].filter(names).dropna(axis=1, how="all").rank(pct=True).fillna(0.5)
-    sample = ranks.sample(min(len(ranks), 10_000), random_state=0)
+    sample = ranks.sample(min(len(ranks), 4_000), random_state=0)
     marks.append(now())
     threadpool_limits(1)
     form = partial(KMeans, n_init=5, random_state=0)
