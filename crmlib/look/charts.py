@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 PRICE_AND_EFFORT = (
     "Low price, hard to serve", "High price, hard to serve", "Low price, easy to serve", "High price, easy to serve"
 )  # fmt: skip
-SCORE_AND_MARGIN = (
-    "Contributes, unattractive", "Contributes, attractive", "Loses, unattractive", "Loses, attractive"
-)  # fmt: skip
 
 
 def _money(unit: str) -> str:
