@@ -17,7 +17,7 @@ import functools
 import itertools
 import operator
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ FEEDS = {  # sums that feed a source of the statement, with signs; others are fe
     "credits": {"credits.amount": 1},
     "invoice_lines.cost_of_goods": {"invoice_lines.cost_of_goods": 1, "credits.cost_recovered": -1},
 }
+BASES = ("fixed_cost_of_goods",)  # measures of invoice lines by which a full-cost system spreads
 
 RECORDS = {"activities": ("service", "rates"), "costs": ("bookings", "costs")}  # of which source
 
@@ -58,7 +59,7 @@ def write_cube(ledger: Ledger, statement: Statement, folder: Path) -> None:
     write_rates(prices, folder / "rates.parquet")
     rates = ledger.con.read_parquet(str(folder / "rates.parquet"))
     with tempfile.TemporaryDirectory(dir=folder) as work:  # several roll-ups read the facts
-        sources = _stored(ledger, facts(ledger, prices), Path(work))
+        sources = _stored(ledger, facts(ledger, statement, prices), Path(work))
         details = _stored(ledger, records(ledger, statement, prices, sources, rates), folder)
         _write(ledger, lines(ledger, statement, prices, sources, details), folder / "lines")
         _write(ledger, drivers(prices, sources), folder / "drivers")
@@ -79,7 +80,7 @@ def _stored(ledger: Ledger, tables: Tables, folder: Path) -> dict[str, ir.Table]
 # --- facts: exact sums by owner and span ---------------------------------------------------------
 
 
-def facts(ledger: Ledger, prices: PriceList) -> dict[str, ir.Table]:
+def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, ir.Table]:
     """What invoice lines (trade), orders and credits say of each owner in each span of rates.
 
     Columns: level, owner, span (its first day), sums named TABLE.COLUMN (gross sales apart from
@@ -87,31 +88,37 @@ def facts(ledger: Ledger, prices: PriceList) -> dict[str, ir.Table]:
     Unexecuted.
     """
     rows = ledger.covered("invoice_lines")
-    tables = {"trade": _by_span(rows, ledger, prices, _trade_sums(rows))}
+    drivers = {f"invoice_lines.{kind.driver}" for kind in prices.activities}
+    names = drivers.union(*(line.sources for line in statement.leaves))
+    tables = {"trade": _by_span(rows, ledger, prices, _trade_sums(rows, names))}
     if ledger.has("invoice_lines", "order_id"):
         orders = rows.filter(rows.order_id.notnull()).group_by("customer_id", "order_id")
         first_lines = orders.aggregate(date=rows.invoice_date.min())
-        count = {"orders": first_lines.count()}
-        tables["orders"] = _by_span(first_lines, ledger, prices, count)
+        tables["orders"] = _by_span(first_lines, ledger, prices, {"orders": _count(first_lines)})
     if ledger.has("credits"):
         notes = ledger.covered("credits")
         amounts = [c for c in ("amount", "cost_recovered") if c in notes.columns]
-        sums = {"credits": notes.count(), **{f"credits.{c}": notes[c].sum() for c in amounts}}
+        sums = {"credits": _count(notes), **{f"credits.{c}": notes[c].sum() for c in amounts}}
         tables["credits"] = _by_span(notes, ledger, prices, sums)
     return tables
 
 
-def _trade_sums(rows: ir.Table) -> dict[str, Any]:
+def _trade_sums(rows: ir.Table, names: Set[str]) -> dict[str, Any]:
     gross = rows.gross_sales
     sums = {
-        "invoice_lines": rows.count(),
+        "invoice_lines": _count(rows),
         "invoice_lines.gross_sales": gross.sum(where=gross >= 0),
         "returns": (-gross).sum(where=gross < 0),
     }
-    decimals = [c for c in rows.columns if rows[c].type().is_decimal() and c != "gross_sales"]
-    if "quantity" in decimals:
+    if "quantity" in rows.columns:
         sums["units"] = rows.quantity.sum(where=rows.quantity > 0)
-    return {**sums, **{f"invoice_lines.{c}": rows[c].sum() for c in decimals}}
+    measures = [c for c in rows.columns if f"invoice_lines.{c}" in names or c in BASES]
+    return {**{f"invoice_lines.{c}": rows[c].sum() for c in measures}, **sums}
+
+
+def _count(rows: ir.Table) -> Any:
+    """Rows as a decimal, since DuckDB writes a sum of integers as floating point."""
+    return rows.count().cast("decimal(18, 0)")
 
 
 def _by_span(rows: ir.Table, ledger: Ledger, prices: PriceList, sums: Mapping[str, Any], *keys: str) -> ir.Table:
@@ -243,8 +250,7 @@ def _total(amounts: Iterable[Any]) -> Any:
 
 
 def _priced(quantities: ir.Table, prices: PriceList, rates: ir.Table) -> ir.Table:
-    dtype = quantities.quantity.type()
-    scale = dtype.scale if dtype.is_decimal() else 0  # a count 0, units and money 4, a measure 8
+    scale = quantities.quantity.type().scale  # a count 0, units and money 4, a measure 8
     keys = ("activity", "line", "pool")
     rows = quantities.left_join(rates.select(*keys, "rate", span="span_start"), ["activity", "span"])
     quantity = rows.quantity.cast(f"decimal(38, {scale})")
@@ -403,7 +409,7 @@ def drivers(prices: PriceList, sources: Tables) -> dict[str, ir.Table]:
     full cost), DECIMAL(38,8); those that it has. Unexecuted.
     """
     sums = {driver: {driver: 1} for driver in DRIVERS}
-    sums["fixed_cost_of_goods"] = {"invoice_lines.fixed_cost_of_goods": 1}
+    sums |= {measure: {f"invoice_lines.{measure}": 1} for measure in BASES}
     return {name: _columns(source, prices, sums) for name, source in sources.items()}
 
 
