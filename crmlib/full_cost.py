@@ -55,7 +55,8 @@ def full_cost(books: Books, period: Period) -> Frame:
         [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
     )
     groups = _spread(_group_owned(books, period, customers))
-    charges = keys.map(capital_charges(books, period)).fillna(Decimal(0))
+    charged = capital_charges(books, period)
+    charges = keys.map(lambda owner: charged.get(owner, Decimal(0)))
     margin = customers[books.statement_in(period).net_margin.id] + charges
     costs = pd.DataFrame(
         {
@@ -113,8 +114,9 @@ def avoidable_costs(books: Books, customers: Frame, period: Period, horizon_mont
     for line in _own_costs(books.statement_in(period)):
         within = line.avoidable is not None and line.avoidable <= horizon_months
         sign, answer = (-1, "never") if within else (1, "now")
-        otherwise = customers["customer_id"].map(answers.get((line.id, answer), {})).fillna(Decimal(0))
-        stopped = stopped + (customers[line.id] if within else 0) + otherwise.map(Decimal) * sign
+        amounts = answers.get((line.id, answer), {})
+        otherwise = customers["customer_id"].map(lambda owner, amounts=amounts: amounts.get(owner, Decimal(0)))
+        stopped = stopped + (customers[line.id] if within else 0) + otherwise * sign
     return stopped
 
 
@@ -244,8 +246,8 @@ def _used(kinds: Frame, capacity: Frame, quantities: Frame) -> Frame:
     rates = capacity.assign(rate=capacity["cost"] / capacity["practical_capacity"])[["pool", "month", "rate"]]
     done = kinds.merge(rates, on="pool").merge(quantities, on=["activity", "month"], how="left")
     minutes = done["unit_minutes"] if "unit_minutes" in done else done["rate"].mask(done["rate"].notna())
-    done["quantity"] = done["quantity"].fillna(Decimal(0)).map(Decimal)
-    done["used"] = done["quantity"] * minutes.fillna(Decimal(1))
+    done["quantity"] = done["quantity"].map(lambda quantity: Decimal(0) if pd.isna(quantity) else quantity)
+    done["used"] = done["quantity"] * minutes.map(lambda unit: Decimal(1) if pd.isna(unit) else unit)
     done["cost"] = done["used"] * done["rate"]
     return done.groupby(["pool", "activity"], sort=False)[TIME_DRIVEN[2:]].sum().reset_index()
 

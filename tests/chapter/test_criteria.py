@@ -415,15 +415,15 @@ def test_a_mapped_column_of_customers_is_an_attribute_with_points_or_ranked_as_a
 
 
 def test_an_attribute_may_not_have_the_name_of_a_measure_or_a_result(make_books: Make) -> None:
-    odd = dict.fromkeys(("orders", "score"), "bank")
+    odd = dict.fromkeys(("tenure_years", "score"), "bank")
     books = make_books(BANKS, tables={"customers": {"columns": odd}})
-    with pytest.raises(SettingsError, match=r"customers.orders: has the name of a measure; map it under another"):
+    with pytest.raises(SettingsError, match=r"customers.tenure_years: has the name of a measure; map it under another"):
         criteria.read_criteria(books)
     with pytest.raises(SettingsError, match=r"customers.score: has the name of a result; map it under another"):
         segments.read_segments(books)
 
 
-@pytest.mark.parametrize("name", ["owner", "month", "driver_x", "Bank"])
+@pytest.mark.parametrize("name", ["owner", "month", "orders", "Bank"])
 def test_an_attribute_may_not_have_the_name_of_a_column_of_the_roll_up(make_books: Make, name: str) -> None:
     with pytest.raises(
         SettingsError, match=rf"tables: customers\.columns\.{name} (is a word of|must be small letters)"

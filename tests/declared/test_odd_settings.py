@@ -55,7 +55,7 @@ def opened(folder: Path, text: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("path", keys(Settings), ids=".".join)
+@pytest.mark.parametrize("path", list(keys(Settings)), ids=".".join)
 def test_an_odd_value_of_any_key_is_refused_or_read_and_never_crashes(tmp_path: Path, path: tuple[str, ...]) -> None:
     for value in ODD:
         told = opened(tmp_path, yaml.safe_dump(changed(path, value), allow_unicode=True))
@@ -166,7 +166,7 @@ def test_the_first_and_the_last_year_are_periods() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["order", "x y", "day", "month", "a-b", "Sales", "units", "_row", "now_it", "select", ""]
+    "name", ["order", "x y", "day", "month", "a-b", "Sales", "units", "_row", "select", ""]
 )
 def test_a_measure_or_line_that_the_roll_up_cannot_hold_is_refused(make_engagement: Make, name: str) -> None:
     from conftest import default_statement

@@ -169,7 +169,7 @@ def test_bars_start_at_zero_largest_first_and_losses_are_orange() -> None:
     assert [text.get_text() for text in ax.texts] == ["20", "7", "−5", "not available"]
     assert all(bar.get_x() == 0 or bar.get_x() + bar.get_width() == 0 for bar in ax.patches)
     assert (colors(ax)[0], colors(ax)[2]) == (ACCENT, WORSE)
-    assert root_figure(ax).get_label() == "Bars of 4, largest first. Highest: a, USD 20; lowest: b, USD −5."
+    assert root_figure(ax).get_label() == "4 bars, largest first. Highest: a, USD 20; lowest: b, USD −5."
 
 
 def test_bars_left_out_are_counted_and_summed() -> None:

@@ -372,7 +372,8 @@ def test_csv_holds_text_as_it_is_and_every_digit(books: Books, tmp_path: Path) -
     raw = (tmp_path / "customer_profitability.csv").read_bytes()
     assert raw.startswith(b"\xef\xbb\xbf")
     assert '"@Élan {{ 7*7 }}"'.encode() in raw
-    rows = list(csv.DictReader((tmp_path / "customer_profitability.csv").open(encoding="utf-8-sig", newline="")))
+    with (tmp_path / "customer_profitability.csv").open(encoding="utf-8-sig", newline="") as file:
+        rows = list(csv.DictReader(file))
     first = next(row for row in rows if row["customer_id"] == "00123")
     assert (first["customer_name"], first["sales"], first["discounts_returns_allowances"]) == (
         "=1+1",

@@ -181,7 +181,7 @@ def test_a_cache_that_is_no_folder_is_told_with_the_way_out(
     monkeypatch.setenv("CRM_CACHE", str(tmp_path / "cache"))
     result = crm("check", make_engagement(), "--out", tmp_path / "out")
     assert result.exit_code == 1
-    assert "CRM_CACHE names another folder" in result.stderr
+    assert "set CRM_CACHE to a folder" in result.stderr
 
 
 def test_control_characters_reach_no_terminal(monkeypatch: pytest.MonkeyPatch, client: Path, tmp_path: Path) -> None:
