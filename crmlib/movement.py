@@ -46,9 +46,13 @@ def margin_bridge(compared: Frame, statement: Statement, *, until: str) -> Frame
 
 
 def over_twelve_months(months: Frame) -> Frame:
-    """Sums of the twelve months to each month, so that the season does not show; empty where there are not two of them to compare."""
+    """Sums of the twelve months to each month, so that the season does not show, of the twelve columns that are largest now.
+
+    Empty where there are not two of them to compare.
+    """
     sums = months.rolling(12).sum().dropna()
-    return sums if len(sums) > 1 else sums.iloc[:0]
+    largest = sums.tail(1).sum().sort_values(ascending=False, kind="stable").index[:12]
+    return sums[largest] if len(sums) > 1 else sums.iloc[:0]
 
 
 def price_volume_mix(books: Books, period: Period, base: Period | None) -> Frame:

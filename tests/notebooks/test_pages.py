@@ -102,8 +102,9 @@ def page(notebook: Path, engagement: Path, period: str) -> dict[str, str]:
     texts = {}
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         tags = cell["metadata"].get("tags", [])
-        if cell["cell_type"] == "code" and not {"study", "author"} & set(tags):
-            texts[cell["id"]] = shown(cell, names)
+        if cell["cell_type"] == "code" and "study" not in tags:
+            text = shown(cell, names)
+            texts |= {cell["id"]: text} if "author" not in tags else {}
             if "parameters" in tags:
                 names.update(engagement=str(engagement), period=period)
     return texts
