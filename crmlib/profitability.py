@@ -220,6 +220,7 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
 
 
 def own_costs_of(totals: Frame, statement: Statement) -> pd.Series:
+    """The costs booked on a group itself, in money, one per row of `totals`; nothing on a row of a customer or the firm."""
     booked = [line.id for line in statement.leaves if not line.is_pool]
     grouped = ~totals["level"].isin(["customer", "unassigned", "firm"])
     return totals[booked].sum(axis=1).where(grouped, Decimal(0)).map(Decimal)
@@ -358,6 +359,7 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
 
 
 def total(amounts: pd.Series) -> Decimal:
+    """The sum of decimals as a decimal, nothing for no rows."""
     return sum(amounts, Decimal(0))
 
 

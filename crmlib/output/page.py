@@ -111,6 +111,7 @@ _LINKS = ("src", "href", "srcset", "xlink:href", "poster", "action", "formaction
 
 
 def refuse_outside(text: str, name: str) -> None:
+    """Raise on a page that fetches, runs or links to anything outside itself: it must open offline, from a mail."""
     from bs4 import BeautifulSoup
 
     tags = BeautifulSoup(text, "html.parser").find_all(True)

@@ -361,9 +361,9 @@ def test_where_full_cost_has_nothing_to_spread_no_group_stands_beside_itself(mak
 
 
 def test_who_only_sent_back_what_was_bought_before_is_apart(make_books: MakeBooks) -> None:
-    credits = "customer_id, date, kind, amount\nC, 2024-03-05, return, 40\nD, 2024-03-05, return, 40"
+    returned = "customer_id, date, kind, amount\nC, 2024-03-05, return, 40\nD, 2024-03-05, return, 40"
     costs = "level, key, date, line, amount\ncustomer, D, 2024-01-31, salaries, 50"
-    books = make_books({**TRADE, "customers": TYPED + "\nD, Dale, Clubs", "credits": credits, "costs": costs,
+    books = make_books({**TRADE, "customers": TYPED + "\nD, Dale, Clubs", "credits": returned, "costs": costs,
                         "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100\nB, 2024-01-10, 200"})  # fmt: skip
     judged = verdicts(books, books.period("2024"), 12).set_index("customer_id")
     assert judged["active"].to_dict() == {"A": True, "B": True, "C": False, "D": True}

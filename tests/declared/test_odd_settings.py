@@ -156,7 +156,7 @@ def test_a_coverage_that_no_books_have_is_refused(tmp_path: Path, start: str, en
 @pytest.mark.parametrize("covered", [True, False])
 def test_a_year_that_no_books_have_is_no_period(text: str, covered: bool) -> None:
     coverage = parse_period("2024", None) if covered else None
-    with pytest.raises(SettingsError, match="is not understood; write it as .*; years are 1900 to 2999"):
+    with pytest.raises(SettingsError, match=r"is not understood; write it as .*; years are 1900 to 2999"):
         parse_period(text, coverage)
 
 
@@ -165,9 +165,7 @@ def test_the_first_and_the_last_year_are_periods() -> None:
         assert isinstance(parse_period(text, None, 7), Period)
 
 
-@pytest.mark.parametrize(
-    "name", ["order", "x y", "day", "month", "a-b", "Sales", "units", "_row", "select", ""]
-)
+@pytest.mark.parametrize("name", ["order", "x y", "day", "month", "a-b", "Sales", "units", "_row", "select", ""])
 def test_a_measure_or_line_that_the_roll_up_cannot_hold_is_refused(make_engagement: Make, name: str) -> None:
     from conftest import default_statement
 
