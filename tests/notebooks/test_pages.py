@@ -8,14 +8,14 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
 
-from crmlib.books.stored import open_books
+from crmlib.books.stored import Books, open_books
 from crmlib.declared.reading import PROJECT
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -81,12 +81,16 @@ RULES = {
 }
 
 
-def shown(cell: dict[str, Any], names: dict[str, Any]) -> str:
-    """Run a cell and give what its page shows of it, as text."""
+def outcome(cell: dict[str, Any], names: dict[str, Any]) -> Any:
+    """Run a cell and give what it ends with."""
     tree = ast.parse("".join(cell["source"]))
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, cell["id"], "exec"), names)
-    value = eval(compile(ast.Expression(last.value), cell["id"], "eval"), names) if isinstance(last, ast.Expr) else None
+    return eval(compile(ast.Expression(last.value), cell["id"], "eval"), names) if isinstance(last, ast.Expr) else None
+
+
+def shown(value: Any) -> str:
+    """What a page shows of a cell's outcome, as text."""
     if hasattr(value, "as_raw_html"):
         table = BeautifulSoup(value.as_raw_html(), "html.parser")
         heads = [row.get_text(" ", strip=True) for row in table.select(".gt_title, .gt_subtitle")]
@@ -96,18 +100,18 @@ def shown(cell: dict[str, Any], names: dict[str, Any]) -> str:
     return "" if value is None else str(value)
 
 
-def page(notebook: Path, engagement: Path, period: str) -> dict[str, str]:
-    """By cell what a client reads of it."""
+def page(notebook: Path, engagement: Path, period: str) -> dict[str, Any]:
+    """By cell what a client sees of it."""
     names: dict[str, Any] = {"__name__": notebook.stem}
-    texts = {}
+    outcomes = {}
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         tags = cell["metadata"].get("tags", [])
         if cell["cell_type"] == "code" and "study" not in tags:
-            text = shown(cell, names)
-            texts |= {cell["id"]: text} if "author" not in tags else {}
+            value = outcome(cell, names)
+            outcomes |= {cell["id"]: value} if "author" not in tags else {}
             if "parameters" in tags:
                 names.update(engagement=str(engagement), period=period)
-    return texts
+    return outcomes
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +126,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRM_CACHE", str(folder / "cache"))
         open_books(engagement)
-        return {notebook.stem: page(notebook, engagement, period) for notebook in NOTEBOOKS}
+        return {
+            notebook.stem: {cell: shown(value) for cell, value in page(notebook, engagement, period).items()}
+            for notebook in NOTEBOOKS
+        }
 
 
 @pytest.mark.parametrize("pages", UGLY, indirect=True, ids=str)
@@ -137,4 +144,48 @@ def test_every_sentence_is_true_and_whole(pages: dict[str, dict[str, str]]) -> N
     assert wrong == []
 
 
-Pages = Callable[..., dict[str, dict[str, str]]]
+# --- one name, one number --------------------------------------------------------------------------------------------
+
+Figure = tuple[str, str, str]  # owner, name, period
+OTHERWISE_CALLED = {
+    "Net margin": "Net segment margin",
+    "Margin": "Net segment margin",
+    "Net margin of customers": "Net segment margin",
+}
+AMOUNT = re.compile(r"\(?\d[\d,]*\)?")
+SAID = re.compile(r"(?:^|[.:;] )(?!Its|It )([A-Z\d][\w &'-]*?) ((?:contribute|lose)s? [A-Z]{3} [\d.]+(?: [kM])?)")
+
+
+def figures_in_table(markup: str) -> Iterator[tuple[Figure, int, int]]:
+    """The whole amounts of a table, each with its step: 1, or 1,000 where the table is in thousands."""
+    table = BeautifulSoup(markup, "html.parser")
+    period = re.search(r"20\d\d", " ".join(t.get_text() for t in table.select(".gt_subtitle")))
+    head = [cell.get_text(" ", strip=True) for cell in table.select("th.gt_col_heading")]
+    step = 1000 if head and head[0].endswith("thousand") else 1
+    for row in table.select("tbody tr"):
+        label, *amounts = [cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])]
+        for name, amount in zip(head[1:], amounts, strict=False):
+            if period and AMOUNT.fullmatch(amount):
+                owner, line = (name, label) if step == 1000 else (label, name)
+                number = int(amount.strip("()").replace(",", "")) * (-1 if amount.startswith("(") else 1)
+                yield (owner, OTHERWISE_CALLED.get(line, line), period[0]), number * step, step
+
+
+def test_a_name_has_one_number_on_all_pages(sample: Books) -> None:
+    seen: dict[Figure, dict[str, tuple[int, int]]] = {}
+    said: dict[str, set[str]] = {}
+    for notebook in NOTEBOOKS:
+        for value in page(notebook, sample.engagement.folder, "2025").values():
+            if hasattr(value, "as_raw_html"):
+                for figure, amount, step in figures_in_table(value.as_raw_html()):
+                    seen.setdefault(figure, {})[notebook.stem] = (amount, step)
+            for subject, amount in SAID.findall(shown(value)):
+                said.setdefault(subject, set()).add(re.sub(r"^(contribute|lose)s", r"\1", amount))
+    shared = {figure: pages for figure, pages in seen.items() if len(pages) > 1}
+    assert {name for _, name, _ in shared} >= {"Sales", "Net segment margin"}
+    assert len(shared) > 50
+    for figure, pages in shared.items():
+        amounts = [amount for amount, _ in pages.values()]
+        assert max(amounts) - min(amounts) <= max(step for _, step in pages.values()) / 2, (figure, pages)
+    assert said
+    assert [(subject, amounts) for subject, amounts in said.items() if len(amounts) > 1] == []
