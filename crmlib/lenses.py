@@ -30,9 +30,9 @@ class Lens:
         return float(across), float(points[self.up].median())
 
     def places(self, points: Frame) -> bool:
-        """Whether this lens tells one from another: both axes are there, and not all are alike on one."""
-        axes = [self.across, self.up]
-        return set(axes) <= set(points) and (len(points) == 1 or bool(points[axes].nunique().min() > 1))
+        """Whether this lens tells one from another: both axes are known, and not all are alike on one."""
+        known = points.reindex(columns=[self.across, self.up]).dropna()
+        return len(points) == len(known) == 1 or bool(known.nunique().min() > 1)
 
 
 LENSES = (

@@ -81,7 +81,7 @@ def kernel_manager(kernels: Kernels) -> type:
 
 
 def _no_task_cut_off(record: logging.LogRecord) -> bool:
-    return "Task was destroyed" not in record.getMessage()
+    return not any(text in record.getMessage() for text in ("Task was destroyed", "coro=<NotebookClient."))
 
 
 def load_papermill() -> None:
