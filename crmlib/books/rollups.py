@@ -125,11 +125,13 @@ def _by_span(rows: ir.Table, ledger: Ledger, prices: PriceList, sums: Mapping[st
     import ibis
 
     day = rows.invoice_date if "invoice_date" in rows.columns else rows.date
-    in_month = [span for span in prices.spans if span.start.day != 1]
-    cases = [((day >= s.start) & (day < s.end), ibis.literal(s.start)) for s in in_month]
-    span = ibis.cases(*cases, else_=_month(day)) if cases else _month(day)
-    by_customer = rows.group_by("customer_id", *keys, span=span).aggregate(**sums)
-    return _by_owner(by_customer, ledger, "span", *keys)
+    parts = {"year": day.year(), "month": day.month()}  # cheaper than a date of every row
+    if in_month := [span for span in prices.spans if span.start.day != 1]:
+        cases = [((day >= s.start) & (day < s.end), s.start.day) for s in in_month]
+        parts["day"] = ibis.cases(*cases, else_=1)
+    by_customer = rows.group_by("customer_id", *keys, **parts).aggregate(**sums)
+    span = ibis.date(*(by_customer[part] for part in parts), *([] if in_month else [1]))
+    return _by_owner(by_customer.mutate(span=span).drop(*parts), ledger, "span", *keys)
 
 
 def _month(day: Any) -> Any:
@@ -257,8 +259,8 @@ def _priced(quantities: ir.Table, prices: PriceList, rates: ir.Table) -> ir.Tabl
     exact, near = _product(quantity, rows.rate, scale + 8)
     columns = {"quantity": quantity, "exact": exact, "near": near}
     sums = _by_month(rows.select(*OWNER, "span", *keys, **columns), prices, *keys)
-    amounts = {"quantity": sums.quantity.cast(AMOUNT), "amount": _rounded(sums.exact, sums.near)}
-    return sums.select(*KEYS, *keys, **amounts)
+    amount = _rounded(sums.exact, sums.near) if scale else sums.exact
+    return sums.select(*KEYS, *keys, quantity=sums.quantity.cast(AMOUNT), amount=amount)
 
 
 def _product(left: Any, right: Any, scale: int) -> tuple[Any, Any]:
