@@ -9,14 +9,14 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from crmlib.books.findings import refuse_rejected
 from crmlib.books.ledger import sha256
-from crmlib.books.raw import source_files
+from crmlib.books.raw import database_url, source_files
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError
 from crmlib.declared.versions import versions
@@ -32,25 +32,40 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
     Errors as `stored.open_books`.
     """
     sources = _source_hashes(engagement)
-    data_hash = _digest(sources)
+    if not _is_whole(_place_of(engagement, sources)):
+        try:
+            sources = _fill(engagement, sources)
+        except OSError as error:
+            reason = f"{error.filename or _home()}: {error.strerror or error}"
+            raise CrmError(f"the books cannot be kept: {reason}; make room, or set CRM_CACHE to a folder") from None
+    return _place_of(engagement, sources), sources, _digest(sources)
+
+
+def _home() -> Path:
+    return Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache").resolve()
+
+
+def _place_of(engagement: Engagement, sources: Mapping[str, str]) -> Path:
+    """Where books of these sources, settings and versions are kept."""
     key = _digest({
-        "data": data_hash, "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
+        "data": _digest(sources), "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
         "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(), "versions": versions(),
     })  # fmt: skip
-    home = Path(os.environ.get("CRM_CACHE") or PROJECT / "reports" / ".cache").resolve()
-    cache = home / f"{engagement.name}-{key[:16]}"
-    if not _is_whole(cache):
-        try:
-            _fill(engagement, cache, sources)
-        except OSError as error:
-            reason = f"{error.filename or home}: {error.strerror or error}"
-            raise CrmError(f"the books cannot be kept: {reason}; make room, or set CRM_CACHE to a folder") from None
-    return cache, sources, data_hash
+    return _home() / f"{engagement.name}-{key[:16]}"
 
 
-def _source_hashes(engagement: Engagement) -> dict[str, str]:
-    """SHA-256 of every file that the ledger may be read from, by name."""
-    return {name: sha256(file) for name, file in source_files(engagement).items()}
+def _source_hashes(engagement: Engagement, state: str = "") -> dict[str, str]:
+    """SHA-256 of every file that the ledger may be read from, by name; and of a database's state, this or the present one.
+
+    Within a run of many processes CRM_DATABASE names the hash of the one state from which all of them report.
+    """
+    hashes = {name: sha256(file) for name, file in source_files(engagement).items()}
+    if url := database_url(engagement):
+        from crmlib.books.postgres import database_state
+
+        of_this_run = "" if state else os.environ.get("CRM_DATABASE", "")
+        hashes["database"] = of_this_run or _digest(state or database_state(engagement, url))
+    return hashes
 
 
 def _code_hashes() -> dict[str, str]:
@@ -77,26 +92,30 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {str(file.relative_to(folder)): file.stat().st_size for file in files}
 
 
-def _fill(engagement: Engagement, cache: Path, sources: dict[str, str]) -> None:
+def _fill(engagement: Engagement, sources: dict[str, str]) -> dict[str, str]:
     """Compute the books in a private folder and rename it into place; older books of the engagement are removed.
+
+    Returns the hashes of what was read: a database may have moved on since they were asked for.
 
     Raises
     ------
     SettingsError
         A file changed while it was read.
     """
-    with _private_folder(cache.parent) as work:
-        _compute(engagement, work)
-        changed = sorted(dict(sources.items() ^ _source_hashes(engagement).items()))
-        if changed:
+    with _private_folder(_home()) as work:
+        read = _source_hashes(engagement, _compute(engagement, work))
+        changed = sorted(dict(sources.items() ^ read.items()))
+        if changed and (changed != ["database"] or "CRM_DATABASE" in os.environ):
             raise SettingsError(f"{', '.join(changed)} changed while being read; run again when it is written")
         shutil.rmtree(work / "ledger")
         record = json.loads((work / "books.json").read_text(encoding="utf-8"))
         (work / "books.json").write_text(json.dumps({**record, "files": _sizes(work)}, indent=1), encoding="utf-8")
+        cache = _place_of(engagement, read)
         _place(work, cache)
     books = sorted(cache.parent.glob(f"{engagement.name}-{'?' * 16}"), key=lambda folder: folder.stat().st_mtime)
     for old in books[:-KEPT_BOOKS]:
         shutil.rmtree(old, ignore_errors=True)
+    return read
 
 
 def _place(work: Path, cache: Path) -> None:
@@ -147,7 +166,8 @@ def _held(folder: Path, *, at_once: bool = False) -> Iterator[None]:
         os.close(place)
 
 
-def _compute(engagement: Engagement, work: Path) -> None:
+def _compute(engagement: Engagement, work: Path) -> str:
+    """Write the books into a folder; the state of the database that they come from, if they do."""
     from crmlib.books import availability, checks, reader, rollups, tie_out
 
     books = reader.read_ledger(engagement, work / "ledger")
@@ -172,3 +192,4 @@ def _compute(engagement: Engagement, work: Path) -> None:
     columns = {name: [c for c in expr.columns if not c.startswith("_")] for name, expr in books.tables.items()}
     record = {"lines": [asdict(line) for line in rules.lines], "columns": columns, "spans": spans}
     (work / "books.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return books.state

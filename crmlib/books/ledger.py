@@ -25,13 +25,14 @@ SHOWN = 100  # defects of one kind in one column that are listed row by row; the
 class Ledger:
     """The typed tables that are there, with `_file` and `_row` (as a spreadsheet counts), as unexecuted expressions.
 
-    `defects` holds what could not be read.
+    `defects` holds what could not be read, `state` what the database was when it was read.
     """
 
     engagement: Engagement
     con: Backend
     tables: Mapping[str, ir.Table]
     defects: tuple[Finding, ...]
+    state: str = ""
 
     def has(self, table: str, *columns: str) -> bool:
         """Whether a table is there, with all these columns."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from crmlib.books.csv_files import check_header
 from crmlib.books.findings import UnreadableError
 from crmlib.books.ledger import identifier
-from crmlib.books.raw import Raw, Reader, Source
+from crmlib.books.raw import Raw, Reader, Source, place_in_query
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
 
@@ -33,6 +32,8 @@ def read_queries(reader: Reader, source: Source) -> dict[str, Raw]:
 def _answer(reader: Reader, source: Source, table: str, query: str) -> Raw:
     text, where = _text(reader.engagement.folder / query, table), {"table": table, "file": query}
     try:
+        if source.answer:
+            return source.answer(table, query, text)
         statement = _one_select(reader, text, query)
         findings = [f for raw in _seen(reader, source, table, text) for f in raw.findings]
         if any(f.verdict == "reject" for f in findings):
@@ -45,7 +46,7 @@ def _answer(reader: Reader, source: Source, table: str, query: str) -> Raw:
     except Exception as error:  # the engine's own error says why
         names = f"; it sees {', '.join(list(source.queried)[:12])}" if source.queried else ""
         way_out = f"a query is one SELECT over the tables of the source and reads no file{names}"
-        raise SettingsError(f"{query}{_place(error)}: {reader.said(error)}; {way_out}") from None
+        raise SettingsError(f"{query}{place_in_query(str(error))}: {reader.said(error)}; {way_out}") from None
 
 
 def _text(file: Path, table: str) -> str:
@@ -82,25 +83,7 @@ def _seen(reader: Reader, source: Source, table: str, text: str) -> list[Raw]:
 
 
 def _staged(reader: Reader, statement: Any, where: Mapping[str, str]) -> Path:
-    """The rows of a query as Parquet, numbered as they come, so that they have one order."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+    """The rows of a query as Parquet."""
     batches = reader.con.con.execute(statement).to_arrow_reader(BATCH)
     check_header(batches.schema.names, where)
-    schema = pa.schema([*batches.schema, ("_file", pa.string()), ("_row", pa.int64())])
-    path, row = reader.new_file(), 2
-    with pq.ParquetWriter(path, schema) as writer:
-        for batch in batches:
-            numbers = pa.array(range(row, row + len(batch)), pa.int64())
-            columns = [*batch.columns, pa.repeat(where["file"], len(batch)), numbers]
-            writer.write_batch(pa.record_batch(columns, schema=schema))
-            row += len(batch)
-    return path
-
-
-def _place(error: Exception) -> str:
-    """Line and column, where the engine says so."""
-    if not (line := re.search(r"^(LINE (\d+): ).*\n( *)\^", str(error), re.MULTILINE)):
-        return ""
-    return f", line {line[2]}, column {max(len(line[3]) - len(line[1]) + 1, 1)}"
+    return reader.written(batches, where)

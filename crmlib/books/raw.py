@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crmlib.books.findings import Finding, rejection
 from crmlib.books.ledger import quoted
@@ -20,17 +22,21 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from ibis.backends.duckdb import Backend
 
+LOG = logging.getLogger(__name__)  # of progress
+
 
 @dataclass(frozen=True)
 class Raw:
     """A table as it comes: the client's columns, `_file`, and `_row` as a spreadsheet counts; None if unreadable.
 
-    `findings` holds what was found on the way; `text` says that values were written as text and are still to be typed.
+    `findings` holds what was found on the way; `text` says that values were written as text and are still to be typed; `state` is
+    that of the database, for a source as a whole.
     """
 
     table: ir.Table | None = None
     findings: tuple[Finding, ...] = ()
     text: bool = False
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,10 +67,27 @@ class Reader:
         """A table that was staged as text."""
         return self.raw(f"FROM read_parquet({quoted(file)})", where, findings, text=True)
 
+    def written(self, batches: Any, where: Mapping[str, str]) -> Path:
+        """Batches of rows as Parquet, numbered as they come, so that they have one order; progress is told."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        schema = pa.schema([*batches.schema, ("_file", pa.string()), ("_row", pa.int64())])
+        path, row = self.new_file(), 2
+        with pq.ParquetWriter(path, schema, store_decimal_as_integer=True) as writer:
+            for batch in batches:
+                numbers = pa.array(range(row, row + len(batch)), pa.int64())
+                columns = [*batch.columns, pa.repeat(where["file"], len(batch)), numbers]
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+                row += len(batch)
+                LOG.info("%s: %s rows read", where["file"], f"{row - 2:,}")
+        return path
+
     def said(self, error: Exception) -> str:
         """The first line of the engine's own error, without any path of this machine."""
         line = str(error).strip().splitlines()[0]
-        for folder in (source_path(self.engagement).parent, self.work):
+        here = [] if database_url(self.engagement) else [source_path(self.engagement).parent]
+        for folder in (*here, self.work):
             line = line.replace(f"{folder}{os.sep}", "")
         return line
 
@@ -74,11 +97,32 @@ Tables = Mapping[str, Callable[[str], Raw]]  # by name in the source: reads it a
 
 @dataclass(frozen=True)
 class Source:
-    """A source, opened: tables that a mapping may name, those that a query sees, and what is wrong with the whole."""
+    """A source, opened: tables that a mapping may name, those that a query sees, and what is wrong with the whole.
+
+    A database answers queries itself (ledger table, query's file, its text), and says in which state it was read.
+    """
 
     tables: Tables = field(default_factory=dict)
     queried: Tables = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    answer: Callable[[str, str, str], Raw] | None = None
+    state: str = ""
+
+
+def database_url(engagement: Engagement) -> str:
+    """The URL of the database that the source names; '' where it is no database.
+
+    Raises
+    ------
+    SettingsError
+        The URL is of another kind of database; it is not shown.
+    """
+    source = engagement.settings.source
+    url = os.environ.get(source[4:], "") if source.startswith("env:") else ""
+    scheme, mark, _ = url.partition("://")
+    if mark and scheme not in {"postgresql", "postgres"}:
+        raise SettingsError(f"source {source}: its value must begin with postgresql:// (or be the path of files)")
+    return url if mark else ""
 
 
 def source_path(engagement: Engagement) -> Path:
@@ -105,10 +149,12 @@ def source_path(engagement: Engagement) -> Path:
 
 def source_files(engagement: Engagement) -> dict[str, Path]:
     """Every file that the ledger may be read from, by name: no other can be."""
-    path = source_path(engagement)
     queries = [t.source for t in engagement.settings.tables.values() if t.source and t.source.endswith(".sql")]
-    beside = [path, path.with_name(f"{path.name}.wal")]  # a database, and what was written to it last
-    files = {file.name: file for file in (data_files(path) if path.is_dir() else beside)}
+    files: dict[str, Path] = {}
+    if not database_url(engagement):
+        path = source_path(engagement)
+        beside = [path, path.with_name(f"{path.name}.wal")]  # a database, and what was written to it last
+        files = {file.name: file for file in (data_files(path) if path.is_dir() else beside)}
     files |= {query: engagement.folder / query for query in queries}
     return {name: file for name, file in files.items() if file.is_file()}
 
@@ -130,3 +176,10 @@ def wanted_tables(engagement: Engagement, available: Iterable[str]) -> Iterator[
             there = f"; there are {', '.join(known[:12]) or 'none'}{did_you_mean(source, known)}"
             raise SettingsError(f"tables.{name}.source: {source!r} is not in the source{there}")
         yield name, source
+
+
+def place_in_query(said: str) -> str:
+    """Line and column of a query's mistake, where the engine says so."""
+    if not (line := re.search(r"^(LINE (\d+): ).*\n( *)\^", said, re.MULTILINE)):
+        return ""
+    return f", line {line[2]}, column {max(len(line[3]) - len(line[1]) + 1, 1)}"

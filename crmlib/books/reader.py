@@ -46,7 +46,7 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
             table, findings = _typed_table(reader, name, raw, raw.table)
             typed |= table
             defects += findings
-    ledger = Ledger(engagement, reader.con, typed, tuple(defects))
+    ledger = Ledger(engagement, reader.con, typed, tuple(defects), raws[""].state)
     make_views(ledger)
     return ledger
 

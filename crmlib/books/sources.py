@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from crmlib.books.csv_files import read_csv
 from crmlib.books.databases import database
 from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
 from crmlib.books.ledger import quoted, sha256
+from crmlib.books.postgres import postgres
 from crmlib.books.queries import read_queries
-from crmlib.books.raw import Raw, Reader, Source, data_files, source_path, wanted_tables
+from crmlib.books.raw import Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
 from crmlib.books.workbooks import workbook
 from crmlib.declared.reading import SettingsError
 
@@ -23,20 +25,25 @@ def read_raw(reader: Reader) -> dict[str, Raw]:
     SettingsError
         The source is not there, is of no known kind, or a mapping names something that is not in it.
     """
+    with _opened(reader) as source:
+        direct = [] if source.findings else wanted_tables(reader.engagement, source.tables)
+        tables = {name: source.tables[table](name) for name, table in direct}
+        tables |= read_queries(reader, source)
+    reader.con.raw_sql("SET search_path = 'memory.main'")  # a database's own names are no longer seen
+    return {"": Raw(findings=source.findings, state=source.state), **tables}
+
+
+def _opened(reader: Reader) -> AbstractContextManager[Source]:
+    if url := database_url(reader.engagement):
+        return postgres(reader, url)
     path = source_path(reader.engagement)
     if path.is_dir():
-        source = _folder(reader, path)
-    elif path.suffix.lower() in {".xlsx", ".xlsm"}:
-        source = workbook(reader, path)
-    elif path.suffix.lower() in {".duckdb", ".db"}:
-        source = database(reader, path)
-    else:
-        raise SettingsError(f"source {path.name}: expected a folder, an .xlsx workbook or a .duckdb file")
-    direct = [] if source.findings else wanted_tables(reader.engagement, source.tables)
-    tables = {name: source.tables[table](name) for name, table in direct}
-    tables |= read_queries(reader, source)
-    reader.con.raw_sql("SET search_path = 'memory.main'")  # a database's own names are no longer seen
-    return {"": Raw(findings=source.findings), **tables}
+        return nullcontext(_folder(reader, path))
+    if path.suffix.lower() in {".xlsx", ".xlsm"}:
+        return nullcontext(workbook(reader, path))
+    if path.suffix.lower() in {".duckdb", ".db"}:
+        return nullcontext(database(reader, path))
+    raise SettingsError(f"source {path.name}: expected a folder, an .xlsx workbook or a .duckdb file")
 
 
 def _folder(reader: Reader, folder: Path) -> Source:

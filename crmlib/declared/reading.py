@@ -110,7 +110,7 @@ def _in_words(error: Any, records: Sequence[type[BaseModel]], description: str) 
         choices = re.findall(r"'([^']*)'", error["ctx"]["expected"])
     words = WORDS.get(kind) or error["msg"].removeprefix("Value error, ").replace("Input should", "should")
     words += description if kind in {"missing", "string_pattern_mismatch"} else ""
-    shown = "" if isinstance(value, dict | list) else f" (found {repr(value)[:60]})"
+    shown = "" if isinstance(value, dict | list) or "://" in str(value) else f" (found {repr(value)[:60]})"
     return f"{words}{shown}{did_you_mean(str(value), choices)}"
 
 

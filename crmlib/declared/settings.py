@@ -30,6 +30,14 @@ def _date_form(form: str) -> str:
     return form
 
 
+def _source(text: str) -> str:
+    if "://" in text or (text.startswith("env:") and not re.fullmatch(r"env:[A-Za-z_]\w*", text)):
+        raise ValueError(
+            "a database's URL is kept out of files: write `source: env:NAME`, and give it to the variable NAME"
+        )
+    return text
+
+
 class Coverage(Record):
     """The months that the books hold, both inclusive."""
 
@@ -135,7 +143,14 @@ class Settings(Record):
     currency: str = Field(pattern=r"^[A-Z]{3}$", description="three letters, such as USD")
     coverage: Coverage
     fiscal_year_start: int = Field(1, ge=1, le=12, description="month; FY2025 ends in 2025")
-    source: str = Field("ledger", description="folder, .xlsx workbook or .duckdb file, relative to engagement.yml")
+    source: Annotated[str, AfterValidator(_source)] = Field(
+        "ledger",
+        description="folder, .xlsx workbook or .duckdb file, relative to engagement.yml; env:NAME for a PostgreSQL database whose URL is the "
+        "value of the variable NAME",
+    )
+    query_timeout_seconds: int = Field(
+        600, ge=1, le=86400, description="after which a database stops reading a table or query"
+    )
     formats: Formats = Field(default_factory=lambda: Formats.model_validate({}))
     cost_of_goods_basis: Literal["variable", "full"] = "variable"
     tables: dict[TableName, TableSource] = Field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -98,7 +99,8 @@ def check(engagement: Engagement, out: Out = None) -> None:
         folder = out or claim(REPORTS / opened.name, opened)
         books = None
         try:
-            books = open_books(opened)
+            with _progress():
+                books = open_books(opened)
             findings = books.findings
         except DataRejected as error:
             findings = error.findings
@@ -209,7 +211,7 @@ def _progress() -> Iterator[Callable[[Step], None]]:
     if not console.is_terminal:
         yield lambda step: _say(_line(step), err=True) if step.state != "running" else None
         return
-    with console.status("opening the books") as status:
+    with console.status("opening the books") as status, _rows_read(status.update):
 
         def tell(step: Step) -> None:
             running.pop(step.name, None)
@@ -220,6 +222,19 @@ def _progress() -> Iterator[Callable[[Step], None]]:
             status.update(f"running {', '.join(running)}" if running else "writing the report")
 
         yield tell
+
+
+@contextmanager
+def _rows_read(tell: Callable[[str], None]) -> Iterator[None]:
+    """What the readers log of the rows that they read."""
+    handler, log = logging.Handler(), logging.getLogger("crmlib.books.raw")
+    handler.emit = lambda record: tell(visible(record.getMessage()))  # type: ignore[method-assign]
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _line(step: Step) -> str:

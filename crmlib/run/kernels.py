@@ -36,9 +36,10 @@ class Failure:
 
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels of one run: where they keep their files, those started, and whether all is to stop."""
+    """The kernels of one run: where they keep their files, what their environment says besides, those started, whether all is to stop."""
 
     folder: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
     started: list[Any] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -57,7 +58,9 @@ def kernel_manager(kernels: Kernels) -> type:
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-    spec = KernelSpec(**get_kernel_dict(), env={"IPYTHONDIR": str(kernels.folder).replace("$", "$$")})
+    spec = KernelSpec(
+        **get_kernel_dict(), env={**kernels.environment, "IPYTHONDIR": str(kernels.folder).replace("$", "$$")}
+    )
 
     class Provisioner(LocalProvisioner):
         async def launch_kernel(self, cmd: list[str], **launch: Any) -> Any:

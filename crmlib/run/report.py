@@ -211,10 +211,11 @@ def _plan(job: _Job, last: Mapping[str, Any], origin: str) -> Plan:
 
 
 @contextmanager
-def _pages(job: _Job, plan: Plan) -> Iterator[list[Future[Page]]]:
+def _pages(job: _Job, plan: Plan, books: Books) -> Iterator[list[Future[Page]]]:
     """The pages in the making, so many at a time; whatever ends this early ends them and their kernels too."""
     making: list[Future[Page]] = []
-    kernels = Kernels(job.scratch("new") / ".kernels")
+    state = {"CRM_DATABASE": books.sources["database"]} if "database" in books.sources else {}
+    kernels = Kernels(job.scratch("new") / ".kernels", state)
     kernels.folder.mkdir()
     with ThreadPoolExecutor(max(1, job.request.jobs)) as pool:
         try:
@@ -294,7 +295,7 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
         shutil.copy2(job.target / file, private / file)
     if plan.stale:
         load_papermill()
-    with _pages(job, plan) as making:
+    with _pages(job, plan, books) as making:
         if not plan.exports:
             segmented = with_segments(books, job.period)
             export_workbook(segmented, job.period, private / "workbook.xlsx", parameters=job.parameters)
