@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, tally
+from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, shortened, tally
 from crmlib.books.raw import Raw, Reader
 
 BATCH = 50_000  # records held in memory
@@ -24,6 +24,7 @@ class _Text:
     encoding: str
     delimiter: str
     header: list[str]
+    header_row: int
     staged: Path
 
     @property
@@ -44,13 +45,16 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
     UnreadableError
         The file is empty, or its header cannot be read.
     """
-    formats = reader.formats(where["table"])
+    formats, header_row = reader.formats(where["table"]), reader.engagement.table(where["table"]).header_row
     if not file.stat().st_size:
         raise UnreadableError(rejection("file-empty", "the file is empty", "fill or remove it", **where))
-    text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], reader.new_file())
-    text = replace(text, header=_header(text, where))
+    text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], header_row, reader.new_file())
+    header, skipped = _header(text, where)
+    text = replace(text, header=header)
     broken = [] if _staged_plain(text) else _staged_records(text)
-    return reader.staged(text.staged, where, [replace(f, table=where["table"], file=where["file"]) for f in broken])
+    return reader.staged(
+        text.staged, where, [*skipped, *(replace(f, table=where["table"], file=where["file"]) for f in broken)]
+    )
 
 
 def _encoding(file: Path, declared: str) -> str:
@@ -62,17 +66,36 @@ def _encoding(file: Path, declared: str) -> str:
     return "utf-8-sig" if mark == b"\xef\xbb\xbf" or codecs.lookup(declared).name in {"utf-8", "ascii"} else declared
 
 
-def _header(text: _Text, where: Mapping[str, str]) -> list[str]:
+def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Finding]]:
+    """The names of the columns, and that rows above them are skipped where the mapping says so."""
     with text.open() as stream:
+        records = csv.reader(stream, delimiter=text.delimiter, strict=True)
         try:
-            header = next(csv.reader(stream, delimiter=text.delimiter, strict=True), [])
+            above = [next(records, []) for _ in range(text.header_row - 1)]
+            header = next(records, [])
         except (csv.Error, UnicodeError) as error:
+            row = text.header_row
             message = f"the header cannot be read: {error}"
-            raise UnreadableError(rejection("header-unreadable", message, "mend row 1", row=1, **where)) from None
+            raise UnreadableError(
+                rejection("header-unreadable", message, f"mend row {row}", row=row, **where)
+            ) from None
     if problem := _bad_text("".join(header)):
-        raise UnreadableError(broken_row(problem, 1, "".join(header), **where))
-    check_header(header, where)
-    return header
+        raise UnreadableError(broken_row(problem, text.header_row, "".join(header), **where))
+    check_header(header, where, text.header_row)
+    return header, skipped_rows(above, where)
+
+
+def skipped_rows(above: Sequence[Sequence[Any]], where: Mapping[str, Any]) -> list[Finding]:
+    """That rows above the header are left out."""
+    if not above:
+        return []
+    first = " ".join(str(value) for row in above for value in row if value not in {None, ""})
+    message = f"{len(above)} row(s) above the header are skipped (`header_row: {len(above) + 1}`)"
+    return [
+        Finding(
+            "accept", "rows-skipped", message, "nothing to do", row=1, value=shortened(first), count=len(above), **where
+        )
+    ]
 
 
 def _staged_plain(text: _Text) -> bool:
@@ -87,12 +110,12 @@ def _staged_plain(text: _Text) -> bool:
 
     if text.encoding != "utf-8-sig" or not text.delimiter.isascii() or _holds(text.file, b'"', b"\0"):
         return False
-    row = 2
+    row = text.header_row + 1
     try:
         with pq.ParquetWriter(text.staged, text.schema) as writer:
             for block in pc.open_csv(
                 text.file,
-                read_options=pc.ReadOptions(block_size=2**24),
+                read_options=pc.ReadOptions(block_size=2**24, skip_rows=text.header_row - 1),
                 parse_options=pc.ParseOptions(delimiter=text.delimiter, quote_char=False, ignore_empty_lines=False),
                 convert_options=pc.ConvertOptions(column_types=dict.fromkeys(text.header, pa.string())),
             ):
@@ -121,8 +144,9 @@ def _staged_records(text: _Text) -> list[Finding]:
     good: list[tuple[Any, ...]] = []
     with text.open() as stream, pq.ParquetWriter(text.staged, text.schema) as writer:
         records = _records(stream, text.delimiter)
-        next(records)
         for row, values, problem in records:
+            if row <= text.header_row:
+                continue
             problem = problem or _length_problem(len(values), len(text.header)) or _bad_text("".join(values))
             if problem:
                 tally(broken, broken_row(problem, row, text.delimiter.join(values)))
@@ -175,7 +199,7 @@ def _bad_text(text: str) -> str:
     return "" if text.isascii() or not re.search(r"[\ud800-\udfff]", text) else "undecodable"
 
 
-def check_header(header: Sequence[str], where: Mapping[str, str]) -> None:
+def check_header(header: Sequence[str], where: Mapping[str, str], row: int = 1) -> None:
     """Refuse a header with a name twice, or with a blank one.
 
     Raises
@@ -186,8 +210,10 @@ def check_header(header: Sequence[str], where: Mapping[str, str]) -> None:
     folded = [name.strip().casefold() for name in header]
     if twice := sorted({name for name in folded if name and folded.count(name) > 1}):
         message = f"the header has {twice[0]!r} more than once"
-        finding = rejection("column-twice", message, "keep one of them", row=1, column=twice[0], **where)
+        finding = rejection("column-twice", message, "keep one of them", row=row, column=twice[0], **where)
         raise UnreadableError(finding)
     if not any(folded) or any(not name for name in folded):
-        finding = rejection("header-blank", "the header has a blank name", "name every column in row 1", row=1, **where)
-        raise UnreadableError(finding)
+        way_out = (
+            f"name every column in row {row}, or say under tables.{where['table']}.header_row where the header stands"
+        )
+        raise UnreadableError(rejection("header-blank", "the header has a blank name", way_out, row=row, **where))

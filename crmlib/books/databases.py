@@ -7,7 +7,7 @@ from pathlib import Path
 
 from crmlib.books.findings import rejection, shortened
 from crmlib.books.ledger import identifier, quoted
-from crmlib.books.raw import Raw, Reader, Source
+from crmlib.books.raw import Part, Raw, Reader, Source
 from crmlib.declared.reading import SettingsError
 
 KNOWN = """SELECT table_name FROM duckdb_tables() WHERE database_name = 'client'
@@ -26,7 +26,8 @@ def database(reader: Reader, path: Path) -> Source:
         reader.con.raw_sql(f"ATTACH {quoted(path)} AS client (READ_ONLY); SET search_path = 'client.main,memory.main'")
     except Exception as error:  # the engine's own error says why
         raise SettingsError(f"source {path.name} cannot be opened as a DuckDB file: {reader.said(error)}") from None
-    return Source({name: partial(_table, reader, name) for (name,) in reader.con.raw_sql(KNOWN).fetchall()})
+    names = [name for (name,) in reader.con.raw_sql(KNOWN).fetchall()]
+    return Source({name: [Part(name, partial(_table, reader, name))] for name in names})
 
 
 def _table(reader: Reader, name: str, table: str) -> Raw:

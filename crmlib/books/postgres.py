@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from crmlib.books.csv_files import check_header
 from crmlib.books.findings import Finding, UnreadableError, rejection
 from crmlib.books.ledger import identifier, quoted
-from crmlib.books.raw import Raw, Reader, Source, place_in_query
+from crmlib.books.raw import Part, Raw, Reader, Source, place_in_query
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import CrmError, SettingsError
@@ -83,7 +83,7 @@ def postgres(reader: Reader, url: str) -> Iterator[Source]:
     with _connected(reader.engagement, url) as cursor:
         session = _Session(reader, cursor, url)
         [(state,)] = session.rows(STATE)
-        known = {name: partial(_table, session, name, there) for name, there in session.rows(KNOWN)}
+        known = {name: [Part(name, partial(_table, session, name, there))] for name, there in session.rows(KNOWN)}
         yield Source(known, answer=partial(_answer, session), state=str(state))
 
 

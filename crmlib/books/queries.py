@@ -9,7 +9,7 @@ from typing import Any
 from crmlib.books.csv_files import check_header
 from crmlib.books.findings import UnreadableError
 from crmlib.books.ledger import identifier
-from crmlib.books.raw import Raw, Reader, Source, place_in_query
+from crmlib.books.raw import Raw, Reader, Source, place_in_query, together
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
 
@@ -24,8 +24,8 @@ def read_queries(reader: Reader, source: Source) -> dict[str, Raw]:
     SettingsError
         The file is not there, is no text, is not one SELECT, or asks for what the source does not have; says where.
     """
-    mapped = {name: reader.engagement.table(name).source or "" for name in ([] if source.findings else tables())}
-    queries = {name: query for name, query in mapped.items() if query.endswith(".sql")}
+    mapped = {name: reader.engagement.table(name).query for name in ([] if source.findings else tables())}
+    queries = {name: query for name, query in mapped.items() if query}
     return {name: _answer(reader, source, name, query) for name, query in queries.items()}
 
 
@@ -74,7 +74,7 @@ def _seen(reader: Reader, source: Source, table: str, text: str) -> list[Raw]:
     import sqlglot
 
     words = {token.text.casefold() for token in sqlglot.tokenize(text, read="duckdb")}
-    raws = {name: read(table) for name, read in source.queried.items() if name.casefold() in words}
+    raws = {name: together(parts, table) for name, parts in source.queried.items() if name.casefold() in words}
     for name, raw in raws.items():
         if raw.table is not None:
             view = f"CREATE OR REPLACE VIEW memory.main.{identifier(name)} AS SELECT * EXCLUDE (_file, _row) FROM"

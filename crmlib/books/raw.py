@@ -6,13 +6,14 @@ import logging
 import os
 import re
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.findings import Finding, rejection
-from crmlib.books.ledger import quoted
+from crmlib.books.ledger import quoted, sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError, did_you_mean
@@ -92,7 +93,16 @@ class Reader:
         return line
 
 
-Tables = Mapping[str, Callable[[str], Raw]]  # by name in the source: reads it as the table of the ledger that is named
+@dataclass(frozen=True)
+class Part:
+    """A file, sheet or table of the source: reads it as the table of the ledger that is named."""
+
+    name: str
+    read: Callable[[str], Raw]
+    file: Path | None = None
+
+
+Parts = Mapping[str, Sequence[Part]]  # by the name that a mapping or a query says
 
 
 @dataclass(frozen=True)
@@ -102,11 +112,36 @@ class Source:
     A database answers queries itself (ledger table, query's file, its text), and says in which state it was read.
     """
 
-    tables: Tables = field(default_factory=dict)
-    queried: Tables = field(default_factory=dict)
+    tables: Parts = field(default_factory=dict)
+    queried: Parts = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     answer: Callable[[str, str, str], Raw] | None = None
     state: str = ""
+
+    def parts(self, names: Iterable[str], place: str) -> list[Part]:
+        """What names and patterns such as sales_*.csv mean, each once.
+
+        Raises
+        ------
+        SettingsError
+            Nothing has such a name; says which names there are.
+        """
+        parts: dict[str, Part] = {}
+        for name in names:
+            single = {part.name: part for each in self.tables.values() for part in each}
+            like = [
+                part for n, part in single.items() if fnmatchcase(n, name) or fnmatchcase(n.rsplit(".", 1)[0], name)
+            ]
+            found = self.tables.get(name, like)
+            if not found:
+                there = f"; there are {', '.join(list(self.tables)[:12]) or 'none'}{did_you_mean(name, self.tables)}"
+                raise SettingsError(f"{place}: {name!r} is not in the source{there}")
+            parts |= {part.name: part for part in found}
+        return list(parts.values())
+
+    def read(self, names: Iterable[str], table: str, place: str) -> Raw:
+        """What names and patterns mean, one below the other, as the table of the ledger that is named."""
+        return together(self.parts(names, place), table)
 
 
 def database_url(engagement: Engagement) -> str:
@@ -123,6 +158,29 @@ def database_url(engagement: Engagement) -> str:
     if mark and scheme not in {"postgresql", "postgres"}:
         raise SettingsError(f"source {source}: its value must begin with postgresql:// (or be the path of files)")
     return url if mark else ""
+
+
+def together(parts: Sequence[Part], table: str) -> Raw:
+    """Files, sheets or tables of one kind, one below the other."""
+    raws = [part.read(table) for part in parts]
+    tables = [raw.table for raw in raws if raw.table is not None]
+    findings = [*_copies(parts, table), *(f for raw in raws for f in raw.findings)]
+    if len({frozenset((name, dtype.is_string()) for name, dtype in t.schema().items()) for t in tables}) > 1:
+        message, way_out = f"the files of {table} differ in their headers", "give all files of a table the same header"
+        return Raw(findings=(*findings, rejection("headers-differ", message, way_out, table=table)))
+    whole = next(iter(tables), None)
+    if len(tables) > 1:
+        whole = tables[0].get_backend().sql(" UNION ALL BY NAME ".join(f"FROM ({t.compile()})" for t in tables))
+    return Raw(whole, tuple(findings), text=all(raw.text for raw in raws))
+
+
+def _copies(parts: Sequence[Part], table: str) -> list[Finding]:
+    first: dict[str, str] = {}
+    hashes = [(part.name, sha256(part.file)) for part in (parts if len(parts) > 1 else ()) if part.file]
+    return [
+        rejection("file-twice", f"{name} has the same content as {same}", "remove one of them", table=table, file=name)
+        for name, digest in hashes if (same := first.setdefault(digest, name)) != name
+    ]  # fmt: skip
 
 
 def source_path(engagement: Engagement) -> Path:
@@ -149,7 +207,7 @@ def source_path(engagement: Engagement) -> Path:
 
 def source_files(engagement: Engagement) -> dict[str, Path]:
     """Every file that the ledger may be read from, by name: no other can be."""
-    queries = [t.source for t in engagement.settings.tables.values() if t.source and t.source.endswith(".sql")]
+    queries = [t.query for t in engagement.settings.tables.values() if t.query]
     files: dict[str, Path] = {}
     if not database_url(engagement):
         path = source_path(engagement)
@@ -164,18 +222,13 @@ def data_files(folder: Path) -> list[Path]:
     return [f for f in sorted(folder.iterdir()) if f.is_file() and f.suffix.lower() in {".csv", ".parquet"}]
 
 
-def wanted_tables(engagement: Engagement, available: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Ledger name and source name of each table that comes straight from the source."""
-    known = list(available)
+def wanted_tables(engagement: Engagement, available: Iterable[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Ledger name and names in the source of each table that comes straight from the source."""
+    known = set(available)
     for name in tables():
-        mapped = engagement.table(name).source
-        source = mapped or name
-        if source.endswith(".sql") or not (mapped or name in known):
-            continue
-        if source not in known:
-            there = f"; there are {', '.join(known[:12]) or 'none'}{did_you_mean(source, known)}"
-            raise SettingsError(f"tables.{name}.source: {source!r} is not in the source{there}")
-        yield name, source
+        spec = engagement.table(name)
+        if not spec.query and (spec.source or name in known):
+            yield name, spec.source or (name,)
 
 
 def place_in_query(said: str) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from crmlib.books.columns import WHERE, TypedColumn, typed_columns
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.ledger import SHOWN, Ledger, close, connect, identifier, quoted
 from crmlib.books.raw import Raw, Reader, source_files
 from crmlib.books.sources import read_raw
-from crmlib.books.typing import typed_value
 from crmlib.books.views import make_views
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.ledger import Column, Table, tables
-from crmlib.declared.reading import nearest
+from crmlib.declared.ledger import Column, tables
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -63,13 +61,14 @@ def _missing_tables(raws: Mapping[str, Raw], defects: list[Finding]) -> list[Fin
 
 def _typed_table(reader: Reader, name: str, raw: Raw, expr: ir.Table) -> tuple[dict[str, ir.Table], list[Finding]]:
     """A table with its columns typed, if its header is right, and what is wrong with it."""
-    columns, header = _columns(reader.engagement, tables()[name], expr)
-    bad = {f"_bad_{c.name}": problem for c, _, _, problem in columns}
-    checked = expr.select("_file", "_row", **{c.name: value for c, _, value, _ in columns}, **bad)
+    expr, columns, header = typed_columns(reader, tables()[name], expr)
+    bad = {f"_bad_{c.record.name}": c.problem for c in columns}
+    checked = expr.select("_file", "_row", **{c.record.name: c.value for c in columns}, **bad)
+    costly = raw.text or any(c.startswith("_") for c in expr.columns if c not in {"_file", "_row"})
     try:
         # text is converted once, then as quick as what came typed
-        _make_typed(reader.con, checked, name, reader.work / f"{name}.parquet" if raw.text else None)
-        findings = header + _value_defects(reader.con, expr, columns, name)
+        _make_typed(reader.con, checked, name, reader.work / f"{name}.parquet" if costly else None)
+        findings = header + _value_defects(reader.con, expr, columns, name) + _left_out(reader, columns, name)
     except Exception as error:  # a damaged file or a client's view may fail where its rows are read
         message = shortened(f"the table cannot be read: {reader.said(error)}", 200)
         return {}, [rejection("table-unreadable", message, "export it anew, or mend the view", table=name)]
@@ -77,81 +76,41 @@ def _typed_table(reader: Reader, name: str, raw: Raw, expr: ir.Table) -> tuple[d
 
 
 def _make_typed(con: Backend, checked: ir.Table, name: str, path: Path | None) -> None:
-    """The view `typed.NAME`, and `typed.checked_NAME` that has the defects' codes too."""
+    """The view `typed.NAME` of the rows that are kept, and `typed.checked_NAME` of all, with the defects' codes."""
     if path:
         con.to_parquet(checked, str(path))
         con.raw_sql(f"CREATE VIEW memory.typed.checked_{name} AS FROM read_parquet({quoted(path)})")
     else:
         con.create_view(f"checked_{name}", checked, database=("memory", "typed"))
-    columns = ", ".join(identifier(c) for c in checked.columns if not c.startswith("_bad_"))
-    con.raw_sql(f"CREATE VIEW memory.typed.{name} AS SELECT {columns} FROM memory.typed.checked_{name}")
+    columns = ", ".join(identifier(c) for c in checked.columns if not c.startswith("_bad_") and c != WHERE)
+    kept = f" WHERE {identifier(WHERE)}" if WHERE in checked.columns else ""
+    con.raw_sql(f"CREATE VIEW memory.typed.{name} AS SELECT {columns} FROM memory.typed.checked_{name}{kept}")
 
 
-TypedColumn = tuple[Column, str, Any, Any]  # record, the client's column, typed value, code of the defect or null
-
-
-def _columns(engagement: Engagement, table: Table, raw: ir.Table) -> tuple[list[TypedColumn], list[Finding]]:
-    """Each record's column that is there, typed; or what is wrong with the header."""
-    spec = engagement.table(table.name)
-    formats = spec.formats or engagement.settings.formats
-    records = {**table.columns, **_own_columns(engagement, table)}
-    typed, found = [], _unknown_mappings(table, spec.columns, records)
-    for column in records.values():
-        source = spec.column(column.name)
-        if source.column in raw.columns:
-            typed.append((column, str(source.column), *typed_value(raw[source.column], column, source, formats)))
-        elif near := _near_column(
-            str(source.column), raw.columns, mapped=column.name in spec.columns or column.required
-        ):
-            found.append(_header_finding(table.name, str(source.column), near, raw))
-        elif column.required or column.name in spec.columns:
-            found.append(_header_finding(table.name, str(source.column), "", raw))
-    return typed, found
-
-
-def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:
-    """Columns beyond the records: measures of invoice_lines that statement or mapping add, attributes of customers."""
-    given = engagement.table(table.name).columns
-    unmapped = [c for c in table.columns if c not in given]
-    added = [c for c in given if c not in table.columns and not nearest(c, unmapped, 0.8)]
-    if table.name == "customers":
-        named = [c for c in added if c not in {line.id for line in engagement.statement.lines}]  # columns of the cube
-        return {n: Column(name=n, type="text", meaning="attribute of this company") for n in named}
-    if table.name == "invoice_lines":
-        measures = [*(measure for line in engagement.statement.lines for measure in line.measures), *added]
-        taken = {c.casefold() for c in table.columns}
-        own = {m.casefold(): m for m in measures if m.casefold() not in taken and not m.startswith("_")}
-        return {m: Column(name=m, type="measure", meaning="measure of this company") for m in own.values()}
-    return {}
-
-
-def _unknown_mappings(table: Table, mapped: Mapping[str, Any], records: Mapping[str, Column]) -> list[Finding]:
-    return [
-        rejection("mapping-unknown", f"tables.{table.name}.columns.{name}: the ledger has no such column",
-                  f"allowed: {', '.join(records)}", table=table.name, column=name)
-        for name in mapped if name not in records
-    ]  # fmt: skip
-
-
-def _near_column(wanted: str, present: tuple[str, ...], *, mapped: bool) -> str:
-    """A column that differs in case or spaces only, or, where one is needed, the nearest."""
-    same = [c for c in present if re.sub(r"[\s_-]", "", c.casefold()) == re.sub(r"[\s_-]", "", wanted.casefold())]
-    return same[0] if same else nearest(wanted, [c for c in present if not c.startswith("_")]) if mapped else ""
-
-
-def _header_finding(table: str, wanted: str, near: str, raw: ir.Table) -> Finding:
-    hint = f"; {near!r} is near" if near else ""
-    file = raw.limit(1)["_file"].execute()
-    way_out = f"rename it, or map it under tables.{table}.columns"
-    return rejection("column-missing", f"column {wanted!r} is not in the header{hint}", way_out, table=table,
-                     file=file.iloc[0] if len(file) else "", row=1, column=wanted, value=shortened(near))  # fmt: skip
+def _left_out(reader: Reader, columns: list[TypedColumn], table: str) -> list[Finding]:
+    """The rows that do not meet the mapping's condition, with their amount."""
+    names = [c.record.name for c in columns]
+    if WHERE not in names:
+        return []
+    amount = next((identifier(c.record.name) for c in columns if c.record.type == "money"), "NULL::DECIMAL(18, 4)")
+    query = f"""SELECT count(*), sum({amount}), min(_file), min_by(_row, (_file, _row))
+                FROM memory.typed.checked_{table} WHERE NOT {identifier(WHERE)}"""
+    count, total, file, row = reader.con.raw_sql(query).fetchall()[0]
+    message, text = (
+        "rows that do not meet the mapping's `where` are left out",
+        reader.engagement.table(table).where or "",
+    )
+    place = {"table": table, "file": file, "row": row, "column": WHERE, "value": shortened(text)}
+    return (
+        [Finding("accept", "left-out", message, "nothing to do", count=count, amount=total, **place)] if count else []
+    )
 
 
 TOLD = {
     "key-trimmed": ("a key with blanks around it; read without them", "trim it at the source"),
     "blank": ("blank where a value is needed", "fill it; for a number, `blank: zero` in the mapping means nought"),
     "number-format": ("not a number as the settings declare it", "write it like 1234.56, or declare it under formats"),
-    "number-too-long": ("more digits or decimals than the column holds ({digits})", "round it at the source"),
+    "number-too-long": ("more digits or decimals than the column holds ({digits})", "round it at the source, or map it with `cast: true`"),
     "date-format": ("not a date as the settings declare it", "write it so, or declare its format under formats.dates"),
     "date-impossible": ("a date that does not exist", "mend it at the source"),
     "date-ambiguous": ("a date that fits two declared formats with two results", "declare one format for this table"),
@@ -163,33 +122,52 @@ TOLD = {
     "type-not-number": ("no number type", "store decimals, or convert in a .sql mapping"),
     "type-not-date": ("no date type", "store dates, or convert in a .sql mapping"),
     "type-not-text": ("no text type", "map the column with `cast: true`, or convert in a .sql mapping"),
+    "key-not-whole": ("a floating-point number that is not whole, where a key is needed", "store the key as text"),
+    "undecided": ("the condition is neither true nor false here, since a column is blank", "say what a blank means, such as coalesce(state, '') = 'posted'"),
+    "blank-zero": ("blank, read as nought (`blank: zero`)", "nothing to do"),
+    "cast": ("floating-point, read as decimal (`cast: true`)", "nothing to do"),
+    "rounded": ("rounded to the column's decimals ({digits})", "nothing to do"),
+    "time-cut": ("a time of day, cut to its date", "nothing to do"),
 }  # fmt: skip
+ACCEPTED = (
+    "blank-zero",
+    "cast",
+    "rounded",
+    "time-cut",
+)  # conversions that the mapping asks for, told once with their amount
 
 
 def _value_defects(con: Backend, raw: ir.Table, columns: list[TypedColumn], table: str) -> list[Finding]:
     """One finding per row and column that cannot be read: counted in one pass, listed only where there are any."""
-    counts = ", ".join(f"count({identifier(f'_bad_{c.name}')})" for c, *_ in columns)
+    import ibis
+
+    counts = ", ".join(f"count({identifier(f'_bad_{c.record.name}')})" for c in columns)
     counted = con.raw_sql(f"SELECT {counts} FROM memory.typed.checked_{table}").fetchall()[0] if columns else ()
     found: list[Finding] = []
-    for (column, source, _, problem), count in zip(columns, counted, strict=True):
+    for column, count in zip(columns, counted, strict=True):
         if count:
-            shown = raw.select("_file", "_row", code=problem, text=raw[source].cast("string"))
-            found += _listed(shown.filter(shown.code.notnull()), column, table)
+            amount = column.value if column.record.type in {"money", "measure"} else ibis.null("decimal(18, 4)")
+            shown = raw.select("_file", "_row", code=column.problem, text=column.text, amount=amount)
+            found += _listed(shown.filter(shown.code.notnull()), column.record, table)
     return found
 
 
 def _listed(shown: ir.Table, column: Column, table: str) -> list[Finding]:
     findings = []
     filled = {"values": ", ".join(column.values), "digits": column.dtype}
-    for kind in shown.group_by("code").aggregate(total=shown.count()).order_by("code").to_pyarrow().to_pylist():
-        code, total = kind["code"], kind["total"]
-        rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(SHOWN).to_pyarrow().to_pylist()
-        verdict = "warn" if code == "key-trimmed" else "reject"
+    kinds = shown.group_by("code").aggregate(total=shown.count(), amount=shown.amount.sum()).order_by("code")
+    for kind in kinds.to_pyarrow().to_pylist():
+        code, total, accepted = kind["code"], kind["total"], kind["code"] in ACCEPTED
+        most = 1 if accepted else SHOWN
+        rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(most).to_pyarrow().to_pylist()
+        verdict = "accept" if accepted else "warn" if code == "key-trimmed" else "reject"
         for i, row in enumerate(rows, 1):
-            left = total - SHOWN if i == SHOWN else 0
+            left = total - most if i == most else 0
             more = f"; {left:,} more rows like this" if left else ""
             place = {"table": table, "file": row["_file"], "row": row["_row"], "column": column.name}
             message = TOLD[code][0].format(**filled) + more
-            value = shortened(row["text"] or "")
-            findings.append(Finding(verdict, code, message, TOLD[code][1], value=value, count=1 + left, **place))
+            value, amount = shortened(row["text"] or ""), kind["amount"] if accepted else None
+            findings.append(
+                Finding(verdict, code, message, TOLD[code][1], value=value, count=1 + left, amount=amount, **place)
+            )
     return findings

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from crmlib.books.csv_files import read_csv
 from crmlib.books.databases import database
-from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
-from crmlib.books.ledger import quoted, sha256
+from crmlib.books.findings import UnreadableError, rejection, shortened
+from crmlib.books.joins import joined
+from crmlib.books.ledger import quoted
 from crmlib.books.postgres import postgres
 from crmlib.books.queries import read_queries
-from crmlib.books.raw import Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
+from crmlib.books.raw import Part, Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
 from crmlib.books.workbooks import workbook
 from crmlib.declared.reading import SettingsError
 
@@ -27,8 +28,9 @@ def read_raw(reader: Reader) -> dict[str, Raw]:
     """
     with _opened(reader) as source:
         direct = [] if source.findings else wanted_tables(reader.engagement, source.tables)
-        tables = {name: source.tables[table](name) for name, table in direct}
+        tables = {name: source.read(names, name, f"tables.{name}.source") for name, names in direct}
         tables |= read_queries(reader, source)
+        tables = {name: _with_joins(reader, source, name, raw) for name, raw in tables.items()}
     reader.con.raw_sql("SET search_path = 'memory.main'")  # a database's own names are no longer seen
     return {"": Raw(findings=source.findings, state=source.state), **tables}
 
@@ -46,40 +48,22 @@ def _opened(reader: Reader) -> AbstractContextManager[Source]:
     raise SettingsError(f"source {path.name}: expected a folder, an .xlsx workbook or a .duckdb file")
 
 
+def _with_joins(reader: Reader, source: Source, table: str, raw: Raw) -> Raw:
+    """A table with the columns of those to which its mapping joins it."""
+    others = {name: source.read([name], table, f"tables.{table}.join") for name in reader.engagement.table(table).join}
+    return joined(reader, raw, table, others) if others else raw
+
+
 def _folder(reader: Reader, folder: Path) -> Source:
     """Files by table, `costs-2024.csv` beside `costs-2025.csv`; a query sees each under its own name."""
-    groups: dict[str, list[Path]] = {}
-    single: dict[str, list[Path]] = {}
-    files = data_files(folder)
-    for file in files:
-        groups.setdefault(file.stem.split("-")[0], []).append(file)
-        single.setdefault(file.stem, []).append(file)
-    named = {f.name: [f] for f in files} | groups
-    tables, queried = ({n: partial(_files, reader, fs) for n, fs in each.items()} for each in (named, single))
-    return Source(tables, queried)
-
-
-def _files(reader: Reader, files: list[Path], table: str) -> Raw:
-    """The files of one table, one below the other."""
-    import ibis
-
-    raws = [_file(reader, file, table) for file in files]
-    parts = [raw.table for raw in raws if raw.table is not None]
-    findings = [*_copies(files, table), *(f for raw in raws for f in raw.findings)]
-    if len({tuple(part.columns) for part in parts}) > 1:
-        message, way_out = f"the files of {table} differ in their headers", "give all files of a table the same header"
-        return Raw(findings=(*findings, rejection("headers-differ", message, way_out, table=table)))
-    whole = ibis.union(*parts) if len(parts) > 1 else next(iter(parts), None)
-    return Raw(whole, tuple(findings), text=all(raw.text for raw in raws))
-
-
-def _copies(files: list[Path], table: str) -> list[Finding]:
-    first: dict[str, str] = {}
-    hashes = [(file.name, sha256(file)) for file in (files if len(files) > 1 else ())]
-    return [
-        rejection("file-twice", f"{name} has the same content as {same}", "remove one of them", table=table, file=name)
-        for name, digest in hashes if (same := first.setdefault(digest, name)) != name
-    ]  # fmt: skip
+    groups: dict[str, list[Part]] = {}
+    single: dict[str, list[Part]] = {}
+    parts = [Part(file.name, partial(_file, reader, file), file) for file in data_files(folder)]
+    for part in parts:
+        stem = part.name.rsplit(".", 1)[0]
+        groups.setdefault(stem.split("-")[0], []).append(part)
+        single.setdefault(stem, []).append(part)
+    return Source({p.name: [p] for p in parts} | single | groups, single)
 
 
 def _file(reader: Reader, file: Path, table: str) -> Raw:

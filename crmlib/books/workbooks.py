@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib.books.csv_files import check_header
-from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
-from crmlib.books.raw import Raw, Reader, Source
+from crmlib.books.csv_files import check_header, skipped_rows
+from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, shortened, tally
+from crmlib.books.raw import Part, Raw, Reader, Source
 from crmlib.declared.ledger import tables
 from crmlib.declared.settings import Formats
 
@@ -33,9 +33,10 @@ def workbook(reader: Reader, path: Path) -> Source:
         for name in tables() if not reader.engagement.table(name).source
     }  # fmt: skip
     unclear = {name: sheets for name, sheets in near.items() if sheets and sheets != [name]}
-    sheets = {t: partial(_sheet, reader, (values[t], formulas[t]), f"{path.name}:{t}") for t in titles}
+    read = {t: partial(_sheet, reader, (values[t], formulas[t]), f"{path.name}:{t}") for t in titles}
+    sheets = {t: [Part(t, read[t])] for t in titles}
     straight = {t: sheet for t, sheet in sheets.items() if not any(t in others for others in unclear.values())}
-    untold = {name: partial(_unclear, path.name, others) for name, others in unclear.items()}
+    untold = {name: [Part(name, partial(_unclear, path.name, others))] for name, others in unclear.items()}
     return Source({**straight, **untold}, sheets)
 
 
@@ -49,7 +50,7 @@ def _sheet(reader: Reader, sheets: tuple[Any, Any], file: str, table: str) -> Ra
     where = {"table": table, "file": file}
     try:
         staged = reader.new_file()
-        findings = _stage_sheet(*sheets, reader.formats(table), staged, where)
+        findings = _stage_sheet(*sheets, reader, staged, where)
         return reader.staged(staged, where, findings)
     except UnreadableError as error:
         return Raw(findings=(error.finding,))
@@ -83,30 +84,49 @@ def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
         ) from None
 
 
-def _stage_sheet(values: Any, formulas: Any, formats: Formats, staged: Path, where: Mapping[str, str]) -> list[Finding]:
+def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where: Mapping[str, str]) -> list[Finding]:
     """Stage a sheet's rows; returns what was found beside them."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    merged = [str(r) for r in values.merged_cells.ranges if r.min_row == 1]
+    formats, top = reader.formats(where["table"]), reader.engagement.table(where["table"]).header_row
+    merged = [str(r) for r in values.merged_cells.ranges if r.min_row <= top <= r.max_row]
     if merged:
         message = f"cells {merged[0]} of the header are merged"
-        raise UnreadableError(rejection("header-merged", message, "unmerge them", row=1, **where))
+        raise UnreadableError(rejection("header-merged", message, "unmerge them", row=top, **where))
     rows = list(values.iter_rows(values_only=True))
-    header = ["" if v is None else str(v) for v in rows[0]] if rows else []
+    header = ["" if v is None else str(v) for v in rows[top - 1]] if len(rows) >= top else []
     while header and not header[-1]:
         header.pop()
-    check_header(header, where)
-    filled = [(n, r[: len(header)]) for n, r in enumerate(rows[1:], 2) if any(v is not None for v in r)]
-    text = {name: [as_declared(r[i], formats) for _, r in filled] for i, name in enumerate(header)}
+    check_header(header, where, top)
+    filled = [(n, r) for n, r in enumerate(rows[top:], top + 1) if any(v is not None for v in r)]
+    broken: list[Finding] = []
+    for n, row in filled:
+        if any(v is not None for v in row[len(header) :]):
+            tally(broken, broken_row("row-too-long", n, " ".join(str(v) for v in row if v is not None), **where))
+    text = {name: [as_declared(r[i], formats) or "" for _, r in filled] for i, name in enumerate(header)}
     table = pa.table({k: pa.array(v, pa.string()) for k, v in text.items()})
     table = table.append_column("_file", pa.array([where["file"]] * len(filled), pa.string()))
     pq.write_table(table.append_column("_row", pa.array([n for n, _ in filled], pa.int64())), staged)
-    return _hidden_rows(values, where) + _formulas_without_value(values, formulas, header, where)
+    return [
+        *skipped_rows(rows[: top - 1], where), *broken, *_times_cut(filled, header, where),
+        *_hidden_rows(values, where, top), *_formulas_without_value(values, formulas, header, where, top),
+    ]  # fmt: skip
 
 
-def _hidden_rows(sheet: Any, where: Mapping[str, Any]) -> list[Finding]:
-    hidden = [n for n, row in sheet.row_dimensions.items() if row.hidden and 1 < n <= sheet.max_row]
+def _times_cut(filled: Sequence[tuple[int, Any]], header: Sequence[str], where: Mapping[str, Any]) -> list[Finding]:
+    """One finding per column whose dates have a time of day."""
+    found = []
+    for i, name in enumerate(header):
+        timed = [(n, row[i]) for n, row in filled if isinstance(row[i], datetime) and row[i].time() != time()]
+        if timed:
+            place = {**where, "row": timed[0][0], "column": name, "value": str(timed[0][1]), "count": len(timed)}
+            found.append(Finding("accept", "time-cut", "a time of day, cut to its date", "nothing to do", **place))
+    return found
+
+
+def _hidden_rows(sheet: Any, where: Mapping[str, Any], top: int) -> list[Finding]:
+    hidden = [n for n, row in sheet.row_dimensions.items() if row.hidden and top < n <= sheet.max_row]
     if not hidden:
         return []
     message = f"{len(hidden)} hidden row(s), read like the others"
@@ -115,8 +135,10 @@ def _hidden_rows(sheet: Any, where: Mapping[str, Any]) -> list[Finding]:
     ]
 
 
-def _formulas_without_value(values: Any, formulas: Any, header: list[str], where: Mapping[str, str]) -> list[Finding]:
-    cells = (cell for row in formulas.iter_rows(min_row=2, max_col=len(header)) for cell in row)
+def _formulas_without_value(
+    values: Any, formulas: Any, header: list[str], where: Mapping[str, str], top: int
+) -> list[Finding]:
+    cells = (cell for row in formulas.iter_rows(min_row=top + 1, max_col=len(header)) for cell in row)
     return [
         rejection("formula-without-value", "a formula whose value was never saved", "open and save in Excel",
                   row=cell.row, column=header[cell.column - 1], value=shortened(str(cell.value)), **where)
@@ -131,8 +153,7 @@ def as_declared(value: Any, formats: Formats) -> str | None:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, datetime | date):
-        midnight = not isinstance(value, datetime) or value.time() == datetime.min.time()
-        return f"{value:{formats.dates[0]}}" if midnight else str(value)
+        return f"{value:{formats.dates[0]}}"
     number = Decimal(str(value))
     if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
         number = rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()

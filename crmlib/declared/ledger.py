@@ -9,10 +9,10 @@ from pydantic import BeforeValidator
 
 from crmlib.declared.reading import DECLARED, Record, read
 
-SCALES = {"money": 4, "quantity": 4, "rate": 8, "measure": 8, "integer": 0}
+SCALES = {"money": 4, "quantity": 4, "rate": 8, "measure": 8, "integer": 0, "number": 8}
 DTYPES = {
     "money": "decimal(18, 4)", "quantity": "decimal(18, 4)", "rate": "decimal(18, 8)", "measure": "decimal(18, 8)",
-    "integer": "int64", "date": "date", "month": "date",
+    "integer": "int64", "date": "date", "month": "date", "number": "decimal(38, 8)",  # number: inside an expression
 }  # fmt: skip
 DRIVERS = {  # quantities that the ledger holds by itself, each with the column that it needs
     "orders": "invoice_lines.order_id", "invoice_lines": "invoice_lines.gross_sales", "units": "invoice_lines.quantity",
@@ -31,7 +31,7 @@ class Column(Record):
     """One column of a ledger table, as ledger.yml records it."""
 
     name: str
-    type: Literal["key", "text", "choice", "date", "month", "money", "quantity", "rate", "measure", "integer"]
+    type: Literal["key", "text", "choice", "date", "month", "money", "quantity", "rate", "measure", "integer", "number"]
     meaning: str
     required: bool = False
     blank: bool = False

@@ -12,6 +12,8 @@ from crmlib.declared.ledger import refused_name, tables
 from crmlib.declared.periods import YEAR
 from crmlib.declared.reading import Record
 
+DATE_LETTERS = ("%d", "%m", "%b", "%B", "%Y", "%y")
+TIME_LETTERS = ("%H", "%I", "%M", "%S", "%f", "%p", "%z")  # cut to the day
 MOST_YEARS = 100  # of a coverage
 MonthText = Annotated[
     str, Field(pattern=rf"^{YEAR}-(0[1-9]|1[0-2])$", description="a month from 1900-01 to 2999-12, such as 2023-01")
@@ -25,8 +27,15 @@ TableName = Literal[
 
 def _date_form(form: str) -> str:
     letters = re.findall("%.?", form)
-    if "%y" in letters or sorted(letter.lower().replace("b", "m") for letter in letters) != ["%d", "%m", "%y"]:
-        raise ValueError("must name day, month and year once each by %d, %m (or %b, %B) and %Y, such as %d.%m.%Y")
+    if unknown := [letter for letter in letters if letter not in DATE_LETTERS + TIME_LETTERS]:
+        raise ValueError(f"{unknown[0]} is not known; letters are {', '.join(DATE_LETTERS + TIME_LETTERS)}")
+    same = {"%b": "%m", "%B": "%m", "%y": "%Y"}
+    first, last = sorted(same.get(letter, letter) for letter in letters[:3]), letters[3:]
+    if first != ["%Y", "%d", "%m"] or set(last) & set(DATE_LETTERS):
+        raise ValueError(
+            "must name day, month and year once each by %d, %m (or %b, %B) and %Y (or %y), and a time after them, "
+            "such as %d.%m.%Y or %Y-%m-%d %H:%M"
+        )
     return form
 
 
@@ -67,7 +76,9 @@ class Formats(Record):
     )
     currency_sign: str = Field("", description="sign that may stand before or after an amount, such as $")
     dates: list[Annotated[str, AfterValidator(_date_form)]] = Field(
-        ["%Y-%m-%d"], min_length=1, description="date formats, in the letters %d, %m, %b, %B and %Y"
+        ["%Y-%m-%d"],
+        min_length=1,
+        description="date formats, in the letters %d, %m, %b, %B, %Y and %y; a time after them (%H, %M, %S, %z) is cut",
     )
 
     @model_validator(mode="after")
@@ -87,31 +98,77 @@ class Formats(Record):
         return self
 
 
+def _listed(names: Any) -> Any:
+    return [names] if isinstance(names, str) else names
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+
+
 class ColumnSource(Record):
     """Where one column comes from, when its name alone does not say so."""
 
-    column: str | None = Field(None, description="the client's column")
-    cast: bool = Field(False, description="round a floating-point number to the column's decimals, half-even")
+    column: Names = Field(
+        (), description="the client's column, several to be summed, or an expression such as quantity * unit_price"
+    )
+    value: Annotated[str, BeforeValidator(str, json_schema_input_type=str | int | float)] | None = Field(
+        None, description="a constant for every row, such as EUR, 12.50 or 2025-01-31"
+    )
+    cast: bool = Field(
+        False, description="round to the column's decimals, cut a time of day, write a whole number as a key"
+    )
     blank: Literal["refuse", "zero"] = Field("refuse", description="what a blank number means")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ColumnSource:
+        if self.value is not None and (self.column or self.cast or self.blank == "zero"):
+            raise ValueError("a value is a constant and stands alone, without column, cast or blank")
+        return self
 
 
 def _in_full(source: Any) -> Any:
-    return {"column": source} if isinstance(source, str) else source
+    return {"column": source} if isinstance(source, str | list) else source
 
 
 class TableSource(Record):
-    """Where one table comes from: another file or sheet, a .sql file, other columns, other formats."""
+    """Where one table comes from: files, sheets or a .sql file, which rows of it, joined to what, other columns, other formats."""
 
-    source: str | None = Field(None, description="file, sheet or table name, or a .sql file beside engagement.yml")
+    source: Names = Field(
+        (),
+        description="name of a file, sheet or table, a pattern such as sales_*.csv, a list, or a .sql file beside engagement.yml",
+    )
+    header_row: int = Field(
+        1, ge=1, le=1000, description="row of the header in files and sheets; those above are skipped"
+    )
+    join: dict[str, Annotated[dict[str, str], Field(min_length=1)]] = Field(
+        default_factory=dict,
+        description="other tables of the source, each by its key, our column: theirs; each row finds at most one row there",
+    )
+    where: str | None = Field(
+        None,
+        min_length=1,
+        description="condition on the client's columns; rows that do not meet it are left out and counted",
+    )
     columns: dict[
-        str, Annotated[ColumnSource, BeforeValidator(_in_full, json_schema_input_type=str | ColumnSource)]
+        str, Annotated[ColumnSource, BeforeValidator(_in_full, json_schema_input_type=str | list[str] | ColumnSource)]
     ] = Field(default_factory=dict)
     formats: Formats | None = None
+
+    @property
+    def query(self) -> str:
+        """The .sql file that gives the table; empty where none does."""
+        return self.source[0] if len(self.source) == 1 and self.source[0].endswith(".sql") else ""
 
     def column(self, name: str) -> ColumnSource:
         """The source of a column, its own name where nothing else is said."""
         source = self.columns.get(name, ColumnSource.model_validate({"column": name}))
-        return source if source.column else source.model_copy(update={"column": name})
+        return source if source.column or source.value is not None else source.model_copy(update={"column": (name,)})
+
+    @model_validator(mode="after")
+    def _queries_alone(self) -> TableSource:
+        if any(name.endswith(".sql") for name in self.source) and len(self.source) > 1:
+            raise ValueError("source: a .sql file stands alone; write one SELECT with UNION ALL")
+        return self
 
 
 class Rates(Record):

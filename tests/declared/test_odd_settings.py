@@ -32,7 +32,7 @@ def keys(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[
             table = ("invoice_lines",) if name == "tables" else ()
             yield from keys(record, (*above, name, *table))
     if model.__name__ == "TableSource":
-        yield from ((*above, "columns", "discount", key) for key in ("column", "cast", "blank"))
+        yield from ((*above, "columns", "discount", key) for key in ("column", "value", "cast", "blank"))
         yield (*above, "columns", "own")
 
 
@@ -78,10 +78,11 @@ def test_an_odd_value_of_any_key_is_refused_or_read_and_never_crashes(tmp_path: 
         ({"dates": [""]}, "must name day, month and year once each"),
         ({"dates": ["%Y-%m"]}, "must name day, month and year once each"),
         ({"dates": ["%d/%d/%Y"]}, "must name day, month and year once each"),
-        ({"dates": ["%"]}, "must name day, month and year once each by %d, %m (or %b, %B) and %Y"),
-        ({"dates": ["%d.%m.%Q"]}, "(found '%d.%m.%Q')"),
-        ({"dates": ["%s"]}, "(found '%s')"),
-        ({"dates": ["%d.%m.%y"]}, "(found '%d.%m.%y')"),
+        ({"dates": ["%"]}, "% is not known; letters are %d, %m, %b, %B, %Y, %y, "),
+        ({"dates": ["%d.%m.%Q"]}, "%Q is not known"),
+        ({"dates": ["%s"]}, "%s is not known"),
+        ({"dates": ["%d.%M.%Y"]}, "must name day, month and year once each"),
+        ({"dates": ["%H:%M %d.%m.%Y"]}, "a time after them, such as %d.%m.%Y or %Y-%m-%d %H:%M (found"),
         ({"encoding": "hex"}, "encoding 'hex' is unknown; such as utf-8"),
     ],
 )
@@ -98,7 +99,7 @@ def test_a_format_that_cannot_work_is_refused_with_the_way_out(
     "formats",
     [
         {"delimiter": "\t"}, {"delimiter": ";", "decimal": ",", "thousands": "."}, {"currency_sign": "€"}, {"currency_sign": "kr.", "decimal": ","},
-        {"dates": ["%d %b %Y", "%B %d, %Y"]}, {"encoding": "utf-16"}, {"decimal": ",", "delimiter": ","},
+        {"dates": ["%d %b %Y", "%B %d, %Y"]}, {"dates": ["%d.%m.%y", "%Y-%m-%dT%H:%M:%S%z"]}, {"encoding": "utf-16"}, {"decimal": ",", "delimiter": ","},
     ],
 )  # fmt: skip
 def test_a_format_that_can_work_is_read(tmp_path: Path, formats: dict[str, Any]) -> None:

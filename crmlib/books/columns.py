@@ -1,0 +1,157 @@
+"""Which of the client's columns is which of the ledger's: found by name, computed, or a constant; and what is wrong with a header."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from crmlib.books.expressions import names_in, parsed, summed, with_computed
+from crmlib.books.findings import Finding, rejection, shortened
+from crmlib.books.raw import Reader
+from crmlib.books.typing import typed_value
+from crmlib.declared.engagement import Engagement
+from crmlib.declared.ledger import Column, Table
+from crmlib.declared.reading import SettingsError, nearest
+from crmlib.declared.settings import ColumnSource, Formats
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+WHERE = "where"  # the column that says whether a row meets the mapping's condition
+
+
+@dataclass(frozen=True)
+class TypedColumn:
+    """A column of the ledger: its record, its value, what it was read from, and the code of the defect or null."""
+
+    record: Column
+    value: ir.Value
+    text: ir.Value
+    problem: ir.StringValue
+
+
+def typed_columns(reader: Reader, table: Table, raw: ir.Table) -> tuple[ir.Table, list[TypedColumn], list[Finding]]:
+    """The client's table with what was computed, each record's column that is there, and what is wrong with the header."""
+    import ibis
+
+    spec = reader.engagement.table(table.name)
+    records = {**table.columns, **_own_columns(reader.engagement, table)}
+    raw, absent = _with_computed(reader, table, raw, records)
+    found = _unknown_mappings(table, spec.columns, records) + [f for each in absent.values() for f in each]
+    typed = []
+    for column in records.values():
+        source = spec.column(column.name)
+        if given := _given(raw, column, source, reader.formats(table.name)):
+            typed.append(given)
+        elif f"_{column.name}" not in absent:
+            needed = column.required or column.name in spec.columns
+            found += column_missing(reader, table.name, ", ".join(source.column), raw, needed=needed)
+    if f"_{WHERE}" in raw.columns:
+        typed = [replace(t, problem=raw[f"_{WHERE}"].ifelse(t.problem, ibis.null("string"))) for t in typed]
+        undecided = raw[f"_{WHERE}_bad"].substitute({"blank": "undecided"})
+        where = Column(name=WHERE, type="text", meaning="whether the row is kept")
+        typed.append(TypedColumn(where, raw[f"_{WHERE}"], raw[f"_{WHERE}_text"], undecided))
+    return raw, typed, found
+
+
+def _given(raw: ir.Table, column: Column, source: ColumnSource, formats: Formats) -> TypedColumn | None:
+    """A column as it comes: computed, a constant, or the client's; None where it is not there."""
+    import ibis
+
+    if (name := f"_{column.name}") in raw.columns:
+        value, problem = typed_value(raw[name], column, source.model_copy(update={"cast": True}), formats)
+        return TypedColumn(column, value, raw[f"{name}_text"], ibis.coalesce(raw[f"{name}_bad"], problem))
+    if source.value is not None:
+        text = ibis.literal(source.value)
+        value, problem = typed_value(text, column, source, Formats.model_validate({}))
+        return TypedColumn(column, value, text, problem)
+    if len(source.column) == 1 and source.column[0] in raw.columns:
+        value, problem = typed_value(raw[source.column[0]], column, source, formats)
+        return TypedColumn(column, value, raw[source.column[0]].cast("string"), problem)
+    return None
+
+
+def _with_computed(
+    reader: Reader, table: Table, raw: ir.Table, records: Mapping[str, Column]
+) -> tuple[ir.Table, dict[str, list[Finding]]]:
+    """The table with the mapping's condition and its expressions, and by these the columns that are not in the header.
+
+    Raises
+    ------
+    SettingsError
+        The condition is none, or an expression cannot be computed.
+    """
+    spec, formats, found = reader.engagement.table(table.name), reader.formats(table.name), dict[str, list[Finding]]()
+    wanted = {f"_{c}": (f"columns.{c}", s, records[c].numeric) for c, s in spec.columns.items() if c in records}
+    condition = (
+        {f"_{WHERE}": ("where", ColumnSource.model_validate({"column": spec.where}), False)} if spec.where else {}
+    )
+    for name, (key, source, number) in (condition | wanted).items():
+        if not source.column or (source.column[0] in raw.columns and len(source.column) == 1):
+            continue
+        text = source.column[0]
+        tree = summed(source.column) if len(source.column) > 1 else parsed(text)
+        if key == "where" and tree is None:
+            raise SettingsError(
+                f"tables.{table.name}.where: {text!r} is no condition on one row; such as state = 'posted'"
+            )
+        if tree is None or (len(source.column) == 1 and _same_name(text, raw.columns)):
+            continue
+        if absent := [
+            f for c in names_in(tree) if c not in raw.columns for f in column_missing(reader, table.name, c, raw)
+        ]:
+            found[name] = absent
+            continue
+        try:
+            raw = with_computed(raw, name, tree, source, formats, number=number)
+            if key == "where" and not raw[name].type().is_boolean():
+                raise ValueError(f"{text!r} is {raw[name].type()}, not true or false; such as state = 'posted'")
+        except Exception as error:  # the engine's own error says why
+            raise SettingsError(f"tables.{table.name}.{key}: {reader.said(error)}") from None
+    return raw, found
+
+
+def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:
+    """Columns beyond the records: measures of invoice_lines that statement or mapping add, attributes of customers."""
+    given = engagement.table(table.name).columns
+    unmapped = [c for c in table.columns if c not in given]
+    added = [c for c in given if c not in table.columns and not nearest(c, unmapped, 0.8)]
+    if table.name == "customers":
+        named = [c for c in added if c not in {line.id for line in engagement.statement.lines}]  # columns of the cube
+        return {n: Column(name=n, type="text", meaning="attribute of this company") for n in named}
+    if table.name == "invoice_lines":
+        measures = [*(measure for line in engagement.statement.lines for measure in line.measures), *added]
+        taken = {c.casefold() for c in table.columns}
+        own = {m.casefold(): m for m in measures if m.casefold() not in taken and not m.startswith("_")}
+        return {m: Column(name=m, type="measure", meaning="measure of this company") for m in own.values()}
+    return {}
+
+
+def _unknown_mappings(table: Table, mapped: Mapping[str, Any], records: Mapping[str, Column]) -> list[Finding]:
+    return [
+        rejection("mapping-unknown", f"tables.{table.name}.columns.{name}: the ledger has no such column",
+                  f"allowed: {', '.join(records)}", table=table.name, column=name)
+        for name in mapped if name not in records
+    ]  # fmt: skip
+
+
+def column_missing(reader: Reader, table: str, wanted: str, raw: ir.Table, *, needed: bool = True) -> list[Finding]:
+    """The rejection of a column that is not in the header, but for one that is not needed and that none is like."""
+    same = _same_name(wanted, raw.columns)
+    near = same or nearest(wanted, [c for c in raw.columns if not c.startswith("_")]) if needed else same
+    if not (near or needed):
+        return []
+    hint = f"; {near!r} is near" if near else ""
+    file = raw.limit(1)["_file"].execute()
+    way_out = f"rename it, or map it under tables.{table}.columns"
+    return [rejection("column-missing", f"column {wanted!r} is not in the header{hint}", way_out, table=table,
+                      file=file.iloc[0] if len(file) else "", row=reader.engagement.table(table).header_row, column=wanted, value=shortened(near))]  # fmt: skip
+
+
+def _same_name(wanted: str, present: tuple[str, ...]) -> str:
+    """A column that differs in case or spaces only."""
+    bare = re.sub(r"[\s_-]", "", wanted.casefold())
+    same = [c for c in present if re.sub(r"[\s_-]", "", c.casefold()) == bare]
+    return next(iter(same), "")
