@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -193,9 +193,13 @@ def refuse_repeated(names: Sequence[str], how: str = "") -> None:
 
 def nearest(text: str, allowed: Iterable[str], cutoff: float = 0.6) -> str:
     """The allowed name that a text most likely means: alike but for case, blanks and look-alike letters, or near; else ''."""
-    names = list(allowed)
-    alike = [name for name in names if folded(name) == folded(text)]
-    return next(iter(alike or difflib.get_close_matches(text, names, 1, cutoff)), "") if text else ""
+    from rapidfuzz import fuzz, process
+
+    names, wanted = list(allowed), folded(text)
+    if alike := [name for name in names if folded(name) == wanted]:
+        return alike[0] if text else ""
+    near = process.extractOne(text, names, scorer=fuzz.ratio, score_cutoff=100 * cutoff) if text else None
+    return str(near[0]) if near else ""
 
 
 def did_you_mean(text: str, allowed: Iterable[str]) -> str:
@@ -204,6 +208,7 @@ def did_you_mean(text: str, allowed: Iterable[str]) -> str:
     return f"; did you mean {near!r}?" if near else ""
 
 
+@functools.lru_cache(maxsize=100_000)
 def folded(text: str) -> str:
     """A text without its case, blanks and look-alike letters."""
     return "".join(unicodedata.normalize("NFKC", text).casefold().translate(LOOK_ALIKE).split())
