@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,10 +71,9 @@ def read_ratings(books: Books, register: Register) -> Frame:
     SettingsError
         All mistakes, each with row, column, value and what is allowed.
     """
-    path = books.engagement.folder / "judgement" / "ratings.csv"
-    if not path.is_file():
-        return pd.DataFrame(columns=list(RATINGS))
-    rows = _rating_rows(path)
+    rows = judgement_rows(books, "ratings.csv", RATINGS)
+    if rows.empty:
+        return rows
     judged = {c.id: c.scale for c in register.criteria if c.source == "judged"}
     rows["day"] = pd.to_datetime(rows["date"], format="%Y-%m-%d", errors="coerce").dt.date
     number = pd.to_numeric(rows["rating"].where(rows["rating"] != ""), errors="coerce")
@@ -99,26 +97,29 @@ def read_ratings(books: Books, register: Register) -> Frame:
     return rows.assign(date=rows["day"], rating=number)[list(RATINGS)]
 
 
-def _rating_rows(path: Path) -> Frame:
-    """The rows of ratings.csv as text; SettingsError where its form does not hold."""
+def judgement_rows(books: Books, file: str, columns: Sequence[str]) -> Frame:
+    """The rows of a judgement file in CSV as text, without rows where there is no file; SettingsError where its form does not hold."""
+    path = books.engagement.folder / "judgement" / file
+    if not path.is_file():
+        return pd.DataFrame(columns=list(columns), dtype=object)
     try:
         header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))) or [[]]
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        refuse_mistakes("judgement/ratings.csv", [f"row {line}: not UTF-8; save it as `CSV UTF-8`"])
+        refuse_mistakes(f"judgement/{file}", [f"row {line}: not UTF-8; save it as `CSV UTF-8`"])
     if len(header) == 1 and ";" in header[0]:
-        refuse_mistakes("judgement/ratings.csv", ["row 1: columns are set apart by semicolons; save it with commas"])
-    if missing := [c for c in RATINGS if c not in header]:
+        refuse_mistakes(f"judgement/{file}", ["row 1: columns are set apart by semicolons; save it with commas"])
+    if missing := [c for c in columns if c not in header]:
         refuse_mistakes(
-            "judgement/ratings.csv",
-            [f"row 1: column {c} is missing; the columns are {', '.join(RATINGS)}" for c in missing],
+            f"judgement/{file}",
+            [f"row 1: column {c} is missing; the columns are {', '.join(columns)}" for c in missing],
         )
     uneven = [
         f"row {i}: {len(row)} values under {len(header)} columns; quote values that hold a comma"
         for i, row in enumerate(rows, 2)
         if row and len(row) != len(header)
     ]
-    refuse_mistakes("judgement/ratings.csv", uneven)
+    refuse_mistakes(f"judgement/{file}", uneven)
     blank = [""] * len(header)
     return pd.DataFrame([[cell.strip() for cell in row or blank] for row in rows], columns=header, dtype=object)
 

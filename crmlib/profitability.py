@@ -304,10 +304,9 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     contribution over gross sales), as floats, with sales and margin. Empty without products and quantities, or any cost to serve.
     """
     statement = books.statement_in(period)
-    index, served = _net_price_index(books, period), [line.id for line in statement.leaves if line.is_served]
+    basket, served = baskets(books, period), [line.id for line in statement.leaves if line.is_served]
     buying = customers[(customers["sales"] > 0) & (customers["customer_id"] != "")]
-    if index is None or not served:
-        buying, index = buying.iloc[:0], pd.Series(dtype=object)
+    buying, index = buying if served else buying.iloc[:0], basket["paid"] / basket["at_average"]
     placed = buying[["customer_id", "customer_name"]].assign(
         net_price_index=buying["customer_id"].map(index),
         cost_to_serve_share=buying[served].sum(axis=1) / buying["sales"],
@@ -318,19 +317,27 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     return placed.dropna(subset=["net_price_index"]).astype(measures).reset_index(drop=True)
 
 
-def _net_price_index(books: Books, period: Period) -> pd.Series | None:
+def baskets(books: Books, period: Period) -> Frame:
+    """What each customer's products come to at what all customers pay, and what their goods cost, on average.
+
+    Returns
+    -------
+    By customer_id, as far as the ledger has products and quantities: paid (after invoice discount), at_average (the same quantities at average
+    net prices, above zero) and, with cost of goods, goods_at_average. Else empty.
+    """
     sales = sales_of(books, period)
     if sales is None or sales.empty or "quantity" not in sales:
-        return None
-    paid = sales["gross_sales"] - sales.get("discount", Decimal(0))
-    summed = sales.assign(paid=paid).groupby(["customer_id", "product_id"])[["quantity", "paid"]].sum().reset_index()
-    product = summed.groupby("product_id")[["quantity", "paid"]].sum()
-    average = product[product["quantity"] > 0].apply(lambda r: r["paid"] / r["quantity"], axis=1)
-    summed = summed[summed["product_id"].isin(average.index)]
-    summed = summed.assign(at_average=summed["quantity"] * summed["product_id"].map(average))
-    totals = summed.groupby("customer_id")[["paid", "at_average"]].sum()
-    totals = totals[totals["at_average"] > 0]
-    return totals["paid"] / totals["at_average"]
+        return pd.DataFrame(columns=["paid", "at_average"])
+    amounts = ["paid", *(["cost_of_goods"] if "cost_of_goods" in sales else [])]
+    summed = sales.assign(paid=sales["gross_sales"] - sales.get("discount", Decimal(0)))
+    summed = summed.groupby(["customer_id", "product_id"])[["quantity", *amounts]].sum().reset_index()
+    product = summed.groupby("product_id")[["quantity", *amounts]].sum()
+    average = product.loc[product["quantity"] > 0].pipe(lambda sums: sums[amounts].div(sums["quantity"], axis=0))
+    summed = summed[summed["product_id"].isin(average.index)].set_index("customer_id")
+    at_average = average.loc[summed["product_id"]].set_axis(summed.index).mul(summed["quantity"], axis=0)
+    at_average = at_average.rename(columns={"paid": "at_average", "cost_of_goods": "goods_at_average"})
+    totals = pd.concat([summed[["paid"]], at_average], axis=1).groupby("customer_id").sum()
+    return totals[totals["at_average"] > 0]
 
 
 def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:

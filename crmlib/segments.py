@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib import accounts, criteria
+from crmlib import accounts, criteria, opportunities
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
@@ -178,7 +178,12 @@ def check_judgement(books: Books) -> None:
     SettingsError
         The mistakes of all files.
     """
-    readers = (criteria.read_strategy, lambda b: criteria.read_ratings(b, criteria.read_criteria(b)), read_segments)
+    readers = (
+        criteria.read_strategy,
+        lambda b: criteria.read_ratings(b, criteria.read_criteria(b)),
+        read_segments,
+        opportunities.read_opportunities,
+    )
     mistakes = []
     for read in readers:
         try:

@@ -1,4 +1,4 @@
-"""What the sample company decided in workshops: strategy, ratings by several raters, criteria and segments."""
+"""What the sample company decided in workshops: strategy, ratings by several raters, opportunities, criteria and segments."""
 
 from __future__ import annotations
 
@@ -40,12 +40,19 @@ constraints:
   - No second plant before 2028
   - At most 25 key accounts, as each needs a team
 """
+OPPORTUNITIES = """\
+customer_id,kind,item,expected,low,high,ease,owner,evidence,status
+C235,cost to serve,Special packaging,12000,8000,20000,easy,Logistics,"store-ready pallets were tried in two stores in October, and the customer would take them everywhere",open
+C301,other,Second kitchen,4000,1500,9000,medium,A. Bianchi,the customer opens a second kitchen in spring and has asked for a price list,open
+C135,mix,,0,0,0,hard,Sales,"the chain sells what its shoppers ask for; its buyer has said no twice",dropped
+"""
 
 
 def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, seed: int) -> None:
-    """Write strategy.yml, ratings.csv, criteria.yml and segments.yml into a folder, the same for the same seed."""
+    """Write strategy.yml, ratings.csv, opportunities.csv, criteria.yml and segments.yml into a folder, the same for the same seed."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "strategy.yml").write_text(STRATEGY, encoding="utf-8")
+    (folder / "opportunities.csv").write_text(OPPORTUNITIES, encoding="utf-8")
     for name in ("criteria.yml", "segments.yml"):
         (folder / name).write_text((RULES / name).read_text(encoding="utf-8"), encoding="utf-8")
     ratings = make_ratings(customers, lines, np.random.default_rng([seed, 12]))

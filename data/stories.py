@@ -106,6 +106,12 @@ JUDGEMENT = {
         "customer_id": "the customer who is rated", "criterion": "id of a judged criterion", "rater": "who rates",
         "date": "day of the rating, such as 2025-11-30", "rating": "on the criterion's scale; blank: the rater could not tell",
     },
+    "opportunities.csv": "One row per opportunity that people see or have settled, UTF-8 with commas; read by notebooks 23 and 24. It takes the place of the computed one of the same customer, kind and item.",
+    "opportunities.csv, columns": {
+        "customer_id": "the customer", "kind": "what is to be gained", "item": "family or line that it is about, as notebook 24 names it; blank: every computed one of this kind",
+        "expected": "contribution in a period like the one reported", "low": "at least", "high": "at most", "ease": "how easily it is had",
+        "owner": "who takes it up", "evidence": "what speaks for it", "status": "open ones count; done and dropped ones are no longer shown, neither as computed",
+    },
 }  # fmt: skip
 
 
@@ -404,14 +410,14 @@ def judgement_dictionary() -> str:
     from crmlib.declared import judgement
 
     records = {"goals": judgement.Goal, "markets": judgement.Market, "beside criteria": judgement.Register, "criteria": judgement.Criterion,
-               "beside rules and flags": judgement.Rules, "rules": judgement.Rule, "flags": judgement.Flag}  # fmt: skip
+               "beside rules and flags": judgement.Rules, "rules": judgement.Rule, "flags": judgement.Flag, "opportunities.csv, columns": judgement.Opportunity}  # fmt: skip
     parts = []
     for title, told in JUDGEMENT.items():
         file, _, place = title.partition(", ")
         if isinstance(told, str):
             parts.append(f"### {title}\n\n{told}")
             continue
-        record = records.get(place.removeprefix("each of "))
+        record = records.get(title) or records.get(place.removeprefix("each of "))
         fields = record.model_fields if record else {}
         keys = set(fields) - {"criteria", "rules", "flags"} or {*judgement.RATINGS}
         if unlike := (keys ^ set(told)) - {"(the entry)"} if "(the entry)" not in told else set():

@@ -25,6 +25,10 @@ MEASURES = {
     "tenure_years": "years of the relationship",
 }
 RATINGS = ("customer_id", "criterion", "rater", "date", "rating")
+KINDS = {  # of opportunities: where each stands between the customer and EVA, and how easily it is had
+    "white space": ("sales", "medium"), "price": ("net sales", "hard"), "mix": ("cost of goods", "hard"),
+    "cost to serve": ("cost to serve", "medium"), "payment terms": ("capital employed", "easy"), "other": ("as judged", "medium"),
+}  # fmt: skip
 
 
 class Record(reading.Record):
@@ -187,3 +191,24 @@ def condition_parts(condition: str) -> tuple[str, str, Any]:
     found = CONDITION.fullmatch(condition.strip())
     assert found, f"{condition!r} was not checked"
     return found[1], found[2], found[3].strip() if found[2] == "is" else float(found[3])
+
+
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, description="an amount of zero or more, such as 12500")]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Opportunity(Record):
+    """One row of opportunities.csv; a description says what is allowed."""
+
+    customer_id: Text
+    kind: Literal["white space", "price", "mix", "cost to serve", "payment terms", "other"] = Field(
+        description=f"one of {', '.join(KINDS)}"
+    )
+    item: str
+    expected: Amount
+    low: Amount
+    high: Amount
+    ease: Literal["easy", "medium", "hard"] = Field(description="easy, medium or hard")
+    owner: Text = Field(description="write who takes it up")
+    evidence: Text = Field(description="write what speaks for it")
+    status: Literal["open", "done", "dropped"] = Field(description="open, done or dropped")

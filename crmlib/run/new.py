@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from crmlib.declared.judgement import RATINGS
+from crmlib.declared.judgement import RATINGS, Opportunity
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError, nearest
 
@@ -47,7 +47,8 @@ def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
 def judgement_templates() -> dict[str, str]:
     """The judgement files as a new engagement gets them: file name → text."""
     files = {name: (DECLARED / name).read_text("utf-8") for name in ("strategy.yml", "criteria.yml", "segments.yml")}
-    return {**files, "ratings.csv": ",".join(RATINGS) + "\n"}
+    headers = {"ratings.csv": RATINGS, "opportunities.csv": Opportunity.model_fields}
+    return {**files, **{name: ",".join(columns) + "\n" for name, columns in headers.items()}}
 
 
 def _proposal(file: Path) -> str:

@@ -1,0 +1,379 @@
+"""Opportunities with accounts: what each could add to a customer's contribution in a period like this one.
+
+Found by comparison, never from one customer alone: a rate of its own beside the quartiles of its group, a family of products that its
+neighbours buy. Each line of the statement is compared once, so that nothing is counted twice, and what people judged takes the place of
+what was computed. Sizes are expectations, in floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from crmlib.books.stored import Books, Frame, sales_of, services
+from crmlib.criteria import judgement_rows
+from crmlib.declared.judgement import KINDS, Opportunity
+from crmlib.declared.periods import Period
+from crmlib.declared.reading import refuse_mistakes
+from crmlib.declared.statement import Line, Statement
+from crmlib.profitability import baskets, customer_profitability, product_families
+
+FEWEST = 5  # customers in a group, below which its quartiles say nothing and all customers are compared
+NEIGHBOURS = 10  # customers nearest in what they buy
+LITTLE = 0.5  # of what the lower quarter of the neighbours spend on a family: less is white space
+CLOSED = 0.5  # of the gap to the neighbours' median, from which white space counts as filled
+MOST = 4_000  # customers by sales among whom white space is looked for
+SMALL_ORDER = 0.75  # of the group's median: smaller orders are named as a cause
+LEAST = 0.002  # of a customer's sales: less is not worth a talk
+MORE_OFTEN = 1.05  # times the group's median, from which an activity is named as a cause
+QUARTILES = [0.25, 0.5, 0.75]
+ALL = "all customers"
+PAID = "pays {paid:.1%} of the average price, the median of customers of its volume {usual:.1%}"
+GOODS = "goods are {rate:.1%} of its sales at average prices, the median of {group} {median:.1%}"
+FOUND = ["customer_id", "kind", "item", "expected", "low", "high", "ease", "owner", "evidence", "source"]
+SPACES = ["customer_id", "item", "own", "low", "median", "high", "peers"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A rate of all customers, more of it being worse: kind, item and owner of the opportunity; and by customer rate, base in money, group, cause."""
+
+    kind: str
+    item: str
+    owner: str
+    rate: pd.Series
+    base: pd.Series
+    group: pd.Series
+    cause: pd.Series | None = None
+    form: str = "{rate:.1%} of sales, the median of {group} {median:.1%}"
+
+    def evidence(self, customer: Any, median: Any) -> str:
+        """The customer's rate beside the median, and what causes it, in words."""
+        rate, cause = self.rate[customer], "" if self.cause is None else self.cause[customer]
+        told = self.form.format(rate=rate, median=median, group=self.group[customer], paid=1 - rate, usual=1 - median)
+        return "; ".join(filter(None, [told, cause]))
+
+
+@dataclass(frozen=True)
+class Test:
+    """White space named a year before and how much of it was filled since, beside naming the best-selling families as often."""
+
+    named: int
+    filled: int
+    best_named: int
+    best_filled: int
+
+    @property
+    def hit_share(self) -> float:
+        """The share that was filled; missing where none was named."""
+        return self.filled / self.named if self.named else float("nan")
+
+
+def opportunities(books: Books, period: Period) -> Frame:
+    """Every open opportunity of every customer who bought, the largest first.
+
+    Parameters
+    ----------
+    books
+        With the segments of the period (`segments.with_segments`).
+
+    Returns
+    -------
+    One row per customer, kind (white space, price, mix, cost to serve, payment terms; of judged ones also other) and item (family or line):
+    customer_name, segment, driver (its place between the customer and EVA), expected contribution with low and high, ease, owner, evidence,
+    source (computed, judged).
+    """
+    buyers = _buyers(books, period)
+    spaces = _sized_spaces(books, period, buyers)
+    parts = [pd.DataFrame(columns=FOUND), spaces]
+    parts += [beyond(measure) for measure in _measures(books, period, buyers, set(spaces["customer_id"]))]
+    computed, judged = pd.concat([part for part in parts if len(part)] or parts[:1]), read_opportunities(books)
+    settled = set(zip(judged["customer_id"], judged["kind"], judged["item"], strict=True))
+    keys = zip(computed["customer_id"], computed["kind"], computed["item"], strict=True)
+    fresh = computed[np.array([not settled & {(c, k, i), (c, k, "")} for c, k, i in keys], bool)]
+    rows = pd.concat([part for part in (fresh, judged[judged["status"] == "open"]) if len(part)] or [fresh])
+    named = books.customers.set_index("customer_id")
+    rows.insert(1, "customer_name", rows["customer_id"].map(named["customer_name"]))
+    rows.insert(2, "segment", rows["customer_id"].map(named["segment"]))
+    rows.insert(4, "driver", rows["kind"].map({kind: driver for kind, (driver, _) in KINDS.items()}))
+    rows = rows.astype({"expected": float, "low": float, "high": float}).drop(columns="status", errors="ignore")
+    first = ["expected", "customer_id", "kind", "item"]
+    return rows.sort_values(first, ascending=[False, True, True, True], ignore_index=True)
+
+
+def read_opportunities(books: Books) -> Frame:
+    """The rows of judgement/opportunities.csv with their amounts as numbers; empty without the file.
+
+    Raises
+    ------
+    SettingsError
+        All mistakes, each with row, column, value and what is allowed.
+    """
+    columns, wrong = Opportunity.model_fields, []
+    rows = judgement_rows(books, "opportunities.csv", list(columns))[list(columns)]
+    for i, row in enumerate(rows.to_dict("records"), 2):
+        try:
+            told = Opportunity.model_validate(row)
+        except ValidationError as error:
+            places = [str(mistake["loc"][0]) for mistake in error.errors()]
+            wrong += [f"row {i}, {c}: {row[c]!r}: {columns[c].description}" for c in places]
+            continue
+        if not told.low <= told.expected <= told.high:
+            wrong.append(f"row {i}, expected: {row['expected']!r}: must lie between low and high")
+    stranger = ~rows["customer_id"].isin(books.customers["customer_id"])
+    twice = rows.duplicated(["customer_id", "kind", "item"], keep=False)
+    wrong += [f"row {i + 2}, customer_id: {rows.at[i, 'customer_id']!r}: no such customer; write a customer_id of the ledger" for i in rows.index[stranger]]  # fmt: skip
+    wrong += [f"row {i + 2}, item: {rows.at[i, 'item']!r}: this opportunity stands here twice; keep one row" for i in rows.index[twice]]  # fmt: skip
+    refuse_mistakes("judgement/opportunities.csv", wrong)
+    return rows.astype({"expected": float, "low": float, "high": float}).assign(source="judged")
+
+
+def totals(found: Frame, books: Books, period: Period) -> Frame:
+    """The opportunities (as `opportunities`) of each customer beside its present margin: nonsense would show.
+
+    Returns
+    -------
+    One row per customer with one, the largest first: customer_id, customer_name, segment, count, expected, low, high, largest (kind and item),
+    sales, margin (net), of_sales_share (expected).
+    """
+    report = customer_profitability(books, period).set_index("customer_id")
+    net = books.statement_in(period).net_margin.id
+    names = ["customer_id", "customer_name", "segment"]
+    sums = found.groupby(names, sort=False).agg(
+        count=("expected", "size"), expected=("expected", "sum"), low=("low", "sum"), high=("high", "sum"),
+        kind=("kind", "first"), item=("item", "first"),
+    ).reset_index()  # fmt: skip
+    largest = (sums.pop("kind") + ": " + sums.pop("item")).str.removesuffix(": ") if len(sums) else None
+    sums = sums.assign(
+        largest=largest, sales=sums["customer_id"].map(report["sales"]), margin=sums["customer_id"].map(report[net])
+    )
+    of_sales = sums["expected"] / sums["sales"].astype(float).where(lambda sales: sales > 0)
+    return sums.assign(of_sales_share=of_sales).sort_values("expected", ascending=False, ignore_index=True)
+
+
+# --- rates beside those of the group ---------------------------------------------------------------------------------
+
+
+def _buyers(books: Books, period: Period) -> Frame:
+    """The report of those who bought by customer, in floats, with order_value (missing without orders)."""
+    report = customer_profitability(books, period)
+    buyers = report[(report["customer_id"] != "") & (report["sales"] > 0)].set_index("customer_id")
+    buyers = buyers.astype({c: float for c in buyers if c not in books.customers})
+    orders = buyers["orders"].where(buyers["orders"] > 0) if "orders" in buyers else np.nan
+    return buyers.assign(order_value=buyers["sales"] / orders)
+
+
+def _measures(books: Books, period: Period, buyers: Frame, spaced: Collection[str]) -> Iterator[Measure]:
+    """What is compared: each line of cost to serve, what is given back, net price and mix; each amount in one of them."""
+    statement, segment = books.statement_in(period), _groups(buyers["segment"])
+    compared = partial(Measure, base=buyers["sales"], group=segment)
+    causes = _causes(books, period, buyers, segment)
+    for line in (line for line in statement.leaves if line.is_served):
+        rate, kind = (
+            buyers[line.id] / buyers["sales"],
+            "payment terms" if line.balance == "receivables" else "cost to serve",
+        )
+        # what only few of a group have, such as a salary, was decided and is no habit
+        rate = rate.where(rate.groupby(segment).transform("median") > 0) if line.is_assignable else rate
+        cause = _days_outstanding(books, statement, buyers, line) if kind == "payment terms" else causes.get(line.id)
+        yield compared(kind, line.label, line.owner, rate, cause=cause)
+    discount, notes, owner = _invoice_discounts(books, period, buyers), None, ""
+    if {"credits", "orders"} <= set(buyers):
+        notes = _more_often(buyers["credits"] / buyers["orders"], segment, "credit note lines")
+    for line in (line for line in statement.leaves if line.is_trade and not line.is_revenue):
+        owner, apart = line.owner, discount if "invoice_lines.discount" in line.sources else None
+        rate = (buyers[line.id] - (0 if apart is None else apart)) / buyers["sales"]
+        yield compared(
+            "cost to serve", line.label if apart is None else "Returns and allowances", owner, rate, cause=notes
+        )
+    basket = baskets(books, period).reindex(buyers.index).astype(float)
+    fifth = _groups(pd.qcut(buyers["sales"].rank(method="first"), max(1, min(5, len(buyers) // FEWEST)), labels=False))
+    rate = 1 - basket["paid"] / basket["at_average"]
+    yield Measure("price", "Net price for the volume", owner, rate, basket["at_average"], fifth, form=PAID)
+    if "goods_at_average" in basket:  # not where there is white space: the same sales would be meant twice
+        rate = (basket["goods_at_average"] / basket["at_average"]).where(~buyers.index.isin(list(spaced)))
+        yield Measure("mix", "Products that leave more", owner, rate, basket["at_average"], segment, form=GOODS)
+
+
+def _invoice_discounts(books: Books, period: Period, buyers: Frame) -> pd.Series | None:
+    """The discount on each customer's invoices; None where the ledger does not tell it from what is given back."""
+    sales = sales_of(books, period)
+    if sales is None or "discount" not in sales:
+        return None
+    return sales.groupby("customer_id")["discount"].sum().reindex(buyers.index).astype(float).fillna(0)
+
+
+def _groups(group: pd.Series) -> pd.Series:
+    """What each customer is compared with: its own group, or all where that is of fewer than `FEWEST`."""
+    return group.astype(object).where(group.map(group.value_counts()) >= FEWEST, ALL)
+
+
+def beyond(measure: Measure) -> Frame:
+    """What customers beyond the upper quartile of their group would gain at its median, at its upper (low) and its lower one (high)."""
+    rate = measure.rate.dropna()
+    group, whole = measure.group[rate.index], {ALL: rate}
+    parts = {name: whole.get(name, members) for name, members in rate.groupby(group)}
+    quartiles = {name: part.quantile(QUARTILES) for name, part in parts.items() if len(part) >= FEWEST}
+    beside = pd.DataFrame(quartiles, index=QUARTILES).T.reindex(group).set_axis(rate.index)
+    base = measure.base[rate.index]
+    gains = beside.rsub(rate, axis=0).mul(base, axis=0)
+    gains = gains[(gains[0.75] > 0) & (gains[0.5] >= LEAST * base)]
+    return _rows(measure.kind, measure.owner, pd.DataFrame({
+        "customer_id": gains.index, "item": measure.item, "expected": gains[0.5].to_numpy(), "low": gains[0.75].to_numpy(),
+        "high": gains[0.25].to_numpy(), "evidence": [measure.evidence(c, median) for c, median in beside.loc[gains.index, 0.5].items()],
+    }))  # fmt: skip
+
+
+def _rows(kind: str, owner: str, found: Frame) -> Frame:
+    """Rows of the register of one kind, as computed."""
+    return found.assign(kind=kind, ease=KINDS[kind][1], owner=owner, source="computed")
+
+
+# --- what causes it --------------------------------------------------------------------------------------------------
+
+
+def _more_often(each: pd.Series, group: pd.Series, what: str) -> pd.Series:
+    """In words how often something is an order, where that is more than the group's median."""
+    usual = each.groupby(group).transform("median")
+    told = [f"{what} {a:.2f} an order, the median {b:.2f}" for a, b in zip(each, usual, strict=True)]
+    return pd.Series(told, each.index).where(each > MORE_OFTEN * usual, "")
+
+
+def _causes(books: Books, period: Period, buyers: Frame, group: pd.Series) -> dict[str, pd.Series]:
+    """By line that activities make: the behaviour behind it, by customer: the activity farthest above the group's, and small orders."""
+    types, done = books.table("activity_types"), services(books, period, ["owner", "activity"])
+    if types is None or done.empty or "orders" not in buyers:
+        return {}
+    wide = done.astype({"quantity": float, "amount": float}).pivot_table(
+        index="owner", columns="activity", values=["quantity", "amount"], aggfunc="sum").reindex(buyers.index).fillna(0)  # fmt: skip
+    of_sales = wide["amount"].div(buyers["sales"], axis=0)
+    beyond = of_sales - of_sales.groupby(group).transform("median")
+    each = wide["quantity"].div(buyers["orders"].where(buyers["orders"] > 0), axis=0)
+    often = pd.DataFrame({a: _more_often(each[a], group, a.replace("_", " ")) for a in each})
+    usual = buyers["order_value"].groupby(group).transform("median")
+    orders = [f"orders of {v:,.0f}, the median {m:,.0f}" for v, m in zip(buyers["order_value"], usual, strict=True)]
+    small = pd.Series(orders, buyers.index).where(buyers["order_value"] < SMALL_ORDER * usual, "")
+    causes = {}
+    for line, kinds in types[types["activity"].isin(list(each))].groupby("line")["activity"]:
+        names = pd.DataFrame(beyond[list(kinds)]).idxmax(axis=1)
+        first = pd.Series([often.at[c, a] for c, a in names.items()], names.index)
+        causes[str(line)] = first.where(first != "", small)
+    return causes
+
+
+def _days_outstanding(books: Books, statement: Statement, buyers: Frame, line: Line) -> pd.Series:
+    """Days that sales are owed, and what was agreed where the ledger says so."""
+    rate = float(books.engagement.settings.rates.capital_charge_rate)
+    net = sum((buyers[each.id] * each.sign for each in statement.leaves if each.is_trade), buyers["sales"] * 0)
+    days = (buyers[line.id] / (rate or np.nan) / net.where(net > 0) * 365).map("{:.0f} days outstanding".format)
+    agreed = buyers.get("payment_terms_days", pd.Series(np.nan, buyers.index)).astype(float)
+    return days + agreed.map(", {:.0f} agreed".format).where(agreed.notna(), "")
+
+
+# --- white space -----------------------------------------------------------------------------------------------------
+
+
+def white_space(books: Books, period: Period) -> Frame:
+    """Families of which a customer buys little or nothing, and those who buy alike otherwise buy more.
+
+    The neighbours are the nearest by what they buy outside the family (cosine of the square roots of shares of sales by product); the
+    customer spends on it less than `LITTLE` of what their lower quarter does.
+
+    Returns
+    -------
+    One row per customer and family: customer_id, item (the family), own (its share of what the customer buys), low, median and high (quartiles
+    of the neighbours' shares) and peers (the nearest who buy it, by name). Empty without families or with few customers.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    bought, family = _bought(books, period)
+    names, parts = books.customers.set_index("customer_id")["customer_name"], [pd.DataFrame(columns=SPACES)]
+    for item, own in _family_shares(bought, family).items():
+        others = bought.loc[:, (family != item).to_numpy()]
+        others = others[others.sum(axis=1) > 0]
+        if len(others) <= FEWEST:
+            continue
+        points = np.sqrt(others.div(others.sum(axis=1), axis=0).to_numpy())
+        many = min(NEIGHBOURS, len(others) - 1)
+        nearest = NearestNeighbors(n_neighbors=many, metric="cosine", algorithm="brute").fit(points)
+        places, own = nearest.kneighbors(return_distance=False), own[others.index]
+        quartiles = np.quantile(own.to_numpy()[places], QUARTILES, axis=1)
+        rows = pd.DataFrame(
+            [own.index, own, *quartiles], index=["customer_id", "own", "low", "median", "high"]
+        ).T.assign(item=str(item))
+        rows = rows.astype({"own": float, "low": float, "median": float, "high": float})
+        rows = rows[rows["own"] < LITTLE * rows["low"]]
+        buying = [[own.index[p] for p in places[row] if own.iloc[p] >= rows.at[row, "low"]] for row in rows.index]
+        parts.append(rows.assign(peers=[", ".join(names[ids[:3]]) for ids in buying]))
+    return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
+
+
+def white_space_test(books: Books, period: Period) -> Test:
+    """White space named a year before the period, held against the period; nothing where the books do not hold that year."""
+    before = period.year_before()
+    past = white_space(books, before) if books.comparable(before) else white_space(books, period).iloc[:0]
+    if past.empty:
+        return Test(0, 0, 0, 0)
+    bought, family = _bought(books, before)
+    of_all = _family_shares(bought.sum().to_frame().T, family).iloc[0]
+    pairs = _family_shares(bought, family).stack().rename_axis(["customer_id", "item"])
+    best = pd.DataFrame({"own": pairs}).reset_index().assign(median=lambda rows: rows["item"].map(of_all.to_dict()))
+    best = best[best["own"] < LITTLE * best["median"]].sort_values(["median", "own"], ascending=[False, True])
+    now: Any = _family_shares(*_bought(books, period)).stack()
+    return Test(len(past), _filled(past, now), len(best[: len(past)]), _filled(best[: len(past)], now))
+
+
+def _filled(named: Frame, now: pd.Series) -> int:
+    """Of how many pairs of customer and family the gap closed by `CLOSED` or more."""
+    later = now.reindex(pd.MultiIndex.from_frame(named[["customer_id", "item"]])).to_numpy()
+    return int((later - named["own"] >= CLOSED * (named["median"] - named["own"])).sum())
+
+
+def _sized_spaces(books: Books, period: Period, buyers: Frame) -> Frame:
+    """White space with its size: what the neighbours spend beyond the customer, at what the family leaves, times how often it came true."""
+    hit, families = white_space_test(books, period).hit_share, product_families(books, period, None)
+    if not hit > 0 or "contribution_share" not in families:
+        return pd.DataFrame(columns=FOUND)
+    spaces = white_space(books, period)
+    spaces = spaces[spaces["customer_id"].isin(buyers.index)]
+    served = [line.id for line in books.statement_in(period).leaves if line.is_served and not line.is_assignable]
+    buyer = buyers.loc[spaces["customer_id"]].set_axis(spaces.index)
+    left = (
+        spaces["item"].map(families["contribution_share"].astype(float).to_dict())
+        - buyer[served].sum(axis=1) / buyer["sales"]
+    )
+    sizes = spaces[["median", "low", "high"]].sub(spaces["own"], axis=0).mul(buyer["sales"] * left * hit, axis=0)
+    told = [
+        f"{r.own:.1%} of what it buys; of what those like it buy {r.median:.1%} ({r.peers})"
+        for r in spaces.itertuples()
+    ]
+    owner = next((line.owner for line in books.statement_in(period).leaves if line.is_revenue), "")
+    found = spaces[["customer_id", "item"]].join(sizes.rename(columns={"median": "expected"})).assign(evidence=told)
+    return _rows("white space", owner, found[found["expected"] >= LEAST * buyer["sales"]])
+
+
+def _bought(books: Books, period: Period) -> tuple[Frame, pd.Series]:
+    """Sales of the largest customers by product (columns), and the family of each product; empty without families."""
+    products, sales = books.table("products"), sales_of(books, period)
+    if products is None or sales is None or "product_family" not in products:
+        return pd.DataFrame(), pd.Series(dtype=object)
+    known = sales[sales["customer_id"].isin(books.customers["customer_id"])]
+    known = known.astype({"gross_sales": float})
+    table = known.groupby(["customer_id", "product_id"])["gross_sales"].sum().unstack(fill_value=0).clip(lower=0)
+    table = table.loc[table.sum(axis=1).loc[lambda total: total > 0].nlargest(MOST).sort_index().index]
+    family = pd.Series(table.columns, table.columns).map(products.set_index("product_id")["product_family"])
+    return table, family.fillna("").astype(object)
+
+
+def _family_shares(bought: Frame, family: pd.Series) -> Frame:
+    """The share of each family in what each customer buys."""
+    if bought.empty:
+        return bought
+    sums = bought.T.groupby(family.to_numpy()).sum().T.drop(columns="", errors="ignore")
+    return sums.div(bought.sum(axis=1), axis=0)
