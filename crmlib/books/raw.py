@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 LOG = logging.getLogger(__name__)  # of progress
+PLACE = ("_file", "_row")  # of a row in the source, in every table
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,16 @@ class Reader:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        schema = pa.schema([*batches.schema, ("_file", pa.string()), ("_row", pa.int64())])
+        names = batches.schema.names
+        kept = [i for i, name in enumerate(names) if name not in names[:i]]  # a place that comes twice is the first
+        own = () if set(PLACE) <= set(names) else PLACE
+        fields = [batches.schema.field(i) for i in kept]
+        schema = pa.schema([*fields, *zip(PLACE, (pa.string(), pa.int64()), strict=True)][: len(kept) + len(own)])
         path, row = self.new_file(), 2
         with pq.ParquetWriter(path, schema, store_decimal_as_integer=True) as writer:
             for batch in batches:
-                numbers = pa.array(range(row, row + len(batch)), pa.int64())
-                columns = [*batch.columns, pa.repeat(where["file"], len(batch)), numbers]
+                place = [pa.repeat(where["file"], len(batch)), pa.array(range(row, row + len(batch)), pa.int64())]
+                columns = [*(batch.column(i) for i in kept), *place][: len(schema)]
                 writer.write_batch(pa.record_batch(columns, schema=schema))
                 row += len(batch)
                 LOG.info("%s: %s rows read", where["file"], f"{row - 2:,}")

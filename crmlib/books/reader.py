@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmlib.books.columns import WHERE, TypedColumn, typed_columns
+from crmlib.books.defects import listed
 from crmlib.books.findings import Finding, rejection, shortened
-from crmlib.books.ledger import SHOWN, Ledger, close, connect, identifier, quoted
+from crmlib.books.ledger import Ledger, close, connect, identifier, quoted
 from crmlib.books.raw import Raw, Reader, source_files
 from crmlib.books.sources import read_raw
 from crmlib.books.views import make_views
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.ledger import Column, tables
+from crmlib.declared.ledger import tables
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -36,7 +37,7 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
     close(reader.con, work.parent, native)
     raws = read_raw(reader)
     reader.con.raw_sql("CREATE SCHEMA memory.typed")
-    defects = [finding for raw in raws.values() for finding in raw.findings]
+    defects = list(dict.fromkeys(finding for raw in raws.values() for finding in raw.findings))
     defects += _missing_tables(raws, defects)
     typed: dict[str, ir.Table] = {}
     for name, raw in raws.items():
@@ -106,37 +107,6 @@ def _left_out(reader: Reader, columns: list[TypedColumn], table: str) -> list[Fi
     )
 
 
-TOLD = {
-    "key-trimmed": ("a key with blanks around it; read without them", "trim it at the source"),
-    "blank": ("blank where a value is needed", "fill it; for a number, `blank: zero` in the mapping means nought"),
-    "number-format": ("not a number as the settings declare it", "write it like 1234.56, or declare it under formats"),
-    "number-too-long": ("more digits or decimals than the column holds ({digits})", "round it at the source, or map it with `cast: true`"),
-    "date-format": ("not a date as the settings declare it", "write it so, or declare its format under formats.dates"),
-    "date-impossible": ("a date that does not exist", "mend it at the source"),
-    "date-ambiguous": ("a date that fits two declared formats with two results", "declare one format for this table"),
-    "date-with-time": ("a time of day where a date is needed", "map the column with `cast: true` to take the date"),
-    "date-with-zone": ("a time with zone where a date is needed", "map it with `cast: true` to take the date in UTC"),
-    "month-not-first": ("a month is written as its first day", "write the first day of the month"),
-    "value-unknown": ("not one of {values}", "use one of these"),
-    "type-floating": ("floating-point numbers, not decimals", "store decimals, or map it with `cast: true`"),
-    "type-not-number": ("no number type", "store decimals, or convert in a .sql mapping"),
-    "type-not-date": ("no date type", "store dates, or convert in a .sql mapping"),
-    "type-not-text": ("no text type", "map the column with `cast: true`, or convert in a .sql mapping"),
-    "key-not-whole": ("a floating-point number that is not whole, where a key is needed", "store the key as text"),
-    "undecided": ("the condition is neither true nor false here, since a column is blank", "say what a blank means, such as coalesce(state, '') = 'posted'"),
-    "blank-zero": ("blank, read as nought (`blank: zero`)", "nothing to do"),
-    "cast": ("floating-point, read as decimal (`cast: true`)", "nothing to do"),
-    "rounded": ("rounded to the column's decimals ({digits})", "nothing to do"),
-    "time-cut": ("a time of day, cut to its date", "nothing to do"),
-}  # fmt: skip
-ACCEPTED = (
-    "blank-zero",
-    "cast",
-    "rounded",
-    "time-cut",
-)  # conversions that the mapping asks for, told once with their amount
-
-
 def _value_defects(con: Backend, raw: ir.Table, columns: list[TypedColumn], table: str) -> list[Finding]:
     """One finding per row and column that cannot be read: counted in one pass, listed only where there are any."""
     import ibis
@@ -148,26 +118,5 @@ def _value_defects(con: Backend, raw: ir.Table, columns: list[TypedColumn], tabl
         if count:
             amount = column.value if column.record.type in {"money", "measure"} else ibis.null("decimal(18, 4)")
             shown = raw.select("_file", "_row", code=column.problem, text=column.text, amount=amount)
-            found += _listed(shown.filter(shown.code.notnull()), column.record, table)
+            found += listed(shown.filter(shown.code.notnull()), column.record, table)
     return found
-
-
-def _listed(shown: ir.Table, column: Column, table: str) -> list[Finding]:
-    findings = []
-    filled = {"values": ", ".join(column.values), "digits": column.dtype}
-    kinds = shown.group_by("code").aggregate(total=shown.count(), amount=shown.amount.sum()).order_by("code")
-    for kind in kinds.to_pyarrow().to_pylist():
-        code, total, accepted = kind["code"], kind["total"], kind["code"] in ACCEPTED
-        most = 1 if accepted else SHOWN
-        rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(most).to_pyarrow().to_pylist()
-        verdict = "accept" if accepted else "warn" if code == "key-trimmed" else "reject"
-        for i, row in enumerate(rows, 1):
-            left = total - most if i == most else 0
-            more = f"; {left:,} more rows like this" if left else ""
-            place = {"table": table, "file": row["_file"], "row": row["_row"], "column": column.name}
-            message = TOLD[code][0].format(**filled) + more
-            value, amount = shortened(row["text"] or ""), kind["amount"] if accepted else None
-            findings.append(
-                Finding(verdict, code, message, TOLD[code][1], value=value, count=1 + left, amount=amount, **place)
-            )
-    return findings

@@ -21,6 +21,7 @@ from crmlib.profitability import firm_profitability
 
 Make, MakeBooks = Callable[..., Path], Callable[..., Books]
 EXTRA = "customer_id, date, kind, amount\nA, 2024-03-01, rebate, 10.00\nB, 2024-04-01, return, 5.00"
+D = Decimal
 PLAIN = "SELECT customer_id, date, kind, amount FROM extra"
 
 
@@ -263,3 +264,84 @@ def test_a_file_may_have_any_name(make_engagement: Make, name: str, suffix: str)
     settings = folder / "engagement.yml"
     settings.write_text(re.sub(r"source: .*", "source: credits.sql", settings.read_text()))
     assert credits_of(folder) == [Decimal(10), Decimal(5)]
+
+
+# --- numbers and days by the declared formats, and where a row stood -------------------------------------------------
+
+GERMAN = {
+    "formats": {"decimal": ",", "thousands": ".", "dates": ["%d.%m.%Y", "%d.%m.%y"]},
+    "thresholds": {"unassigned_share": 1},
+}
+SALES = "KD;TAG;BETRAG;NR\nA;15.01.2024;1.100,50;1\nA;16.01.24;-100,00000000;1\nB;17.01.2024;{};2\n"
+DIRECT = "SELECT KD AS customer_id, TAG AS date, 'rebate' AS kind, BETRAG AS amount FROM extra"
+
+
+@pytest.fixture
+def german(mapped: Callable[..., Path]) -> Callable[..., Path]:
+    """Credits by a query on a German export."""
+
+    def make(query: str, amount: str = "5", source: str = "csv") -> Path:
+        formats = {**GERMAN["formats"], "delimiter": ";"}
+        folder = mapped(
+            query, tables={"credits": {"source": "credits.sql", "formats": formats}}, thresholds={"unassigned_share": 1}
+        )
+        (folder / "ledger/extra.csv").write_text(SALES.format(amount), encoding="utf-8")
+        return folder
+
+    return make
+
+
+FUNCTIONS = {
+    "sums": ("SELECT KD AS customer_id, min(day(TAG)) AS date, 'rebate' AS kind, sum(money(BETRAG)) AS amount FROM extra GROUP BY KD",
+             [D("1000.5"), 5]),
+    "products": ("SELECT KD AS customer_id, day(TAG) AS date, 'rebate' AS kind, number(BETRAG) * number(NR) / 1 AS amount FROM extra", None),
+    "exact products": ("SELECT KD AS customer_id, day(TAG) AS date, 'rebate' AS kind, money(BETRAG) * number(NR) * 2 AS amount FROM extra",
+                       [2201, -200, 20]),
+    "conditions": (f"{DIRECT} WHERE number(BETRAG) > 5 AND day(TAG) < '2024-02-01'", [D("1100.5")]),
+    "numbers of sums": ("SELECT KD AS customer_id, max(day(TAG)) AS date, 'rebate' AS kind, number(sum(number(NR))) AS amount FROM extra GROUP BY 1",
+                        [2, 2]),
+    "counts": ("SELECT KD AS customer_id, max(day(TAG)) AS date, 'rebate' AS kind, sum(1) AS amount FROM extra GROUP BY 1", [2, 1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "amounts"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_numbers_and_days_are_read_by_the_declared_formats(
+    german: Callable[..., Path], query: str, amounts: list[Any] | None
+) -> None:
+    if amounts is None:  # a division by the engine is no decimal
+        assert {p.split()[1] for p in places(check(german(query)))} == {"type-floating"}
+    else:
+        assert sorted(credits_of(german(f"{query} ORDER BY 1"))) == sorted(amounts)
+
+
+UNREAD = {
+    "a sum": ("SELECT KD AS customer_id, '1.1.24' AS date, 'rebate' AS kind, sum(money(BETRAG)) AS amount FROM extra GROUP BY KD", "5.0",
+              {"reject number-format extra.csv 4 BETRAG"}),
+    "a blank in a sum": ("SELECT KD AS customer_id, '1.1.24' AS date, 'rebate' AS kind, sum(money(BETRAG)) AS amount FROM extra GROUP BY KD", "",
+                         {"reject blank extra.csv 4 BETRAG"}),
+    "what is no column": (DIRECT.replace("BETRAG AS", "number(BETRAG || '0') AS"), "x", {"reject number-format credits.sql"}),
+    "a plain column": (DIRECT, "5.0", {"reject number-format extra.csv 4 amount"}),
+    "a plain column of a named table": (DIRECT.replace("extra", "extra AS e JOIN customers c ON c.customer_id = e.KD"), "5.0",
+                                        {"reject number-format extra.csv 4 amount"}),
+    "a place that is kept": (DIRECT.replace(" FROM", ", _file, _row FROM"), "5.0", {"reject number-format extra.csv 4 amount"}),
+    "a place that a group keeps": ("SELECT KD AS customer_id, min(TAG) AS date, 'rebate' AS kind, min(BETRAG) AS amount, "
+                                   "min(_file) AS _file, max(_row) AS _row FROM extra GROUP BY KD, NR", "x", {"reject number-format extra.csv 4 amount"}),
+    "a row of the result": (DIRECT.replace("SELECT", "SELECT DISTINCT") + " ORDER BY KD, TAG", "x", {"reject number-format credits.sql 4 amount"}),
+    "all columns": ("SELECT *, KD AS customer_id, TAG AS date, 'rebate' AS kind, BETRAG AS amount FROM extra", "x",
+                    {"reject number-format extra.csv 4 amount"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "amount", "expected"), UNREAD.values(), ids=UNREAD)
+def test_what_a_query_reads_wrong_is_told_with_its_row_in_the_source(
+    german: Callable[..., Path], query: str, amount: str, expected: set[str]
+) -> None:
+    assert {p for p in places(check(german(query, amount))) if p.startswith("reject")} == expected
+
+
+def test_a_query_that_is_wrong_says_which_tables_and_columns_there_are(mapped: Callable[..., Path]) -> None:
+    with pytest.raises(
+        SettingsError,
+        match=r"line 1, column 8: .*it sees extra \(customer_id, date, kind, amount\), customers, invoice_lines",
+    ):
+        open_books(mapped("SELECT price FROM extra"))
