@@ -147,7 +147,8 @@ def _staged_records(text: _Text) -> list[Finding]:
         for row, values, problem in records:
             if row <= text.header_row:
                 continue
-            problem = problem or _length_problem(len(values), len(text.header)) or _bad_text("".join(values))
+            problem = problem or _swallowed(values, text) or _length_problem(len(values), len(text.header))
+            problem = problem or _bad_text("".join(values))
             if problem:
                 tally(broken, broken_row(problem, row, text.delimiter.join(values)))
             elif any(map(str.strip, values)):
@@ -186,6 +187,18 @@ def _records(stream: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[
         else:
             if values and (len(values) > 1 or values[0].strip()):
                 yield row, values, ""
+
+
+def _swallowed(values: Sequence[str], text: _Text) -> str:
+    """Whether a value holds as many delimiters (no blank behind them) as the rows would that its line ends end."""
+    for value in values:
+        ends = len(value.splitlines()) - 1
+        if (
+            ends > 0
+            and len(re.findall(re.escape(text.delimiter) + "(?! )", value)) >= ends * (len(text.header) - 1) > 0
+        ):
+            return "quote-swallows"
+    return ""
 
 
 def _length_problem(count: int, expected: int) -> str:

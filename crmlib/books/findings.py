@@ -18,6 +18,8 @@ BROKEN_ROWS = {
     "row-too-long": ("more values than the header", "quote values that hold the delimiter"),
     "quote-open": ("a quotation mark is not closed, or text follows it; the row ends where the reader found its feet",
                    "close it, or double marks inside a value"),
+    "quote-swallows": ("a quotation mark opens a text that holds line ends and what reads like further rows",
+                       "take the mark away, double it, or close it where the text ends"),
     "undecodable": ("bytes that are not in the declared encoding", "set formats.encoding, or save as UTF-8"),
     "nul": ("a NUL character", "remove it"),
 }  # fmt: skip
