@@ -6,8 +6,9 @@ discounted. The two simple ones are what a manager would do: last year again, an
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,11 @@ import numpy as np
 import pandas as pd
 
 from crmlib import purchases
-from crmlib.books.stored import customer_months
+from crmlib.books.stored import months_of, order_days
+from crmlib.declared.judgement import Rules, States
 from crmlib.declared.periods import Period, add_months
-from crmlib.purchases import TINY, Array, Orders, Purchases, order_size_level, ranking_gini, rhythm, top_share
+from crmlib.purchases import TINY, Array, Orders, Purchases, order_size_level, ranking_gini, top_share
+from crmlib.states import known_since, state_table
 
 if TYPE_CHECKING:
     from crmlib.books.stored import Books
@@ -37,6 +40,15 @@ SMOOTHING = [
     (0.1, 0.0, 0.9), (0.05, 0.0, 0.9), (0.2, 0.0, 0.9), (0.4, 0.0, 0.9), (0.1, 0.1, 0.9), (0.2, 0.1, 0.9), (0.1, 0.2, 0.98), (0.3, 0.2, 0.98),
 ]  # fmt: skip
 AVERAGE = "average of models"
+# kinds of customers by their state: each has a model, a correction and ranges of its own
+KIND_OF = {
+    "active": "steady",
+    "slowing": "steady",
+    "new": "new",
+    "silent": "silent or lost",
+    "lost": "silent or lost",
+    "no order": "silent or lost",
+}
 TESTED = ["group", "model", "months", "origins", "customers", "error", "gini", "top_fifth_share", "bias", "coverage", "last_error",
           "chosen_before", "chosen"]  # fmt: skip
 
@@ -47,7 +59,8 @@ class History:
 
     `contribution` is after variable cost, `assignable` the cost kept for this customer (salaries, promotion, assets …), `sales` gross,
     all in the engagement's currency; `orders` are by order date, and may begin before `start`. `season` has twelve indices, January
-    first: the calendar month's total sales over the average month.
+    first: the calendar month's total sales over the average month; `terms` say from when a customer is silent; `since` is the day since which
+    each is a customer, where the ledger says; without any cost in the books nobody `can_lose`.
     """
 
     customer_ids: Array
@@ -57,16 +70,19 @@ class History:
     sales: Array
     orders: Orders
     season: Array
+    terms: States = field(default_factory=States)
+    since: Array | None = None
+    can_lose: bool = True
 
     @property
     def months(self) -> int:
         """Months of history."""
         return int(self.sales.shape[1])
 
-    @property
+    @functools.cached_property
     def rhythm(self) -> Frame:
-        """How each customer orders (see `purchases.rhythm`), as of the last day."""
-        return rhythm(self.orders, len(self.customer_ids), self.day(self.months) - 1)
+        """How each customer orders and its state (see `states.state_table`), as of the last day."""
+        return state_table(self.orders, self.sales / self.indices(0, self.months), self.start, self.terms, self.since)
 
     def day(self, months: int) -> int:
         """The first day after so many months."""
@@ -91,6 +107,7 @@ class History:
         parts = {name: getattr(self, name)[chosen][:, :months] for name in ("contribution", "assignable", "sales")}
         ids, place = self.customer_ids[chosen], np.full(len(self.customer_ids), -1)
         place[chosen] = np.arange(len(ids))
+        parts["since"] = None if self.since is None else self.since[chosen]
         return replace(self, customer_ids=ids, orders=self.orders.of(place, self.day(months or self.months)), **parts)
 
     def known_by(self, months: int) -> Array:
@@ -110,37 +127,22 @@ class History:
 def history(books: Books, period: Period | None = None) -> History:
     """Every customer's months from the start of the books to the end of a period (default: of the coverage)."""
     coverage = books.engagement.coverage
-    end = period.end if period else coverage.end
-    rows = customer_months(books, Period(coverage.start, end))
-    owner = rows["owner"].combine_chunks().dictionary_encode()
-    names = np.asarray(owner.dictionary.to_numpy(zero_copy_only=False), dtype=object)
-    days = pd.DatetimeIndex(rows["month"].to_numpy())
-    month = (days.year * 12 + days.month - coverage.start.year * 12 - coverage.start.month).to_numpy()
-    place = (np.argsort(np.argsort(names))[owner.indices.to_numpy()], month)
-
-    def total(columns: dict[str, int]) -> Array:
-        amounts = np.zeros((len(names), Period(coverage.start, end).months))
-        for name, sign in columns.items():
-            amounts[place] += sign * rows[name].cast("double").to_numpy()
-        return amounts
-
-    leaves = books.statement.leaves
-    sales = total({line.id: 1 for line in leaves if line.is_revenue})
-    kept = {line.id: line.sign for line in leaves if line.is_trade or (line.is_cost and not line.is_assignable)}
-    assignable = total({line.id: -line.sign for line in leaves if line.is_assignable})
-    every = History(np.sort(names), coverage.start, total(kept), assignable, sales, _orders(books, names), np.ones(12))
+    until = Period(coverage.start, period.end if period else coverage.end)
+    leaves, customers = books.statement.leaves, books.customers["customer_id"].tolist()
+    kinds = {
+        "sales": {line.id: 1 for line in leaves if line.is_revenue},
+        "contribution": {
+            line.id: line.sign for line in leaves if line.is_trade or (line.is_cost and not line.is_assignable)
+        },
+        "assignable": {line.id: -line.sign for line in leaves if line.is_assignable},
+    }
+    rules = books.engagement.judgement("segments.yml", Rules)
+    every = History(
+        np.array(customers, dtype=object), coverage.start, **months_of(books, until, customers, kinds),
+        orders=Orders(*order_days(books, customers, until.end)), season=np.ones(YEAR), terms=rules.states,
+        since=known_since(books, np.arange(len(customers)), len(customers)), can_lose=books.statement.has_costs,
+    )  # fmt: skip
     return every.until(every.months)
-
-
-def _orders(books: Books, names: Array) -> Orders:
-    """The order days of these customers, who are numbered by name."""
-    import pyarrow.parquet as pq
-
-    rows = pq.read_table(books.cache / "orders.parquet", columns=["customer_id", "day", "gross_sales"])
-    customer = pd.Index(np.sort(names)).get_indexer(rows["customer_id"].to_pandas())
-    day, sales = rows["day"].cast("int32").to_numpy(), rows["gross_sales"].cast("double").to_numpy()
-    place = np.lexsort((day, customer))[(customer < 0).sum() :]
-    return Orders(customer[place], day[place].astype(int), sales[place])
 
 
 def last_year_again(past: History, months: int) -> Array:
@@ -297,9 +299,9 @@ def spread(past: History, months: int) -> Array:
 
 
 def groups_of(past: History) -> dict[str, Array]:
-    """Which customers are steady and which occasional (see `rhythm`); a group without customers is left out."""
-    steady = past.rhythm["steady"].to_numpy()
-    return {name: chosen for name, chosen in (("steady", steady), ("occasional", ~steady)) if chosen.any()}
+    """Which customers are of which kind, by their state; a kind without customers is left out."""
+    kind = past.rhythm["state"].map(KIND_OF)
+    return {name: (kind == name).to_numpy() for name in dict.fromkeys(KIND_OF.values()) if (kind == name).any()}
 
 
 def trials(past: History, months: int, *, seed: int = 0) -> Frame:

@@ -18,7 +18,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 BOUND = 5.0  # of the logarithm of a parameter (times in mean ages): keeps a fit on almost no data finite
 MONTH_DAYS = 365.25 / 12
-STEADY_SHARE, STEADY_MONTHS = 0.75, 6  # months with an order, of all since the first; months since the first
+BORROWED = (
+    1.0  # gaps of the typical customer that count beside a customer's own: two orders alone say little of a rhythm
+)
+TYPICAL_GAP = 91.0  # days, where nobody has ordered twice
+BLOCK = 50_000  # customers looked at in one go, which bounds the memory
 NODES = 24  # of the quadrature over the time at which a customer may have left
 LEAST_MONTHS, LEAST_FALLING = 12, 6  # of a customer's history, and of a fall: fewer are no trend
 LATEST = 3  # months whose mean says what is bought now: one alone may be without an order
@@ -40,31 +44,45 @@ class Orders:
         kept = (row >= 0) & (self.day < end)
         return Orders(row[kept], self.day[kept], self.sales[kept])
 
+    def joined(self, place: Array) -> Orders:
+        """Those of families: each customer's with the place of its family, a day once."""
+        if (np.diff(place) > 0).all():  # nobody is in a family
+            return self
+        order = np.lexsort((self.day, place[self.customer]))
+        customer, day, sales = place[self.customer][order], self.day[order], self.sales[order]
+        first = np.append(True, (np.diff(customer) != 0) | (np.diff(day) != 0))[: len(day)].nonzero()[0]
+        return Orders(customer[first], day[first], np.add.reduceat(sales, first) if len(first) else sales)
+
 
 def rhythm(orders: Orders, customers: int, today: int) -> Frame:
     """How each customer orders, up to and with a day.
 
     Returns
     -------
-    One row per customer: order_days (count), last_order (date; None without any), age_days and silent_days (since the first and the last
-    order; nan without any), usual_gap_days (mean between order days; nan with fewer than two), and steady: half a year or more since the
-    first order, and orders in three of four months since, counted back from today.
+    One row per customer: order_days (count), first_order and last_order (dates; None without any), age_days and silent_days (since the first
+    and the last order; nan without any), usual_gap_days (mean between order days; nan with fewer than two), rhythm_days (the same, drawn towards
+    the typical customer's by `BORROWED` gaps; for who ordered once it is the typical customer's) and unevenness (of the gaps, variance over
+    squared mean, likewise: 1 is as by chance, 0 to the day).
     """
     import pandas as pd
 
     count = np.bincount(orders.customer, minlength=customers)
     ever, end, day = count > 0, np.cumsum(count), np.append(orders.day, today)
-    first, last = day[end - count], day[end - 1]
-    months = ((today - orders.day) / MONTH_DAYS).astype(int)  # before today
-    # orders stand by customer and day: a month begins where either changes
-    first_of_its_month = np.append(True, (np.diff(orders.customer) != 0) | (np.diff(months) != 0))[: len(months)]
-    ordering = np.bincount(orders.customer[first_of_its_month], minlength=customers)
-    age = ((today - first) / MONTH_DAYS).astype(int) + 1
+    first, last, gaps = day[end - count], day[end - 1], np.maximum(count - 1, 0)
+    again = np.append(False, np.diff(orders.customer) == 0)[: len(orders.day)]
+    squares = np.bincount(orders.customer[again], np.square(np.diff(orders.day)[again[1:]]), customers)
+    usual = np.where(gaps > 0, (last - first) / np.maximum(gaps, 1), np.nan)
+    spread = np.maximum(squares - gaps * np.square(np.nan_to_num(usual)), 0)
+    typical = float(np.median(usual[gaps > 0])) if gaps.any() else TYPICAL_GAP
+    several, own = gaps > 1, np.nan_to_num(usual, nan=typical)
+    uneven = float(np.median(spread[several] / (gaps * own**2)[several])) if several.any() else 1.0
+    days = np.datetime64("1970-01-01") + np.column_stack([first, last]).astype("timedelta64[D]")
+    first_order, last_order = np.where(ever[:, None], days, np.datetime64("NaT")).astype(object).T
     return pd.DataFrame({
-        "order_days": count, "last_order": np.where(ever, last.astype("datetime64[D]"), np.datetime64("NaT")).astype(object),
-        "age_days": np.where(ever, today - first, np.nan), "silent_days": np.where(ever, today - last, np.nan),
-        "usual_gap_days": np.where(count > 1, (last - first) / np.maximum(count - 1, 1), np.nan),
-        "steady": ever & (age >= STEADY_MONTHS) & (ordering >= STEADY_SHARE * age),
+        "order_days": count, "first_order": first_order, "last_order": last_order,
+        "age_days": np.where(ever, today - first, np.nan), "silent_days": np.where(ever, today - last, np.nan), "usual_gap_days": usual,
+        "rhythm_days": (np.where(gaps > 0, last - first, 0) + BORROWED * typical) / (gaps + BORROWED),
+        "unevenness": (spread / own**2 + BORROWED * uneven) / (gaps + BORROWED),
     })  # fmt: skip
 
 
@@ -78,6 +96,12 @@ def seasonal_indices(sales: Array, first_calendar_month: int) -> Array:
     return np.roll(index, (first_calendar_month - 1 + len(sales)) % 12)
 
 
+def without_season(sales: Array, first_calendar_month: int) -> Array:
+    """Sales by customer and month, each month divided by the index of the season of all together."""
+    season = seasonal_indices(sales.sum(axis=0), first_calendar_month)
+    return np.asarray(sales / season[(first_calendar_month - 1 + np.arange(sales.shape[1])) % 12])
+
+
 def declines(sales: Array, begin: Array) -> tuple[Array, Array, Array]:
     """By customer: the month from which sales fall (its number), the share fallen, and the slope in standard errors.
 
@@ -85,26 +109,40 @@ def declines(sales: Array, begin: Array) -> tuple[Array, Array, Array]:
     least `LEAST_FALLING` before the end. The share is what was bought in the `LATEST` months, against the level. Months before a
     customer's `begin` do not count; with fewer than `LEAST_MONTHS` there is no decline.
     """
+    parts = [
+        _declines(*part)
+        for part in zip(*(np.array_split(a, len(sales) // BLOCK + 1) for a in (sales, begin)), strict=True)
+    ]
+    since, fall, slope = zip(*parts, strict=True)
+    return np.concatenate(since), np.concatenate(fall), np.concatenate(slope)
+
+
+def _declines(sales: Array, begin: Array) -> tuple[Array, Array, Array]:
+    """As `declines`, every month tried at once: the sums behind a line from some month on are sums over the months after it."""
     months = sales.shape[1]
     inside = (np.arange(months)[None, :] >= begin[:, None]).astype(float)
-    sales, count = sales * inside, inside.sum(axis=1)
-    best, since, before, slope = np.full(len(count), np.inf), begin.copy(), np.zeros(len(count)), np.zeros(len(count))
-    total = np.square(sales).sum(axis=1) - np.square(sales.sum(axis=1)) / count
-    for start in range(months - LEAST_FALLING):
-        line = np.maximum(np.arange(months) - start, 0) * inside
-        centred = (line - (line.sum(axis=1) / count)[:, None]) * inside
-        across = np.square(centred).sum(axis=1) + TINY
-        by = (centred * sales).sum(axis=1) / across
-        left = np.maximum(
-            total - by**2 * across, 1e-9
-        )  # squares that the line does not explain; of a perfect one not zero
-        level = (sales.sum(axis=1) - by * line.sum(axis=1)) / count
-        better = (count >= LEAST_MONTHS) & (left < best) & (start >= begin) & (level > 0)
-        error = np.sqrt(left / np.maximum(count - 3, 1) / across)  # three are fitted: level, slope, month
-        best, since = np.where(better, left, best), np.where(better, start + 1, since)
-        before, slope = np.where(better, level, before), np.where(better, by / error, slope)
+    sales, count = sales * inside, inside.sum(axis=1)[:, None]
+    start = np.arange(max(months - LEAST_FALLING, 1))
+    left = months - 1 - start  # months after each start, 1 … on the line
+    after, weighted = (np.cumsum(part[:, ::-1], axis=1)[:, ::-1] for part in (sales, sales * np.arange(months)))
+    after, weighted = (np.pad(part, ((0, 0), (0, 1)))[:, start + 1] for part in (after, weighted))
+    total, line = sales.sum(axis=1)[:, None], left * (left + 1) / 2
+    across = np.maximum(left * (left + 1) * (2 * left + 1) / 6 - line**2 / np.maximum(count, 1), TINY)
+    mean = total / np.maximum(count, 1)
+    by = (weighted - start * after - line * mean) / across
+    unexplained = np.square(sales).sum(axis=1)[:, None] - total * mean - by**2 * across
+    unexplained = np.maximum(unexplained, 1e-9)  # of a perfect line not zero
+    level = mean - by * line / np.maximum(count, 1)
+    fits = (count >= LEAST_MONTHS) & (start >= begin[:, None]) & (level > 0) & (months > LEAST_FALLING)
+    best = np.where(fits, unexplained, np.inf).argmin(axis=1)[:, None]
+    found = fits.any(axis=1)
+    by, across, unexplained, before = (
+        np.take_along_axis(part, best, axis=1)[:, 0] for part in (by, across, unexplained, level)
+    )
+    error = np.sqrt(unexplained / np.maximum(count[:, 0] - 3, 1) / across)  # three are fitted: level, slope, month
     now = sales[:, -LATEST:].mean(axis=1)
-    return since, np.where(before > 0, 1 - now / np.where(before > 0, before, 1), 0.0), slope
+    fall = np.where(found, 1 - now / np.where(found, before, 1), 0.0)
+    return np.where(found, best[:, 0] + 1, begin), fall, np.where(found, by / error, 0.0)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib import accounts, criteria, opportunities
+from crmlib import accounts, criteria, opportunities, states
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
@@ -29,10 +29,16 @@ COMPARE = {
     "is": operator.eq,
 }
 MADE = ("segment", "stance", "key", "reason", "flagged")
+STATE = ("state", "state_since")
+BEHAVIOUR = ["sales", "growth_share", "margin_level_share", "cost_to_serve_share", "discount_share", "order_value",
+             "active_months_share", "product_concentration_share"]  # by which groups are formed  # fmt: skip
+SAMPLE = 4_000  # accounts that form the groups; all others are placed in them
 STABLE = 0.75  # stability (`group_stability`) from which groups count as coming back
 FEWEST = 5  # different accounts for each group, below which no number of groups is tried
 BOOTSTRAPS = (10, 25)  # samples for a large ledger, for a small one
 DRAWN = 100_000  # accounts drawn in all, between those two
+UNSTEADY = 0.2  # of the key accounts, when new on the list within a year: more cannot be served by teams that stay
+NOT_YET = "Not yet a customer"
 
 
 def read_segments(books: Books) -> Rules:
@@ -45,17 +51,19 @@ def read_segments(books: Books) -> Rules:
     wrong = [
         f"{place}: {text!r}: customers have no column {name!r}; there are {', '.join(columns)}"
         for place, text, name, sign in asked
-        if sign == "is" and name not in columns
+        if sign == "is" and name not in (*columns, "state")
     ]
-    taken = {*MADE, "score", "top_group", "account_id", "own_segment"} - {"segment"}
+    taken = {*MADE, *STATE, "score", "top_group", "was_key", "account_id", "own_segment"} - {"segment"}
     wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
     refuse_mistakes("judgement/segments.yml", wrong)
     return rules
 
 
 def compared(books: Books, period: Period, rules: Rules, register: Register) -> Frame:
-    """What the rules are held against, by account: attributes, measures, score (without the other axis), top_group."""
+    """What the rules are held against, by account: attributes, measures, state and state_since, score (without the other axis), top_group."""
     measured = accounts.measures(books, period, together=rules.together)
+    state = states.customer_states(books, period, rules)[list(STATE)].reindex(measured.index)
+    measured = measured.assign(state=state["state"], state_since=state["state_since"])
     points = account_points(books, period, measured, register, together=rules.together)
     if points.empty:
         return measured.assign(score=np.nan, top_group=0.0)
@@ -79,11 +87,19 @@ def column(table: Frame, name: str) -> pd.Series:
     return rank_share(table[base], table["sales"] > 0) if name.endswith(RANKED) else table[base]
 
 
-def holds(table: Frame, when: Sequence[str]) -> pd.Series:
-    """Whether every condition holds, by account; a measure without a value fulfils none."""
+def holds(table: Frame, when: Sequence[str], eased: pd.Series | float = 0.0) -> pd.Series:
+    """Whether every condition holds, by account; a measure without a value fulfils none.
+
+    What is asked of score and ranks, and of the score for the top group, is lower by `eased`.
+    """
     met = pd.Series(True, index=table.index)
     for name, sign, bound in map(condition_parts, when):
-        met &= COMPARE[sign](column(table, name), bound)
+        lower = eased if sign in {">", ">="} and (name == "score" or name.endswith(RANKED)) else 0.0
+        fulfilled = COMPARE[sign](column(table, name) + lower, bound) if sign != "is" else column(table, name) == bound
+        if name == "top_group" and (table["top_group"] == 1).any():
+            edge = table.loc[table["top_group"] == 1, "score"].min()
+            fulfilled |= (eased > 0) & (table["score"] + eased >= edge)
+        met &= fulfilled
     return met
 
 
@@ -93,6 +109,8 @@ def without_effect(table: Frame, rules: Rules) -> list[str]:
     idle = []
     for text in conditions:
         name, sign, value = condition_parts(text)
+        if name == "state":  # nobody in it is no want of data
+            continue
         values, base = column(table, name), name.removesuffix(RANKED)
         if not (values.eq(value) if sign == "is" else values.notna()).any():
             idle.append(text if sign == "is" else MEASURES.get(base, base))
@@ -100,20 +118,47 @@ def without_effect(table: Frame, rules: Rules) -> list[str]:
 
 
 def assigned(table: Frame, rules: Rules) -> Frame:
-    """The compared accounts with segment, stance, key, reason and flagged: the first rule that holds decides."""
-    undecided = pd.Series(True, index=table.index)
+    """The compared accounts with segment, stance, key, reason and flagged: the first rule that holds decides.
+
+    Who was key a year before (column was_key, if there) is held to key rules that ask less by `hold`. Beyond `most_key` accounts no key rule
+    holds: the most profitable come first, equals stay together.
+    """
+    eased = table["was_key"] * rules.hold if "was_key" in table else pd.Series(0.0, index=table.index)
+    strict, number = (_deciding(table, rules, ease) for ease in (0.0 * eased, eased))
+    is_key = number.map(dict(enumerate(r.key for r in rules.rules)))
+    limit = rules.key_limit(int((table["sales"] > 0).sum()))
+    beyond = pd.Series(False, index=table.index)
+    if is_key.sum() > limit:
+        beyond = is_key & ~criteria.in_top(rank_share(table["net_margin"], is_key).fillna(-1).to_numpy(), limit)
+        number = number.where(~beyond, _deciding(table, rules, eased, barred=beyond))
     decided = pd.DataFrame("", index=table.index, columns=list(MADE), dtype=object).assign(key=False)
-    for rule in rules.rules:
-        here = undecided & holds(table, rule.when)
-        decided.loc[here, "segment"], decided.loc[here, "stance"] = rule.segment, rule.stance
-        decided.loc[here, "key"] = rule.key
+    for place, rule in enumerate(rules.rules):
+        here = number == place
+        decided.loc[here, ["segment", "stance", "key"]] = rule.segment, rule.stance, rule.key
         decided.loc[here, "reason"] = rule.because + _facts(table, here, rule.when or ("score > 0", "net_margin < 0"))
-        undecided &= ~here
+    held = is_key & ~beyond & (strict != number)
+    decided.loc[held, "reason"] += f"; was key the year before, and holds within {rules.hold:g}"
+    decided.loc[beyond, "flagged"] = (
+        f"beyond the limit: a key account by the rules, and not among the {limit:,} most profitable"
+    )
     for flag in rules.flags:
         here = holds(table, flag.when)
         before = decided.loc[here, "flagged"].map(lambda text: text + "; " if text else "")
         decided.loc[here, "flagged"] = before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
     return table.drop(columns=[c for c in MADE if c in table]).join(decided)
+
+
+def _deciding(table: Frame, rules: Rules, eased: pd.Series, barred: pd.Series | bool = False) -> pd.Series:
+    """By account the number of the first rule that holds; key rules are eased, and do not hold for whom they are barred."""
+    number = pd.Series(-1, index=table.index)
+    for place, rule in enumerate(rules.rules):
+        here = (
+            holds(table, rule.when, eased) & ~pd.Series(barred, index=table.index)
+            if rule.key
+            else holds(table, rule.when)
+        )
+        number = number.where((number >= 0) | ~here, place)
+    return number
 
 
 def _facts(table: Frame, where: pd.Series, when: Sequence[str]) -> pd.Series:
@@ -156,16 +201,20 @@ def differentiate(books: Books, period: Period | None) -> Frame:
     Returns
     -------
     One row per customer of the books, also those who bought nothing: customer_id, customer_name, account_id, segment, stance
-    (invest, keep, change), key, reason, flagged, score, and what was compared; in a family kept together the account's, on
-    each of its members. Empty without a period.
+    (invest, keep, change, close), key, reason, flagged, score, state, state_since, and what was compared; in a family kept together the
+    account's, on each of its members. Empty without a period.
     """
+    first = [*MADE, "score", *STATE]
     if period is None:
-        return pd.DataFrame(columns=["customer_id", "customer_name", "account_id", *MADE, "score"])
+        return pd.DataFrame(columns=["customer_id", "customer_name", "account_id", *first])
     rules, register = read_segments(books), criteria.read_criteria(books)
-    made = assigned(compared(books, period, rules, register), rules)
+    table = compared(books, period, rules, register)
+    if rules.hold and books.comparable(period.year_before()):  # memory goes back as far as the books
+        before = differentiate(books, period.year_before())
+        table["was_key"] = table.index.isin(before.loc[before["key"], "account_id"])
+    made = assigned(table, rules)
     account = accounts.accounts(books, together=rules.together).to_numpy()
     rows = made.loc[account].reset_index(drop=True)
-    first = [*MADE, "score"]
     names = books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account)
     return pd.concat([names, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
 
@@ -195,9 +244,11 @@ def check_judgement(books: Books) -> None:
 
 
 def with_segments(books: Books, period: Period) -> Books:
-    """The books with each customer's `segment` of a period, by the rules, as an attribute for all periods; the ledger's is `own_segment`."""
-    customers = books.customers.rename(columns={"segment": "own_segment"})
-    return replace(books, customers=customers.assign(segment=differentiate(books, period)["segment"].to_numpy()))
+    """The books with each customer's `segment` and `state` of a period as attributes for all periods; the ledger's segment is `own_segment`."""
+    customers, made = books.customers.rename(columns={"segment": "own_segment"}), differentiate(books, period)
+    return replace(
+        books, customers=customers.assign(segment=made["segment"].to_numpy(), state=made["state"].to_numpy())
+    )
 
 
 def segmented(view: View) -> View:
@@ -214,6 +265,24 @@ def segment_table(customers: Frame, rules: Rules) -> Frame:
         net_margin=("net_margin", "sum"),
     )
     return rows.loc[[name for name in rules.segments if name in rows.index]]
+
+
+def by_state(customers: Frame, before: Frame, rules: Rules) -> Frame:
+    """The states that customers are or were in (both as `differentiate`).
+
+    Returns
+    -------
+    By state, in their order: customers, a_year_before (how many were; not there without), sales, net_margin, meaning.
+    """
+    rows = customers.groupby("state").agg(
+        customers=("state", "size"), sales=("sales", "sum"), net_margin=("net_margin", "sum")
+    )
+    meaning = states.meanings(rules.states)
+    rows = rows.reindex([s for s in meaning.index if s in rows.index or (before["state"] == s).any()]).fillna(0)
+    if len(before):
+        earlier = before.loc[before["customer_id"].isin(customers["customer_id"]), "state"].value_counts()
+        rows.insert(1, "a_year_before", earlier.reindex(rows.index, fill_value=0))
+    return rows.join(meaning)
 
 
 def score_and_margin(customers: Frame, rules: Rules) -> Frame:
@@ -235,8 +304,33 @@ def score_and_margin(customers: Frame, rules: Rules) -> Frame:
 def key_accounts(differentiated: Frame) -> Frame:
     """The key accounts with the reason, most profitable first."""
     rows = differentiated[differentiated["key"]].sort_values(["net_margin", "customer_id"], ascending=[False, True])
-    names = ["customer_id", "customer_name", "sales", "net_margin", "score", "reason", "flagged"]
+    names = ["customer_id", "customer_name", "state", "sales", "net_margin", "score", "reason", "flagged"]
     return rows[names].reset_index(drop=True)
+
+
+def key_stability(now: Frame, before: Frame, rules: Rules) -> pd.Series:
+    """How far the list of key accounts is that of the year before (both as `differentiate`, an account once).
+
+    Returns
+    -------
+    key, stayed, came, new (of those who came: new customers), went, came_share, unsteady_share (came_share where more than `UNSTEADY` and the
+    rules have no `hold`, else 0), beyond (more than the teams can serve); with nobody before only key and beyond are not missing.
+    """
+    key, was = (set(rows.loc[rows["key"], "account_id"]) for rows in (now, before))
+    came, begun = key - was, set(now.loc[now["state"] == "new", "account_id"])
+    share = len(came) / len(key) if key else 0.0
+    counts = {
+        "stayed": len(key & was),
+        "came": len(came),
+        "new": len(came & begun),
+        "went": len(was - key),
+        "came_share": share,
+    }
+    counts |= {"unsteady_share": share if share > UNSTEADY and not rules.hold else 0.0}
+    known = counts if len(before) else dict.fromkeys(counts)
+    return pd.Series(
+        {"key": len(key), **known, "beyond": max(0, len(key) - (rules.teams_serve or len(key)))}, dtype=object
+    )
 
 
 def eligible(table: Frame, rules: Rules) -> pd.Series:
@@ -258,24 +352,63 @@ def attractive_from(rules: Rules) -> float:
     return float(min(bounds, default=0.5))
 
 
+def not_comparable(now: Frame, before: Frame, rules: Rules) -> list[str]:
+    """What the rules ask for and could test in one of two periods only (as `differentiate`), in words: segments are then not compared."""
+    tested = [without_effect(rows.set_index("customer_id"), rules) for rows in (now, before) if len(rows)]
+    return sorted(set(tested[0]) ^ set(tested[-1])) if tested else []
+
+
 def migration(now: Frame, before: Frame, segments: Sequence[str]) -> Frame:
     """Customers by segment in two periods (as `differentiate`): rows before, columns now, in the order of the rules; empty without one."""
     pairs = _both(now, before)
     flow = pd.crosstab(pairs["before"], pairs["now"])
-    return flow.reindex(index=list(segments) if len(pairs) else [], columns=list(segments), fill_value=0)
+    rows = [*segments, *([NOT_YET] if NOT_YET in flow.index else [])]
+    return flow.reindex(index=rows if len(pairs) else [], columns=list(segments), fill_value=0)
 
 
 def moved(now: Frame, before: Frame) -> Frame:
-    """Customers whose segment changed: customer_id, customer_name, before, now, sales, net_margin, reason; the largest by sales first."""
+    """Customers whose segment changed: customer_id, customer_name, before, now, state, sales, net_margin, reason; the largest by sales first."""
     pairs = _both(now, before)
     rows = pairs[pairs["before"] != pairs["now"]].sort_values(["sales", "customer_id"], ascending=[False, True])
-    names = ["customer_id", "customer_name", "before", "now", "sales", "net_margin", "reason"]
+    names = ["customer_id", "customer_name", "before", "now", "state", "sales", "net_margin", "reason"]
     return rows[names].reset_index(drop=True)
 
 
 def _both(now: Frame, before: Frame) -> Frame:
-    earlier = before[["customer_id", "segment"]].rename(columns={"segment": "before"})
-    return now.rename(columns={"segment": "now"}).merge(earlier, on="customer_id")
+    """Both periods by customer; before its first order a customer was in no segment."""
+    earlier = before[["customer_id"]].assign(before=before["segment"].mask(before["state"] == "no order", NOT_YET))
+    pairs = now.rename(columns={"segment": "now"}).merge(earlier[["customer_id", "before"]], on="customer_id")
+    return pairs.assign(before=pairs["before"].mask(pairs["state"] == "no order", pairs["now"]))
+
+
+def behaviour_groups(customers: Frame, form: Callable[[int], Any], *, seed: int) -> tuple[Frame, pd.Series, pd.Series]:
+    """The groups that those who bought form by how they buy, whatever the rules say, where they come back when customers are drawn anew.
+
+    Each measure of `BEHAVIOUR` is ranked, what is missing stands in the middle. Of the numbers of groups that come back (`STABLE`) the one whose
+    groups are farthest apart (silhouette; Rousseeuw 1987) is taken.
+
+    Returns
+    -------
+    One row per group, the most profitable first: customers, net_margin (sum), and medians of the measures; each number of groups tried with its
+    stability; and the group (its number) of each customer who bought. The first and the last are empty where no grouping comes back.
+    """
+    from sklearn.metrics import silhouette_score
+    from threadpoolctl import threadpool_limits
+
+    buyers = customers[customers["sales"] > 0]
+    measured = buyers.filter(BEHAVIOUR).dropna(axis=1, how="all")
+    ranks = measured.rank(pct=True).fillna(0.5)
+    sample = ranks.sample(min(len(ranks), SAMPLE), random_state=seed)
+    with threadpool_limits(1):  # sums are made in one order: every run forms the same groups
+        tried = group_stability(form, sample, seed=seed)
+        apart = {n: silhouette_score(sample, form(n).fit_predict(sample)) for n in tried.index[tried >= STABLE]}
+        count = max(apart, key=apart.__getitem__, default=0)
+        labels = pd.Series(form(count).fit(sample).predict(ranks), buyers.index) if count else pd.Series(dtype=int)
+    sums = {"customer_id": "size", "net_margin": "sum"} | dict.fromkeys(measured, "median")
+    profile = buyers.loc[labels.index].groupby(labels).agg(sums).rename(columns={"customer_id": "customers"})
+    profile = profile.sort_values("net_margin", ascending=False)
+    names = pd.Series(range(1, len(profile) + 1), profile.index, dtype=int)
+    return profile.set_axis([f"Group {n}" for n in names]).rename_axis("group"), tried, labels.map(names)
 
 
 def group_stability(form: Callable[[int], Any], values: Frame, *, most: int = 8, seed: int) -> pd.Series:

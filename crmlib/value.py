@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crmlib import forecasts, purchases
-from crmlib.declared.periods import Period, add_months
+from crmlib import forecasts
 from crmlib.forecasts import HIGH, LOW, MANY, SIMPLE, TESTED, YEAR, Frame, History, residuals
 from crmlib.purchases import Array
 
@@ -165,34 +164,3 @@ def _portfolio(customers: Frame, draws: dict[int, Array], testable: dict[int, in
         status = "tested on the past" if tested == ahead else short
         rows.append((ahead, customers[_column(ahead, months)].sum(), low, high, status, tested))
     return pd.DataFrame(rows, columns=["months", "expected", "low", "high", "status", "tested_months"])
-
-
-def at_risk(books: Books, period: Period, *, least_fall: float = 0.15, silent_gaps: float = 3.0) -> Frame:
-    """Customers in decline, with the month from which, and customers silent against their own rhythm, as of the end of a period.
-
-    In decline: sales, without the season, are level up to a month and fall steadily after it, that month fitting best, with a slope beyond
-    `SURE` standard errors, to `least_fall` or more below that level in the latest months. Silent: no order for `silent_gaps` times the usual gap
-    and `QUARTER` days or more.
-
-    Returns
-    -------
-    One row per customer and signal: customer_id, signal (in decline, silent), since (the month's first day; of the silent the last order's
-    day), fall_share (what was bought in the latest months, against the level before; None for the silent), silent_days, usual_gap_days,
-    yearly_margin (of the twelve months up to the last with sales, or of as many as there are: what is at stake), largest first.
-    """
-    past = forecasts.history(books, period)
-    how = past.rhythm
-    since, fall, slope = purchases.declines(past.sales / past.indices(0, past.months), past.begin)
-    silent = (how["silent_days"] >= np.maximum(QUARTER, silent_gaps * how["usual_gap_days"])).to_numpy()
-    falling = ~silent & (fall >= least_fall) & (slope < -SURE)
-    last = np.where(silent, past.months - 1 - (past.sales[:, ::-1] > 0).argmax(axis=1), past.months - 1)
-    sums = np.cumsum(np.column_stack([np.zeros(len(last)), past.margin]), axis=1)
-    row = np.arange(len(last))
-    month = np.array([add_months(past.start, int(m)) for m in since], dtype=object)
-    signals = pd.DataFrame({
-        "customer_id": past.customer_ids, "signal": np.where(silent, "silent", "in decline"),
-        "since": np.where(silent, how["last_order"], month), "fall_share": np.where(silent, np.nan, fall), "silent_days": how["silent_days"],
-        "usual_gap_days": how["usual_gap_days"], "yearly_margin": sums[row, last + 1] - sums[row, np.maximum(last + 1 - YEAR, 0)],
-    })  # fmt: skip
-    signals = signals[silent | falling]
-    return signals.sort_values(["yearly_margin", "customer_id"], ascending=[False, True], ignore_index=True)

@@ -26,6 +26,7 @@ PLANTED = [
     "Vellum & Thread Department Stores",
     "@Corner Apothecary",
 ]
+STATES = {"Active": "C135", "New": "C172", "Slowing": "C302", "Silent": "C225", "Lost": "C248"}
 TEMPLATE = """\
 # Data
 
@@ -93,7 +94,19 @@ JUDGEMENT = {
         "axes": "lenses that it enters beside the score", "values": "points of each value of a column of customers: the highest is best, and becomes 1; a value without points is missing",
     },
     "segments.yml": "The segments, as rules in order of which the first that holds decides; read by notebook 21 and wherever segments are shown.",
-    "segments.yml, beside rules and flags": {"parents": "whether a parent and its subsidiaries are one account"},
+    "segments.yml, beside rules and flags": {
+        "parents": "whether a parent and its subsidiaries are one account",
+        "hold": "memory: how far score and ranks of who was key a year before may lie below what a key rule asks; 0 is no memory",
+        "most_key": "key accounts at most, the most profitable first, equals together; below 1 a share of the customers who bought; without it no limit",
+        "teams_serve": "key accounts that the account teams can serve: notebook 21 warns of more", "states": "from when a customer is new, slowing, silent or lost",
+        "material_share": "of the margin of all who contribute: value at risk below it is counted and not listed",
+    },
+    "segments.yml, states": {
+        "new_months": "months since the first order, before which the customer had been silent, or was none by `customer_since`",
+        "slowing_share": "fewer order days in the latest year than the rhythm before, or sales steadily falling, by so much",
+        "silent_gaps": "usual gaps without an order; the usual gap is drawn towards the typical customer's by one gap",
+        "silent_days": "and days at least", "lost_gaps": "the same, to be lost", "lost_days": "and days at least",
+    },
     "segments.yml, each of rules": {
         "segment": "the segment's name", "when": "conditions that must all hold; the last rule has none and takes the rest", "because": "the reason in words",
         "stance": "what the segment means, so that the lenses can be compared", "key": "whether its customers are key accounts",
@@ -317,6 +330,28 @@ def customer_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str
     return [(story, f"{names[customer]} ({customer})", where, size) for story, customer, where, size in rows]
 
 
+def state_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, str, str]]:
+    """Rows of the table of stories that name a customer of each state at the end of the year, from the days on which it ordered."""
+    lines = books["invoice_lines"]
+    first_lines = (
+        lines[lines["gross_sales"] > 0].groupby(["customer_id", "order_id"], as_index=False)["order_date"].min()
+    )
+    days = first_lines.drop_duplicates(["customer_id", "order_date"]).assign(
+        day=lambda t: pd.to_datetime(t["order_date"])
+    )
+    rows = []
+    for state, customer in STATES.items():
+        day = days.loc[days["customer_id"] == customer, "day"].sort_values()
+        gap, silent = day.diff().dt.days.mean(), (pd.Timestamp(f"{YEAR}-12-31") - day.iloc[-1]).days
+        latest, rate = (day >= f"{YEAR}-01-01").sum(), (day < f"{YEAR}-01-01").sum() / 2
+        told = {
+            "New": f"first order {day.iloc[0]:%Y-%m-%d}, more than two years into the books",
+            "Slowing": f"{latest} order days in {YEAR}, {rate:.0f} a year before",
+        }.get(state, f"last order {day.iloc[-1]:%Y-%m-%d}, {silent} days before the end; usual gap {gap:.0f} days")
+        rows.append((f"{state} customer", f"{found['names'][customer]} ({customer})", "21, states", told))
+    return rows
+
+
 def average_days_to_pay(books: Books, known: pd.DataFrame) -> pd.Series:
     """Mean receivables of the year in days of net sales, by customer."""
     balances = books["balances"][books["balances"]["month"].str.startswith(YEAR)]
@@ -410,7 +445,8 @@ def judgement_dictionary() -> str:
     from crmlib.declared import judgement
 
     records = {"goals": judgement.Goal, "markets": judgement.Market, "beside criteria": judgement.Register, "criteria": judgement.Criterion,
-               "beside rules and flags": judgement.Rules, "rules": judgement.Rule, "flags": judgement.Flag, "opportunities.csv, columns": judgement.Opportunity}  # fmt: skip
+               "beside rules and flags": judgement.Rules, "states": judgement.States, "rules": judgement.Rule, "flags": judgement.Flag,
+               "opportunities.csv, columns": judgement.Opportunity}  # fmt: skip
     parts = []
     for title, told in JUDGEMENT.items():
         file, _, place = title.partition(", ")
@@ -424,6 +460,14 @@ def judgement_dictionary() -> str:
             raise KeyError(f"{title}: {', '.join(sorted(unlike))}")
         rows = [(name, *key_described(fields.get(name)), meaning) for name, meaning in told.items()]
         parts.append(f"In `{file}`, {place}:\n\n{markdown(('key', 'type', 'without it', 'meaning'), rows)}")
+    meanings = [
+        (f"`state is {state}`", text.format(**judgement.States().model_dump()))
+        for state, text in judgement.STATE_OF.items()
+    ]
+    parts.append(
+        "### States\n\nWhat conditions in `segments.yml` may ask for, with the parameters of the template: the state at the end of the period."
+    )
+    parts.append(markdown(("condition", "the customer"), meanings))
     measures = [(name, label) for name, label in judgement.MEASURES.items()]
     ruled = [("score", "weighted points, without the criterion on the other axis"), ("top_group", "1 for the top group by score"),
              ("…_rank_share", "place of any of these among the customers who bought, 0 (lowest) to 1")]  # fmt: skip
@@ -438,10 +482,13 @@ def key_described(field: Any) -> tuple[str, str]:
     if field is None:
         return "text", ""
     written = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else str(field.annotation)
+    written = re.sub(r"^(?:typing\.)?(?:Optional|Annotated)\[(?:typing\.)?(?:Annotated\[)?", "", written)
     allowed = [value for value in re.findall(r"'([^']*)'", written) if value]
     words = {
         "str": "text",
         "float": "number",
+        "int": "number",
+        "States": "keys of its own",
         "tuple[float, float]": "two numbers",
         "bool": "true or false",
         "tuple": "list",
@@ -450,9 +497,13 @@ def key_described(field: Any) -> tuple[str, str]:
     kind = ", ".join(allowed) or next((word for name, word in words.items() if written.startswith(name)), "list")
     default = None if field.is_required() else field.get_default(call_default_factory=True)
     shown = (
-        str(list(default) if isinstance(default, tuple) else default).lower()
-        if default not in (None, "", {}, ())
-        else ""
+        ""
+        if kind == "keys of its own"
+        else (
+            str(list(default) if isinstance(default, tuple) else default).lower()
+            if default not in (None, "", {}, ())
+            else ""
+        )
     )
     return kind, "required" if field.is_required() else shown
 
@@ -487,7 +538,8 @@ def readme(ledger: Path) -> str:
     books = read_books(ledger)
     found = figures(books)
     stories = markdown(
-        ("story", "who", "where to see it", "how large"), [*firm_stories(found, books), *customer_stories(found, books)]
+        ("story", "who", "where to see it", "how large"),
+        [*firm_stories(found, books), *customer_stories(found, books), *state_stories(found, books)],
     )
     return TEMPLATE.format(
         customers=len(books["customers"]),

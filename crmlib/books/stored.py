@@ -23,10 +23,12 @@ from crmlib.declared.statement import Line, Statement
 from crmlib.declared.versions import versions
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
 MEMORY = "1GB"  # of sums by account; more than that is spilt to a temporary folder
+ROWS = 1_000_000  # of a roll-up that are in memory at a time
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
 BOOKINGS = [*OWNER, "line", "avoidable", "amount"]
@@ -211,7 +213,7 @@ def read_rollup(path: Path, by: Sequence[str], period: Period) -> pa.Table:
         types = zip(rows.columns, map(str, rows.types), strict=True)
         amounts = {f'"{name}"': dtype for name, dtype in types if dtype.startswith("DECIMAL")}
         sums = [f"coalesce(sum({c}), 0)::{dtype} AS {c}" for c, dtype in amounts.items()]
-        months = f"month >= '{period.start}' AND month < '{period.end}'"
+        months = _within(period)
         keys, columns = ", ".join(by), ", ".join([*by, *sums])
         query = f"SELECT {columns} FROM rows WHERE {months} GROUP BY {keys} ORDER BY {keys}"
         return rows.query("rows", query).to_arrow_table()
@@ -230,12 +232,60 @@ def read_cube(books: Books, period: Period) -> Frame:
     return _lines_and_drivers(books, [*OWNER, "month"], period)
 
 
-def customer_months(books: Books, period: Period) -> pa.Table:
-    """The statement's lines by customer (owner) and month."""
-    import pyarrow.compute as pc
+def months_of(
+    books: Books, period: Period, customers: Sequence[str], kinds: Mapping[str, Mapping[str, int]]
+) -> dict[str, np.ndarray]:
+    """Sums of the statement's lines as floats, each a matrix: one row per customer in the order given, one column per month of the period.
 
-    rows = read_rollup(books.cache / "lines", [*OWNER, "month"], period)
-    return rows.filter(pc.equal(rows["level"], "customer"))
+    Parameters
+    ----------
+    kinds
+        Sums to make, each of lines with their signs.
+    """
+    import duckdb
+    import numpy as np
+
+    sums = {kind: np.zeros(len(customers) * period.months) for kind in kinds}
+    with duckdb.connect() as con:
+        con.register("places", _places(customers))
+        con.read_parquet(
+            [str(file) for file in sorted((books.cache / "lines").glob("*.parquet"))], union_by_name=True
+        ).create_view("lines")
+        amounts = [f"({_signed(parts)})::DOUBLE AS {kind}" for kind, parts in kinds.items()]
+        cell = f"place * {period.months} + datediff('month', DATE '{period.start}', month) AS cell"
+        query = f"SELECT {', '.join([cell, *amounts])} FROM lines JOIN places ON owner = id WHERE level = 'customer' AND {_within(period)}"
+        for batch in con.sql(query).fetch_record_batch(ROWS):
+            for kind, total in sums.items():
+                np.add.at(total, batch["cell"].to_numpy(), batch[kind].to_numpy())
+    return {kind: total.reshape(len(customers), period.months) for kind, total in sums.items()}
+
+
+def _places(customers: Sequence[str]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table(
+        {"id": pa.array(list(customers), pa.string()), "place": pa.array(range(len(customers)), pa.int64())}
+    )
+
+
+def _signed(parts: Mapping[str, int]) -> str:
+    return " ".join(f"{'+' if sign > 0 else '-'} coalesce({column}, 0)" for column, sign in parts.items()) or "0"
+
+
+def _within(period: Period) -> str:
+    return f"month >= '{period.start}' AND month < '{period.end}'"
+
+
+def order_days(books: Books, customers: Sequence[str], end: date) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The days before `end` on which customers ordered, by customer and day: the customer's place in the list, the day (counted from 1970), gross sales."""
+    import duckdb
+
+    with duckdb.connect() as con:
+        con.register("places", _places(customers))
+        con.read_parquet(str(books.cache / "orders.parquet")).create_view("orders")
+        query = "SELECT place, day - DATE '1970-01-01' AS day, gross_sales::DOUBLE AS sales FROM orders JOIN places ON customer_id = id"
+        rows = con.execute(f"{query} WHERE day < DATE '{end}' ORDER BY place, day").to_arrow_table()
+    return tuple(rows[name].to_numpy() for name in ("place", "day", "sales"))
 
 
 def owner_totals(books: Books, period: Period) -> Frame:

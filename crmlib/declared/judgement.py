@@ -118,7 +118,15 @@ class Strategy(Record):
 CONDITION = re.compile(r"(\w+)\s*(>=|<=|>|<|=|\bis\b)\s*(\S.*)")
 RANKED = "_rank_share"
 KNOWN = (*MEASURES, "score", "top_group", *(f"{name}{RANKED}" for name in (*MEASURES, "score")))
-Stance = Literal["invest", "keep", "change"]
+Stance = Literal["invest", "keep", "change", "close"]
+STATE_OF = {  # meanings, over the names of `States`
+    "new": "first ordered in the last {new_months} months, after a silence",
+    "active": "orders in its own rhythm",
+    "slowing": "orders on fewer days than its rhythm, or buys steadily less, by {slowing_share:.0%} or more",
+    "silent": "no order for {silent_gaps:g} of its usual gaps, at least {silent_days:g} days",
+    "lost": "no order for {lost_gaps:g} of its usual gaps, at least {lost_days:g} days",
+    "no order": "no order in these books yet",
+}
 
 
 def _readable(when: tuple[str, ...]) -> tuple[str, ...]:
@@ -127,11 +135,14 @@ def _readable(when: tuple[str, ...]) -> tuple[str, ...]:
         found = CONDITION.fullmatch(text.strip())
         if not found:
             wrong.append(f"{text!r} is no condition; write it as `sales >= 1000` or `account_type is Wholesalers`")
-        elif found[2] != "is" and found[1] not in KNOWN:
+        elif found[2] != "is" and found[1] not in (*KNOWN, "state"):
             allowed = f"{', '.join(MEASURES)}, score, top_group, and any with {RANKED}{did_you_mean(found[1], KNOWN)}"
             wrong.append(f"{text!r}: unknown measure {found[1]!r}; allowed: {allowed}")
-        elif found[2] != "is" and not re.fullmatch(r"-?\d+(\.\d+)?", found[3].strip()):
+        elif found[2] != "is" and found[1] != "state" and not re.fullmatch(r"-?\d+(\.\d+)?", found[3].strip()):
             wrong.append(f"{text!r}: {found[3]!r} is no number; write 0.15 for 15 %")
+        elif found[1] == "state" and (found[2] != "is" or found[3].strip() not in STATE_OF):
+            hint = did_you_mean(found[3].strip(), list(STATE_OF))
+            wrong.append(f"{text!r}: write `state is` one of {', '.join(STATE_OF)}{hint}")
     if wrong:
         raise ValueError("; ".join(wrong))
     return when
@@ -168,10 +179,37 @@ def _complete(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return rules
 
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class States(Record):
+    """segments.yml, states: from when a customer is new, slowing, silent or lost (`STATE_OF`)."""
+
+    new_months: Annotated[int, Field(ge=1, le=60)] = 12
+    slowing_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    silent_gaps: Positive = 3
+    silent_days: Positive = 91
+    lost_gaps: Positive = 6
+    lost_days: Positive = 182
+
+    @model_validator(mode="after")
+    def _lost_is_longer(self) -> States:
+        for silent, lost in (("silent_gaps", "lost_gaps"), ("silent_days", "lost_days")):
+            if getattr(self, lost) < getattr(self, silent):
+                raise ValueError(f"{lost} must not be below {silent}: who is lost was silent before")
+        return self
+
+
 class Rules(Record):
     """segments.yml."""
 
     parents: Literal["apart", "together"] = "apart"
+    hold: Share = 0
+    most_key: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    teams_serve: Annotated[int, Field(ge=1)] | None = None
+    material_share: Share = 0.001
+    states: States = States()
     rules: Annotated[tuple[Rule, ...], AfterValidator(_complete)]
     flags: tuple[Flag, ...] = ()
 
@@ -179,6 +217,12 @@ class Rules(Record):
     def together(self) -> bool:
         """Whether a parent and its subsidiaries are one account."""
         return self.parents == "together"
+
+    def key_limit(self, buyers: int) -> int:
+        """How many key accounts there may be among so many who bought: `most_key`, a share where it is below 1; all without it."""
+        if self.most_key is None:
+            return buyers
+        return max(1, round(self.most_key * (buyers if self.most_key < 1 else 1)))
 
     @property
     def segments(self) -> list[str]:

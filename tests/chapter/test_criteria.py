@@ -143,7 +143,13 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
     read = criteria.read_criteria(books)
     assert criteria.read_ratings(books, read).empty
     assert criteria.read_strategy(books).goals == ()
-    assert set(judgement_templates()) == {"strategy.yml", "ratings.csv", "criteria.yml", "segments.yml", "opportunities.csv"}
+    assert set(judgement_templates()) == {
+        "strategy.yml",
+        "ratings.csv",
+        "criteria.yml",
+        "segments.yml",
+        "opportunities.csv",
+    }
 
 
 def test_a_goal_is_measured_by_what_the_books_can_tell(make_books: Make) -> None:

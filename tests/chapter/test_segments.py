@@ -67,7 +67,7 @@ def test_all_mistakes_of_the_rules_are_told_at_once(make_books: Make) -> None:
     assert "; did you mean 'sales'?" in text
     assert "'sales > much': 'much' is no number" in text
     assert "rules[1] (B).when: 'sales ~ 3' is no condition; write it as `sales >= 1000`" in text
-    assert "rules[1] (B).stance: should be 'invest', 'keep' or 'change' (found 'love')" in text
+    assert "rules[1] (B).stance: should be 'invest', 'keep', 'change' or 'close' (found 'love')" in text
     assert "rules[2] (C).stance: is missing" in text
 
 
@@ -117,6 +117,93 @@ def test_every_account_is_in_exactly_one_segment_whatever_its_numbers(rows: list
     assert (made["reason"] != "").all()
     turned = segments.assigned(given_.iloc[::-1], rules)
     assert turned["segment"].reindex(made.index).equals(made["segment"])
+
+
+# --- memory, and a list that can be carried --------------------------------------------------------------------------
+
+
+def held(hold: float, was_key: list[bool], **more: object) -> pd.DataFrame:
+    rules = judgement.Rules.model_validate({"hold": hold, **more, "rules": [
+        rule("Key", "top_group = 1", "net_margin_rank_share >= 0.50", "net_margin > 0", key=True), rule("Core", "net_margin > 0"), rule("Rest")]})  # fmt: skip
+    given_ = table(
+        sales=[9.0] * 5,
+        net_margin=[50.0, 40, 30, 20, -1],
+        score=[0.9, 0.8, 0.76, 0.70, 0.79],
+        top_group=[1.0, 1, 0, 0, 0],
+    )
+    return segments.assigned(given_.assign(was_key=was_key), rules)
+
+
+def test_who_was_key_stays_until_score_or_rank_fall_so_far() -> None:
+    always = [True] * 5
+    assert held(0, always)["key"].tolist() == [True, True, False, False, False]
+    assert held(0.05, always)["key"].tolist() == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]  # 0.76 of 0.80; at 0.79 one loses money
+    assert held(0.05, [False] * 5)["key"].tolist() == [True, True, False, False, False]
+    assert held(0.2, always)["key"].tolist() == [
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]  # the fourth is below the median margin − 0.2
+    assert held(0.05, always)["reason"].str.contains("was key the year before, and holds within 0.05").tolist() == [
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_the_list_of_key_accounts_is_as_long_as_teams_can_carry() -> None:
+    limited = held(0.05, [True] * 5, most_key=2)
+    assert limited["key"].tolist() == [True, True, False, False, False]
+    assert limited["segment"].tolist() == ["Key", "Key", "Core", "Core", "Rest"]
+    assert limited.at["K2", "flagged"].startswith("beyond the limit: a key account by the rules, and not among the 2")
+    assert held(0.05, [True] * 5, most_key=0.2)["key"].tolist() == [True, False, False, False, False]
+
+
+def test_equals_at_the_limit_are_all_in() -> None:
+    rules = judgement.Rules.model_validate(
+        {"most_key": 2, "rules": [rule("Key", "net_margin > 5", key=True), rule("Rest")]}
+    )
+    made = segments.assigned(table(sales=[9.0] * 8, net_margin=[9.0, 7, 7, 6, 6, 6, 6, 6], score=[0.5] * 8), rules)
+    assert made["key"].tolist() == [True, True, True, *[False] * 5]
+
+
+def test_memory_goes_back_over_the_years_of_the_books(make_books: Make) -> None:
+    amounts = {
+        "A": (9, 9, 9),
+        "B": (8, 6, 6),
+        "C": (1, 7, 7),
+        "D": (1, 1, 1),
+    }  # B falls behind C, and keeps its rank but for a third
+    rows = [
+        f"{c}, {2022 + y}-{m:02}-10, {a}"
+        for c, years in amounts.items()
+        for y, a in enumerate(years)
+        for m in range(1, 13)
+    ]
+    names = "customer_id, customer_name\n" + "\n".join(f"{c}, {c}" for c in amounts)
+    books = make_books({"customers": names, "invoice_lines": "\n".join(["customer_id, invoice_date, gross_sales", *rows])},
+                       coverage={"start": "2022-01", "end": "2024-12"})  # fmt: skip
+    rules = [rule("Key", "net_margin_rank_share >= 0.6", key=True), rule("Rest")]
+    for hold, keys in ((0, "AC"), (0.34, "ABC")):
+        put(books, {"hold": hold, "rules": rules})
+        decided = segments.differentiate(books, books.period("2024"))
+        assert "".join(decided.loc[decided["key"], "customer_id"]) == keys
+
+
+@pytest.mark.parametrize("text", ["state is gone", "state > 3", "state is losst"])
+def test_a_state_that_is_none_is_refused_with_those_that_are(text: str) -> None:
+    with pytest.raises(ValueError, match="write `state is` one of new, active, slowing, silent, lost, no order"):
+        judgement.Rules.model_validate({"rules": [rule("A", text), rule("B")]})
 
 
 def test_a_condition_without_a_value_in_these_books_is_named(make_books: Make) -> None:
@@ -232,7 +319,7 @@ def test_a_cost_belongs_to_the_segment_of_that_name_made_from_rules_or_the_compa
     books = make_books(SEGMENT_COSTS)
     period = books.period("2024")
     segmented = segments.with_segments(books, period)
-    assert segmented.customers["segment"].tolist() == ["Key account", "Serve simply"]
+    assert segmented.customers["segment"].tolist() == ["Key account", "Silent"]
     ruled = profitability.group_profitability(segmented, period, "segment").whole["own_costs"]
     own = profitability.group_profitability(segmented, period, "own_segment").whole["own_costs"]
     assert (ruled["Key account"], ruled["Other owners"]) == (9, 4)

@@ -20,7 +20,8 @@ from crmlib.profitability import (
     group_profitability,
     whale_curve,
 )
-from crmlib.segments import differentiate
+from crmlib.segments import differentiate, read_segments
+from crmlib.states import customer_states
 
 STORIES = {
     cells[0]: cells[1:]
@@ -223,3 +224,16 @@ def test_products_came_and_went_and_prices_rose(sample: Books) -> None:
     amount = steps.set_index("label")["amount"]
     assert amount["New products"] > 0 > amount["Lost products"]
     assert amount["Price"] > 0
+
+
+@pytest.mark.parametrize("state", ["Active", "New", "Slowing", "Silent", "Lost"])
+def test_a_customer_of_each_state_is_found_with_its_date(sample: Books, state: str) -> None:
+    _, _, told = STORIES[f"{state} customer"]
+    ids = sample.customers.set_index("customer_name")["customer_id"]
+    row = customer_states(sample, sample.period("2025"), read_segments(sample)).loc[ids[who(f"{state} customer")]]
+    assert row["state"] == state.lower()
+    if state == "Slowing":
+        latest, before = amounts(f"{state} customer")[0], amounts(f"{state} customer")[2]
+        assert 1 - latest / before == pytest.approx(Decimal(row["fall_share"]), abs=Decimal("0.05"))
+    else:
+        assert f"{row['first_order' if state == 'New' else 'last_order']}" in told
