@@ -74,6 +74,11 @@ class Test:
         """The share that was filled; missing where none was named."""
         return self.filled / self.named if self.named else float("nan")
 
+    @property
+    def best_share(self) -> float:
+        """The same of the best-selling families."""
+        return self.best_filled / self.best_named if self.best_named else float("nan")
+
 
 def opportunities(books: Books, period: Period) -> Frame:
     """Every open opportunity of every customer who bought, the largest first.
@@ -139,14 +144,14 @@ def totals(found: Frame, books: Books, period: Period) -> Frame:
 
     Returns
     -------
-    One row per customer with one, the largest first: customer_id, customer_name, segment, count, expected, low, high, largest (kind and item),
+    One row per customer with one, the largest first: customer_id, customer_name, segment, opportunities (count), expected, low, high, largest (kind and item),
     sales, margin (net), of_sales_share (expected).
     """
     report = customer_profitability(books, period).set_index("customer_id")
     net = books.statement_in(period).net_margin.id
     names = ["customer_id", "customer_name", "segment"]
     sums = found.groupby(names, sort=False).agg(
-        count=("expected", "size"), expected=("expected", "sum"), low=("low", "sum"), high=("high", "sum"),
+        opportunities=("expected", "size"), expected=("expected", "sum"), low=("low", "sum"), high=("high", "sum"),
         kind=("kind", "first"), item=("item", "first"),
     ).reset_index()  # fmt: skip
     largest = (sums.pop("kind") + ": " + sums.pop("item")).str.removesuffix(": ") if len(sums) else None
