@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +25,8 @@ from crmlib.declared.reading import SettingsError
 from crmlib.run.new import write_template
 
 CORPUS = yaml.safe_load((Path(__file__).parent / "ledgers.yml").read_text(encoding="utf-8"))
-GOOD, CASES = CORPUS["good"], CORPUS["cases"]
+GOOD, READ = CORPUS["good"], CORPUS["header"] + CORPUS["values"]
+CASES = READ + CORPUS["form"] + CORPUS["cases"]
 SETTINGS = {"client": "Test", "currency": "USD", "coverage": {"start": "2024-01", "end": "2024-02"}}
 
 
@@ -99,16 +101,16 @@ def places(findings: pd.DataFrame) -> set[str]:
     return {" ".join(part for part in row if part) for row in told.itertuples(index=False)}
 
 
-def assert_as_expected(found: pd.DataFrame, case: dict[str, Any], suffix: str = "csv") -> None:
+def assert_as_expected(found: pd.DataFrame, case: dict[str, Any], name: str = "{}.csv") -> None:
     expected = [case["expect"]] if isinstance(case.get("expect"), str) else case.get("expect", [])
     if rows := case.get("expect_rows"):
         first, last = map(int, rows["rows"].split(".."))
         expected = [
             f"{rows['verdict']} {rows['code']} {rows['file']} {row} {rows['column']}" for row in range(first, last + 1)
         ]
-    wanted = {e.replace(".csv", f".{suffix}") for e in expected if e != "accept"}
+    wanted = {re.sub(r"([\w-]+)\.csv", lambda m: name.format(m[1]), e) for e in expected if e != "accept"}
     got = {p for p in places(found) if not p.startswith("accept")} | {p for p in places(found) if p in wanted}
-    assert got == wanted
+    assert got == wanted, case["name"]
 
 
 def test_the_good_ledger_is_accepted_with_nothing_to_say(tmp_path: Path) -> None:
@@ -132,7 +134,7 @@ def test_a_bad_parquet_ledger_is_told_with_its_place(case: dict[str, Any], tmp_p
     for file, text in files_of(case).items():
         name = Path(file).stem
         pq.write_table(as_parquet(text, name.split("-")[0]), folder / "ledger" / f"{name}.parquet")
-    assert_as_expected(check(folder), case, "parquet")
+    assert_as_expected(check(folder), case, "{}.parquet")
 
 
 def test_read_is_assigned_and_unassigned_and_excluded(tmp_path: Path) -> None:
