@@ -63,6 +63,23 @@ Files are UTF-8 with commas, decimal points and ISO dates unless the engagement 
 
 {dictionary}
 
+## Dictionary of the mapping
+
+How a client's tables become these, in `engagement.yml`: `tables.NAME` for each table of the ledger, `columns.COLUMN` for each of its
+columns, `formats` for all text and `tables.NAME.formats` for that of one table. Generated from the records of `crmlib/declared/settings.py`.
+
+{mapping}
+
+Conditions and expressions are SQL on the columns of one row, in double quotation marks where a name is no single word: `type = 'CN'`,
+`quantity * "unit price"`, `case when side = 'S' then -amount else amount end`. Text is text; where a number stands it is read as
+`formats` declare, in decimals, and so it is by `number(x)`, `money(x)` (four decimals) and `day(x)`, which need not be columns.
+A joined table's columns are `headers.column`, or go by name alone where no other table has it.
+
+A `.sql` file is one SELECT that gives the ledger's columns. It sees every file, sheet or table of the source under its own name (a file without
+its ending), as text with the same checks as everywhere, each by the formats of the table that maps it, else by those of the table that it fills;
+`number`, `money` and `day` work there too. Every row has `_file` and `_row`, its place in the source: a query that passes rows on keeps them by
+itself; one that makes one row of several may give them, and otherwise findings name the row of its result.
+
 ## Dictionary of the judgement files
 
 What people decide in workshops, in the folder `judgement/` of an engagement; generated from the records of
@@ -440,6 +457,20 @@ def dictionary(records: dict[str, dict[str, Any]]) -> str:
     return "\n\n".join(parts)
 
 
+def mapping_dictionary() -> str:
+    """The keys of a mapping as a Markdown table."""
+    from crmlib.declared.settings import ColumnSource, Formats, TableSource
+
+    places = {"tables.NAME": TableSource, "tables.NAME.columns.COLUMN": ColumnSource, "formats": Formats}
+    rows = [
+        (f"`{place}.{key}`", str(field.description))
+        for place, record in places.items()
+        for key, field in record.model_fields.items()
+        if field.description
+    ]
+    return markdown(("key", "meaning"), rows)
+
+
 def judgement_dictionary() -> str:
     """The judgement files as one Markdown table for each kind of record; a key without a meaning is an error."""
     from crmlib.declared import judgement
@@ -551,5 +582,6 @@ def readme(ledger: Path) -> str:
         stories=stories,
         terms=terms_table(),
         dictionary=dictionary(read_records()),
+        mapping=mapping_dictionary(),
         judgement=judgement_dictionary(),
     )

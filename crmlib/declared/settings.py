@@ -69,7 +69,7 @@ class Formats(Record):
     delimiter: str = Field(
         ",", pattern=r"^[\t !#$%&*,/:;<=>?@\\^_`{|}~]$", description="one mark such as , ; | or a tab"
     )
-    decimal: Literal[".", ","] = "."
+    decimal: Literal[".", ","] = Field(".", description="mark before the decimals")
     thousands: Literal["", ",", ".", " ", "'"] = Field("", description="mark between thousands; empty: none allowed")
     negative: Literal["leading", "trailing", "parentheses"] = Field(
         "leading", description="how a negative number looks"
