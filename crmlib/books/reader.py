@@ -63,13 +63,19 @@ def _missing_tables(raws: Mapping[str, Raw], defects: list[Finding]) -> list[Fin
 def _typed_table(reader: Reader, name: str, raw: Raw, expr: ir.Table) -> tuple[dict[str, ir.Table], list[Finding]]:
     """A table with its columns typed, if its header is right, and what is wrong with it."""
     expr, columns, header = typed_columns(reader, tables()[name], expr)
-    bad = {f"_bad_{c.record.name}": c.problem for c in columns}
-    checked = expr.select("_file", "_row", **{c.record.name: c.value for c in columns}, **bad)
+    values = {c.record.name: c.value for c in columns}
     costly = raw.text or any(c.startswith("_") for c in expr.columns if c not in {"_file", "_row"})
+    texts = {} if costly else {c.record.name: c.text for c in columns if c.value.type() == c.text.type()}
+    same = {f"_same_{c}": values[c].identical_to(text) for c, text in texts.items()}
+    checked = expr.select("_file", "_row", **values, **{f"_bad_{c.record.name}": c.problem for c in columns}, **same)
     try:
         # text is converted once, then as quick as what came typed
         _make_typed(reader.con, checked, name, reader.work / f"{name}.parquet" if costly else None)
-        findings = header + _value_defects(reader.con, expr, columns, name) + _left_out(reader, columns, name)
+        counts = _counted(reader.con, checked, name)
+        findings = header + _value_defects(expr, columns, counts, name) + _left_out(reader, columns, name)
+        if as_given := {c: text for c, text in texts.items() if counts[f"_same_{c}"] == counts["rows"]}:
+            plain = expr.select("_file", "_row", **{**values, **as_given})  # none of it is trimmed again and again
+            reader.con.create_view(name, plain, database=("memory", "typed"), overwrite=True)
     except Exception as error:  # a damaged file or a client's view may fail where its rows are read
         message = shortened(f"the table cannot be read: {reader.said(error)}", 200)
         return {}, [rejection("table-unreadable", message, "export it anew, or mend the view", table=name)]
@@ -83,9 +89,19 @@ def _make_typed(con: Backend, checked: ir.Table, name: str, path: Path | None) -
         con.raw_sql(f"CREATE VIEW memory.typed.checked_{name} AS FROM read_parquet({quoted(path)})")
     else:
         con.create_view(f"checked_{name}", checked, database=("memory", "typed"))
-    columns = ", ".join(identifier(c) for c in checked.columns if not c.startswith("_bad_") and c != WHERE)
+    columns = ", ".join(identifier(c) for c in checked.columns if not c.startswith(("_bad_", "_same_")) and c != WHERE)
     kept = f" WHERE {identifier(WHERE)}" if WHERE in checked.columns else ""
     con.raw_sql(f"CREATE VIEW memory.typed.{name} AS SELECT {columns} FROM memory.typed.checked_{name}{kept}")
+
+
+def _counted(con: Backend, checked: ir.Table, name: str) -> dict[str, int]:
+    """How many rows there are, have each defect, and hold each text as it was given: one pass."""
+    marks = [c for c in checked.columns if c.startswith(("_bad_", "_same_"))]
+    parts = [
+        f"count({c}) AS {c}" if c.startswith('"_bad_') else f"count_if({c}) AS {c}" for c in map(identifier, marks)
+    ]
+    query = f"SELECT {', '.join(['count(*) AS rows', *parts])} FROM memory.typed.checked_{name}"
+    return dict(con.raw_sql(query).to_arrow_table().to_pylist()[0])
 
 
 def _left_out(reader: Reader, columns: list[TypedColumn], table: str) -> list[Finding]:
@@ -107,15 +123,13 @@ def _left_out(reader: Reader, columns: list[TypedColumn], table: str) -> list[Fi
     )
 
 
-def _value_defects(con: Backend, raw: ir.Table, columns: list[TypedColumn], table: str) -> list[Finding]:
-    """One finding per row and column that cannot be read: counted in one pass, listed only where there are any."""
+def _value_defects(raw: ir.Table, columns: list[TypedColumn], counts: Mapping[str, int], table: str) -> list[Finding]:
+    """One finding per row and column that cannot be read, listed only where there are any."""
     import ibis
 
-    counts = ", ".join(f"count({identifier(f'_bad_{c.record.name}')})" for c in columns)
-    counted = con.raw_sql(f"SELECT {counts} FROM memory.typed.checked_{table}").fetchall()[0] if columns else ()
     found: list[Finding] = []
-    for column, count in zip(columns, counted, strict=True):
-        if count:
+    for column in columns:
+        if counts[f"_bad_{column.record.name}"]:
             amount = column.value if column.record.type in {"money", "measure"} else ibis.null("decimal(18, 4)")
             shown = raw.select("_file", "_row", code=column.problem, text=column.text, amount=amount)
             found += listed(shown.filter(shown.code.notnull()), column.record, table)
