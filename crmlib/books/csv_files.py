@@ -72,7 +72,7 @@ def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Find
         records = csv.reader(stream, delimiter=text.delimiter, strict=True)
         try:
             above = [next(records, []) for _ in range(text.header_row - 1)]
-            header = next(records, [])
+            header = headings(next(records, []), text.header_row)
         except (csv.Error, UnicodeError) as error:
             row = text.header_row
             message = f"the header cannot be read: {error}"
@@ -83,6 +83,11 @@ def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Find
         raise UnreadableError(broken_row(problem, text.header_row, "".join(header), **where))
     check_header(header, where, text.header_row)
     return header, skipped_rows(above, where)
+
+
+def headings(header: Sequence[str], row: int) -> list[str]:
+    """The names of a header; where the mapping says its row, as in a report, a blank one is `column 3` by its place."""
+    return [name if name.strip() or row == 1 else f"column {place}" for place, name in enumerate(header, 1)]
 
 
 def skipped_rows(above: Sequence[Sequence[Any]], where: Mapping[str, Any]) -> list[Finding]:
@@ -115,7 +120,7 @@ def _staged_plain(text: _Text) -> bool:
         with pq.ParquetWriter(text.staged, text.schema) as writer:
             for block in pc.open_csv(
                 text.file,
-                read_options=pc.ReadOptions(block_size=2**24, skip_rows=text.header_row - 1),
+                read_options=pc.ReadOptions(block_size=2**24, skip_rows=text.header_row, column_names=text.header),
                 parse_options=pc.ParseOptions(delimiter=text.delimiter, quote_char=False, ignore_empty_lines=False),
                 convert_options=pc.ConvertOptions(column_types=dict.fromkeys(text.header, pa.string())),
             ):

@@ -87,6 +87,22 @@ def postgres(reader: Reader, url: str) -> Iterator[Source]:
         yield Source(known, answer=partial(_answer, session), state=str(state))
 
 
+def staged_tables(engagement: Engagement, url: str, work: Path) -> Iterator[tuple[str, Path]]:
+    """Every table and view that the user may read, whole, as Parquet in a folder: its name and its file."""
+    import pyarrow.parquet as pq
+
+    with _connected(engagement, url) as cursor:
+        cursor.execute(KNOWN)
+        for number, (name, there) in enumerate(cursor.fetchall()):
+            fields = list(cursor.adbc_execute_schema(f"SELECT * FROM {there}"))
+            cursor.execute(f"SELECT {', '.join(map(_asked, fields))} FROM {there}")
+            batches, file = cursor.fetch_record_batch(), work / f"table-{number}.parquet"
+            with pq.ParquetWriter(file, batches.schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+            yield name, file
+
+
 @contextmanager
 def _connected(engagement: Engagement, url: str) -> Iterator[Any]:
     """A cursor in a transaction that sees one snapshot and writes nothing."""

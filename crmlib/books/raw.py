@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)  # of progress
 PLACE = ("_file", "_row")  # of a row in the source, in every table
+WORKBOOKS = {".xlsx", ".xlsm"}
 
 
 @dataclass(frozen=True)
@@ -223,8 +224,9 @@ def source_files(engagement: Engagement) -> dict[str, Path]:
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The CSV and Parquet files of a folder."""
-    return [f for f in sorted(folder.iterdir()) if f.is_file() and f.suffix.lower() in {".csv", ".parquet"}]
+    """The CSV and Parquet files and the workbooks of a folder."""
+    kinds = {".csv", ".parquet", *WORKBOOKS}
+    return [f for f in sorted(folder.iterdir()) if f.is_file() and f.suffix.lower() in kinds]
 
 
 def wanted_tables(engagement: Engagement, available: Iterable[str]) -> Iterator[tuple[str, Sequence[str]]]:

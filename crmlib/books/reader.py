@@ -34,6 +34,7 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
     work.mkdir(parents=True, exist_ok=True)
     reader = Reader(engagement, connect(), work)
     native = [file for file in source_files(engagement).values() if file.suffix.lower() not in {".csv", ".sql"}]
+    native += [file.with_name(f"{file.name}.wal") for file in native]  # which a database looks for, there or not
     close(reader.con, work.parent, native)
     raws = read_raw(reader)
     reader.con.raw_sql("CREATE SCHEMA memory.typed")

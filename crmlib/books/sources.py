@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from crmlib.books.joins import joined
 from crmlib.books.ledger import quoted
 from crmlib.books.postgres import postgres
 from crmlib.books.queries import read_queries
-from crmlib.books.raw import Part, Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
+from crmlib.books.raw import WORKBOOKS, Part, Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
 from crmlib.books.workbooks import workbook
 from crmlib.declared.reading import SettingsError
 
@@ -41,7 +42,7 @@ def _opened(reader: Reader) -> AbstractContextManager[Source]:
     path = source_path(reader.engagement)
     if path.is_dir():
         return nullcontext(_folder(reader, path))
-    if path.suffix.lower() in {".xlsx", ".xlsm"}:
+    if path.suffix.lower() in WORKBOOKS:
         return nullcontext(workbook(reader, path))
     if path.suffix.lower() in {".duckdb", ".db"}:
         return nullcontext(database(reader, path))
@@ -55,15 +56,25 @@ def _with_joins(reader: Reader, source: Source, table: str, raw: Raw) -> Raw:
 
 
 def _folder(reader: Reader, folder: Path) -> Source:
-    """Files by table, `costs-2024.csv` beside `costs-2025.csv`; a query sees each under its own name."""
+    """Files by table, `costs-2024.csv` beside `costs-2025.csv`; a query sees each under its own name.
+
+    Sheets of workbooks among them are `workbook:sheet`, and an only sheet has the workbook's name.
+    """
     groups: dict[str, list[Part]] = {}
     single: dict[str, list[Part]] = {}
-    parts = [Part(file.name, partial(_file, reader, file), file) for file in data_files(folder)]
+    books = {file: workbook(reader, file) for file in data_files(folder) if file.suffix.lower() in WORKBOOKS}
+    parts = [Part(file.name, partial(_file, reader, file), file) for file in data_files(folder) if file not in books]
     for part in parts:
         stem = part.name.rsplit(".", 1)[0]
         groups.setdefault(stem.split("-")[0], []).append(part)
         single.setdefault(stem, []).append(part)
-    return Source({p.name: [p] for p in parts} | single | groups, single)
+    for file, book in books.items():
+        for title, [sheet] in book.queried.items():
+            single[f"{file.stem}:{title}"] = [replace(sheet, name=f"{file.stem}:{title}")]
+        if len(book.queried) == 1:
+            single.setdefault(file.stem, []).extend(single[f"{file.stem}:{title}"])
+    findings = tuple(finding for book in books.values() for finding in book.findings)
+    return Source({p.name: [p] for p in parts} | single | groups, single, findings)
 
 
 def _file(reader: Reader, file: Path, table: str) -> Raw:

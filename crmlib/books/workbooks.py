@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib.books.csv_files import check_header, skipped_rows
+from crmlib.books.csv_files import check_header, headings, skipped_rows
 from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, shortened, tally
 from crmlib.books.raw import Part, Raw, Reader, Source
 from crmlib.declared.ledger import tables
@@ -98,6 +98,7 @@ def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where
     header = ["" if v is None else str(v) for v in rows[top - 1]] if len(rows) >= top else []
     while header and not header[-1]:
         header.pop()
+    header = headings(header, top)
     check_header(header, where, top)
     filled = [(n, r) for n, r in enumerate(rows[top:], top + 1) if any(v is not None for v in r)]
     broken: list[Finding] = []

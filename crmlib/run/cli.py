@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from crmlib.run.messages import near, os_error, os_error_message, visible, write
 if TYPE_CHECKING:
     import pandas as pd
 
+    from crmlib.run.proposal import Question
     from crmlib.run.report import Step
 
 
@@ -39,8 +41,10 @@ Out = Annotated[Path | None, typer.Option(help="Folder to write to instead of re
 
 
 Books = Annotated[
-    list[Path] | None,
-    typer.Option("--from", exists=True, dir_okay=False, help="Books that settings are proposed from; may be repeated."),
+    list[str] | None,
+    typer.Option(
+        "--from", help="File of the client's, or env:NAME of a variable that holds a database's URL; may be repeated."
+    ),
 ]
 
 
@@ -87,42 +91,81 @@ def run(
 def check(engagement: Engagement, out: Out = None) -> None:
     """Check the books and the judgement files and say all that was found; findings.csv lists it row by row."""
     with _exit_codes(engagement, out):
-        from crmlib.books.stored import open_books
-        from crmlib.declared.engagement import open_engagement
-        from crmlib.declared.reading import DataRejected
-        from crmlib.output.data import export_findings
-        from crmlib.run.report import REPORTS
-        from crmlib.run.safety import claim
-        from crmlib.segments import check_judgement
+        accepted = _checked(engagement, out)
+    raise typer.Exit(0 if accepted else 3)
 
-        opened = open_engagement(engagement)
-        folder = out or claim(REPORTS / opened.name, opened)
-        books = None
-        try:
-            with _progress():
-                books = open_books(opened)
-            findings = books.findings
-        except DataRejected as error:
-            findings = error.findings
-        file = folder / "findings.csv"
-        export_findings(findings, file)
-        _summarise(findings)
-        _say(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
-        if books:
-            check_judgement(books)
-    raise typer.Exit(0 if books else 3)
+
+def _checked(engagement: str, out: Path | None) -> bool:
+    from crmlib.books.stored import open_books
+    from crmlib.declared.engagement import open_engagement
+    from crmlib.declared.reading import DataRejected
+    from crmlib.output.data import export_findings
+    from crmlib.run.report import REPORTS
+    from crmlib.run.safety import claim
+    from crmlib.segments import check_judgement
+
+    opened = open_engagement(engagement)
+    folder = out or claim(REPORTS / opened.name, opened)
+    books = None
+    try:
+        with _progress():
+            books = open_books(opened)
+        findings = books.findings
+    except DataRejected as error:
+        findings = error.findings
+    file = folder / "findings.csv"
+    export_findings(findings, file)
+    _summarise(findings)
+    _say(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
+    if books:
+        check_judgement(books)
+    return books is not None
 
 
 @app.command(epilog="Examples: `crm new ~/client` · `crm new ~/client --from sales.csv --from customers.xlsx`")
 def new(
-    folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")], from_: Books = None
+    folder: Annotated[Path, typer.Argument(help="Folder to make; it must be new or empty.")],
+    from_: Books = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take what is proven, mark the rest.")] = False,
+    out: Out = None,
 ) -> None:
-    """Make an engagement: a commented template of everything."""
-    with _exit_codes(folder):
+    """Make an engagement: a commented template, or the client's books set up and checked, asked for what they do not prove."""
+    accepted = True
+    with _exit_codes(folder, out):
         from crmlib.run.new import write_template
 
-        write_template(folder, from_ or [])
-    _say(f"done: {near(folder)}; fill in {near(folder / 'engagement.yml')}, then: crm check {near(folder)}")
+        asked = not yes and sys.stdin.isatty()
+        still_open = write_template(folder, from_ or [], _answer if asked else lambda question: "")
+        place, settings = near(folder), near(folder / "engagement.yml")
+        if not from_:
+            _say(f"done: {place}; fill in {settings}, then: crm check {place}")
+            return
+        for question in still_open:
+            _say(f"open: {question}")
+        accepted = _checked(str(folder), out)
+        _say(f"written: {settings}" + (", where OPEN marks what is still to be said" if still_open else ""))
+        _say(
+            f"next: crm run {place}"
+            if accepted
+            else f"next: mend it or the books as the findings say, then: crm check {place}"
+        )
+    raise typer.Exit(0 if accepted else 3)
+
+
+def _answer(question: Question) -> str:
+    """What a person at the terminal says, by the number of a choice or in full; the default is one key away."""
+    from rich.prompt import Prompt
+    from rich.text import Text
+
+    numbers = {str(number): choice for number, choice in enumerate(question.choices, 1)}
+    lines = [*question.evidence, *(f"{number}  {choice}" for number, choice in numbers.items())]
+    _say("\n".join(["", question.text, *(f"    {line}" for line in lines)]))
+    choices = [*question.choices, *numbers] or None
+    try:
+        said = Prompt.ask(Text("answer"), choices=choices, show_choices=False, default=question.default)
+    except EOFError:  # nobody is there
+        return ""
+    return numbers.get(said, said)
 
 
 @app.command("list", epilog="Examples: `crm list`")

@@ -1,38 +1,91 @@
-"""A new engagement: a commented template of everything, with settings proposed from the client's files."""
+"""A new engagement: a commented template of everything, or the client's books set up as one mapping."""
 
 from __future__ import annotations
 
-import csv
 import json
+import os
 import re
-from collections.abc import Sequence
-from datetime import datetime
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from crmlib.books.ledger import identifier
+from crmlib.books.raw import WORKBOOKS
+from crmlib.books.sniff import Sniffer
 from crmlib.declared.judgement import RATINGS, Opportunity
 from crmlib.declared.ledger import tables
-from crmlib.declared.reading import DECLARED, SettingsError, nearest
+from crmlib.declared.reading import DECLARED, SettingsError
+from crmlib.run.meaning import NO_CURRENCY, proposed
+from crmlib.run.proposal import Ask, Draft, Proposal
+
+DATABASES = {".duckdb", ".db"}
+TEXTS = {".txt", ".tsv"}  # CSV by another name
 
 
-def write_template(folder: Path, files: Sequence[Path] = ()) -> None:
+def write_template(folder: Path, sources: Sequence[str] = (), ask: Ask = lambda question: "") -> list[str]:
     """A new engagement: commented engagement.yml, an example statement, headers of every table, templates of judgement.
 
-    From the client's files, delimiter, encoding, date formats and columns are proposed as comments, for a person to
-    confirm.
+    From the client's files, which are copied into `ledger` (a database stays where it is), one mapping is written; what they do
+    not prove is asked; where no answer comes it stays marked in engagement.yml, and is given back.
 
     Raises
     ------
     SettingsError
-        The folder is there and not empty, or a file is not there.
+        The folder is there and not empty, a file is not there, of no kind that is read, or named like another.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise SettingsError(f"{folder} is there and not empty; name a new folder")
-    if gone := [str(f) for f in files if not f.is_file()]:
+    files = {source: _file_name(source) for source in sources}
+    if gone := [source for source in files if not source.startswith("env:") and not Path(source).is_file()]:
         raise SettingsError(f"no such file: {', '.join(gone)}")
-    settings = Path(__file__).with_name("engagement.yml").read_text(encoding="utf-8")
+    if twice := sorted({name for name in files.values() if [*files.values()].count(name) > 1}):
+        raise SettingsError(f"two files are named {twice[0]}; rename one of them")
+    if len(files) > 1 and (databases := [source for source in files if _is_database(source)]):
+        raise SettingsError(f"{databases[0]} is a database and stands alone; leave the other files away")
+    texts, still_open = (
+        {"engagement.yml": Path(__file__).with_name("engagement.yml").read_text(encoding="utf-8")},
+        list[str](),
+    )
+    if files:
+        with tempfile.TemporaryDirectory() as work:
+            sniffer = Sniffer(Path(work))
+            proposal = proposed(sniffer, sniffer.sheets(files), ask)
+        texts = _texts(folder, next(iter(files)), proposal)
+        still_open = [*proposal.open.values()]
+    _write(folder, texts)
+    for source, name in files.items():
+        if not _is_database(source):
+            shutil.copyfile(source, folder / "ledger" / name)
+    return still_open
+
+
+def _is_database(source: str) -> bool:
+    return source.startswith("env:") or Path(source).suffix.lower() in DATABASES
+
+
+def _file_name(source: str) -> str:
+    file = Path(source)
+    return f"{file.stem}.csv" if file.suffix.lower() in TEXTS else file.name
+
+
+def _texts(folder: Path, source: str, p: Proposal) -> dict[str, str]:
+    """engagement.yml, and the query of derived customers, as the proposal has them."""
+    place = (
+        source
+        if source.startswith("env:")
+        else os.path.relpath(Path(source).resolve(), folder.resolve())
+        if _is_database(source)
+        else "ledger"
+    )
+    texts = {"engagement.yml": "\n".join([*_settings(folder, place, p), *_mapping(p), ""])}
+    customers = p.tables.get("customers")
+    return texts | ({"customers.sql": _customers(customers)} if customers and customers.derived else {})
+
+
+def _write(folder: Path, texts: dict[str, str]) -> None:
     statement = (DECLARED / "statement.yml").read_text(encoding="utf-8")
-    texts = {
-        "engagement.yml": settings + "".join(_proposal(file) for file in files),
+    texts |= {
         "statement.example.yml": f"# Rename to statement.yml to use a statement of your own.\n{statement}",
         "judgement/README.md": "What people decide in workshops; each notebook that reads one says how.\n",
         **{f"judgement/{name}": text for name, text in judgement_templates().items()},
@@ -51,62 +104,129 @@ def judgement_templates() -> dict[str, str]:
     return {**files, **{name: ",".join(columns) + "\n" for name, columns in headers.items()}}
 
 
-def _proposal(file: Path) -> str:
-    """What the first thousand rows of a file suggest, as commented lines of engagement.yml."""
-    if file.suffix.lower() != ".csv":
-        return f"\n# {file.name}: only CSV files are looked at; see the comments above\n"
-    raw = file.read_bytes()[:1_000_000]
-    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else _first_that_decodes(raw)
-    lines = raw.decode(encoding, errors="ignore").splitlines()[:1001]
-    delimiter = max(",;\t|", key=lambda mark: min((line.count(mark) for line in lines[:20]), default=0))
-    header, *rows = list(csv.reader(lines, delimiter=delimiter)) or [[]]
-    table = max(
-        tables().values(),
-        key=lambda t: (t.name == file.stem.casefold(), sum(1 for c in t.columns if _nearest(c, header))),
+def _settings(folder: Path, source: str, p: Proposal) -> Iterator[str]:
+    yield "# Proposed by `crm new` from the client's files. OPEN marks what they do not prove: look at it, then take the mark away."
+    yield "# data/README.md of the workbook is the dictionary; `crm check` says what is wrong with the books as they are mapped here."
+    yield f"client: {_text(folder.resolve().name)}"
+    yield f"currency: {p.currency}" + (
+        "  # OPEN: write its three letters; XXX is no currency" if p.currency == NO_CURRENCY else ""
     )
-    free = [name for name in header if name not in table.columns]
-    columns = [f"#       {c}: {near!r}" for c in table.columns if c not in header and (near := _nearest(c, free))]
-    cells = [cell for row in rows for cell in row]
-    commas = sum(bool(re.fullmatch(r"-?[\d.]+,\d{1,2}", c)) for c in cells)
-    points = sum(bool(re.fullmatch(r"-?[\d,]+\.\d{1,2}", c)) for c in cells)
-    return "\n".join([
-        f"\n# {file.name} looks like this; confirm each line, then take away the marks",
-        "# tables:", f"#   {table.name}:", f"#     source: {file.stem}",
-        *(["#     columns:", *columns] if columns else []), "#     formats:",
-        f"#       encoding: {encoding}", f"#       delimiter: {json.dumps(delimiter)}",
-        f"#       decimal: {json.dumps(',' if commas > points else '.')}", f"#       {_dates_proposed(cells)}", "",
-    ])  # fmt: skip
+    start, end = p.coverage
+    yield (
+        f"coverage: {{start: {start}, end: {end}}}  # whole months that have sales"
+        if start
+        else f"coverage: {{start: 2024-01, end: 2024-12}}  # OPEN: {_why(p, 'invoice_date')}"
+    )
+    yield f"source: {_text(source)}"
+    if p.unread:
+        yield f"# OPEN: recognised as no table of the ledger, and not read: {', '.join(p.unread)}"
+    yield "# cost_of_goods_basis: full  # where the cost of goods is full standard cost"
+    yield "# rates: {cost_of_capital: 0.09, tax_rate: 0.25, inventory_noncapital_rate: 0}"
 
 
-def _first_that_decodes(raw: bytes) -> str:
-    try:
-        raw[: raw.rfind(b"\n")].decode("utf-8")
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
+def _mapping(p: Proposal) -> Iterator[str]:
+    yield "tables:" + (
+        "" if p.tables else " {}  # OPEN: no file looks like a table of the ledger; `headers` shows what each holds"
+    )
+    for table, draft in p.tables.items():
+        yield f"  {table}:"
+        yield from (f"    {line}" for line in _table(p, table, draft))
 
 
-def _nearest(column: str, header: Sequence[str]) -> str:
-    plain = {re.sub(r"\W|_", "", h).casefold(): h for h in header}
-    return plain.get(nearest(column.replace("_", ""), plain, 0.72), "")
+def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
+    sheet = draft.sheet
+    if draft.derived:
+        yield "source: customers.sql  # the export is flat: its customers, one row each"
+    else:
+        yield (
+            f"source: {_text(sheet.source[0])}"
+            if len(sheet.source) == 1
+            else f"source: [{', '.join(map(_text, sheet.source))}]"
+        )
+    if sheet.header_row > 1:
+        yield f"header_row: {sheet.header_row}  # the rows above are titles"
+    if draft.derived:
+        yield from _formats(draft)
+        return
+    if draft.head:
+        yield f"join: {{{_text(draft.head.source[0])}: {{{_text(draft.key[0])}: {_text(draft.key[1])}}}}}  # our column: theirs"
+    if draft.where:
+        yield f"where: {_text(draft.where)}  # the other rows are headings and totals"
+    if draft.kinds:
+        yield "kinds:  # what a line is, by the words found in its columns of status and type"
+        yield from (f"  {kind}: {_text(test)}" for kind, test in draft.kinds.items())
+    if draft.document:
+        yield f"document: [{', '.join(map(_text, draft.document))}]  # the number alone stands for several"
+    known = tables()[table].columns if table in tables() else {}
+    mapped = {role: draft.columns[role] for role in known if role in draft.columns}
+    if any(role != name for role, name in mapped.items()) or draft.turned:
+        yield "columns:"
+        yield from (f"  {role}: {_column(draft, table, role, name)}" for role, name in mapped.items())
+    for key, text in p.open.items():
+        if key.startswith((f"{table}.", f"tables.{table}.")):
+            yield f"# OPEN: {text}"
+    yield from _formats(draft)
 
 
-def _dates_proposed(cells: Sequence[str]) -> str:
-    """A date format, or why none is proposed: where day and month could change places, people must say."""
-    forms = ("%Y-%m-%d", "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%Y%m%d", "%d-%m-%Y", "%m-%d-%Y")
-    dated = [c for c in cells if re.fullmatch(r"\d{4}-\d\d-\d\d|\d{1,2}[./-]\d{1,2}[./-]\d{4}", c)]
-    fit = [form for form in forms if dated and all(_is_date(c, form) for c in dated)]
-    if not dated:
-        return "(no dates seen)"
-    if len(fit) == 1:
-        return f"dates: {json.dumps(fit)}"
-    why = f"could be {' or '.join(fit)}" if fit else "none or several formats"
-    return f"dates: not clear ({why}; such as {', '.join(dated[:3])})"
+def _column(draft: Draft, table: str, role: str, name: str) -> str:
+    """A column as the mapping names it, with what its type needs."""
+    sheets, record = [sheet for sheet in (draft.sheet, draft.head) if sheet], tables()[table].columns[role]
+    words = re.findall(r'"[^"]*"|\w+', name)
+    columns = [
+        c for s in sheets for n, c in s.columns.items() if name in {n, f"{s.source[0]}.{n}"} or s.spoken(n) in words
+    ]
+    typed = _is_database(str(draft.sheet.file)) or draft.sheet.file.suffix.lower() == ".parquet"
+    cast = typed and any(c.kind == "float" or (c.kind == "number" and not record.numeric) for c in columns)
+    cast |= (
+        record.type == "date"
+        and any("timed" in c.marks for c in columns)
+        and draft.sheet.file.suffix.lower() not in WORKBOOKS
+    )
+    more = ", ".join(["sign: turned"] * (role in draft.turned) + ["cast: true"] * cast)
+    return f"{{column: {_text(name)}, {more}}}" if more else _text(name)
 
 
-def _is_date(text: str, form: str) -> bool:
-    try:
-        datetime.strptime(text, form)
-    except ValueError:
-        return False
-    return True
+def _formats(draft: Draft) -> Iterator[str]:
+    sheet, marks = (
+        draft.sheet,
+        {m for c in draft.columns.values() if c in draft.sheet.columns for m in draft.sheet.columns[c].marks},
+    )
+    sign = next((m for m in marks if m in "€$£¥" or (len(m) == 3 and m.isupper())), "")
+    negative = next((m for m in ("trailing", "parentheses") if m in marks), "leading")
+    given = {"encoding": (sheet.encoding, "utf-8"), "delimiter": (sheet.delimiter, ","), "decimal": (draft.number[0], "."),
+             "thousands": (draft.number[1], ""), "negative": (negative, "leading"), "currency_sign": (sign, "")}  # fmt: skip
+    written = [f"{key}: {_text(value)}" for key, (value, default) in given.items() if value != default]
+    written += [f"dates: [{', '.join(map(_text, draft.days))}]"] if draft.days not in ([], ["%Y-%m-%d"]) else []
+    if written:
+        yield f"formats: {{{', '.join(written)}}}  # borne out by every value"
+
+
+def _customers(draft: Draft) -> str:
+    """The query that makes customers of a flat export: one row each, with what is the same in all rows of one."""
+    names, sheet = {role: identifier(name) for role, name in draft.columns.items()}, draft.sheet
+    key = names["customer_id"]
+    rows = " UNION ALL ".join(f"SELECT * FROM {identifier(source)}" for source in sheet.source)
+    columns = [
+        f"trim(CAST({key} AS VARCHAR)) AS customer_id",
+        f"max({names.get('customer_name', key)}) AS customer_name",
+    ]
+    columns += [
+        f"max({name}) AS {role}" for role, name in names.items() if role not in {"customer_id", "customer_name"}
+    ]
+    lines = ",\n    ".join(columns)
+    return f"-- The customers of these books, one row each, as the invoice lines name them.\nSELECT\n    {lines}\nFROM ({rows})\nWHERE {key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''\nGROUP BY 1\nORDER BY 1\n"
+
+
+def _text(text: str) -> str:
+    """A text as YAML, in quotes where it is more than a word."""
+    return (
+        text
+        if text.isidentifier()
+        and text.isascii()
+        and text.lower() not in {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+        else json.dumps(text, ensure_ascii=False)
+    )
+
+
+def _why(p: Proposal, key: str) -> str:
+    return next((text for name, text in p.open.items() if key in name), "no column of dates is known")

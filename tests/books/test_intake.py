@@ -21,8 +21,6 @@ from crmlib.books.reader import read_ledger
 from crmlib.books.tie_out import intake_amounts
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.ledger import tables
-from crmlib.declared.reading import SettingsError
-from crmlib.run.new import write_template
 
 CORPUS = yaml.safe_load((Path(__file__).parent / "ledgers.yml").read_text(encoding="utf-8"))
 GOOD, READ = CORPUS["good"], CORPUS["header"] + CORPUS["values"]
@@ -146,18 +144,3 @@ def test_read_is_assigned_and_unassigned_and_excluded(tmp_path: Path) -> None:
     assert list(amounts.loc[("credits", "amount")]) == [Decimal(14), Decimal(0), Decimal(4), Decimal(10)]
     assert list(amounts.loc[("credits", "rows")]) == [2, 0, 1, 1]
     assert (amounts["read"] == amounts["assigned"] + amounts["unassigned"] + amounts["excluded"]).all()
-
-
-def test_a_new_engagement_opens_and_proposes_nothing_for_dates_that_could_be_two(tmp_path: Path) -> None:
-    client = tmp_path / "invoice_lines.csv"
-    client.write_bytes(
-        "CustomerID;Invoice Date;Gross Sales\nC1;03/04/2024;1.234,50\nC\xfc;05/06/2024;7,00\n".encode("cp1252")
-    )
-    write_template(tmp_path / "new", [client])
-    told = (tmp_path / "new" / "engagement.yml").read_text(encoding="utf-8")
-    assert open_engagement(tmp_path / "new").settings.currency == "USD"
-    for line in ("encoding: cp1252", 'delimiter: ";"', 'decimal: ","', "customer_id: 'CustomerID'", "gross_sales: 'Gross Sales'",
-                 "dates: not clear (could be %d/%m/%Y or %m/%d/%Y"):  # fmt: skip
-        assert line in told
-    with pytest.raises(SettingsError, match="not empty"):
-        write_template(tmp_path / "new")

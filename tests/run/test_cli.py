@@ -22,8 +22,9 @@ from xlsxwriter.exceptions import FileCreateError
 
 from crmlib import __version__, segments
 from crmlib.books import stored
+from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import CrmError, DataRejected, SettingsError
-from crmlib.run import lab, new, notebooks, report
+from crmlib.run import lab, notebooks, report
 from crmlib.run.cli import app
 from crmlib.run.report import NotebookFailed, Report, Request, Step
 
@@ -254,14 +255,13 @@ def test_check_sums_the_findings_up_and_lists_them(
     assert len((tmp_path / "out" / "findings.csv").read_text().splitlines()) == 4
 
 
-def test_new_writes_the_template_and_says_what_comes_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    seen: list[object] = []
-    monkeypatch.setattr(new, "write_template", lambda *arguments: seen.append(arguments), raising=False)
-    (tmp_path / "a.csv").write_text("x")
-    result = crm("new", tmp_path / "new", "--from", tmp_path / "a.csv")
+def test_new_writes_the_template_and_says_what_comes_next(tmp_path: Path) -> None:
+    result = crm("new", tmp_path / "new")
     assert result.exit_code == 0, result.output
-    assert seen == [(tmp_path / "new", [tmp_path / "a.csv"])]
     assert "then: crm check" in result.output
+    assert open_engagement(tmp_path / "new").settings.currency == "USD"
+    again = crm("new", tmp_path / "new")
+    assert (again.exit_code, "not empty" in again.output) == (2, True)
 
 
 def test_list_shows_question_and_parameters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

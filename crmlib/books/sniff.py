@@ -1,0 +1,202 @@
+"""What a client's files look like: how their text is written and what their columns hold, proven from every value."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from crmlib.books.ledger import identifier, quoted
+from crmlib.books.sheets import Opener, Profile, Sheet
+from crmlib.declared.vocabulary import vocabulary
+
+FIRST = 20_000  # first rows of a table, by which forms are proposed; every row must then bear them out
+MOST_VALUES = 20  # different values of a column that may be a status
+NUMBERS = [(".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'")]
+DATES = {
+    "%Y-%m-%d": r"\d{4}-\d\d?-\d\d?", "%d.%m.%Y": r"\d\d?\.\d\d?\.\d{4}", "%d/%m/%Y": r"\d\d?/\d\d?/\d{4}",
+    "%m/%d/%Y": r"\d\d?/\d\d?/\d{4}", "%d-%m-%Y": r"\d\d?-\d\d?-\d{4}", "%m-%d-%Y": r"\d\d?-\d\d?-\d{4}",
+    "%Y/%m/%d": r"\d{4}/\d\d?/\d\d?", "%Y%m%d": r"(?:19|20)\d{6}", "%d.%m.%y": r"\d\d?\.\d\d?\.\d\d",
+    "%d/%m/%y": r"\d\d?/\d\d?/\d\d", "%m/%d/%y": r"\d\d?/\d\d?/\d\d", "%d-%b-%Y": r"\d\d?-[A-Za-z]{3}-\d{4}",
+    "%d %b %Y": r"\d\d? [A-Za-z]{3} \d{4}", "%b %d, %Y": r"[A-Za-z]{3} \d\d?, \d{4}", "%d %B %Y": r"\d\d? [A-Za-z]{3,9} \d{4}",
+}  # fmt: skip
+TIME = r"(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
+
+
+Forms = tuple[tuple[str, str], Sequence[str]]  # marks of decimals and thousands, formats of dates
+
+
+class Sniffer(Opener):
+    """Views of a client's files, to be asked what they hold."""
+
+    def sheets(self, sources: Iterable[str]) -> list[Sheet]:
+        """Every file, sheet or table that has rows, each with its columns; `env:NAME` is the variable of a database's URL.
+
+        Raises
+        ------
+        SettingsError
+            A file is of no kind that is read, or cannot be opened.
+        """
+        return [self._profiled(sheet) for source in sources for sheet in self.opened(source) if sheet.columns]
+
+    def merged(self, sheets: Sequence[Sheet]) -> Sheet:
+        """Sheets of one header as one, one below the other."""
+        if len(sheets) == 1:
+            return sheets[0]
+        first = next((sheet for sheet in sheets if sheet.encoding != "utf-8"), sheets[0])
+        rows = " UNION ALL ".join(f"SELECT * FROM {sheet.view}" for sheet in sheets)
+        return self._profiled(self.view(replace(first, source=tuple(s.source[0] for s in sheets)), rows))
+
+    def kept(self, sheet: Sheet, condition: str) -> Sheet:
+        """The rows of a sheet that meet a condition."""
+        return replace(self.view(sheet, f"FROM {sheet.view} WHERE {condition}"), columns=sheet.columns)
+
+    def filled(self, sheet: Sheet, column: str) -> Sheet:
+        """A sheet without the rows in which a column is blank, such as headings and totals, looked at anew."""
+        return self._profiled(self.kept(sheet, f"{identifier(column)} <> ''"))
+
+    def whole(self, sheet: Sheet, head: Sheet | None, key: tuple[str, str], forms: Forms) -> Sheet:
+        """A sheet, and its head beside each row, with numbers and days read in these forms, to be asked with expressions."""
+        own = self._typed(sheet, forms)
+        if not head:
+            return own
+        heads, alias = self._typed(head, forms), head.source[0]
+        on = f"trim(l.{identifier(key[0])}::VARCHAR) = trim(h.{identifier(key[1])}::VARCHAR)"
+        both = f"SELECT l.*, h AS {identifier(alias)} FROM {own.view} l LEFT JOIN {heads.view} h ON {on}"
+        beside = {f"{alias}.{name}": column for name, column in head.columns.items()}
+        return replace(self.view(own, both), columns=own.columns | beside, head=alias)
+
+    def _typed(self, sheet: Sheet, forms: Forms) -> Sheet:
+        number, days = forms
+        read = [
+            (self._read(c, number, [day for day in days if day in c.dates]), c.name) for c in sheet.columns.values()
+        ]
+        columns = ", ".join(f"{value} AS {identifier(name)}" for value, name in read)
+        return replace(self.view(sheet, f"SELECT {columns} FROM {sheet.view}"), columns=sheet.columns)
+
+    def values(self, sheet: Sheet, column: str) -> dict[str, int]:
+        """The values of a column with few of them as they are written, and how often each is there."""
+        text = rf"regexp_replace(trim(({sheet.spoken(column)})::VARCHAR), '\.0$', '')"  # of a number that was read
+        known = f"SELECT {text} v, count(*) FROM {sheet.view} WHERE v <> '' GROUP BY v ORDER BY 2 DESC, 1"
+        return dict(self.rows(f"{known} LIMIT {MOST_VALUES}"))
+
+    def held(self, sheet: Sheet, column: str, other: Sheet, key: str) -> float:
+        """The share of a column's different values that another table's column has."""
+        asked = f"SELECT DISTINCT trim({identifier(column)}::VARCHAR) v FROM {sheet.view} WHERE v <> ''"
+        known = f"SELECT trim({identifier(key)}::VARCHAR) FROM {other.view}"
+        return float(self.rows(f"SELECT coalesce(avg((v IN ({known}))::INT), 0) FROM ({asked})")[0][0])
+
+    def depends(self, sheet: Sheet, expression: str, key: str) -> bool:
+        """Whether an expression has one value for each key."""
+        several = f"SELECT 1 FROM {sheet.view} GROUP BY {key} HAVING count(DISTINCT {expression}) > 1 LIMIT 1"
+        return not self.rows(several)
+
+    def repeats(self, sheet: Sheet, key: str) -> bool:
+        """Whether a key stands in several rows."""
+        return bool(self.rows(f"SELECT 1 FROM {sheet.view} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"))
+
+    def agree(self, sheet: Sheet, left: str, right: str) -> bool:
+        """Whether two expressions are equal to the cent in nearly all rows that have both."""
+        share = f"SELECT avg((abs(({left}) - ({right})) <= 0.011)::INT) FROM {sheet.view}"
+        return float(self.rows(share)[0][0] or 0) >= 0.98
+
+    def total(self, sheet: Sheet, expression: str, where: str = "") -> float:
+        """The sum of an expression, of the rows that meet a condition."""
+        rows = f"FROM {sheet.view}" + (f" WHERE {where}" if where else "")
+        return float(self.rows(f"SELECT coalesce(sum({expression}), 0) {rows}")[0][0])
+
+    def months(self, sheet: Sheet, column: str) -> list[tuple[date, int, int]]:
+        """Each month of a date with its first and last day that has rows."""
+        days = f"SELECT {sheet.spoken(column)} d FROM {sheet.view} WHERE d IS NOT NULL"
+        return self.rows(
+            f"SELECT date_trunc('month', d)::DATE m, min(day(d)), max(day(d)) FROM ({days}) GROUP BY m ORDER BY m"
+        )
+
+    def _read(self, column: Profile, number: tuple[str, str], days: Sequence[str]) -> str:
+        if days:
+            return self._day(column, days[0])
+        return self._number(column, number) if number in column.numbers else identifier(column.name)
+
+    def _number(self, column: Profile, form: tuple[str, str]) -> str:
+        decimal, thousands = form
+        plain = f"regexp_replace({identifier(column.name)}, '[^0-9,.()-]', '', 'g')"
+        plain = f"replace({plain}, {quoted(thousands)}, '')" if thousands in {",", "."} else plain
+        plain = f"replace({plain}, {quoted(decimal)}, '.')"
+        return f"TRY_CAST(regexp_replace({plain}, '[()-]', '', 'g') AS DOUBLE) * if(regexp_matches({plain}, '[(-]'), -1, 1)"
+
+    def _day(self, column: Profile, form: str) -> str:
+        text = f"trim(regexp_replace({identifier(column.name)}, {quoted(TIME + '$')}, ''))"
+        return f"try_strptime({text}, {quoted(form)})::DATE"
+
+    def _profiled(self, sheet: Sheet) -> Sheet:
+        """A sheet with what its columns hold: forms are proposed by the first rows and borne out by every one."""
+        rows = self.rows(f"SELECT count(*) FROM {sheet.view}")[0][0]
+        columns = {}
+        for column in sheet.columns.values():
+            name = identifier(column.name)
+            filled, distinct = self.rows(
+                f"SELECT count(nullif(trim({name}::VARCHAR), '')), approx_count_distinct({name}) FROM {sheet.view}"
+            )[0]
+            if distinct > 0.8 * rows or distinct <= 5 * MOST_VALUES:  # a key is one only if it is exact
+                distinct = self.rows(f"SELECT count(DISTINCT {name}) FROM {sheet.view}")[0][0]
+            first = self.rows(f"SELECT {name}::VARCHAR FROM {sheet.view} WHERE trim({name}::VARCHAR) <> '' LIMIT 1000")
+            samples = list(dict.fromkeys(value for (value,) in first))[:3]
+            known = replace(column, filled=filled, distinct=distinct, samples=tuple(samples))
+            if column.kind == "date" and self.rows(f"SELECT 1 FROM {sheet.view} WHERE {name} <> {name}::DATE LIMIT 1"):
+                known = replace(known, marks=column.marks | {"timed"})
+            columns[column.name] = self._forms(sheet, known) if column.kind == "text" and filled else known
+        return replace(sheet, rows=rows, columns=columns)
+
+    def _forms(self, sheet: Sheet, column: Profile) -> Profile:
+        text = f"trim({identifier(column.name)}::VARCHAR)"
+        tests: dict[Any, str] = {form: _number(form) for form in NUMBERS}
+        tests |= {form: rf"^{shape}{TIME}$" for form, shape in DATES.items()}
+        for rows in (f"(SELECT * FROM {sheet.view} LIMIT {FIRST})", sheet.view):
+            counts = ", ".join(
+                f"count(*) FILTER ({self._fits(sheet, column, form, test)})" for form, test in tests.items()
+            )
+            filled, *fits = self.rows(f"SELECT count(nullif({text}, '')){', ' if counts else ''}{counts} FROM {rows}")[
+                0
+            ]
+            tests = {form: test for (form, test), count in zip(tests.items(), fits, strict=True) if count == filled > 0}
+        numbers, dates = (
+            tuple(form for form in NUMBERS if form in tests),
+            tuple(form for form in DATES if form in tests),
+        )
+        marks = self._marks(sheet, text) if numbers or dates else frozenset[str]()
+        return replace(column, numbers=numbers, dates=dates, marks=marks)
+
+    def _fits(self, sheet: Sheet, column: Profile, form: Any, test: str) -> str:
+        shaped = f"regexp_matches(trim({identifier(column.name)}::VARCHAR), {quoted(test)})"
+        return shaped if isinstance(form, tuple) else f"{shaped} AND {self._day(column, form)} IS NOT NULL"
+
+    def _marks(self, sheet: Sheet, text: str) -> frozenset[str]:
+        """How negative numbers look, currency signs, and whether a mark could be one of thousands or of decimals."""
+        marks = {
+            "trailing": "-$",
+            "parentheses": r"^\(",
+            "leading": r"^[^0-9(]*-",
+            "marked": "[,.]",
+            "timed": "[0-9]:[0-9]",
+        }
+        counts = ", ".join(f"bool_or(regexp_matches({text}, {quoted(test)}))" for test in marks.values())
+        signs = f"list(DISTINCT regexp_extract({text}, {quoted(_sign())}))"
+        *found, signs = self.rows(f"SELECT {counts}, {signs} FROM {sheet.view} WHERE {text} <> ''")[0]
+        return frozenset(
+            {*(mark for mark, is_there in zip(marks, found, strict=True) if is_there), *filter(None, signs)}
+        )
+
+
+@functools.cache
+def _sign() -> str:
+    return f"(?:[€$£¥]|{'|'.join(sorted({*vocabulary().currencies.values()}))})"
+
+
+def _number(form: tuple[str, str]) -> str:
+    (decimal, thousands), sign = form, _sign()
+    whole = rf"\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+" if thousands else ""
+    body = rf"(?:{whole}|\d+)(?:{re.escape(decimal)}\d+)?" if whole else rf"\d+(?:{re.escape(decimal)}\d+)?"
+    return rf"^(?:-?{sign}? ?-?{body} ?{sign}?-?|\({sign}? ?{body} ?{sign}?\))$"

@@ -1,0 +1,75 @@
+"""Words by which `crm new` recognises the tables, columns and values of other companies' exports (vocabulary.yml)."""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+
+from crmlib.declared.ledger import tables
+from crmlib.declared.reading import DECLARED, Record, nearest, read
+
+KNOWN = 0.75  # from this likeness on a name is known; below it people are asked
+LIKELY = 0.55  # below this likeness a name says nothing
+
+
+class Words(Record):
+    """How a table and its columns may be called, the best word first."""
+
+    names: list[str]
+    columns: dict[str, list[str]]
+
+
+class Code(Record):
+    """A column of a known export, told by a column beside it, whose values are codes of kinds."""
+
+    column: str
+    beside: str = ""
+    kinds: dict[str, list[str]]
+
+
+class Vocabulary(Record):
+    """vocabulary.yml."""
+
+    tables: dict[str, Words]
+    kinds: dict[str, list[str]]
+    codes: list[Code]
+    own: list[str]
+    local: list[str]
+    currencies: dict[str, str]
+    months: list[str]
+    unlike: list[str]
+
+
+@functools.cache
+def vocabulary() -> Vocabulary:
+    """The words, and the ledger's own names before them."""
+    words = read(DECLARED / "vocabulary.yml", Vocabulary)
+    own = {n: Words(names=[n], columns={c: [c] for c in table.columns}) for n, table in tables().items()}
+    return words.model_copy(update={"tables": own | {n: _with_own(own, n, w) for n, w in words.tables.items()}})
+
+
+def _with_own(own: dict[str, Words], table: str, words: Words) -> Words:
+    columns = own[table].columns if table in own else {}
+    return words.model_copy(update={"columns": {**columns, **words.columns}})
+
+
+@functools.cache
+def parts(name: str) -> tuple[str, ...]:
+    """The words of a name without case, accents and marks: `KundenNr.` is kunden and nr."""
+    broken = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("ß", "ss").replace("%", " percent "))
+    plain = unicodedata.normalize("NFKD", broken).encode("ascii", "ignore").decode().casefold()
+    return tuple(re.sub("([aou])e", r"\1", word) for word in re.findall("[a-z0-9]+", plain))
+
+
+@functools.cache
+def likeness(name: str, words: tuple[str, ...]) -> float:
+    """How sure a name means what one of the words means: 1 the first of them, 0.9 the last, less where it is only near."""
+    bare = tuple(p for p in parts(name) if p not in vocabulary().currencies and not p.isdigit()) or parts(name)
+    plain = "".join(bare)
+    known = {"".join(parts(word)): 1 - 0.1 * place / len(words) for place, word in reversed([*enumerate(words)])}
+    if plain in known:
+        return known[plain]
+    inside = [len(parts(w)) / len(bare) for w in words if set(parts(w)) <= set(bare)]
+    near = 0.8 if len(plain) > 4 and nearest(plain, known, 0.88) else 0
+    return max([near, *(0.3 + 0.4 * share for share in inside if share > 0.6)])

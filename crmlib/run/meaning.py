@@ -1,0 +1,232 @@
+"""What a client's columns mean: how they are written, which amount is which, what a line is, which months and currency."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import date
+
+from crmlib.books.sheets import Sheet
+from crmlib.books.sniff import Sniffer
+from crmlib.declared.vocabulary import parts, vocabulary
+from crmlib.run.proposal import Ask, Draft, Proposal, Question, recognised
+
+AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
+EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
+NO_CURRENCY = "XXX"  # ISO 4217's code for none
+MOST_KINDS = 20  # different values of a column of status or type
+
+
+def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
+    """One mapping of these files, sheets and tables to the ledger."""
+    p = Proposal()
+
+    def asked(question: Question) -> str:
+        if not (answer := ask(question)):
+            p.open[question.key] = question.text + "".join(f" {row};" for row in question.evidence[:3]).rstrip(";")
+        return answer
+
+    recognised(look, p, sheets, asked)
+    for name, draft in p.tables.items():
+        _read_forms(draft, name, asked)
+    if lines := p.tables.get("invoice_lines"):
+        whole = look.whole(lines.sheet, lines.head, lines.key, (lines.number, lines.days))
+        lines.kinds = _kinds(look, lines, whole)
+        if out := lines.kinds.get("exclude"):
+            whole = look.kept(whole, f"NOT coalesce({out}, false)")
+        _find_amounts(look, lines, whole, asked)
+        _turn_signs(look, lines, whole)
+        _name_documents(look, lines, whole)
+        if {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
+            lines.columns.pop("currency", "")  # of the document, not of the amount
+        p.coverage = _coverage(look, lines, whole, asked)
+    p.currency = _currency(look, p, asked)
+    return p
+
+
+def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
+    """Forms of numbers and dates that every value of the mapped columns bears out; where two do, people are asked."""
+    mapped = {c.removeprefix(f"{draft.head.source[0]}.") if draft.head else c for c in draft.columns.values()}
+    columns = [c for s in (draft.sheet, draft.head) if s for c in s.columns.values() if c.name in mapped]
+    numbers = [c for c in columns if c.numbers and not c.dates and "marked" in c.marks]
+    votes = [form for c in numbers for form in c.numbers]
+    best = [form for form in dict.fromkeys(votes) if votes.count(form) == max(map(votes.count, votes))]
+    if len({decimal for decimal, _ in best}) > 1:
+        marks = {"comma": ",", "point": "."}
+        text = f"Which is the decimal mark of {table}, comma or point? Every number could be read either way:"
+        answer = ask(Question(f"tables.{table}.formats.decimal", text, numbers[0].samples, [*marks], "comma"))
+        best = [form for form in best if form[0] == marks.get(answer, ".")]
+    draft.number = min(best, key=lambda form: len(form[1]), default=(".", ""))
+    dates = [c.dates for c in columns if c.dates]
+    common = [form for form in dict.fromkeys(form for d in dates for form in d) if all(form in d for d in dates)]
+    if len(common) > 1:
+        text = f"Which form have the dates of {table}? Every one could be read in each of these:"
+        samples = next(c.samples for c in columns if c.dates)
+        answer = ask(Question(f"tables.{table}.formats.dates", text, samples, common, common[0]))
+        common = [answer] if answer else []
+    draft.days = common or sorted({d[0] for d in dates if len(d) == 1})
+
+
+def _find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
+    """Gross sales before discount, the discount and the cost, by the sums that nearly every row bears out."""
+    c = lines.columns
+    x = {role: whole.spoken(name) for role, name in c.items()}
+    others = [whole.spoken(n) for n, p in whole.columns.items() if p.is_number and not p.dates and n not in c.values()]
+
+    def found(expression: str, candidates: Iterable[str]) -> str:
+        return next((n for n in candidates if n and look.agree(whole, expression, n)), "")
+
+    named, off, share = _signed(look, whole, x), x.get("discount", ""), x.get("discount_share", "")
+    product = f"{x['quantity']} * {x['unit_price']}" if {"quantity", "unit_price"} <= set(x) else ""
+    gross = found(product, [named, *others]) if product else found(f"{named} + {off}", others) if named and off else ""
+    before = gross or product or named
+    shares = [part for each in (share, off) if each for part in (f"{each} / 100", each)]
+    cuts = [f"({before}) - {off}"] * bool(off) + [f"({before}) * (1 - {part})" for part in shares]
+    net = next((n for cut in cuts if before and (n := found(cut, [named if named != before else "", *others]))), "")
+    if not gross and product and (net or not named or found(f"{product} + {x.get('tax', '0')}", [named])):
+        gross = product
+    if not gross and not named and {"with_tax", "tax"} <= set(x):
+        gross = f"{x['with_tax']} - {x['tax']}"
+    gross = gross or named
+    if net and not (off and found(f"{gross} - {net}", [off]) and whole.columns[c["discount"]].kind != "float"):
+        c["discount"] = f"{gross} - {net}"
+    elif share and not off:
+        c["discount"] = f"({gross}) * {share} / 100"
+    elif off and not net and not product and ask(_before(whole, c)) == "after":
+        gross = f"{named} + {off}"
+    if gross:
+        c["gross_sales"] = {whole.spoken(n): n for n in whole.columns}.get(gross, gross)
+    if {"cost_of_goods", "product_id", "quantity"} <= set(x) and _is_of_one_unit(look, whole, x):
+        c["unit_cost"] = c.pop("cost_of_goods")
+    if "unit_cost" in c and "cost_of_goods" not in c and "quantity" in c:
+        c["cost_of_goods"] = f"{x['quantity']} * {whole.spoken(c['unit_cost'])}"
+
+
+def _signed(look: Sniffer, whole: Sheet, x: dict[str, str]) -> str:
+    """The amount that is named, with the sign that a mark of debit and credit or two columns give it."""
+    named = x.get("gross_sales", "")
+    if not named and {"debit", "credit"} <= set(x):
+        return f"{x['credit']} - {x['debit']}"
+    if named and "mark" in x:
+        name = next(n for n in whole.columns if whole.spoken(n) == x["mark"])
+        marks = [mark for mark in look.values(whole, name) if mark.upper() in {"S", "H", "D", "C"}]
+        if len(marks) == 2:
+            test = f"{x['mark']} = '{marks[0]}'"
+            more = look.total(whole, named, test) >= look.total(whole, named, f"NOT {test}")
+            return f"case when {x['mark']} = '{marks[not more]}' then {named} else -{named} end"
+    return named
+
+
+def _before(whole: Sheet, c: dict[str, str]) -> Question:
+    amount, off = whole.columns[c["gross_sales"]], whole.columns[c["discount"]]
+    text = f"Is {amount.name!r} the amount before or after the discount in {off.name!r}? No other column says:"
+    evidence = [f"{a} and {b}" for a, b in zip(amount.samples, off.samples, strict=False)]
+    return Question("tables.invoice_lines.columns.gross_sales", text, evidence, ["before", "after"], "before")
+
+
+def _is_of_one_unit(look: Sniffer, whole: Sheet, x: dict[str, str]) -> bool:
+    """Whether a cost is the same for each product however many were sold, and so no cost of the line."""
+    cost, each = x["cost_of_goods"], f"round({x['cost_of_goods']} / nullif({x['quantity']}, 0), 2)"
+    return look.depends(whole, cost, x["product_id"]) and not look.depends(whole, each, x["product_id"])
+
+
+def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
+    """What a line is, by the words or codes in columns of status and type: kind → condition."""
+    words = {"".join(parts(w)): kind for kind, each in vocabulary().kinds.items() for w in each}
+    names = {"".join(parts(name.rsplit(".", 1)[-1])) for name in whole.columns}
+    tests: dict[str, list[str]] = {}
+    for name, column in whole.columns.items():
+        if not 0 < column.distinct <= MOST_KINDS or column.kind == "float" or name in lines.columns.values():
+            continue
+        plain = "".join(parts(name.rsplit(".", 1)[-1]))
+        codes = [
+            c
+            for c in vocabulary().codes
+            if "".join(parts(c.column)) == plain and "".join(parts(c.beside)) in {"", *names}
+        ]
+        known = {value: kind for code in codes for kind, values in code.kinds.items() for value in values}
+        kinds = {value: known.get(value) or words.get("".join(parts(value)), "") for value in look.values(whole, name)}
+        for kind in sorted({*kinds.values()} - {""}):
+            given = ", ".join(f"'{value}'" for value in kinds if kinds[value] == kind)
+            tests.setdefault(kind, []).append(f"{whole.spoken(name)} in ({given})")
+    return {kind: " or ".join(each) for kind, each in tests.items()}
+
+
+def _turn_signs(look: Sniffer, lines: Draft, whole: Sheet) -> None:
+    """Turn amounts that are negative in sum where their name promises positive ones, and those of returns that are written positive."""
+    returns = lines.kinds.get("return", "false")
+    for role in (role for role in AMOUNTS if role in lines.columns):
+        amount = whole.spoken(lines.columns[role])
+        turned = look.total(whole, amount, f"NOT coalesce({returns}, false)") < 0
+        if not turned and look.total(whole, amount, returns) > 0:
+            amount = lines.columns[role] = f"case when {returns} then -({amount}) else {amount} end"
+        if turned and role == "quantity":
+            lines.columns[role] = f"-({amount})"
+        elif turned:
+            lines.turned.add(role)
+
+
+def _name_documents(look: Sniffer, lines: Draft, whole: Sheet) -> None:
+    """What a document is beside its number, where one number stands for several customers."""
+    if not {"order_id", "customer_id", "invoice_date"} <= set(lines.columns):
+        return
+    order, customer, day = (whole.spoken(lines.columns[role]) for role in ("order_id", "customer_id", "invoice_date"))
+    if "line_no" in lines.columns and look.repeats(whole, f"{order}, {whole.spoken(lines.columns['line_no'])}"):
+        del lines.columns["line_no"]
+    if look.depends(whole, customer, order):
+        return
+    few = {
+        whole.spoken(n): n
+        for n, c in lines.sheet.columns.items()
+        if 1 < c.distinct <= MOST_KINDS and c.kind != "float" and not {"marked", "leading"} & c.marks
+        and n not in lines.columns.values()
+    }  # fmt: skip
+    for beside, name in {f"year({day})": "year", **few}.items():
+        if look.depends(whole, customer, f"{order}, {beside}"):
+            lines.document = [name, "order_id"]
+            return
+
+
+def _coverage(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> tuple[str, str]:
+    """The months that the lines hold, without a first or last one that is there in part only, as the check has it."""
+    day = whole.columns.get(lines.columns.get("invoice_date", ""))
+    if not day or not (day.kind == "date" or set(lines.days) & set(day.dates)):
+        return "", ""
+    months = look.months(whole, lines.columns["invoice_date"])
+    inner = months[1:-1]
+    if len(inner) >= 2:
+        late, early = min(m[2] for m in inner), max(m[1] for m in inner)
+        if months[-1][2] + EDGE_DAYS <= late and ask(_edge(months[-1], "last")) != "keep":
+            months = months[:-1]
+        if months[0][1] >= early + EDGE_DAYS and ask(_edge(months[0], "first")) != "keep":
+            months = months[1:]
+    return (f"{months[0][0]:%Y-%m}", f"{months[-1][0]:%Y-%m}") if months else ("", "")
+
+
+def _edge(month: tuple[date, int, int], edge: str) -> Question:
+    text = f"The {edge} month, {month[0]:%Y-%m}, has sales of its days {month[1]} to {month[2]} only. Leave it out, so that all months are whole?"
+    return Question(f"coverage ({edge} month)", text, [], ["leave out", "keep"], "leave out")
+
+
+def _currency(look: Sniffer, p: Proposal, ask: Ask) -> str:
+    """The currency that a column, the signs beside amounts or the names of columns prove, or that people say."""
+    known, seen = vocabulary().currencies, list[str]()
+    for draft in p.tables.values():
+        sheets = [sheet for sheet in (draft.sheet, draft.head) if sheet]
+        for column in (c for sheet in sheets for c in sheet.columns.values() if c.is_number):
+            words = {
+                *column.marks,
+                *parts(column.name),
+                *(sign for sign in known if not sign.isalpha() and sign in column.name),
+            }
+            seen += [known.get(word, word) for word in sorted(words) if word in known or re.fullmatch("[A-Z]{3}", word)]
+        given = draft.columns.get("currency", "").removeprefix(f"{draft.head.source[0]}." if draft.head else "")
+        for sheet in (sheet for sheet in sheets if given in sheet.columns):
+            seen = [value.upper() for value in look.values(sheet, given)]
+    codes = [*dict.fromkeys(seen)]
+    if len(codes) == 1 and re.fullmatch("[A-Z]{3}", codes[0]):
+        return codes[0]
+    text = "Which currency are the books in, in three letters?"
+    text += " Amounts in others need a table exchange_rates." if codes else " Nothing in the files says it."
+    answer = ask(Question("currency", text, codes[:3], [], codes[0] if codes else "EUR"))
+    return answer.strip().upper() or NO_CURRENCY

@@ -1,0 +1,288 @@
+"""Which of a client's files is which table, and which column which: proven by name or content, asked where it is neither."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from crmlib.books.sheets import Profile, Sheet
+from crmlib.books.sniff import Sniffer
+from crmlib.declared.ledger import tables
+from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, vocabulary
+
+NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_id", "product_name"),
+          "documents": ("order_id", "invoice_date", "customer_id"), "invoice_lines": ("gross_sales", "customer_id", "invoice_date")}  # fmt: skip
+KEYS = {"customers": "customer_id", "products": "product_id", "documents": "order_id"}
+LIKE_LINES = ("invoice_lines", "customers", "products")  # whose columns stand in a flat export
+ATTRIBUTES = ("customer_id", "customer_name", "account_type", "region", "account_manager")  # of a derived customer
+HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the data do not prove: where it stands in engagement.yml, three rows of evidence, the choices, a default."""
+
+    key: str
+    text: str
+    evidence: Sequence[str]
+    choices: Sequence[str]
+    default: str
+
+
+Ask = Callable[[Question], str]  # the answer; empty where nobody is there to give it
+
+
+@dataclass
+class Draft:
+    """One table as it will stand in engagement.yml; `columns` are names of the client's or expressions on them."""
+
+    sheet: Sheet
+    columns: dict[str, str]
+    turned: set[str] = field(default_factory=set)
+    document: list[str] = field(default_factory=list)
+    head: Sheet | None = None  # of the invoices that the lines belong to
+    key: tuple[str, str] = ("", "")  # our column and the head's
+    where: str = ""
+    kinds: dict[str, str] = field(default_factory=dict)
+    number: tuple[str, str] = (".", "")
+    days: Sequence[str] = ()
+    derived: bool = False
+    unsure: set[str] = field(default_factory=set)  # columns whose names only come near
+
+
+@dataclass
+class Proposal:
+    """One whole mapping, the sheets that it leaves unread, and by key what is still open."""
+
+    tables: dict[str, Draft] = field(default_factory=dict)
+    currency: str = ""
+    coverage: tuple[str, str] = ("", "")
+    unread: list[str] = field(default_factory=list)
+    open: dict[str, str] = field(default_factory=dict)
+
+
+# --- which file is which table ------------------------------------------------------------------------------------------
+
+
+def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
+    """Columns of the ledger's table, each with the client's column that its name and content make likely, and how likely."""
+    words, needed, key = vocabulary().tables[table].columns, NEEDED.get(table, ()), KEYS.get(table, "")
+    likely = [
+        (role in needed, likeness(c.name, (*(vocabulary().own if role == key else ()), *synonyms)), role, c.name)
+        for role, synonyms in words.items() for c in sheet.columns.values() if c.filled and _fits(c, table, role)
+and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
+    ]  # fmt: skip
+    found: dict[str, tuple[str, float]] = {}
+    for _, like, role, name in sorted(likely, key=lambda one: (-one[0], -one[1])):
+        if like >= LIKELY and role not in found and name not in {taken for taken, _ in found.values()}:
+            found[role] = name, like
+    # a name of the ledger's own is that column, whatever else it is
+    alike = {"".join(parts(c.name)): c.name for c in sheet.columns.values()}
+    records = tables()[table].columns if table in tables() else {}
+    own = {role: alike.get("".join(parts(role)), "") for role in records if role not in found}
+    return found | {role: (name, 1) for role, name in own.items() if name and _fits(sheet.columns[name], table, role)}
+
+
+def _is_own(name: str) -> bool:
+    return likeness(name, tuple(vocabulary().own)) >= KNOWN
+
+
+def _fits(column: Profile, table: str, role: str) -> bool:
+    """Whether what a column holds can be what the role needs."""
+    record = next(
+        (tables()[t].columns[role] for t in (table, *LIKE_LINES) if t in tables() and role in tables()[t].columns), None
+    )
+    kind = record.type if record else "text" if role == "mark" else "money"
+    if kind in {"date", "month"}:
+        return column.is_date
+    if kind in {"money", "quantity", "measure", "rate", "integer"}:
+        return column.is_number and not column.dates
+    return column.kind != "date" and column.kind != "float" and (not column.dates or bool(column.numbers))
+
+
+def _score(sheet: Sheet, table: str) -> float:
+    """How sure a sheet is a table, by its own name and those of the columns needed; nothing where one is absent or a key repeats."""
+    found = roles(sheet, table)
+    needed = NEEDED.get(table) or [c.name for c in tables()[table].columns.values() if c.required]
+    found |= {"gross_sales": found["unit_price"]} if {"quantity", "unit_price"} <= set(found) else {}
+    if any(c not in found for c in needed):
+        return 0
+    if table not in NEEDED and _named(sheet, table) < KNOWN:
+        return 0
+    return _named(sheet, table) + sum(found[c][1] for c in needed) / len(needed)
+
+
+def _named(sheet: Sheet, table: str) -> float:
+    return likeness(" ".join(_stem(sheet)), tuple(vocabulary().tables[table].names)) if _stem(sheet) else 0
+
+
+def _stem(sheet: Sheet) -> tuple[str, ...]:
+    """The words of a sheet's name without what tells one month or year from another."""
+    left_out = set(parts(" ".join(vocabulary().months)))
+    book, mark, title = sheet.source[0].partition(":")
+    name = book if not mark or title.casefold() in {"sheet1", "tabelle1", "feuil1", "hoja1"} else title
+    return tuple(part for part in parts(re.sub(r"\d+", " ", name)) if part not in left_out and len(part) > 1)
+
+
+def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> None:
+    """Fill the proposal's tables, what refers to what, and the sheets that stay unread."""
+    rest = [sheet for sheet in _merged(look, sheets) if not set(vocabulary().unlike) & {*parts(sheet.source[0])}]
+    if lines := _headed(look, rest):
+        p.tables["invoice_lines"] = lines
+        rest = [sheet for sheet in rest if sheet not in (lines.sheet, lines.head)]
+    for table in dict.fromkeys(("invoice_lines", *NEEDED, *tables())):
+        best = max(rest, key=lambda sheet: _score(sheet, table), default=None)
+        if table not in p.tables and table != "documents" and best and _score(best, table):
+            alike = [s for s in rest if [*s.columns] == [*best.columns] and _score(s, table)]
+            p.tables[table] = _draft(look.merged(alike), table)
+            rest = [sheet for sheet in rest if sheet not in alike]
+    if not (lines := p.tables.get("invoice_lines") or _by_content(p, rest, ask)):
+        return
+    for table, draft in p.tables.items():
+        _confirm(draft, table, ask)
+    day = lines.columns.get("invoice_date", "")
+    if day in lines.sheet.columns and lines.sheet.columns[day].filled < lines.sheet.rows:
+        lines.where, lines.sheet = f"{lines.sheet.spoken(day)} <> ''", look.filled(lines.sheet, day)
+    for table, key in KEYS.items():
+        if table in p.tables:
+            _refer(look, lines, p.tables[table], key)
+    if "customers" not in p.tables and "customer_id" in lines.columns:
+        p.tables["customers"] = _derived(look, lines)
+    read = {name for d in p.tables.values() for s in (d.sheet, d.head) if s for name in s.source}
+    p.unread = [name for sheet in sheets for name in sheet.source if name not in read]
+
+
+def _derived(look: Sniffer, lines: Draft) -> Draft:
+    """The customers of a flat export: the key, a name, and what is the same in all rows of one."""
+    head = lines.head if lines.head and lines.columns["customer_id"].startswith(f"{lines.head.source[0]}.") else None
+    sheet, before = head or lines.sheet, f"{head.source[0]}." if head else ""
+    own = {
+        r: c.removeprefix(before)
+        for r, c in lines.columns.items()
+        if c.startswith(before) and c.removeprefix(before) in sheet.columns
+    }
+    key = sheet.spoken(own["customer_id"])
+    columns = {
+        r: own[r]
+        for r in ATTRIBUTES
+        if r in own and (r in NEEDED["customers"] or look.depends(sheet, sheet.spoken(own[r]), key))
+    }
+    return Draft(sheet, columns, derived=True)
+
+
+def _draft(sheet: Sheet, table: str) -> Draft:
+    found = roles(sheet, table)
+    unsure = {role for role, (_, like) in found.items() if like < KNOWN}
+    return Draft(sheet, {role: name for role, (name, _) in found.items()}, unsure=unsure)
+
+
+def _by_content(p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
+    """The lines where no name says which they are: a sheet with a date and a number, the only one or as people say."""
+    able = {s.source[0]: s for s in sheets if {"date", "number"} <= {_content(c) for c in s.columns.values()}}
+    text = "Which of these holds the invoice lines (customer, date, amount)?"
+    evidence = [f"{name}: {s.rows} rows of {', '.join(list(s.columns)[:6])}" for name, s in able.items()]
+    name = (
+        next(iter(able))
+        if len(able) == 1
+        else ask(Question("tables.invoice_lines.source", text, evidence, [*able], next(iter(able))))
+        if able
+        else ""
+    )
+    if name:
+        p.tables["invoice_lines"] = _draft(able[name], "invoice_lines")
+    return p.tables.get("invoice_lines")
+
+
+def _content(column: Profile) -> str:
+    return "date" if column.is_date else "number" if column.is_number else "text"
+
+
+def _confirm(draft: Draft, table: str, ask: Ask) -> None:
+    """Columns that are needed or only near by name: taken where nothing else can be meant, else as people say."""
+    needed = NEEDED.get(table, ())
+    absent = [
+        role
+        for role in needed
+        if role not in draft.columns and not (role == "gross_sales" and "unit_price" in draft.columns)
+    ]
+    for role in (*absent, *sorted(draft.unsure)):
+        likely = draft.columns.pop(role, "")
+        free = [
+            c
+            for c in draft.sheet.columns.values()
+            if c.filled and c.name not in draft.columns.values() and _fits(c, table, role)
+        ]
+        free = free if role in needed else [c for c in free if c.name == likely]
+        if not free or not (likely or role in needed):
+            continue
+        meaning = (
+            tables()[table].columns[role].meaning
+            if table in tables() and role in tables()[table].columns
+            else role.replace("_", " ")
+        )
+        text = f"Which column of {draft.sheet.source[0]} is {role} ({meaning})?"
+        evidence = [f"{c.name}: {', '.join(c.samples)}" for c in sorted(free, key=lambda c: c.name != likely)]
+        only = len(free) == 1 and role in needed and role != "customer_id"
+        name = (
+            free[0].name
+            if only
+            else ask(
+                Question(
+                    f"tables.{table}.columns.{role}",
+                    text,
+                    evidence,
+                    [*(c.name for c in free), "none"],
+                    likely or free[0].name,
+                )
+            )
+        )
+        if name not in {"", "none"}:
+            draft.columns[role] = name
+
+
+def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
+    """Sheets that differ in nothing but month and year as one."""
+    groups: dict[object, list[Sheet]] = {}
+    for sheet in sheets:
+        groups.setdefault((*sheet.columns, _stem(sheet), sheet.header_row, sheet.delimiter), []).append(sheet)
+    return [look.merged(group) for group in groups.values()]
+
+
+def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
+    """Lines whose customer or date stands in a table of heads to which they refer by its key."""
+    for head in (s for s in sheets if _score(s, "documents")):
+        theirs = {role: name for role, (name, _) in roles(head, "documents").items()}
+        for lines in sorted((s for s in sheets if s is not head), key=lambda s: -s.rows):
+            draft = _draft(lines, "invoice_lines")
+            ours = draft.columns
+            key, whole = ours.get("order_id"), {"customer_id", "invoice_date"} <= set(ours)
+            if whole or not key or not {"gross_sales", "unit_price"} & set(ours) or lines.unique(key):
+                continue
+            if look.held(lines, key, head, theirs["order_id"]) >= HELD:
+                taken = {
+                    role: f"{head.source[0]}.{name}"
+                    for role, name in theirs.items()
+                    if role not in {"order_id", "total"}
+                }
+                return replace(draft, columns=taken | ours, head=head, key=(key, theirs["order_id"]))
+    return None
+
+
+def _refer(look: Sniffer, lines: Draft, other: Draft, key: str) -> None:
+    """Set the columns by which lines refer to another table: the key that has their values, by its name where several do."""
+    sheet = lines.head if lines.head and "." in lines.columns.get(key, "") else lines.sheet
+    words, own = tuple(vocabulary().tables["invoice_lines"].columns[key]), tuple(vocabulary().own)
+    found = [
+        (held + likeness(ours, words) + likeness(theirs, own + words) + (parts(ours) == parts(theirs)), ours, theirs)
+        for theirs in other.sheet.columns if other.sheet.unique(theirs) and _fits(other.sheet.columns[theirs], "customers", "customer_id")
+        for ours in sheet.columns if sheet.columns[ours].filled and _fits(sheet.columns[ours], "customers", "customer_id")
+        if (held := look.held(sheet, ours, other.sheet, theirs)) > 0.5
+    ]  # fmt: skip
+    if found:
+        _, ours, theirs = max(found)
+        before = other.columns[key]
+        other.columns = {r: before if c == theirs else c for r, c in other.columns.items()} | {key: theirs}
+        lines.columns = {r: c for r, c in lines.columns.items() if c != ours} | {
+            key: ours if sheet is lines.sheet else f"{sheet.source[0]}.{ours}"
+        }

@@ -1,0 +1,168 @@
+"""The same forty-eight invoice lines as eight companies would send them, each in a form of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+CUSTOMERS = {"K100": "Müller Bau", "K200": "Señor Foods", "K300": "Dupont & Fils"}
+PRODUCTS = {"A-1": "Anchor", "B-2": "Bolt"}
+PRICES, COSTS = {"A-1": Decimal("12.50"), "B-2": Decimal("1250.00")}, {"A-1": Decimal("7.25"), "B-2": Decimal("800.10")}
+Line = dict[str, Any]
+
+
+def lines() -> list[Line]:
+    """Two documents a month of two lines each, in 2024; every ninth line is a return, every fourth has ten percent off."""
+    made = []
+    for n in range(48):
+        month, document = n // 4 + 1, n // 2
+        customer, product = list(CUSTOMERS)[document % 3], list(PRODUCTS)[n % 2]
+        quantity = (n % 5 + 1) * (-1 if n % 9 == 8 else 1)
+        gross = quantity * PRICES[product]
+        discount = gross / 10 if n % 4 == 3 else Decimal(0)
+        made.append({
+            "document": f"R{1000 + document}", "line": n % 2 + 1, "day": date(2024, month, 5 + 15 * (document % 2)), "customer": customer,
+            "name": CUSTOMERS[customer], "product": product, "quantity": quantity, "price": PRICES[product], "gross": gross,
+            "discount": discount, "net": gross - discount, "cost": quantity * COSTS[product],
+        })  # fmt: skip
+    return made
+
+
+def amounts() -> dict[str, Decimal]:
+    """What any reading of them must give."""
+    return {name: sum((line[name] for line in lines()), Decimal(0)) for name in ("gross", "discount", "cost")}
+
+
+def _money(value: Decimal, decimal: str = ",", thousands: str = ".", *, trailing: bool = False) -> str:
+    text = f"{abs(value):,.2f}".replace(",", "_").replace(".", decimal).replace("_", thousands)
+    return text if value >= 0 else f"{text}-" if trailing else f"-{text}"
+
+
+def _csv(file: Path, header: str, rows: Sequence[Sequence[Any]], mark: str = ";", encoding: str = "utf-8") -> Path:
+    file.write_text("\n".join([header, *(mark.join(map(str, row)) for row in rows)]) + "\n", encoding=encoding)
+    return file
+
+
+def german(folder: Path) -> list[Path]:
+    """Flat, semicolons, decimal comma, points between thousands, d.m.Y, Windows' encoding."""
+    rows = [(r["document"], r["line"], f"{r['day']:%d.%m.%Y}", r["customer"], r["name"], r["product"], r["quantity"], _money(r["price"]),
+             _money(r["gross"]), _money(r["discount"]), _money(r["cost"])) for r in lines()]  # fmt: skip
+    header = "Rechnungsnr.;Pos.;Rechnungsdatum;Kunden-Nr.;Kundenname;Artikelnr.;Menge;Einzelpreis;Umsatz (EUR);Rabatt;Wareneinsatz"
+    return [_csv(folder / "Umsätze 2024.csv", header, rows, encoding="cp1252")]
+
+
+def heads_and_lines(folder: Path) -> list[Path]:
+    """Invoices in one file, their lines in another, customers in a third; month before day."""
+    heads = {r["document"]: (r["document"], f"{r['day']:%m/%d/%Y}", r["customer"], "USD") for r in lines()}
+    rows = [
+        (r["document"], r["line"], r["product"], r["quantity"], r["price"], r["discount"], r["cost"]) for r in lines()
+    ]
+    return [
+        _csv(folder / "invoices.csv", "Id,InvoiceDate,CustomerNo,Currency", list(heads.values()), ","),
+        _csv(folder / "invoice_details.csv", "InvoiceId,LineNo,Sku,Qty,UnitPrice,Discount,LineCost", rows, ","),
+        _csv(folder / "customer_list.csv", "No,Name,Country", [(k, v, "DE") for k, v in CUSTOMERS.items()], ","),
+    ]
+
+
+def workbook(folder: Path) -> list[Path]:
+    """Four sheets with rows of title above the header, and a sheet of notes."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.title = "Read me"  # type: ignore[union-attr]
+    book["Read me"].append(["Exported for the project"])
+    tables = {
+        "Sales": (["Invoice No", "Invoice Date", "Customer No", "Item No", "Quantity", "Amount EUR", "Discount Amount", "Cost Amount"],
+                  [[r["document"], r["day"], r["customer"], r["product"], r["quantity"], float(r["gross"]), float(r["discount"]), float(r["cost"])]
+                   for r in lines()]),
+        "Customers": (["Customer No", "Customer Name", "Sales Region"], [[k, v, "North"] for k, v in CUSTOMERS.items()]),
+        "Items": (["Item No", "Description", "Item Group"], [[k, v, "Hardware"] for k, v in PRODUCTS.items()]),
+    }  # fmt: skip
+    for title, (header, rows) in tables.items():
+        sheet = book.create_sheet(title)
+        for row in ([f"{title}, 2024"], [], header, *rows):
+            sheet.append(row)
+    book.save(folder / "export.xlsx")
+    return [folder / "export.xlsx"]
+
+
+def duckdb_file(folder: Path) -> list[Path]:
+    """A warehouse: keys that are integers, timestamps, decimals, one column in floating point."""
+    import duckdb
+
+    con = duckdb.connect(str(folder / "warehouse.duckdb"))
+    con.execute("CREATE TABLE DimCustomer (CustomerKey INT, CustomerFullName TEXT)")
+    con.execute(
+        "CREATE TABLE FactSales (SalesOrderNumber TEXT, CustomerKey INT, OrderDate TIMESTAMP, OrderQuantity INT, "
+        "UnitPrice DECIMAL(18,4), ExtendedAmount DECIMAL(18,4), SalesAmount DECIMAL(18,4), DiscountAmount DOUBLE, TotalProductCost DECIMAL(18,4))"
+    )
+    keys = {key: number for number, key in enumerate(CUSTOMERS, 1)}
+    con.executemany("INSERT INTO DimCustomer VALUES (?, ?)", [(keys[k], v) for k, v in CUSTOMERS.items()])
+    con.executemany("INSERT INTO FactSales VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [
+        (r["document"], keys[r["customer"]], r["day"], r["quantity"], r["price"], r["gross"], r["net"], float(r["discount"]), r["cost"]) for r in lines()
+    ])  # fmt: skip
+    con.close()
+    return [folder / "warehouse.duckdb"]
+
+
+def parquet(folder: Path) -> list[Path]:
+    """One flat Parquet file with types."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = {"document": "order_no", "day": "posting_date", "customer": "cust_no", "name": "cust_name", "quantity": "qty", "gross": "net_amount",
+             "discount": "disc_amount", "cost": "cogs"}  # fmt: skip
+    table = pa.table({theirs: [r[ours] for r in lines()] for ours, theirs in names.items()})
+    pq.write_table(table, folder / "sales.parquet")
+    return [folder / "sales.parquet"]
+
+
+def quickbooks(folder: Path) -> list[Path]:
+    """A report saved as a list: rows of title, a blank first heading, customers with totals among the rows, a grand total."""
+    rows: list[str] = [
+        "Acme Ltd",
+        "Sales by Customer Detail",
+        "January - December 2024",
+        "",
+        ",Type,Date,Num,Name,Item,Qty,Sales Price,Amount",
+    ]
+    for customer, name in CUSTOMERS.items():
+        own = [r for r in lines() if r["customer"] == customer]
+        rows.append(f"{name},,,,,,,,")
+        rows += [
+            f",Invoice,{r['day']:%m/%d/%Y},{r['document']},{name},{r['product']},{r['quantity']},{r['price']},{r['gross']}"
+            for r in own
+        ]
+        rows.append(f"Total for {name},,,,,,{sum(r['quantity'] for r in own)},,{sum(r['gross'] for r in own)}")
+    rows.append(f"TOTAL,,,,,,{sum(r['quantity'] for r in lines())},,{amounts()['gross']}")
+    (folder / "sales by customer detail.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return [folder / "sales by customer detail.csv"]
+
+
+def french(folder: Path) -> list[Path]:
+    """Two half-years in two files, blanks between thousands, the euro sign beside amounts."""
+    header = "N° facture;Date facture;Code client;Raison sociale;Référence article;Quantité;Montant HT;Remise;Coût de revient"
+    halves = [[r for r in lines() if (r["day"].month > 6) is late] for late in (False, True)]
+    return [
+        _csv(folder / f"ventes_2024_{half}.csv", header, [
+            (r["document"], f"{r['day']:%d/%m/%Y}", r["customer"], r["name"], r["product"], r["quantity"], f"{_money(r['gross'], ',', ' ')} €",
+             f"{_money(r['discount'], ',', ' ')} €", f"{_money(r['cost'], ',', ' ')} €") for r in rows])
+        for half, rows in enumerate(halves, 1)
+    ]  # fmt: skip
+
+
+def sap(folder: Path) -> list[Path]:
+    """Line items with the sign behind the number, and dates without marks."""
+    rows = [(r["document"], f"{r['line']:06}", f"{r['day']:%Y%m%d}", r["customer"], r["name"], r["product"], f"{_money(Decimal(r['quantity']), trailing=True)}",
+             _money(r["gross"], trailing=True), _money(r["discount"], trailing=True), _money(r["cost"], trailing=True), "EUR") for r in lines()]  # fmt: skip
+    header = "Belegnr.;Position;Fakturadatum;Kunde;Name 1;Artikel;Fakturamenge;Erlöse;Rabatt;Herstellkosten;Währung"
+    return [_csv(folder / "CE1_2024.txt", header, rows, encoding="utf-16")]
+
+
+EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
+    "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
+    "quickbooks": quickbooks, "french": french, "sap": sap,
+}  # fmt: skip

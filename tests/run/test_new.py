@@ -1,0 +1,230 @@
+"""`crm new --from`: whatever the form of an export, the books come out the same, and nothing is written that the data contradict."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import exports
+import pytest
+import yaml
+
+from crmlib.books.reader import read_ledger
+from crmlib.declared.engagement import open_engagement
+from crmlib.declared.reading import SettingsError
+from crmlib.run.new import write_template
+from crmlib.run.proposal import Question
+
+FLAT = "Customer,Date,Amount"
+
+
+def set_up(
+    tmp_path: Path, files: Sequence[Path], answers: dict[str, str] | None = None
+) -> tuple[Path, list[Question], list[str]]:
+    """An engagement of these files, the questions that were asked, and what stayed open; without answers nobody is there."""
+    asked: list[Question] = []
+
+    def ask(question: Question) -> str:
+        asked.append(question)
+        return "" if answers is None else answers.get(question.key, question.default)
+
+    still_open = write_template(tmp_path / "acme", [*map(str, files)], ask)
+    return tmp_path / "acme", asked, still_open
+
+
+def mapping(folder: Path) -> dict[str, Any]:
+    content = yaml.safe_load((folder / "engagement.yml").read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def csv_file(tmp_path: Path, *rows: str, name: str = "sales.csv") -> Path:
+    file = tmp_path / name
+    file.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("export", exports.EXPORTS)
+def test_eight_exports_of_the_same_lines_give_the_same_books(export: str, tmp_path: Path) -> None:
+    folder, _, still_open = set_up(tmp_path, exports.EXPORTS[export](tmp_path))
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert [f for f in ledger.defects if f.verdict == "reject"] == []
+    lines = ledger.tables["invoice_lines"]
+    columns = (
+        {"gross": "gross_sales"}
+        if export == "quickbooks"
+        else {"gross": "gross_sales", "discount": "discount", "cost": "cost_of_goods"}
+    )
+    assert {name: lines[column].sum().execute() for name, column in columns.items()} == {
+        n: exports.amounts()[n] for n in columns
+    }
+    assert lines.count().execute() == len(exports.lines())
+    names = ledger.tables["customers"].customer_name.execute()
+    assert sorted(names) == sorted(exports.CUSTOMERS.values())
+    currency = {"heads_and_lines": "USD", "duckdb_file": "XXX", "parquet": "XXX", "quickbooks": "XXX"}.get(
+        export, "EUR"
+    )
+    assert mapping(folder)["currency"] == currency
+    assert any("currency" in text for text in still_open) == (currency == "XXX")
+    assert mapping(folder)["coverage"] == {"start": "2024-01", "end": "2024-12"}
+
+
+def test_a_date_that_fits_two_ways_is_asked_with_three_rows_and_left_marked_where_nobody_answers(
+    tmp_path: Path,
+) -> None:
+    rows = [FLAT, "A,03/04/2025,10.50", "B,05/06/2025,20.00", "A,07/08/2025,5.00"]
+    folder, asked, still_open = set_up(tmp_path, [csv_file(tmp_path, *rows)])
+    question = next(q for q in asked if q.key == "tables.invoice_lines.formats.dates")
+    assert (question.choices, question.evidence) == (
+        ["%d/%m/%Y", "%m/%d/%Y"],
+        ("03/04/2025", "05/06/2025", "07/08/2025"),
+    )
+    assert any("form" in text and "03/04/2025" in text for text in still_open)
+    assert "formats" not in mapping(folder)["tables"]["invoice_lines"]
+    assert "# OPEN: Which form have the dates" in (folder / "engagement.yml").read_text(encoding="utf-8")
+
+
+def test_one_value_in_ten_thousand_proves_the_form_of_a_date(tmp_path: Path) -> None:
+    rows = [FLAT, *(f"A,{n % 12 + 1:02}/{n % 9 + 1:02}/2025,1.00" for n in range(30_000)), "A,01/13/2025,1.00"]
+    folder, asked, _ = set_up(tmp_path, [csv_file(tmp_path, *rows)])
+    assert mapping(folder)["tables"]["invoice_lines"]["formats"] == {"dates": ["%m/%d/%Y"]}
+    assert [q.key for q in asked] == ["currency"]
+
+
+def test_an_answer_is_what_is_written(tmp_path: Path) -> None:
+    file = csv_file(tmp_path, "Customer;Date;Amount", "A;03/04/2025;1.500", "B;05/06/2025;2.250", "A;07/08/2025;5.125")
+    answers = {
+        "tables.invoice_lines.formats.dates": "%m/%d/%Y",
+        "tables.invoice_lines.formats.decimal": "comma",
+        "currency": "chf",
+    }
+    folder, asked, still_open = set_up(tmp_path, [file], answers)
+    assert still_open == []
+    assert {q.key for q in asked} == set(answers)
+    assert mapping(folder)["currency"] == "CHF"
+    assert mapping(folder)["tables"]["invoice_lines"]["formats"] == {
+        "delimiter": ";",
+        "decimal": ",",
+        "thousands": ".",
+        "dates": ["%m/%d/%Y"],
+    }
+    total = read_ledger(open_engagement(folder), tmp_path / "work").tables["invoice_lines"].gross_sales.sum().execute()
+    assert total == Decimal(8875)
+
+
+AMOUNTS = {
+    "before discount by the price": ("Qty,Price,Net,Discount", ["2,10.00,18.00,2.00", "3,5.00,15.00,0.00"], {"gross_sales": "Qty * Price", "discount": "Discount"}),
+    "discount in percent": ("Qty,Price,Net,Discount %", ["2,10.00,18.00,10", "3,5.00,15.00,0"], {"gross_sales": "Qty * Price", "discount": "Qty * Price - Net"}),
+    "an amount with tax": ("Qty,Price,Tax,Amount", ["2,10.00,3.80,23.80", "3,5.00,2.85,17.85"], {"gross_sales": "Qty * Price"}),
+    "only tax and the total with it": ("Tax,Total incl VAT", ["3.80,23.80", "2.85,17.85"], {"gross_sales": '"Total incl VAT" - Tax'}),
+    "a cost of one unit": ("Item,Qty,Amount,Cost", ["P,2,20.00,4.00", "P,3,30.00,4.00", "Q,1,9.00,2.00"], {"gross_sales": "Amount", "cost_of_goods": "Qty * Cost"}),
+    "a cost of the line": ("Item,Qty,Amount,Cost", ["P,2,20.00,8.00", "P,3,30.00,12.00", "Q,1,9.00,2.00"], {"gross_sales": "Amount", "cost_of_goods": "Cost"}),
+    "marks of debit and credit": ("S/H,Betrag", ["S,20.00", "H,5.00", "S,10.00"], {"gross_sales": """case when "S/H" = 'S' then Betrag else -Betrag end"""}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", AMOUNTS)
+def test_the_sums_of_the_columns_say_what_an_amount_is(case: str, tmp_path: Path) -> None:
+    header, rows, columns = AMOUNTS[case]
+    dated = [f"{'AB'[n % 2]},2025-01-1{n},R{n},{row}" for n, row in enumerate([*rows, *rows])]
+    folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, f"Customer,Date,Invoice No,{header}", *dated)])
+    written = mapping(folder)["tables"]["invoice_lines"]["columns"]
+    assert {name: written.get(name) for name in columns} == columns
+    assert [f for f in read_ledger(open_engagement(folder), tmp_path / "work").defects if f.verdict == "reject"] == []
+
+
+def test_a_time_of_day_is_cut_and_keys_that_are_numbers_are_text(tmp_path: Path) -> None:
+    file = csv_file(tmp_path, FLAT, "7,2025-01-01 10:30:00,10.50", "8,2025-01-02,20.00", "7,2025-01-03T08:00:00,5.00")
+    folder, _, _ = set_up(tmp_path, [file])
+    assert mapping(folder)["tables"]["invoice_lines"]["columns"]["invoice_date"] == {"column": "Date", "cast": True}
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert [f.code for f in ledger.defects if f.verdict == "reject"] == []
+    assert sorted(ledger.tables["customers"].customer_id.execute()) == ["7", "8"]
+
+
+def test_whole_months_are_proposed_and_the_rest_is_asked(tmp_path: Path) -> None:
+    days = [f"A,2025-{month:02}-{day:02},1.00" for month in range(1, 5) for day in (2, 28) if (month, day) != (4, 28)]
+    file = csv_file(tmp_path, FLAT, *days)
+    folder, asked, _ = set_up(tmp_path, [file], {"currency": "EUR"})
+    assert mapping(folder)["coverage"] == {"start": "2025-01", "end": "2025-03"}
+    assert "2025-04" in next(q.text for q in asked if q.key.startswith("coverage"))
+
+
+def test_numbers_that_restart_name_the_document_by_what_tells_them_apart(tmp_path: Path) -> None:
+    rows = [f"{'AB'[year % 2]}{n},{year}-03-0{n},{n},10.00" for year in (2024, 2025) for n in range(1, 4)]
+    folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, "Customer,Date,Invoice No,Amount", *rows)])
+    assert mapping(folder)["tables"]["invoice_lines"]["document"] == ["year", "order_id"]
+
+
+def test_status_and_type_say_what_is_no_sale(tmp_path: Path) -> None:
+    rows = [
+        "A,2025-01-01,10.00,posted,Invoice",
+        "A,2025-01-02,10.00,Draft,Invoice",
+        "B,2025-01-03,10.00,posted,Anzahlung",
+    ]
+    folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, f"{FLAT},Status,Type", *rows)])
+    assert mapping(folder)["tables"]["invoice_lines"]["kinds"] == {
+        "exclude": "Status in ('Draft')",
+        "deposit": "Type in ('Anzahlung')",
+    }
+
+
+def test_names_that_say_nothing_are_asked_and_contents_that_leave_one_choice_are_not(tmp_path: Path) -> None:
+    rows = ["alpha,x1,2025-01-01,10.50", "beta,x2,2025-01-02,20.50", "alpha,x1,2025-02-02,1.50"]
+    file = csv_file(tmp_path, "f1,f2,f3,f4", *rows, name="table.csv")
+    folder, asked, _ = set_up(tmp_path, [file], {"currency": "EUR", "tables.invoice_lines.columns.customer_id": "f2"})
+    columns = mapping(folder)["tables"]["invoice_lines"]["columns"]
+    assert columns == {"customer_id": "f2", "invoice_date": "f3", "gross_sales": "f4"}
+    question = next(q for q in asked if q.key.endswith("customer_id"))
+    assert (question.choices, question.evidence[0]) == (["f1", "f2", "none"], "f1: alpha, beta")
+
+
+def test_what_cannot_be_set_up_is_said(tmp_path: Path) -> None:
+    sales = csv_file(tmp_path, FLAT, "A,2025-01-01,1.00")
+    for sources, said in [
+        ([tmp_path / "gone.csv"], "no such file"), ([csv_file(tmp_path, "x", name="a.pdf")], "expected .csv"),
+        ([sales, csv_file(tmp_path, "x", name="sales.txt")], "two files are named sales.csv"), ([sales, tmp_path / "a.duckdb"], "stands alone"),
+    ]:  # fmt: skip
+        (tmp_path / "a.duckdb").touch()
+        with pytest.raises(SettingsError, match=said):
+            write_template(tmp_path / "new", [*map(str, sources)])
+        assert not (tmp_path / "new").exists()
+    with pytest.raises(SettingsError, match="must hold a URL"):
+        write_template(tmp_path / "new", ["env:NOT_SET_ANYWHERE"])
+
+
+def test_at_a_terminal_it_asks_one_question_at_a_time_and_ends_with_the_check(tmp_path: Path) -> None:
+    file = csv_file(tmp_path, FLAT, "A,03/04/2025,10.50", "B,05/06/2025,20.00", "A,07/08/2025,5.00")
+    ours, theirs = pty.openpty()
+    command = [
+        sys.executable,
+        "-c",
+        "from crmlib.run.cli import app; app()",
+        "new",
+        str(tmp_path / "acme"),
+        "--from",
+        str(file),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    environment = os.environ | {"CRM_CACHE": str(tmp_path / "cache"), "TERM": "dumb", "COLUMNS": "200"}
+    process = subprocess.Popen(
+        command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
+    )
+    os.write(ours, b"nonsense\n2\nUSD\n")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert (
+        said.index("Which form have the dates")
+        < said.index("03/04/2025")
+        < said.index("Which currency")
+        < said.index("accepted")
+    )
+    assert said.rstrip().splitlines()[-1].startswith("next: crm run ")
+    assert mapping(tmp_path / "acme")["coverage"] == {"start": "2025-03", "end": "2025-07"}
