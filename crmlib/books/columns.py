@@ -89,7 +89,7 @@ def _with_computed(
         {f"_{WHERE}": ("where", ColumnSource.model_validate({"column": spec.where}), False)} if spec.where else {}
     )
     for name, (key, source, number) in (condition | wanted).items():
-        if not source.column or (source.column[0] in raw.columns and len(source.column) == 1):
+        if key != "where" and (not source.column or (source.column[0] in raw.columns and len(source.column) == 1)):
             continue
         text = source.column[0]
         tree = summed(source.column) if len(source.column) > 1 else parsed(text)
@@ -97,7 +97,7 @@ def _with_computed(
             raise SettingsError(
                 f"tables.{table.name}.where: {text!r} is no condition on one row; such as state = 'posted'"
             )
-        if tree is None or (len(source.column) == 1 and _same_name(text, raw.columns)):
+        if tree is None or (key != "where" and len(source.column) == 1 and _same_name(text, raw.columns)):
             continue
         if absent := [
             f for c in names_in(tree) if c not in raw.columns for f in column_missing(reader, table.name, c, raw)
@@ -146,6 +146,7 @@ def column_missing(reader: Reader, table: str, wanted: str, raw: ir.Table, *, ne
     hint = f"; {near!r} is near" if near else ""
     file = raw.limit(1)["_file"].execute()
     way_out = f"rename it, or map it under tables.{table}.columns"
+    hint += "" if re.fullmatch(r"[\w\s.-]+", wanted) else ", nor an expression on the columns of one row"
     return [rejection("column-missing", f"column {wanted!r} is not in the header{hint}", way_out, table=table,
                       file=file.iloc[0] if len(file) else "", row=reader.engagement.table(table).header_row, column=wanted, value=shortened(near))]  # fmt: skip
 

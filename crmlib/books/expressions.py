@@ -31,7 +31,19 @@ def parsed(text: str) -> exp.Expression | None:
         tree, *more = sqlglot.parse(text, read="duckdb")
     except (sqlglot.ParseError, sqlglot.TokenError):
         return None
-    refused = (exp.Query, exp.AggFunc, exp.Window, exp.Alias, exp.Star, exp.Command, exp.DDL, exp.DML, exp.Placeholder)
+    refused = (
+        exp.Query,
+        exp.AggFunc,
+        exp.Window,
+        exp.UDTF,
+        exp.Explode,
+        exp.Alias,
+        exp.Star,
+        exp.Command,
+        exp.DDL,
+        exp.DML,
+        exp.Placeholder,
+    )
     if more or tree is None or tree.find(*refused) or isinstance(tree, exp.Literal):
         return None
     return tree if isinstance(tree, exp.Expression) else None
@@ -119,8 +131,10 @@ def _read(tree: exp.Expression, raw: ir.Table, prefix: str, *, number: bool) -> 
                 as_read(node, "number") if wanted and (dtype.is_string() or (number and dtype.is_numeric())) else node
             )
         if kind := HELPERS.get(node.name.upper() if isinstance(node, exp.Anonymous) else node.key.upper()):
-            argument = node.expressions[0] if isinstance(node, exp.Anonymous) else node.this
-            return as_read(visit(argument, False), kind)
+            arguments = list(node.iter_expressions())
+            if len(arguments) != 1:
+                raise ValueError(f"{node.sql('duckdb').lower()}: number, money and day each take one value")
+            return as_read(visit(arguments[0], False), kind)
         ordered = isinstance(node, exp.GT | exp.GTE | exp.LT | exp.LTE | exp.Between)
         for key, child, inner in _children(node, wanted):
             if ordered and not inner and isinstance(child, exp.Column) and raw[_name(child)].type().is_string():

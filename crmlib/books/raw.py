@@ -134,10 +134,7 @@ class Source:
         """
         parts: dict[str, Part] = {}
         for name in names:
-            single = {part.name: part for each in self.tables.values() for part in each}
-            like = [
-                part for n, part in single.items() if fnmatchcase(n, name) or fnmatchcase(n.rsplit(".", 1)[0], name)
-            ]
+            like = [part for known, each in self.tables.items() if fnmatchcase(known, name) for part in each]
             found = self.tables.get(name, like)
             if not found:
                 there = f"; there are {', '.join(list(self.tables)[:12]) or 'none'}{did_you_mean(name, self.tables)}"
@@ -226,7 +223,10 @@ def source_files(engagement: Engagement) -> dict[str, Path]:
 def data_files(folder: Path) -> list[Path]:
     """The CSV and Parquet files and the workbooks of a folder."""
     kinds = {".csv", ".parquet", *WORKBOOKS}
-    return [f for f in sorted(folder.iterdir()) if f.is_file() and f.suffix.lower() in kinds]
+    files = [
+        file for file in sorted(folder.iterdir()) if file.suffix.lower() in kinds and not file.name.startswith("~$")
+    ]
+    return [file for file in files if file.is_file()]
 
 
 def wanted_tables(engagement: Engagement, available: Iterable[str]) -> Iterator[tuple[str, Sequence[str]]]:

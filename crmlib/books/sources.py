@@ -50,7 +50,17 @@ def _opened(reader: Reader) -> AbstractContextManager[Source]:
 
 
 def _with_joins(reader: Reader, source: Source, table: str, raw: Raw) -> Raw:
-    """A table with the columns of those to which its mapping joins it."""
+    """A table with the columns of those to which its mapping joins it.
+
+    Raises
+    ------
+    SettingsError
+        The mapping names a table that is not there, or a header's row where there is none.
+    """
+    if reader.engagement.table(table).header_row > 1 and not (raw.text or raw.findings):
+        raise SettingsError(
+            f"tables.{table}.header_row: only CSV files and sheets have rows above a header; take it away"
+        )
     others = {name: source.read([name], table, f"tables.{table}.join") for name in reader.engagement.table(table).join}
     return joined(reader, raw, table, others) if others else raw
 
@@ -62,6 +72,7 @@ def _folder(reader: Reader, folder: Path) -> Source:
     """
     groups: dict[str, list[Part]] = {}
     single: dict[str, list[Part]] = {}
+    sheets: dict[str, list[Part]] = {}
     books = {file: workbook(reader, file) for file in data_files(folder) if file.suffix.lower() in WORKBOOKS}
     parts = [Part(file.name, partial(_file, reader, file), file) for file in data_files(folder) if file not in books]
     for part in parts:
@@ -73,8 +84,9 @@ def _folder(reader: Reader, folder: Path) -> Source:
             single[f"{file.stem}:{title}"] = [replace(sheet, name=f"{file.stem}:{title}")]
         if len(book.queried) == 1:
             single.setdefault(file.stem, []).extend(single[f"{file.stem}:{title}"])
+            sheets[file.name] = single[f"{file.stem}:{title}"]
     findings = tuple(finding for book in books.values() for finding in book.findings)
-    return Source({p.name: [p] for p in parts} | single | groups, single, findings)
+    return Source({p.name: [p] for p in parts} | sheets | single | groups, single, findings)
 
 
 def _file(reader: Reader, file: Path, table: str) -> Raw:

@@ -26,6 +26,7 @@ DEEPEST = 50  # lists and mappings inside each other; the reader in C ends the p
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 # after case folding: Cyrillic, Greek, 0 and l
 LOOK_ALIKE = str.maketrans("аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi")
+CHANGED = re.compile(r"[-+]?0\d|.*[:_]")  # what YAML would take for a number in octal, in sixties, or with marks
 LINES = "must be `key: value` lines"
 LIST = "must be a list, each entry behind a dash"
 WORDS = {"missing": "is missing", "string_pattern_mismatch": "is not in its form", "string_type": "must be text; put it in quotes",
@@ -150,12 +151,19 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             raise yaml.MarkedYAMLError(problem="a control character; take it out", problem_mark=node.start_mark)
         try:
             value = super().construct_object(node, deep)
-            if isinstance(value, int) and abs(value) > MOST:
+            if isinstance(value, int) and (abs(value) > MOST or CHANGED.match(str(node.value))):
                 raise ValueError
             return value
         except (ValueError, OverflowError):
             problem = f"{str(node.value)[:40]!r} looks like a date or number and is none; put text in quotes"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+
+
+# NO and ON are texts, such as Norway's code; only true and false are not
+_Loader.yaml_implicit_resolvers = {
+    first: [each for each in each_of if first in "tTfF" or each[0] != "tag:yaml.org,2002:bool"]
+    for first, each_of in _Loader.yaml_implicit_resolvers.items()
+}
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -105,13 +106,17 @@ def _listed(names: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 
 
+def _constant(value: Any) -> Any:
+    return str(value) if isinstance(value, int | float | date) and not isinstance(value, bool) else value
+
+
 class ColumnSource(Record):
     """Where one column comes from, when its name alone does not say so."""
 
     column: Names = Field(
         (), description="the client's column, several to be summed, or an expression such as quantity * unit_price"
     )
-    value: Annotated[str, BeforeValidator(str, json_schema_input_type=str | int | float)] | None = Field(
+    value: Annotated[str | None, BeforeValidator(_constant, json_schema_input_type=str | int | float)] = Field(
         None, description="a constant for every row, such as EUR, 12.50 or 2025-01-31"
     )
     cast: bool = Field(

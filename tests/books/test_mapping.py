@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,32 @@ def test_the_first_of_two_header_rows_of_a_sheet_is_skipped(make_engagement: Mak
     assert lines_of(folder, "gross_sales", "_row") == [(5, 3)]
 
 
+def test_a_header_row_of_what_has_none_is_refused(make_engagement: Make) -> None:
+    import duckdb
+
+    folder = make_engagement(tables={"invoice_lines": {"header_row": 2}})
+    file = folder / "ledger/invoice_lines.csv"
+    duckdb.sql(f"COPY (FROM read_csv('{file}')) TO '{file.with_suffix('.parquet')}'")
+    file.unlink()
+    with pytest.raises(SettingsError, match=r"invoice_lines\.header_row: only CSV files and sheets"):
+        check(folder)
+
+
+def test_workbooks_of_a_folder_are_files_like_others(make_engagement: Make) -> None:
+    import openpyxl
+
+    folder = make_engagement(tables={"invoice_lines": {"source": "sales_*.xlsx"}})
+    for month in (1, 2):
+        book = openpyxl.Workbook()
+        for row in (["customer_id", "invoice_date", "gross_sales"], ["A", date(2024, month, 10), month]):
+            book.active.append(row)
+        book.save(folder / f"ledger/sales_0{month}.xlsx")
+    assert lines_of(folder, "gross_sales", "_file", "_row") == [
+        (1, "sales_01.xlsx:Sheet", 2),
+        (2, "sales_02.xlsx:Sheet", 2),
+    ]
+
+
 # --- conditions ----------------------------------------------------------------------------------------------------
 
 STATES = """customer_id, invoice_date, gross_sales, state, day
@@ -146,6 +173,10 @@ NO_CONDITIONS = {
     "day > '2024-01-05'": r"write number\(day\) or day\(day\)",
     "state + 1": "",
     "nothing(state) = 1": "nothing",
+    "state": "is string, not true or false",
+    "unnest([true, true])": "is no condition on one row",
+    "number(gross_sales, 0) > 1": "each take one value",
+    "number() > 1": "each take one value",
 }
 
 

@@ -113,6 +113,13 @@ def test_a_format_that_can_work_is_read(tmp_path: Path, formats: dict[str, Any])
         ("client: 2024-13-45", "line 4: '2024-13-45' looks like a date"),
         (f"client: {'9' * 5000}", "looks like a date or number and is none"),
         (f"client: 0x{'f' * 5000}", "looks like a date or number and is none"),
+        ("client: 0123", "line 4: '0123' looks like a date or number and is none; put text in quotes"),
+        ("client: 12:30", "line 4: '12:30' looks like a date or number and is none"),
+        ("client: 1_000", "line 4: '1_000' looks like a date or number and is none"),
+        (
+            "tables: {customers: {columns: {region: {value: true}}}}",
+            "region.value: must be text; put it in quotes (found True)",
+        ),
         ("? {a: b}\n: c", "line 4: a key must be a single word"),
         ("? [a]\n: c", "line 4: a key must be a single word"),
         ("source: " + "[" * 3000 + "]" * 3000, "more than 50 deep"),
@@ -134,6 +141,13 @@ def test_yaml_that_no_one_can_mean_is_refused_with_its_line(tmp_path: Path, line
     text = opened(tmp_path, f"currency: USD\ncoverage: {{start: 2024-01, end: 2024-12}}\nhorizon_months: 12\n{line}\n")
     assert text.startswith("engagement.yml")
     assert told in text
+
+
+@pytest.mark.parametrize("word", ["NO", "no", "ON", "Off", "yes", "n"])
+def test_words_that_other_readers_take_for_truth_are_text(tmp_path: Path, word: str) -> None:
+    content = {**PLAIN, "tables": {"customers": {"columns": {"region": {"value": "WORD"}}}}}
+    (tmp_path / "engagement.yml").write_text(yaml.safe_dump(content).replace("WORD", word))
+    assert open_engagement(tmp_path).settings.tables["customers"].columns["region"].value == word
 
 
 def test_settings_that_are_not_utf_8_are_refused_with_the_line(tmp_path: Path) -> None:
