@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
 
 WHERE = "where"  # the column that says whether a row meets the mapping's condition
+COMPUTED = "= "  # begins the name of what is computed
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,14 @@ def typed_columns(reader: Reader, table: Table, raw: ir.Table) -> tuple[ir.Table
         source = spec.column(column.name)
         if given := _given(raw, column, source, reader.formats(table.name)):
             typed.append(given)
-        elif f"_{column.name}" not in absent:
+        elif column.name not in absent:
             needed = column.required or column.name in spec.columns
             found += column_missing(reader, table.name, ", ".join(source.column), raw, needed=needed)
-    if f"_{WHERE}" in raw.columns:
-        typed = [replace(t, problem=raw[f"_{WHERE}"].ifelse(t.problem, ibis.null("string"))) for t in typed]
-        undecided = raw[f"_{WHERE}_bad"].substitute({"blank": "undecided"})
+    if (name := COMPUTED + WHERE) in raw.columns:
+        typed = [replace(t, problem=raw[name].ifelse(t.problem, ibis.null("string"))) for t in typed]
+        undecided = raw[f"{name}_bad"].substitute({"blank": "undecided"})
         where = Column(name=WHERE, type="text", meaning="whether the row is kept")
-        typed.append(TypedColumn(where, raw[f"_{WHERE}"], raw[f"_{WHERE}_text"], undecided))
+        typed.append(TypedColumn(where, raw[name], raw[f"{name}_text"], undecided))
     return raw, typed, found
 
 
@@ -60,7 +61,7 @@ def _given(raw: ir.Table, column: Column, source: ColumnSource, formats: Formats
     """A column as it comes: computed, a constant, or the client's; None where it is not there."""
     import ibis
 
-    if (name := f"_{column.name}") in raw.columns:
+    if (name := COMPUTED + column.name) in raw.columns:
         value, problem = typed_value(raw[name], column, source.model_copy(update={"cast": True}), formats)
         return TypedColumn(column, value, raw[f"{name}_text"], ibis.coalesce(raw[f"{name}_bad"], problem))
     if source.value is not None:
@@ -84,33 +85,33 @@ def _with_computed(
         The condition is none, or an expression cannot be computed.
     """
     spec, formats, found = reader.engagement.table(table.name), reader.formats(table.name), dict[str, list[Finding]]()
-    wanted = {f"_{c}": (f"columns.{c}", s, records[c].numeric) for c, s in spec.columns.items() if c in records}
-    condition = (
-        {f"_{WHERE}": ("where", ColumnSource.model_validate({"column": spec.where}), False)} if spec.where else {}
-    )
+    condition = {WHERE: ("where", ColumnSource.model_validate({"column": spec.where}), False)} if spec.where else {}
+    wanted = {c: (f"columns.{c}", source, records[c].numeric) for c, source in spec.columns.items() if c in records}
     for name, (key, source, number) in (condition | wanted).items():
-        if key != "where" and (not source.column or (source.column[0] in raw.columns and len(source.column) == 1)):
+        place, tree = f"tables.{table.name}.{key}", _tree(source, raw, named=key != "where")
+        if tree is None and key == "where":
+            raise SettingsError(f"{place}: {spec.where!r} is no condition on one row; such as state = 'posted'")
+        if tree is None:
             continue
-        text = source.column[0]
-        tree = summed(source.column) if len(source.column) > 1 else parsed(text)
-        if key == "where" and tree is None:
-            raise SettingsError(
-                f"tables.{table.name}.where: {text!r} is no condition on one row; such as state = 'posted'"
-            )
-        if tree is None or (key != "where" and len(source.column) == 1 and _same_name(text, raw.columns)):
-            continue
-        if absent := [
-            f for c in names_in(tree) if c not in raw.columns for f in column_missing(reader, table.name, c, raw)
-        ]:
-            found[name] = absent
+        absent = [column_missing(reader, table.name, c, raw) for c in names_in(tree) if c not in raw.columns]
+        if absent:
+            found[name] = [finding for each in absent for finding in each]
             continue
         try:
-            raw = with_computed(raw, name, tree, source, formats, number=number)
-            if key == "where" and not raw[name].type().is_boolean():
-                raise ValueError(f"{text!r} is {raw[name].type()}, not true or false; such as state = 'posted'")
+            raw = with_computed(raw, COMPUTED + name, tree, source, formats, number=number)
         except Exception as error:  # the engine's own error says why
-            raise SettingsError(f"tables.{table.name}.{key}: {reader.said(error)}") from None
+            raise SettingsError(f"{place}: {reader.said(error)}") from None
+        if key == "where" and not (kind := raw[COMPUTED + name].type()).is_boolean():
+            raise SettingsError(f"{place}: {spec.where!r} is {kind}, not true or false; such as state = 'posted'")
     return raw, found
+
+
+def _tree(source: ColumnSource, raw: ir.Table, *, named: bool) -> Any:
+    """What is to be computed; None where nothing is, since the client's column is named, if a name may stand alone."""
+    if len(source.column) > 1:
+        return summed(source.column)
+    text = "".join(source.column)
+    return None if not text or (named and _same_name(text, raw.columns)) else parsed(text)
 
 
 def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:

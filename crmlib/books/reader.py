@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crmlib.books.columns import WHERE, TypedColumn, typed_columns
+from crmlib.books.columns import COMPUTED, WHERE, TypedColumn, typed_columns
 from crmlib.books.defects import listed
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.ledger import Ledger, close, connect, identifier, quoted
@@ -65,7 +65,7 @@ def _typed_table(reader: Reader, name: str, raw: Raw, expr: ir.Table) -> tuple[d
     """A table with its columns typed, if its header is right, and what is wrong with it."""
     expr, columns, header = typed_columns(reader, tables()[name], expr)
     values = {c.record.name: c.value for c in columns}
-    costly = raw.text or any(c.startswith("_") for c in expr.columns if c not in {"_file", "_row"})
+    costly = raw.text or any(name.startswith(COMPUTED) for name in expr.columns)
     texts = {} if costly else {c.record.name: c.text for c in columns if c.value.type() == c.text.type()}
     same = {f"_same_{c}": values[c].identical_to(text) for c, text in texts.items()}
     checked = expr.select("_file", "_row", **values, **{f"_bad_{c.record.name}": c.problem for c in columns}, **same)

@@ -172,6 +172,36 @@ def test_floating_money_is_rounded_where_the_mapping_casts_it(tmp_path: Path) ->
     assert ledger_of(folder).tables["credits"].amount.to_pyarrow().to_pylist() == [Decimal("0.3000"), Decimal("4.0000")]
 
 
+CASTS = {  # the values, what is read, and what is told: code, row, how many, amount
+    "amount": (pa.array([0.1 + 0.2, 4.00005]), [Decimal("0.3"), Decimal("4.0001")], [("cast", 2, 2, Decimal("4.3001"))]),
+    "date": (pa.array([datetime(2024, 2, 1, 8), datetime(2024, 2, 2)]), [date(2024, 2, 1), date(2024, 2, 2)], [("time-cut", 2, 1, None)]),
+    "customer_id": (pa.array([1.0, 2.0]), ["1", "2"], []),
+    "order_id": (pa.array([10, 11]), ["10", "11"], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("column", CASTS)
+def test_what_the_mapping_casts_is_read_and_counted(column: str, tmp_path: Path) -> None:
+    values, read, expected = CASTS[column]
+    folder = csv_engagement(tmp_path / "e", {"tables": {"credits": {"columns": {column: {"cast": True}}}}})
+    (folder / "ledger/credits.csv").unlink()
+    table = as_parquet(GOOD["credits.csv"], "credits")
+    table = table.set_column(table.column_names.index(column), column, values)
+    pq.write_table(table, folder / "ledger/credits.parquet")
+    ledger = ledger_of(folder)
+    assert ledger.tables["credits"].order_by("_row")[column].to_pyarrow().to_pylist() == read
+    assert [(f.code, f.row, f.count, f.amount) for f in ledger.defects] == expected
+
+
+@pytest.mark.parametrize("values", [[1.5, 2.0], [float("nan"), 2.0], [1e300, 2.0]])
+def test_a_floating_key_that_is_not_whole_is_refused(values: list[float], tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e", {"tables": {"credits": {"columns": {"customer_id": {"cast": True}}}}})
+    (folder / "ledger/credits.csv").unlink()
+    table = as_parquet(GOOD["credits.csv"], "credits").set_column(0, "customer_id", pa.array(values))
+    pq.write_table(table, folder / "ledger/credits.parquet")
+    assert "reject key-not-whole credits.parquet 2 customer_id" in places(check(folder))
+
+
 def test_a_duckdb_file_and_a_sql_mapping(tmp_path: Path) -> None:
     sql = {"credits": {"source": "credits.sql"}}
     folder = make_engagement(tmp_path / "e", {"source": "client.duckdb", "tables": sql})
@@ -273,6 +303,27 @@ def test_a_good_workbook_is_read_as_its_numbers_and_dates_stand(tmp_path: Path) 
     assert not ledger.defects
     assert ledger.tables["credits"].amount.to_pyarrow().to_pylist() == [Decimal("10.0000"), Decimal("4.0000")]
     assert ledger.tables["credits"].date.to_pyarrow().to_pylist()[0] == date(2024, 2, 1)
+
+
+def test_a_time_of_day_in_a_workbook_is_cut_and_told_once(tmp_path: Path) -> None:
+    def times(book: Any) -> None:
+        book["credits"]["B2"], book["credits"]["B3"] = datetime(2024, 2, 1, 23, 59), datetime(2024, 2, 2, 1)
+
+    ledger = ledger_of(workbook(tmp_path / "e", times))
+    assert ledger.tables["credits"].order_by("_row").date.to_pyarrow().to_pylist() == [
+        date(2024, 2, 1),
+        date(2024, 2, 2),
+    ]
+    assert [(f.verdict, f.code, f.row, f.column, f.count) for f in ledger.defects] == [
+        ("accept", "time-cut", 2, "date", 2)
+    ]
+
+
+def test_a_value_beyond_the_header_of_a_sheet_is_refused_at_its_row(tmp_path: Path) -> None:
+    def beyond(book: Any) -> None:
+        book["credits"]["H3"] = "x"
+
+    assert "reject row-too-long books.xlsx:credits 3" in places(check(workbook(tmp_path / "e", beyond)))
 
 
 @pytest.mark.parametrize(
