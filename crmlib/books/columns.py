@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.books.expressions import names_in, parsed, summed, with_computed
 from crmlib.books.findings import Finding, rejection, shortened
-from crmlib.books.raw import Reader
+from crmlib.books.raw import PLACE, Reader
 from crmlib.books.typing import typed_value
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import Column, Table
@@ -147,6 +147,8 @@ def column_missing(reader: Reader, table: str, wanted: str, raw: ir.Table, *, ne
     hint = f"; {near!r} is near" if near else ""
     file = raw.limit(1)["_file"].execute()
     way_out = f"rename it, or map it under tables.{table}.columns"
+    if re.search(r"[;,|\t]", "".join(c for c in raw.columns if c not in PLACE)) and len(raw.columns) == 1 + len(PLACE):
+        way_out = "the header is read as one name: declare formats.delimiter"
     hint += "" if re.fullmatch(r"[\w\s.-]+", wanted) else ", nor an expression on the columns of one row"
     return [rejection("column-missing", f"column {wanted!r} is not in the header{hint}", way_out, table=table,
                       file=file.iloc[0] if len(file) else "", row=reader.engagement.table(table).header_row, column=wanted, value=shortened(near))]  # fmt: skip

@@ -16,7 +16,7 @@ TOLD = {
     "key-trimmed": ("a key with blanks around it; read without them", "trim it at the source"),
     "blank": ("blank where a value is needed", "fill it; for a number, `blank: zero` in the mapping means nought"),
     "number-format": ("not a number as the settings declare it", "write it like 1234.56, or declare it under formats"),
-    "number-too-long": ("more digits or decimals than the column holds ({digits})", "round it at the source, or map it with `cast: true`"),
+    "number-too-long": ("more digits or decimals than the column holds ({digits})", "round it at the source, or, where only decimals are too many, map it with `cast: true`"),
     "date-format": ("not a date as the settings declare it", "write it so, or declare its format under formats.dates"),
     "date-impossible": ("a date that does not exist", "mend it at the source"),
     "date-ambiguous": ("a date that fits two declared formats with two results", "declare one format for this table"),

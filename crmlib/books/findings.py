@@ -15,7 +15,7 @@ from crmlib.declared.reading import DataRejected
 MOST_LISTED = 100  # broken rows of one kind in one file
 BROKEN_ROWS = {
     "row-too-short": ("fewer values than the header", "fill the row up to the header's columns"),
-    "row-too-long": ("more values than the header", "quote values that hold the delimiter"),
+    "row-too-long": ("more values than the header", "quote values that hold the delimiter; where titles stand above the header, say its row in `header_row`"),
     "quote-open": ("a quotation mark is not closed, or text follows it; the row ends where the reader found its feet",
                    "close it, or double marks inside a value"),
     "quote-swallows": ("a quotation mark opens a text that holds line ends and what reads like further rows",

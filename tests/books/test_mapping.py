@@ -332,3 +332,32 @@ def test_a_join_to_what_is_not_in_the_source_is_refused(make_engagement: Make) -
     folder = make_engagement({"headers": HEADERS, "lines": LINES}, tables=mapping)
     with pytest.raises(SettingsError, match=r"lines\.join: 'header' is not in the source.*did you mean"):
         check(folder)
+
+
+# --- the way out leads out -----------------------------------------------------------------------------------------
+
+FLAT = "customer_id,invoice_date,gross_sales\nA,{day},{amount}\n"
+WAYS_OUT = {  # the file, the code that it gets, what its way out says, and the mapping by which it is then accepted
+    "titles": ("Sales\n\n" + FLAT.format(day="2024-01-10", amount="1"), "row-too-long", "header_row", {"header_row": 3}),
+    "a decimal comma": (FLAT.format(day="2024-01-10", amount='"1,5"'), "number-format", "formats", {"formats": {"decimal": ","}}),
+    "another date": (FLAT.format(day="10.1.24", amount="1"), "date-format", "formats.dates", {"formats": {"dates": ["%d.%m.%y"]}}),
+    "a delimiter": (FLAT.format(day="2024-01-10", amount="1").replace(",", ";"), "column-missing", "formats.delimiter", {"formats": {"delimiter": ";"}}),
+    "decimals": (FLAT.format(day="2024-01-10", amount="1.23456"), "number-too-long", "cast: true", {"columns": {"gross_sales": {"cast": True}}}),
+    "a blank": (FLAT.format(day="2024-01-10", amount=""), "blank", "blank: zero", {"columns": {"gross_sales": {"blank": "zero"}}}),
+    "another name": (FLAT.replace("gross_sales", "AMT").format(day="2024-01-10", amount="1"), "column-missing", "tables.invoice_lines.columns",
+                     {"columns": {"gross_sales": "AMT"}}),
+    "a name with a space": (FLAT.replace("gross_sales", "Gross Sales").format(day="2024-01-10", amount="1"), "column-missing", "tables.invoice_lines.columns",
+                            {"columns": {"gross_sales": "Gross Sales"}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "code", "way_out", "mapping"), WAYS_OUT.values(), ids=WAYS_OUT)
+def test_the_way_out_of_a_message_leads_out(
+    make_engagement: Make, text: str, code: str, way_out: str, mapping: dict[str, Any]
+) -> None:
+    for given in ({}, {"tables": {"invoice_lines": mapping}}):
+        folder = make_engagement(**given)
+        (folder / "ledger/invoice_lines.csv").write_text(text)
+        rejected = check(folder).query("verdict == 'reject'")
+        assert bool(given) or way_out in " ".join(rejected[rejected["code"] == code]["way_out"])
+        assert bool(given) == rejected.empty
