@@ -234,7 +234,8 @@ def condition_parts(condition: str) -> tuple[str, str, Any]:
     """Measure or column, sign, and number or text of a condition that was checked."""
     found = CONDITION.fullmatch(condition.strip())
     assert found, f"{condition!r} was not checked"
-    return found[1], found[2], found[3].strip() if found[2] == "is" else float(found[3])
+    text = re.sub(r"""^(["'])(.*)\1$""", r"\2", found[3].strip())  # quotation marks around a text are none of it
+    return found[1], found[2], text if found[2] == "is" else float(found[3])
 
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, description="an amount of zero or more, such as 12500")]

@@ -218,6 +218,39 @@ def test_a_column_is_computed_in_decimals(make_engagement: Make, expression: str
     assert lines_of(folder, "gross_sales", "quantity") == [(amount, 1) for amount in amounts]
 
 
+TYPED = {  # on DECIMAL, INTEGER, DOUBLE and DATE columns
+    "quantity * price": [D("0.9999"), 10],
+    "price * price * price * 1000": [D("37.0259"), 125000],
+    "case when posted then price else 0 end": [D("0.3333"), 0],
+    "weight": [D("1.5"), 2],
+    "weight * quantity": [D("4.5"), 4],
+    "case when day > '2024-01-10' then 1 else 2 end": [2, 1],
+}
+
+
+@pytest.mark.parametrize(("expression", "amounts"), TYPED.items(), ids=TYPED)
+def test_typed_columns_are_computed_in_decimals_too(make_engagement: Make, expression: str, amounts: list[Any]) -> None:
+    import duckdb
+
+    columns = {"gross_sales": {"column": expression, "cast": True}, "invoice_date": "day", "quantity": "1 * quantity"}
+    folder = make_engagement(tables={"invoice_lines": {"columns": columns}})
+    (folder / "ledger/invoice_lines.csv").unlink()
+    rows = """VALUES ('A', DATE '2024-01-10', 3, 0.3333::DECIMAL(9, 4), 1.5::DOUBLE, true), ('B', DATE '2024-01-11', 2, 5.0, 2.0, false)"""
+    names = "customer_id, day, quantity, price, weight, posted"
+    duckdb.sql(f"COPY (SELECT * FROM ({rows}) t({names})) TO '{folder}/ledger/invoice_lines.parquet'")
+    assert lines_of(folder, "gross_sales") == amounts
+
+
+def test_floating_numbers_in_an_expression_are_refused_without_cast(make_engagement: Make) -> None:
+    import duckdb
+
+    folder = make_engagement(tables={"invoice_lines": {"columns": {"gross_sales": "2 * gross_sales"}}})
+    (folder / "ledger/invoice_lines.csv").unlink()
+    row = "SELECT 'A' AS customer_id, DATE '2024-01-10' AS invoice_date, 5::DOUBLE AS gross_sales"
+    duckdb.sql(f"COPY ({row}) TO '{folder}/ledger/invoice_lines.parquet'")
+    assert "reject type-floating invoice_lines.parquet 2 gross_sales" in places(check(folder))
+
+
 def test_computed_amounts_that_are_rounded_are_counted(make_engagement: Make) -> None:
     folder = make_engagement(
         {"invoice_lines": WORK}, tables={"invoice_lines": {"columns": {"gross_sales": "quantity * pct / 3"}}}

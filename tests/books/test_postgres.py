@@ -110,6 +110,16 @@ def test_only_columns_that_are_spoken_of_are_asked_for(make: Make, execute: Exec
         open_books(make(tables={"invoice_lines": mapped}))
 
 
+def test_conditions_expressions_and_joins_work_on_a_database(make: Make, execute: Execute) -> None:
+    execute("CREATE TABLE heads (nr text, state text); INSERT INTO heads VALUES ('A', 'posted'), ('B', 'draft')")
+    mapping = {"join": {"heads": {"customer_id": "nr"}}, "where": "heads.state = 'posted' and quantity > 0",
+               "columns": {"gross_sales": "gross_sales * quantity / 10", "order_id": "heads.nr"}}  # fmt: skip
+    folder = make(tables={"invoice_lines": mapping})
+    assert values(folder, "invoice_lines", "gross_sales") == [Decimal("10.01"), Decimal("0.005")]
+    found = {(f.code, f.count, f.amount) for f in check(folder).itertuples()}
+    assert ("left-out", 1, Decimal(10)) in found
+
+
 GROSS, DAY, KEY = "gross_sales", "invoice_date", "customer_id"
 KINDS = {  # what PostgreSQL holds, in which column, as what it is read
     "numeric(12,2)": ("1234567890.12", GROSS, Decimal("1234567890.12")),

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel
 
 from crmlib.declared.engagement import open_engagement
+from crmlib.declared.judgement import condition_parts
 from crmlib.declared.periods import Period, parse_period
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.settings import Settings
@@ -203,3 +204,8 @@ def test_a_segment_without_a_name_is_refused(make_engagement: Make, segment: str
     (folder / "judgement" / "segments.yml").write_text(rule, encoding="utf-8")
     with pytest.raises(SettingsError, match=r"judgement/segments\.yml has 1 mistake\(s\):\n  rules\[0\].*segment: "):
         assert open_engagement(folder).segments
+
+
+@pytest.mark.parametrize("text", ["NO", '"NO"', "'NO'"])
+def test_quotation_marks_around_the_text_of_a_condition_are_none_of_it(text: str) -> None:
+    assert condition_parts(f"region is {text}") == ("region", "is", "NO")
