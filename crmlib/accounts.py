@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 
 from crmlib.books.stored import Books, Frame, summed_by_account
 from crmlib.declared.periods import Period
+from crmlib.declared.reading import SettingsError, did_you_mean
 
 COMPARABLE_MONTHS_SHARE = 0.5  # of a period; with fewer of them growth is no number
 
@@ -64,6 +67,58 @@ def _sums(books: Books, period: Period, account: pd.Series) -> Frame:
     }
     kinds = {kind: dict.fromkeys(ids, 1) for kind, ids in columns.items()}
     return summed_by_account(books, period, account, {**kinds, "net_margin": {line.id: line.sign for line in leaves}})
+
+
+def chosen_account(report: Frame, wanted: str, keys: Collection[str], margin: str) -> str:
+    """The customer wanted of a report by customer; where none is, the most profitable of the keys, else of all.
+
+    Raises
+    ------
+    SettingsError
+        It is no customer of this report; names the nearest.
+    """
+    known = report.loc[report["customer_id"] != ""].set_index("customer_id")
+    if wanted:
+        if wanted not in known.index:
+            near = did_you_mean(wanted, list(known.index))
+            raise SettingsError(
+                f"customer_id {wanted!r} has nothing in this period, or is no customer of the ledger{near}"
+            )
+        return wanted
+    among = known[known.index.isin(list(keys))] if known.index.isin(list(keys)).any() else known
+    return str(among[margin].astype(float).idxmax())
+
+
+def service_levels(books: Books, period: Period) -> Frame:
+    """The service given to each customer in a period, beside what was agreed.
+
+    Returns
+    -------
+    One row per customer_id and measure: given_share, agreed_share (missing where nothing was), months, months_below (what was agreed), and
+    all_share (of all customers). Empty without the table of service.
+    """
+    names = ["customer_id", "measure", "given_share", "agreed_share", "months", "months_below", "all_share"]
+    table = books.table("service_levels")
+    rows = pd.DataFrame(columns=[*names, "month"]) if table is None else table
+    rows = rows[(rows["month"] >= period.start) & (rows["month"] < period.end) & (rows.get("denominator", 0) > 0)]
+    if rows.empty:
+        return pd.DataFrame(columns=names)
+    rows = rows.assign(agreed=rows["agreed"].astype(float) if "agreed" in rows else float("nan"))
+    rows = rows.astype({"numerator": float, "denominator": float})
+    rows = rows.assign(
+        below=rows["numerator"] < rows["agreed"] * rows["denominator"],
+        agreed_weight=rows["agreed"] * rows["denominator"],
+    )
+    by = rows.groupby(["customer_id", "measure"])
+    sums, whole = (
+        by[["numerator", "denominator", "below"]].sum(),
+        rows.groupby("measure")[["numerator", "denominator"]].sum(),
+    )
+    given = pd.DataFrame({
+        "given_share": sums["numerator"] / sums["denominator"], "agreed_share": by["agreed_weight"].sum(min_count=1) / sums["denominator"],
+        "months": by.size(), "months_below": sums["below"].astype(int),
+    }).reset_index()  # fmt: skip
+    return given.assign(all_share=given["measure"].map(whole["numerator"] / whole["denominator"]))
 
 
 def rank_share(values: pd.Series, among: pd.Series) -> pd.Series:

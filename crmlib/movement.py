@@ -55,8 +55,8 @@ def over_twelve_months(months: Frame) -> Frame:
     return sums[largest] if len(sums) > 1 else sums.iloc[:0]
 
 
-def price_volume_mix(books: Books, period: Period, base: Period | None) -> Frame:
-    """What moved the gross contribution (gross sales less discount and cost of goods) from a base period.
+def price_volume_mix(books: Books, period: Period, base: Period | None, customer_id: str | None = None) -> Frame:
+    """What moved the gross contribution (gross sales less discount and cost of goods) from a base period, of all or of one customer.
 
     By product. Volume is growth at base prices; mix is what the shift between products did beyond it; price and cost are
     the changes on the quantities sold now; products without quantity in one of the periods are new or lost. The steps add
@@ -67,8 +67,8 @@ def price_volume_mix(books: Books, period: Period, base: Period | None) -> Frame
     Rows base, volume, mix, price, cost, new products, lost products, other (no product or quantity), period; columns label,
     amount, kind. Empty without a base, or where the ledger has no products, quantities or cost.
     """
-    before, now = (_by_product(books, p) for p in (base, period))
-    if base is None or before is None or now is None:
+    before, now = (_by_product(books, p, customer_id) for p in (base, period))
+    if base is None or before is None or now is None or (customer_id and before.empty):
         return pd.DataFrame(columns=STEPS)
     both = before.merge(now, how="outer", left_index=True, right_index=True, suffixes=("_0", "_1")).fillna(Decimal(0))
     bought = (both["quantity_0"] > 0) & (both.index != "")
@@ -96,10 +96,45 @@ def price_volume_mix(books: Books, period: Period, base: Period | None) -> Frame
     )
 
 
-def _by_product(books: Books, period: Period | None) -> Frame | None:
+def products_moved(books: Books, customer_id: str, period: Period, base: Period | None) -> Frame:
+    """What one customer buys, by product, and bought in the base: the largest changes first.
+
+    Returns
+    -------
+    product_name, product_family (where the ledger has it), sales, sales_before, change, and what (new, dropped, more, less). Empty without
+    products on the lines, or without a base.
+    """
+    products, before, now = (
+        books.table("products"),
+        *(_by_product(books, p, customer_id, "gross_sales") for p in (base, period)),
+    )
+    if before is None or now is None:
+        return pd.DataFrame(columns=["product_name", "sales", "sales_before", "change", "what"])
+    both = pd.concat([now["gross_sales"].rename("sales"), before["gross_sales"].rename("sales_before")], axis=1).fillna(
+        Decimal(0)
+    )
+    both["change"] = both["sales"] - both["sales_before"]
+    both["what"] = np.select(
+        [both["sales_before"] <= 0, both["sales"] <= 0, both["change"] > 0], ["new", "dropped", "more"], "less"
+    )
+    named = both if products is None else both.join(products.set_index("product_id"))
+    known = named["product_name"] if "product_name" in named else pd.Series(pd.NA, named.index)
+    named = named.assign(product_name=known.where(known.notna(), named.index))
+    names = [c for c in ("product_name", "product_family", "sales", "sales_before", "change", "what") if c in named]
+    return (
+        named[named["change"] != 0]
+        .sort_values("change", key=lambda change: -abs(change.astype(float)))[names]
+        .reset_index(drop=True)
+    )
+
+
+def _by_product(books: Books, period: Period | None, customer_id: str | None = None, *only: str) -> Frame | None:
     sales = sales_of(books, period) if period else None
-    if sales is None or not {"quantity", "cost_of_goods"} <= set(sales):
+    if sales is None or not ({*only} or {"quantity", "cost_of_goods"}) <= set(sales):
         return None
+    sales = sales if customer_id is None else sales[sales["customer_id"] == customer_id]
+    if only:
+        return sales.groupby("product_id")[list(only)].sum()
     net = sales["gross_sales"] - sales.get("discount", Decimal(0))
     return sales.assign(net=net, cost=sales["cost_of_goods"]).groupby("product_id")[["quantity", "net", "cost"]].sum()
 

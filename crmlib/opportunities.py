@@ -21,8 +21,7 @@ from crmlib.criteria import judgement_rows
 from crmlib.declared.judgement import KINDS, Opportunity
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import refuse_mistakes
-from crmlib.declared.statement import Line, Statement
-from crmlib.profitability import baskets, customer_profitability, product_families
+from crmlib.profitability import baskets, customer_profitability, days_outstanding, product_families
 
 FEWEST = 5  # customers in a group, below which its quartiles say nothing and all customers are compared
 NEIGHBOURS = 10  # customers nearest in what they buy
@@ -186,7 +185,7 @@ def _measures(books: Books, period: Period, buyers: Frame, spaced: Collection[st
         )
         # what only few of a group have, such as a salary, was decided and is no habit
         rate = rate.where(rate.groupby(segment).transform("median") > 0) if line.is_assignable else rate
-        cause = _days_outstanding(books, statement, buyers, line) if kind == "payment terms" else causes.get(line.id)
+        cause = _days_outstanding(books, period, buyers) if kind == "payment terms" else causes.get(line.id)
         yield compared(kind, line.label, line.owner, rate, cause=cause)
     discount, notes, owner = _invoice_discounts(books, period, buyers), None, ""
     if {"credits", "orders"} <= set(buyers):
@@ -272,11 +271,9 @@ def _causes(books: Books, period: Period, buyers: Frame, group: pd.Series) -> di
     return causes
 
 
-def _days_outstanding(books: Books, statement: Statement, buyers: Frame, line: Line) -> pd.Series:
-    """Days that sales are owed, and what was agreed where the ledger says so."""
-    rate = float(books.engagement.settings.rates.capital_charge_rate)
-    net = sum((buyers[each.id] * each.sign for each in statement.leaves if each.is_trade), buyers["sales"] * 0)
-    days = (buyers[line.id] / (rate or np.nan) / net.where(net > 0) * 365).map("{:.0f} days outstanding".format)
+def _days_outstanding(books: Books, period: Period, buyers: Frame) -> pd.Series:
+    """Days that sales are owed, and what was agreed where the ledger says so, in words."""
+    days = days_outstanding(books, period, buyers).map("{:.0f} days outstanding".format)
     agreed = buyers.get("payment_terms_days", pd.Series(np.nan, buyers.index)).astype(float)
     return days + agreed.map(", {:.0f} agreed".format).where(agreed.notna(), "")
 

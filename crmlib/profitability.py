@@ -6,7 +6,7 @@ negative is no number and comes as None.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -363,6 +363,42 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
         best = (row if ahead[position] >= 0 else -row).map(float).idxmax()
         rows.append((customers.loc[position, "customer_id"], best, row[best]))
     return pd.DataFrame(rows, columns=["customer_id", "line", "effect"])
+
+
+def of_customer(reports: Mapping[str, Frame], customer_id: str) -> Frame:
+    """One customer's lines (rows) in each report (columns) in which it has anything; reports by label, as `customer_profitability`."""
+    found = {label: report[report["customer_id"] == customer_id] for label, report in reports.items()}
+    rows = {label: row.iloc[0] for label, row in found.items() if len(row)}
+    return pd.DataFrame(rows, dtype=object)
+
+
+def against_segment(customers: Frame, statement: Statement, customer_id: str) -> pd.Series:
+    """What each line does to a customer's margin beside the median of those of its segment who bought, at the customer's sales.
+
+    By label, the worst first: (median share of gross sales − own share) × own sales, with the line's sign. Empty without sales of its own, or
+    with nobody else in the segment.
+    """
+    buying = customers[(customers["customer_id"] != "") & (customers["sales"] > 0)].set_index("customer_id")
+    if customer_id not in buying.index:
+        return pd.Series(dtype=float)
+    peers, own = buying[buying["segment"] == buying.at[customer_id, "segment"]], buying.loc[customer_id]
+    lines = [line for line in statement.leaves if not (line.is_pool or line.is_revenue)]
+    rates = peers[[line.id for line in lines]].astype(float).div(peers["sales"].astype(float), axis=0)
+    signs = pd.Series({line.id: line.sign for line in lines}, dtype=float)
+    effects = (rates.loc[customer_id] - rates.median()) * signs * float(own["sales"])
+    named: pd.Series = effects.rename({line.id: line.label for line in lines}).sort_values(kind="stable")
+    return named[named != 0] if len(peers) > 1 else named.iloc[:0]
+
+
+def days_outstanding(books: Books, period: Period, customers: Frame) -> pd.Series:
+    """Days that each customer's net sales are owed, from the charge for receivables; missing without one, or without net sales above zero."""
+    statement, rate = books.statement_in(period), float(books.engagement.settings.rates.capital_charge_rate)
+    charges = [line.id for line in statement.leaves if line.balance == "receivables"]
+    amounts = customers[[line.id for line in statement.leaves if line.is_trade or line.id in charges]].astype(float)
+    net = sum((amounts[line.id] * line.sign for line in statement.leaves if line.is_trade), amounts["sales"] * 0)
+    charge = amounts[charges].sum(axis=1, min_count=1)
+    days: pd.Series = charge / (rate or float("nan")) / net.where(net > 0) * 365
+    return days
 
 
 def total(amounts: pd.Series) -> Decimal:

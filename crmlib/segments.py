@@ -243,9 +243,13 @@ def check_judgement(books: Books) -> None:
         raise SettingsError("\n".join(mistakes))
 
 
-def with_segments(books: Books, period: Period) -> Books:
-    """The books with each customer's `segment` and `state` of a period as attributes for all periods; the ledger's segment is `own_segment`."""
-    customers, made = books.customers.rename(columns={"segment": "own_segment"}), differentiate(books, period)
+def with_segments(books: Books, period: Period, decided: Frame | None = None) -> Books:
+    """The books with each customer's `segment` and `state` of a period as attributes for all periods; the ledger's segment is `own_segment`.
+
+    `decided` is what `differentiate` gave for the period, where that is known.
+    """
+    customers = books.customers.rename(columns={"segment": "own_segment"})
+    made = differentiate(books, period) if decided is None else decided
     return replace(
         books, customers=customers.assign(segment=made["segment"].to_numpy(), state=made["state"].to_numpy())
     )

@@ -55,6 +55,12 @@ JOINT = {
     "product development": (9_000, "units"),
     "distribution centre lease": (14_000, "units"),
 }
+# measure of service: share agreed, share given; whom it fails (place in the list) and how far
+SERVICE = {
+    "delivered on time": (0.95, 0.972), "delivered in full": (0.97, 0.985), "free of damage": (0.99, 0.998), "invoiced without error": (0.98, 0.990),
+    "answered within a day": (0.90, 0.940),
+}  # fmt: skip
+SERVED_BELOW = {34: ("delivered on time", 0.87), 164: ("delivered in full", 0.90)}
 RECONCILING = [
     (
         "sales",
@@ -197,6 +203,24 @@ def make_balances(rng: np.random.Generator, lines: pd.DataFrame, customers: pd.D
     return ordered(pd.concat([table, unknown]), ["month", "customer_id"])
 
 
+def make_service(seed: int, lines: pd.DataFrame, customers: pd.DataFrame) -> pd.DataFrame:
+    """How the 40 largest are served by month, beside what was agreed; two of them worse than agreed in the last year."""
+    rng = np.random.default_rng([seed, 23])
+    orders = by_month(lines[lines["quantity"] > 0].drop_duplicates("order").assign(quantity=1), "quantity", customers)
+    largest = np.sort(np.argsort(-habit(customers, "sales")[:, 0], kind="stable")[:40])
+    found = []
+    for measure, (agreed, given) in SERVICE.items():
+        rate = np.full((len(customers), 36), given)
+        for place, (worse, level) in SERVED_BELOW.items():
+            rate[place, 24:] = level if worse == measure else given
+        met = rng.binomial(orders.astype(int), rate)
+        who, month = np.nonzero(orders[largest] > 0)
+        rows = {"customer_id": customers["customer_id"].to_numpy()[largest[who]], "month": MONTHS[month].start_time, "measure": measure}
+        counts = {"numerator": met[largest[who], month], "denominator": orders[largest[who], month].astype(int), "agreed": agreed}
+        found.append(pd.DataFrame(rows | counts))
+    return ordered(pd.concat(found), ["month", "customer_id", "measure"])
+
+
 def make_rates() -> pd.DataFrame:
     """Rates of the warehouse's activities, by its hourly cost, and of special packing."""
     warehouse = [(row[0], float(row[4])) for row in ACTIVITIES if row[2] == "warehouse"]
@@ -249,6 +273,7 @@ def build(seed: int) -> Tables:
     tables |= {"activity_types": pd.DataFrame(ACTIVITIES, columns=columns), "activities": activities}
     tables |= {"rates": make_rates(), "capacity": make_capacity(lines, notes, activities)}
     tables |= {"costs": make_costs(rng, lines, customers), "balances": make_balances(rng, lines, customers)}
+    tables |= {"service": make_service(seed, lines, customers)}
     columns = ["line", "period", "amount", "reason", "owner"]
     tables |= {"joint_costs": make_joint_costs(), "reconciliation": pd.DataFrame(RECONCILING, columns=columns)}
     return tables | {"control_totals": control_totals(tables)}

@@ -21,7 +21,19 @@ from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError
 from crmlib.declared.versions import versions
 
-KEPT_TABLES = ("customers", "products", "activity_types", "capacity", "joint_costs", "control_totals", "reconciliation")
+KEPT_TABLES = {
+    name: name
+    for name in (
+        "customers",
+        "products",
+        "activity_types",
+        "capacity",
+        "joint_costs",
+        "control_totals",
+        "reconciliation",
+    )
+}
+KEPT_TABLES["service"] = "service_levels"  # a roll-up has the other name
 FLOORS = (Path(__file__).parent, DECLARED)  # all that reads and rolls up the books
 KEPT_BOOKS = 3  # of an engagement; a run in progress may still read the last ones
 
@@ -179,10 +191,10 @@ def _compute(engagement: Engagement, work: Path) -> str:
     for name, expr in rolled.items():
         if expr is not None:
             books.con.to_parquet(expr, work / f"{name}.parquet")
-    for name in KEPT_TABLES:
+    for name, file in KEPT_TABLES.items():
         if books.has(name):
             kept = books.covered(name).drop("_file", "_row").execute()
-            kept.to_parquet(work / f"{name}.parquet")
+            kept.to_parquet(work / f"{file}.parquet")
     amounts = tie_out.intake_amounts(books)
     tied = tie_out.tie_out(books, rules, amounts, work)
     refuse_rejected(tie_out.with_untied(tied, findings))
