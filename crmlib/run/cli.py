@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from crmlib.run.proposal import Question
-    from crmlib.run.report import Step
+    from crmlib.run.report import Request, Step
 
 
 EXIT_CODES = (
@@ -38,6 +38,15 @@ Engagement = Annotated[str, typer.Argument(help="Folder of the engagement, or it
 
 
 Out = Annotated[Path | None, typer.Option(help="Folder to write to instead of reports/.", file_okay=False)]
+
+
+For = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--for",
+        help="Accounts for each of which the notebook is run: key, all, a segment, or customer_ids; may be repeated.",
+    ),
+]
 
 
 Books = Annotated[
@@ -65,7 +74,9 @@ def main(
     """From a company's books to the profitability of each customer and segment."""
 
 
-@app.command(epilog="Examples: `crm run` · `crm run data/sample --only 27 -p period=2025Q4` · `crm run ~/a --jobs 1`")
+@app.command(
+    epilog="Examples: `crm run` · `crm run data/sample --only 27 -p period=2025Q4` · `crm run --only 23 --for key` · `crm run ~/a --jobs 1`"
+)
 def run(
     engagement: Engagement = "data/sample",
     only: Annotated[list[str] | None, typer.Option(help="Notebook to run, by number or name; may be repeated.")] = None,
@@ -75,16 +86,30 @@ def run(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     out: Out = None,
+    for_: For = None,
 ) -> None:
     """Check the books, run the notebooks, put the report into place; what would come out the same is not run again."""
     with _exit_codes(engagement, out):
         from crmlib.run.report import Request, run_report
 
         request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out)
+        if for_:
+            _run_packs(engagement, for_, request)
+            return
         with _progress() as tell:
             report = run_report(engagement, request, tell=tell)
     done = "nothing to do: the report is as it would come out" if report.nothing_to_do else "done"
     _say(f"{done}: {near(report.folder / 'index.html')}; open it in any browser")
+
+
+def _run_packs(engagement: str, who: list[str], request: Request) -> None:
+    from crmlib.run.packs import run_packs, told
+
+    with _progress() as tell:
+        packs = run_packs(engagement, who, request, tell=tell)
+    _say(told(packs))
+    if packs.failed:
+        raise typer.Exit(1)
 
 
 @app.command(epilog="Examples: `crm check data/sample` · `crm check ~/client --out /tmp/reports`")

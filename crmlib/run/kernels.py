@@ -123,6 +123,57 @@ def execute(
     return reached["notebook"], failure
 
 
+@dataclass
+class Session:
+    """One kernel in which a notebook is executed for one account after another; cells tagged `once` run for the first only."""
+
+    kernels: Kernels
+    client: Any = None
+    outputs: dict[str, Any] = field(default_factory=dict)  # of the cells that ran once, by cell id
+
+
+def execute_again(
+    session: Session, path: Path, values: Mapping[str, Any], *, timeout_seconds: int
+) -> tuple[NotebookNode, Failure | None]:
+    """As `execute`, in the kernel of a session; one that died is replaced the next time."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    source = load_notebook_node(str(path))
+    notebook = parameterize_notebook(source, dict(values), kernel_name="python3", language="python")
+    for cell in notebook.cells:
+        cell.update(session.outputs.get(cell.id, {}))
+    if session.client is None:
+        manager, place = kernel_manager(session.kernels)(), {"metadata": {"path": str(path.parent)}}
+        session.client = NotebookClient(
+            notebook, km=manager, resources=place, timeout=timeout_seconds, iopub_timeout=60, record_timing=False
+        )
+    session.client.nb, session.client.skip_cells_with_tag = notebook, "once" if session.outputs else "skip-execution"
+    try:
+        session.client.execute(cleanup_kc=False)
+        failure = _defect(notebook)
+    except CellExecutionError as error:
+        failure = Failure(
+            _reached(notebook), f"{error.ename}: {error.evalue}", "mend what the cause names, then run again"
+        )
+    except (CellTimeoutError, RuntimeError) as error:
+        failure = Failure(
+            _reached(notebook), f"the kernel was lost: {error}", "run it alone, or with --jobs 1", dead=True
+        )
+        session.client, session.outputs = None, {}
+    if not failure:
+        once = [cell for cell in notebook.cells if "once" in cell.metadata.get("tags", [])]
+        session.outputs = {cell.id: {"outputs": cell.outputs, "execution_count": cell.execution_count} for cell in once}
+    return notebook, failure
+
+
+def _reached(notebook: NotebookNode) -> int:
+    """The last cell that was begun."""
+    return max((i for i, cell in enumerate(notebook.cells) if cell.get("execution_count")), default=0)
+
+
 def _papermill(path: Path, values: Mapping[str, Any], manager: type, seconds: int, reached: dict[str, Any]) -> Any:
     from papermill import execute_notebook
 

@@ -58,11 +58,11 @@ class Plan:
 def units(notebook: Notebook, sets: Sequence[Mapping[str, Any]]) -> list[Unit]:
     """A page for each set of values, named by the notebook and by the values in which the sets differ."""
     differing = [name for name in sets[0] if any(values[name] != sets[0][name] for values in sets)]
-    names = ["-".join([notebook.name, *(_part(values[name]) for name in differing)]) for values in sets]
+    names = ["-".join([notebook.name, *(file_part(values[name]) for name in differing)]) for values in sets]
     return [Unit(name, notebook, values) for name, values in zip(names, sets, strict=True)]
 
 
-def _part(value: object) -> str:
+def file_part(value: object) -> str:
     """A value as a part of a file's name, another for each."""
     text, code = str(value), safe_code(str(value))
     return code if code == text else f"{code}-{content_hash(text)[:8]}"

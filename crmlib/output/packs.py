@@ -1,0 +1,44 @@
+"""The index of the fact packs of many accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crmlib.declared.periods import Period
+from crmlib.look.words import amount, counted
+from crmlib.output.page import TEMPLATES, refuse_outside
+
+if TYPE_CHECKING:
+    from crmlib.books.stored import Books
+
+
+@dataclass(frozen=True)
+class Pack:
+    """The pack of one account: its files are `file` with .html and .ipynb; `cause` says why there is no page."""
+
+    customer_id: str
+    name: str
+    segment: str
+    sales: Decimal
+    margin: Decimal
+    file: str
+    cause: str = ""
+
+
+def write_pack_index(folder: Path, books: Books, period: Period, title: str, packs: Sequence[Pack]) -> None:
+    """Write index.html: every account with its segment, sales and margin, a link to its pack, and why there is none."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    currency = books.engagement.settings.currency
+    rows = [(pack, amount(pack.sales, currency), amount(pack.margin, currency)) for pack in packs]
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    text = environment.get_template("packs.html.j2").render(
+        client=books.engagement.settings.client, period=period, title=title, rows=rows, count=counted(len(packs), "account"),
+        margin=books.statement_in(period).net_margin.title,
+    )  # fmt: skip
+    refuse_outside(text, "index.html")
+    (folder / "index.html").write_text(text, encoding="utf-8")
