@@ -215,8 +215,16 @@ def make_service(seed: int, lines: pd.DataFrame, customers: pd.DataFrame) -> pd.
             rate[place, 24:] = level if worse == measure else given
         met = rng.binomial(orders.astype(int), rate)
         who, month = np.nonzero(orders[largest] > 0)
-        rows = {"customer_id": customers["customer_id"].to_numpy()[largest[who]], "month": MONTHS[month].start_time, "measure": measure}
-        counts = {"numerator": met[largest[who], month], "denominator": orders[largest[who], month].astype(int), "agreed": agreed}
+        rows = {
+            "customer_id": customers["customer_id"].to_numpy()[largest[who]],
+            "month": MONTHS[month].start_time,
+            "measure": measure,
+        }
+        counts = {
+            "numerator": met[largest[who], month],
+            "denominator": orders[largest[who], month].astype(int),
+            "agreed": agreed,
+        }
         found.append(pd.DataFrame(rows | counts))
     return ordered(pd.concat(found), ["month", "customer_id", "measure"])
 

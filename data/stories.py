@@ -344,14 +344,21 @@ def customer_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str
         ("Serial returner", returner, "27, net price index", back),
         ("Rush orderer", rusher, "27, cost to serve", hurry),
     ]
-    rows += [("Delivered late", *served_below(books, "delivered on time")), ("Delivered short", *served_below(books, "delivered in full"))]
+    rows += [
+        ("Delivered late", *served_below(books, "delivered on time")),
+        ("Delivered short", *served_below(books, "delivered in full")),
+    ]
     return [(story, f"{names[customer]} ({customer})", where, size) for story, customer, where, size in rows]
 
 
 def served_below(books: Books, measure: str) -> tuple[str, str, str]:
     """Who is served worst beside what was agreed by a measure, where to see it, and how far."""
     rows = books["service"][(books["service"]["measure"] == measure) & books["service"]["month"].str.startswith(YEAR)]
-    given = rows.groupby("customer_id")[["numerator", "denominator"]].sum().pipe(lambda sums: sums["numerator"] / sums["denominator"])
+    given = (
+        rows.groupby("customer_id")[["numerator", "denominator"]]
+        .sum()
+        .pipe(lambda sums: sums["numerator"] / sums["denominator"])
+    )
     agreed = rows.groupby("customer_id")["agreed"].mean()
     orders = rows.groupby("customer_id")["denominator"].sum()
     far = (agreed - given)[orders > orders.median()]  # of few orders a share says little
