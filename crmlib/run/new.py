@@ -214,7 +214,7 @@ def _customers(draft: Draft) -> str:
         f"max({name}) AS {role}" for role, name in names.items() if role not in {"customer_id", "customer_name"}
     ]
     lines = ",\n    ".join(columns)
-    return f"-- The customers of these books, one row each, as the invoice lines name them.\nSELECT\n    {lines}\nFROM ({rows})\nWHERE {key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''\nGROUP BY 1\nORDER BY 1\n"
+    return f"-- The customers of these books, one row each, as the invoice lines name them.\nSELECT\n    {lines}\nFROM ({rows}) AS lines\nWHERE {key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''\nGROUP BY 1\nORDER BY 1\n"
 
 
 def _text(text: str) -> str:
