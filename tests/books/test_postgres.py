@@ -25,6 +25,7 @@ from crmlib.books.reader import read_ledger
 from crmlib.books.stored import open_books
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import CrmError, SettingsError
+from crmlib.run.new import write_template
 
 SETTINGS = {
     "client": "Test",
@@ -360,3 +361,21 @@ def test_no_output_report_cache_or_error_shows_the_url(make: Make, execute: Exec
         f.name for f in files
     }
     assert not [file for file in files if shown(file.read_bytes().decode("latin-1"))]
+
+
+def test_crm_new_sets_a_database_up_by_its_variable(execute: Execute, tmp_path: Path) -> None:
+    execute("DROP SCHEMA erp CASCADE; DROP TABLE customers; DROP TABLE invoice_lines")
+    execute(
+        "CREATE TABLE sales (id int, customer_no int, customer_name text, invoice_date timestamptz, invoice_no text, qty numeric, amount numeric)"
+    )
+    execute(
+        "INSERT INTO sales SELECT n, 10 + n % 2, 'Name ' || n % 2, '2024-01-31 23:30Z'::timestamptz + n * interval '10 days', n, 1, n + 0.25 FROM generate_series(0, 9) n"
+    )
+    write_template(tmp_path / "acme", ["env:BOOKS"], lambda question: "EUR" if question.key == "currency" else "")
+    written = (tmp_path / "acme" / "engagement.yml").read_text(encoding="utf-8")
+    assert 'source: "env:BOOKS"' in written
+    assert PASSWORD not in written
+    assert values(tmp_path / "acme", "invoice_lines", "gross_sales") == [
+        Decimal(n) + Decimal("0.25") for n in range(10)
+    ]
+    assert values(tmp_path / "acme", "customers", "customer_name") == ["Name 0", "Name 1"]
