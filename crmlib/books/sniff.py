@@ -26,6 +26,11 @@ DATES = {
 TIME = r"(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
 
 
+def has_figure(name: str) -> str:
+    """The condition that a column is no blank and no word such as Total."""
+    return f"regexp_matches({name}, '[0-9]')"
+
+
 Forms = tuple[tuple[str, str], Sequence[str]]  # marks of decimals and thousands, formats of dates
 
 
@@ -55,8 +60,8 @@ class Sniffer(Opener):
         return replace(self.view(sheet, f"FROM {sheet.view} WHERE {condition}"), columns=sheet.columns)
 
     def filled(self, sheet: Sheet, column: str) -> Sheet:
-        """A sheet without the rows in which a column is blank, such as headings and totals, looked at anew."""
-        return self._profiled(self.kept(sheet, f"{identifier(column)} <> ''"))
+        """The rows of a sheet in which a column has a figure, so without headings and totals, looked at anew."""
+        return self._profiled(self.kept(sheet, has_figure(sheet.spoken(column))))
 
     def whole(self, sheet: Sheet, head: Sheet | None, key: tuple[str, str], forms: Forms) -> Sheet:
         """A sheet, and its head beside each row, with numbers and days read in these forms, to be asked with expressions."""
@@ -155,21 +160,16 @@ class Sniffer(Opener):
         tests: dict[Any, str] = {form: _number(form) for form in NUMBERS}
         tests |= {form: rf"^{shape}{TIME}$" for form, shape in DATES.items()}
         for rows in (f"(SELECT * FROM {sheet.view} LIMIT {FIRST})", sheet.view):
-            counts = ", ".join(
-                f"count(*) FILTER ({self._fits(sheet, column, form, test)})" for form, test in tests.items()
-            )
-            filled, *fits = self.rows(f"SELECT count(nullif({text}, '')){', ' if counts else ''}{counts} FROM {rows}")[
-                0
-            ]
-            tests = {form: test for (form, test), count in zip(tests.items(), fits, strict=True) if count == filled > 0}
-        numbers, dates = (
-            tuple(form for form in NUMBERS if form in tests),
-            tuple(form for form in DATES if form in tests),
-        )
+            counts = [f"count(*) FILTER ({self._fits(column, form, test)})" for form, test in tests.items()]
+            figures = [f"count(nullif({text}, ''))", f"count(*) FILTER ({has_figure(text)})", *counts]
+            filled, dated, *fits = self.rows(f"SELECT {', '.join(figures)} FROM {rows}")[0]
+            needed = {form: dated if form in DATES and 2 * dated > filled else filled for form in tests}
+            tests = {f: test for (f, test), count in zip(tests.items(), fits, strict=True) if count == needed[f] > 0}
+        numbers, dates = tuple(f for f in NUMBERS if f in tests), tuple(f for f in DATES if f in tests)
         marks = self._marks(sheet, text) if numbers or dates else frozenset[str]()
-        return replace(column, numbers=numbers, dates=dates, marks=marks)
+        return replace(column, numbers=numbers, dates=dates, marks=marks, filled=dated if dates else filled)
 
-    def _fits(self, sheet: Sheet, column: Profile, form: Any, test: str) -> str:
+    def _fits(self, column: Profile, form: Any, test: str) -> str:
         shaped = f"regexp_matches(trim({identifier(column.name)}::VARCHAR), {quoted(test)})"
         return shaped if isinstance(form, tuple) else f"{shaped} AND {self._day(column, form)} IS NOT NULL"
 

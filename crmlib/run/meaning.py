@@ -92,7 +92,7 @@ def _find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
         c["discount"] = f"{gross} - {net}"
     elif share and not off:
         c["discount"] = f"({gross}) * {share} / 100"
-    elif off and not net and not product and ask(_before(whole, c)) == "after":
+    elif off and not net and not product and named != "gross_sales" and ask(_before(whole, c)) == "after":
         gross = f"{named} + {off}"
     if gross:
         c["gross_sales"] = {whole.spoken(n): n for n in whole.columns}.get(gross, gross)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from crmlib.books.sheets import Profile, Sheet
-from crmlib.books.sniff import Sniffer
+from crmlib.books.sniff import Sniffer, has_figure
 from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, vocabulary
 
@@ -139,14 +139,14 @@ def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) ->
             rest = [sheet for sheet in rest if sheet not in alike]
     if not (lines := p.tables.get("invoice_lines") or _by_content(p, rest, ask)):
         return
+    for table, key in KEYS.items():
+        if table in p.tables:
+            _refer(look, lines, p.tables[table], key)
     for table, draft in p.tables.items():
         _confirm(draft, table, ask)
     day = lines.columns.get("invoice_date", "")
     if day in lines.sheet.columns and lines.sheet.columns[day].filled < lines.sheet.rows:
-        lines.where, lines.sheet = f"{lines.sheet.spoken(day)} <> ''", look.filled(lines.sheet, day)
-    for table, key in KEYS.items():
-        if table in p.tables:
-            _refer(look, lines, p.tables[table], key)
+        lines.where, lines.sheet = has_figure(lines.sheet.spoken(day)), look.filled(lines.sheet, day)
     if "customers" not in p.tables and "customer_id" in lines.columns:
         p.tables["customers"] = _derived(look, lines)
     read = {name for d in p.tables.values() for s in (d.sheet, d.head) if s for name in s.source}
@@ -282,7 +282,8 @@ def _refer(look: Sniffer, lines: Draft, other: Draft, key: str) -> None:
     if found:
         _, ours, theirs = max(found)
         before = other.columns[key]
-        other.columns = {r: before if c == theirs else c for r, c in other.columns.items()} | {key: theirs}
+        moved = theirs if other.sheet.columns[before].is_number else before  # of what was the name
+        other.columns = {r: moved if c == theirs else c for r, c in other.columns.items()} | {key: theirs}
         lines.columns = {r: c for r, c in lines.columns.items() if c != ours} | {
             key: ours if sheet is lines.sheet else f"{sheet.source[0]}.{ours}"
         }
