@@ -1,4 +1,4 @@
-"""The same forty-eight invoice lines as eight companies would send them, each in a form of its own."""
+"""The same forty-eight invoice lines as twelve companies would send them, each in a form of its own."""
 
 from __future__ import annotations
 
@@ -162,7 +162,69 @@ def sap(folder: Path) -> list[Path]:
     return [_csv(folder / "CE1_2024.txt", header, rows, encoding="utf-16")]
 
 
+def monthly_sheets(folder: Path) -> list[Path]:
+    """A workbook with a sheet for each month, and the customers in a workbook of their own with one sheet."""
+    import openpyxl
+
+    book, customers = openpyxl.Workbook(), openpyxl.Workbook()
+    for month in range(1, 13):
+        sheet = book.create_sheet(f"{lines()[4 * month - 1]['day']:%b}")
+        sheet.append(["Invoice", "Date", "Customer", "Item", "Qty", "Price", "Amount", "Discount", "Cost of sales"])
+        for r in (r for r in lines() if r["day"].month == month):
+            sheet.append(
+                [
+                    r["document"],
+                    r["day"],
+                    r["customer"],
+                    r["product"],
+                    r["quantity"],
+                    *(float(r[n]) for n in ("price", "gross", "discount", "cost")),
+                ]
+            )
+    del book["Sheet"]
+    customers.active.append(["Customer", "Name", "Country"])  # type: ignore[union-attr]
+    for key, name in CUSTOMERS.items():
+        customers.active.append([key, name, "DE"])  # type: ignore[union-attr]
+    book.save(folder / "sales.xlsx")
+    customers.save(folder / "customers.xlsx")
+    return [folder / "sales.xlsx", folder / "customers.xlsx"]
+
+
+def spanish(folder: Path) -> list[Path]:
+    """A discount in percent, and an amount after it."""
+    rows = [(f"{r['day']:%d/%m/%Y}", r["document"], r["customer"], r["name"], r["product"], r["quantity"], _money(r["price"]),
+             10 if r["discount"] else 0, _money(r["net"]), _money(r["cost"])) for r in lines()]  # fmt: skip
+    header = "Fecha;Nº factura;Código cliente;Nombre cliente;Artículo;Cantidad;Precio;Dto. %;Importe;Coste"
+    return [_csv(folder / "ventas.csv", header, rows, encoding="latin-1")]
+
+
+def keyed_by_name(folder: Path) -> list[Path]:
+    """Customers have a number, and the sales know them by name alone."""
+    keys = [(number, name) for number, name in enumerate(CUSTOMERS.values(), 1)]
+    rows = [(r["day"], r["name"], r["product"], r["quantity"], r["gross"], r["discount"], r["cost"]) for r in lines()]
+    return [_csv(folder / "clients.csv", "id,company", keys, ","),
+            _csv(folder / "revenue.csv", "date,company,product,units,revenue,rebate,cost", rows, ",")]  # fmt: skip
+
+
+def swiss(folder: Path) -> list[Path]:
+    """Years of two digits, apostrophes between thousands, the currency in the headings, a total where the date stands."""
+    rows = [
+        (
+            f"{r['day']:%d.%m.%y}",
+            r["document"],
+            r["customer"],
+            r["name"],
+            r["quantity"],
+            *(_money(r[n], ".", "'") for n in amounts()),
+        )
+        for r in lines()
+    ]
+    total = ("Total", "", "", "", "", *(_money(amount, ".", "'") for amount in amounts().values()))
+    header = "Datum|Rechnung|Kunde|Name|Menge|Betrag CHF|Rabatt CHF|Wareneinsatz CHF"
+    return [_csv(folder / "umsatz.csv", header, [*rows, total], "|")]
+
+
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
-    "quickbooks": quickbooks, "french": french, "sap": sap,
+    "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss,
 }  # fmt: skip
