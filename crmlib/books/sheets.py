@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -61,6 +62,16 @@ class Sheet:
     rows: int = 0
     columns: dict[str, Profile] = field(default_factory=dict)
     head: str = ""  # the table whose columns stand beside, as `head.column`
+
+    @property
+    def name(self) -> str:
+        """What a mapping says of it: its name, or the pattern of several."""
+        alike = os.path.commonprefix(self.source)  # noqa: RUF071 (by letters)
+        return self.source[0] if len(self.source) == 1 else re.sub(r"[\d\W_]+$", "", alike) + "*"
+
+    def meets(self, source: str) -> bool:
+        """Whether its name, as a pattern, is that of another sheet."""
+        return source not in self.source and source.startswith(self.name.removesuffix("*"))
 
     def spoken(self, name: str) -> str:
         """A column as it stands in an expression or condition; what is none of them is one already."""

@@ -68,7 +68,7 @@ class Sniffer(Opener):
         own = self._typed(sheet, forms)
         if not head:
             return own
-        heads, alias = self._typed(head, forms), head.source[0]
+        heads, alias = self._typed(head, forms), head.name
         on = f"trim(l.{identifier(key[0])}::VARCHAR) = trim(h.{identifier(key[1])}::VARCHAR)"
         both = f"SELECT l.*, h AS {identifier(alias)} FROM {own.view} l LEFT JOIN {heads.view} h ON {on}"
         beside = {f"{alias}.{name}": column for name, column in head.columns.items()}

@@ -46,7 +46,7 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
 
 def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
     """Forms of numbers and dates that every value of the mapped columns bears out; where two do, people are asked."""
-    mapped = {c.removeprefix(f"{draft.head.source[0]}.") if draft.head else c for c in draft.columns.values()}
+    mapped = {c.removeprefix(f"{draft.head.name}.") if draft.head else c for c in draft.columns.values()}
     columns = [c for s in (draft.sheet, draft.head) if s for c in s.columns.values() if c.name in mapped]
     numbers = [c for c in columns if c.numbers and not c.dates and "marked" in c.marks]
     votes = [form for c in numbers for form in c.numbers]
@@ -220,7 +220,7 @@ def _currency(look: Sniffer, p: Proposal, ask: Ask) -> str:
                 *(sign for sign in known if not sign.isalpha() and sign in column.name),
             }
             seen += [known.get(word, word) for word in sorted(words) if word in known or re.fullmatch("[A-Z]{3}", word)]
-        given = draft.columns.get("currency", "").removeprefix(f"{draft.head.source[0]}." if draft.head else "")
+        given = draft.columns.get("currency", "").removeprefix(f"{draft.head.name}." if draft.head else "")
         for sheet in (sheet for sheet in sheets if given in sheet.columns):
             seen = [value.upper() for value in look.values(sheet, given)]
     codes = [*dict.fromkeys(seen)]

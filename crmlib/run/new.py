@@ -12,6 +12,7 @@ from pathlib import Path
 
 from crmlib.books.ledger import identifier
 from crmlib.books.raw import WORKBOOKS
+from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.judgement import RATINGS, Opportunity
 from crmlib.declared.ledger import tables
@@ -138,18 +139,14 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     if draft.derived:
         yield "source: customers.sql  # the export is flat: its customers, one row each"
     else:
-        yield (
-            f"source: {_text(sheet.source[0])}"
-            if len(sheet.source) == 1
-            else f"source: [{', '.join(map(_text, sheet.source))}]"
-        )
+        yield f"source: {_source(p, sheet)}"
     if sheet.header_row > 1:
         yield f"header_row: {sheet.header_row}  # the rows above are titles"
     if draft.derived:
         yield from _formats(draft)
         return
     if draft.head:
-        yield f"join: {{{_text(draft.head.source[0])}: {{{_text(draft.key[0])}: {_text(draft.key[1])}}}}}  # our column: theirs"
+        yield f"join: {{{_text(draft.head.name)}: {{{_text(draft.key[0])}: {_text(draft.key[1])}}}}}  # our column: theirs"
     if draft.where:
         yield f"where: {_text(draft.where)}  # the other rows are headings and totals"
     if draft.kinds:
@@ -168,13 +165,20 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     yield from _formats(draft)
 
 
+def _source(p: Proposal, sheet: Sheet) -> str:
+    """A sheet's name, a pattern that new months will meet too, or a list where it would meet others."""
+    sheets = [s for d in p.tables.values() for s in (d.sheet, d.head) if s]
+    others = [*p.unread, *(name for s in sheets for name in s.source)]
+    if len(sheet.source) == 1 or (len(sheet.name) > 3 and not any(map(sheet.meets, others))):
+        return _text(sheet.name)
+    return f"[{', '.join(map(_text, sheet.source))}]"
+
+
 def _column(draft: Draft, table: str, role: str, name: str) -> str:
     """A column as the mapping names it, with what its type needs."""
     sheets, record = [sheet for sheet in (draft.sheet, draft.head) if sheet], tables()[table].columns[role]
     words = re.findall(r'"[^"]*"|\w+', name)
-    columns = [
-        c for s in sheets for n, c in s.columns.items() if name in {n, f"{s.source[0]}.{n}"} or s.spoken(n) in words
-    ]
+    columns = [c for s in sheets for n, c in s.columns.items() if name in {n, f"{s.name}.{n}"} or s.spoken(n) in words]
     typed = _is_database(str(draft.sheet.file)) or draft.sheet.file.suffix.lower() == ".parquet"
     cast = typed and any(c.kind == "float" or (c.kind == "number" and not record.numeric) for c in columns)
     cast |= (

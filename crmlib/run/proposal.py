@@ -71,7 +71,7 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
     likely = [
         (role in needed, likeness(c.name, (*(vocabulary().own if role == key else ()), *synonyms)), role, c.name)
         for role, synonyms in words.items() for c in sheet.columns.values() if c.filled and _fits(c, table, role)
-and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
+        and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
     ]  # fmt: skip
     found: dict[str, tuple[str, float]] = {}
     for _, like, role, name in sorted(likely, key=lambda one: (-one[0], -one[1])):
@@ -144,30 +144,34 @@ def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) ->
             _refer(look, lines, p.tables[table], key)
     for table, draft in p.tables.items():
         _confirm(draft, table, ask)
-    day = lines.columns.get("invoice_date", "")
-    if day in lines.sheet.columns and lines.sheet.columns[day].filled < lines.sheet.rows:
-        lines.where, lines.sheet = has_figure(lines.sheet.spoken(day)), look.filled(lines.sheet, day)
+    _leave_totals(look, lines)
     if "customers" not in p.tables and "customer_id" in lines.columns:
         p.tables["customers"] = _derived(look, lines)
     read = {name for d in p.tables.values() for s in (d.sheet, d.head) if s for name in s.source}
     p.unread = [name for sheet in sheets for name in sheet.source if name not in read]
 
 
+def _leave_totals(look: Sniffer, lines: Draft) -> None:
+    """Leave out the rows without a date, where none of them names a customer: headings and totals."""
+    day, customer = (lines.columns.get(role, "") for role in ("invoice_date", "customer_id"))
+    if day not in lines.sheet.columns or lines.sheet.columns[day].filled == lines.sheet.rows:
+        return
+    dated = has_figure(lines.sheet.spoken(day))
+    rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false)")
+    if customer in lines.sheet.columns and not look.values(rest, customer):
+        lines.where, lines.sheet = dated, look.filled(lines.sheet, day)
+
+
 def _derived(look: Sniffer, lines: Draft) -> Draft:
     """The customers of a flat export: the key, a name, and what is the same in all rows of one."""
-    head = lines.head if lines.head and lines.columns["customer_id"].startswith(f"{lines.head.source[0]}.") else None
-    sheet, before = head or lines.sheet, f"{head.source[0]}." if head else ""
-    own = {
-        r: c.removeprefix(before)
-        for r, c in lines.columns.items()
-        if c.startswith(before) and c.removeprefix(before) in sheet.columns
-    }
-    key = sheet.spoken(own["customer_id"])
-    columns = {
-        r: own[r]
-        for r in ATTRIBUTES
-        if r in own and (r in NEEDED["customers"] or look.depends(sheet, sheet.spoken(own[r]), key))
-    }
+    before = (
+        f"{lines.head.name}." if lines.head and lines.columns["customer_id"].startswith(f"{lines.head.name}.") else ""
+    )
+    sheet = lines.head if lines.head and before else lines.sheet
+    named = {role: lines.columns.get(role, "").removeprefix(before) for role in ATTRIBUTES}
+    own = {role: name for role, name in named.items() if name in sheet.columns}
+    key, certain = sheet.spoken(own["customer_id"]), NEEDED["customers"]
+    columns = {r: c for r, c in own.items() if r in certain or look.depends(sheet, sheet.spoken(c), key)}
     return Draft(sheet, columns, derived=True)
 
 
@@ -182,13 +186,9 @@ def _by_content(p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
     able = {s.source[0]: s for s in sheets if {"date", "number"} <= {_content(c) for c in s.columns.values()}}
     text = "Which of these holds the invoice lines (customer, date, amount)?"
     evidence = [f"{name}: {s.rows} rows of {', '.join(list(s.columns)[:6])}" for name, s in able.items()]
-    name = (
-        next(iter(able))
-        if len(able) == 1
-        else ask(Question("tables.invoice_lines.source", text, evidence, [*able], next(iter(able))))
-        if able
-        else ""
-    )
+    name = next(iter(able), "")
+    if len(able) > 1:
+        name = ask(Question("tables.invoice_lines.source", text, evidence, [*able], name))
     if name:
         p.tables["invoice_lines"] = _draft(able[name], "invoice_lines")
     return p.tables.get("invoice_lines")
@@ -200,45 +200,23 @@ def _content(column: Profile) -> str:
 
 def _confirm(draft: Draft, table: str, ask: Ask) -> None:
     """Columns that are needed or only near by name: taken where nothing else can be meant, else as people say."""
-    needed = NEEDED.get(table, ())
-    absent = [
-        role
-        for role in needed
-        if role not in draft.columns and not (role == "gross_sales" and "unit_price" in draft.columns)
-    ]
-    for role in (*absent, *sorted(draft.unsure)):
-        likely = draft.columns.pop(role, "")
-        free = [
-            c
-            for c in draft.sheet.columns.values()
-            if c.filled and c.name not in draft.columns.values() and _fits(c, table, role)
-        ]
-        free = free if role in needed else [c for c in free if c.name == likely]
-        if not free or not (likely or role in needed):
-            continue
-        meaning = (
-            tables()[table].columns[role].meaning
-            if table in tables() and role in tables()[table].columns
-            else role.replace("_", " ")
-        )
-        text = f"Which column of {draft.sheet.source[0]} is {role} ({meaning})?"
-        evidence = [f"{c.name}: {', '.join(c.samples)}" for c in sorted(free, key=lambda c: c.name != likely)]
-        only = len(free) == 1 and role in needed and role != "customer_id"
-        name = (
-            free[0].name
-            if only
-            else ask(
-                Question(
-                    f"tables.{table}.columns.{role}",
-                    text,
-                    evidence,
-                    [*(c.name for c in free), "none"],
-                    likely or free[0].name,
-                )
-            )
-        )
-        if name not in {"", "none"}:
-            draft.columns[role] = name
+    needed, there = (
+        NEEDED.get(table, ()),
+        {*draft.columns} | ({"gross_sales"} if "unit_price" in draft.columns else set()),
+    )
+    for role in (*(role for role in needed if role not in there), *sorted(draft.unsure)):
+        likely, taken = draft.columns.pop(role, ""), {*draft.columns.values()}
+        able = [c for c in draft.sheet.columns.values() if c.filled and c.name not in taken and _fits(c, table, role)]
+        able = [c for c in able if role in needed or c.name == likely]
+        if len(able) == 1 and role in needed and role != "customer_id":
+            draft.columns[role] = able[0].name
+        elif able:
+            record = tables()[table].columns.get(role) if table in tables() else None
+            text = f"Which column of {draft.sheet.name} is {role}{f' ({record.meaning})' if record else ''}?"
+            evidence = [f"{c.name}: {', '.join(c.samples)}" for c in sorted(able, key=lambda c: c.name != likely)]
+            choices = [*(c.name for c in able), "none"]
+            name = ask(Question(f"tables.{table}.columns.{role}", text, evidence, choices, likely or choices[0]))
+            draft.columns |= {role: name} if name not in {"", "none"} else {}
 
 
 def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
@@ -253,25 +231,25 @@ def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
     """Lines whose customer or date stands in a table of heads to which they refer by its key."""
     for head in (s for s in sheets if _score(s, "documents")):
         theirs = {role: name for role, (name, _) in roles(head, "documents").items()}
+        if len(head.source) > 1 and any(head.meets(name) for s in sheets for name in s.source):
+            continue  # no one name says which
         for lines in sorted((s for s in sheets if s is not head), key=lambda s: -s.rows):
             draft = _draft(lines, "invoice_lines")
-            ours = draft.columns
-            key, whole = ours.get("order_id"), {"customer_id", "invoice_date"} <= set(ours)
-            if whole or not key or not {"gross_sales", "unit_price"} & set(ours) or lines.unique(key):
+            ours, key = draft.columns, draft.columns.get("order_id")
+            if {"customer_id", "invoice_date"} <= set(ours) or not {"gross_sales", "unit_price"} & set(ours):
                 continue
-            if look.held(lines, key, head, theirs["order_id"]) >= HELD:
-                taken = {
-                    role: f"{head.source[0]}.{name}"
-                    for role, name in theirs.items()
-                    if role not in {"order_id", "total"}
-                }
+            if key and not lines.unique(key) and look.held(lines, key, head, theirs["order_id"]) >= HELD:
+                taken = {r: f"{head.name}.{c}" for r, c in theirs.items() if r not in {"order_id", "total"}}
                 return replace(draft, columns=taken | ours, head=head, key=(key, theirs["order_id"]))
     return None
 
 
 def _refer(look: Sniffer, lines: Draft, other: Draft, key: str) -> None:
     """Set the columns by which lines refer to another table: the key that has their values, by its name where several do."""
-    sheet = lines.head if lines.head and "." in lines.columns.get(key, "") else lines.sheet
+    before = (
+        f"{lines.head.name}." if lines.head and lines.columns.get(key, "").startswith(f"{lines.head.name}.") else ""
+    )
+    sheet = lines.head if lines.head and before else lines.sheet
     words, own = tuple(vocabulary().tables["invoice_lines"].columns[key]), tuple(vocabulary().own)
     found = [
         (held + likeness(ours, words) + likeness(theirs, own + words) + (parts(ours) == parts(theirs)), ours, theirs)
@@ -281,9 +259,9 @@ def _refer(look: Sniffer, lines: Draft, other: Draft, key: str) -> None:
     ]  # fmt: skip
     if found:
         _, ours, theirs = max(found)
-        before = other.columns[key]
-        moved = theirs if other.sheet.columns[before].is_number else before  # of what was the name
+        old = other.columns[key]
+        moved = theirs if other.sheet.columns[old].is_number else old  # of what was the name
         other.columns = {r: moved if c == theirs else c for r, c in other.columns.items()} | {key: theirs}
-        lines.columns = {r: c for r, c in lines.columns.items() if c != ours} | {
-            key: ours if sheet is lines.sheet else f"{sheet.source[0]}.{ours}"
-        }
+        lines.columns = {r: c for r, c in lines.columns.items() if c != ours} | {key: before + ours}
+        lines.unsure.discard(key)
+        other.unsure.discard(key)

@@ -74,6 +74,37 @@ def test_all_exports_of_the_same_lines_give_the_same_books(export: str, tmp_path
     assert mapping(folder)["coverage"] == {"start": "2024-01", "end": "2024-12"}
 
 
+def test_heads_and_lines_of_several_months_are_joined_by_pattern_so_that_new_months_are_read_too(
+    tmp_path: Path,
+) -> None:
+    files = []
+    for month in (1, 2):
+        files.append(
+            csv_file(
+                tmp_path,
+                "Id,Date,Customer",
+                f"{month}7,2025-0{month}-03,A",
+                f"{month}8,2025-0{month}-20,B",
+                name=f"invoices_2025-0{month}.csv",
+            )
+        )
+        rows = [f"{month}{order},{line},10.50" for order in (7, 8) for line in (1, 2)]
+        files.append(csv_file(tmp_path, "Invoice Id,Line,Amount", *rows, name=f"invoice_lines_2025-0{month}.csv"))
+    folder, _, _ = set_up(tmp_path, files)
+    table = mapping(folder)["tables"]["invoice_lines"]
+    assert (table["source"], table["join"]) == ("invoice_lines*", {"invoices*": {"Invoice Id": "Id"}})
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert [f for f in ledger.defects if f.verdict == "reject"] == []
+    assert ledger.tables["invoice_lines"].gross_sales.sum().execute() == 84
+    assert sorted(ledger.tables["customers"].customer_id.execute()) == ["A", "B"]
+
+
+def test_a_line_without_a_date_is_no_total(tmp_path: Path) -> None:
+    file = csv_file(tmp_path, FLAT, "A,2025-01-01,1.00", "B,,2.00", "A,2025-01-03,3.00", "Total,,6.00")
+    folder, _, _ = set_up(tmp_path, [file])
+    assert "where" not in mapping(folder)["tables"]["invoice_lines"], "the check says it, with the row"
+
+
 def test_a_date_that_fits_two_ways_is_asked_with_three_rows_and_left_marked_where_nobody_answers(
     tmp_path: Path,
 ) -> None:
