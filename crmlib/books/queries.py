@@ -138,4 +138,15 @@ def _staged(reader: Reader, text: str, seen: Mapping[str, Raw], where: Mapping[s
 def _written(reader: Reader, query: str, where: Mapping[str, str]) -> Path:
     batches = reader.con.con.execute(query).to_arrow_reader(BATCH)
     check_header([name for name in batches.schema.names if name not in PLACE], where)
+    kinds = {field.name: str(field.type) for field in batches.schema if field.name in PLACE}
+    if not set(kinds.items()) <= {
+        ("_file", "string"),
+        ("_row", "int64"),
+        ("_row", "int32"),
+        ("_file", "null"),
+        ("_row", "null"),
+    }:
+        raise SettingsError(
+            f"{where['file']}: _file must be text and _row a whole number, as the source's tables have them"
+        )
     return reader.written(batches, where)

@@ -73,19 +73,25 @@ class Reader:
     def written(self, batches: Any, where: Mapping[str, str]) -> Path:
         """Batches of rows as Parquet, numbered as they come, so that they have one order; progress is told."""
         import pyarrow as pa
+        import pyarrow.compute as compute
         import pyarrow.parquet as pq
 
         names = batches.schema.names
-        kept = [i for i, name in enumerate(names) if name not in names[:i]]  # a place that comes twice is the first
-        own = () if set(PLACE) <= set(names) else PLACE
-        fields = [batches.schema.field(i) for i in kept]
-        schema = pa.schema([*fields, *zip(PLACE, (pa.string(), pa.int64()), strict=True)][: len(kept) + len(own)])
+        kept = [i for i, name in enumerate(names) if name not in PLACE]
+        kinds = (pa.string(), pa.int64())
+        schema = pa.schema([*(batches.schema.field(i) for i in kept), *zip(PLACE, kinds, strict=True)])
         path, row = self.new_file(), 2
         with pq.ParquetWriter(path, schema, store_decimal_as_integer=True) as writer:
             for batch in batches:
-                place = [pa.repeat(where["file"], len(batch)), pa.array(range(row, row + len(batch)), pa.int64())]
-                columns = [*(batch.column(i) for i in kept), *place][: len(schema)]
-                writer.write_batch(pa.record_batch(columns, schema=schema))
+                numbers = pa.array(range(row, row + len(batch)), pa.int64())
+                place = [pa.repeat(where["file"], len(batch)), numbers]
+                if set(PLACE) <= set(
+                    names
+                ):  # the first of each name; a row without its place in the source has the one here
+                    given = [batch.column(names.index(n)).cast(k) for n, k in zip(PLACE, kinds, strict=True)]
+                    lost = compute.or_(*(compute.is_null(each) for each in given))
+                    place = [compute.if_else(lost, own, each) for own, each in zip(place, given, strict=True)]
+                writer.write_batch(pa.record_batch([*(batch.column(i) for i in kept), *place], schema=schema))
                 row += len(batch)
                 LOG.info("%s: %s rows read", where["file"], f"{row - 2:,}")
         return path

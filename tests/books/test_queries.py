@@ -327,6 +327,8 @@ UNREAD = {
     "a place that a group keeps": ("SELECT KD AS customer_id, min(TAG) AS date, 'rebate' AS kind, min(BETRAG) AS amount, "
                                    "min(_file) AS _file, max(_row) AS _row FROM extra GROUP BY KD, NR", "x", {"reject number-format extra.csv 4 amount"}),
     "a row of the result": (DIRECT.replace("SELECT", "SELECT DISTINCT") + " ORDER BY KD, TAG", "x", {"reject number-format credits.sql 4 amount"}),
+    "a row that a join makes": (DIRECT.replace("extra", "customers c RIGHT JOIN extra ON c.customer_id = KD || 'x'"), "x",
+                                {"reject number-format credits.sql 4 amount"}),
     "all columns": ("SELECT *, KD AS customer_id, TAG AS date, 'rebate' AS kind, BETRAG AS amount FROM extra", "x",
                     {"reject number-format extra.csv 4 amount"}),
 }  # fmt: skip
@@ -337,6 +339,12 @@ def test_what_a_query_reads_wrong_is_told_with_its_row_in_the_source(
     german: Callable[..., Path], query: str, amount: str, expected: set[str]
 ) -> None:
     assert {p for p in places(check(german(query, amount))) if p.startswith("reject")} == expected
+
+
+@pytest.mark.parametrize("place", ["'x' AS _row, _file", "_row, 5 AS _file"])
+def test_a_place_that_is_none_is_refused(german: Callable[..., Path], place: str) -> None:
+    with pytest.raises(SettingsError, match=r"credits\.sql: _file must be text and _row a whole number"):
+        check(german(DIRECT.replace(" FROM", f", {place} FROM")))
 
 
 def test_a_query_that_is_wrong_says_which_tables_and_columns_there_are(mapped: Callable[..., Path]) -> None:
