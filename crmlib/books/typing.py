@@ -89,7 +89,10 @@ def _plain_marks(text: Any, formats: Formats) -> Any:
     """A number with the marks that a keyboard has, for the typographic twins of those that are declared."""
     twins = dict.fromkeys(BLANKS, " ") | ({} if formats.negative == "parentheses" else {"\u2212": "-"})
     twins |= {"\u2019": "'"} if formats.thousands == "'" else {}
-    return text.translate("".join(twins), "".join(twins.values()))
+    rare = text.length() != _strlen()(
+        text
+    )  # all twins take several bytes, and translating costs more than all else here
+    return rare.ifelse(text.translate("".join(twins), "".join(twins.values())), text)
 
 
 def _number(text: Any, column: Column, formats: Formats, *, cast: bool) -> tuple[Any, Any]:
@@ -98,7 +101,8 @@ def _number(text: Any, column: Column, formats: Formats, *, cast: bool) -> tuple
     normal = text
     for mark in filter(None, (formats.thousands, formats.currency_sign)):
         normal = normal.replace(mark, "")
-    normal = normal.strip().replace(formats.decimal, ".")
+    normal = normal if normal is text else stripped(normal)
+    normal = normal if formats.decimal == "." else normal.replace(formats.decimal, ".")
     if formats.negative == "trailing":
         normal = normal.re_replace(r"^(.*)-$", r"-\1")
     elif formats.negative == "parentheses":
@@ -106,10 +110,8 @@ def _number(text: Any, column: Column, formats: Formats, *, cast: bool) -> tuple
     fits = text.re_search(_number_pattern(formats, SCALES[column.type]))
     longer = text.re_search(_number_pattern(formats, 99))
     value = ibis.ifelse(longer if cast else fits, normal, ibis.null("string")).try_cast(column.dtype)
-    rounded = [(longer & value.notnull(), "rounded")] if cast else []
-    return value, ibis.cases(
-        (fits & value.notnull(), ibis.null("string")), *rounded, (longer, "number-too-long"), else_="number-format"
-    )
+    told = [(fits & value.notnull(), None), (value.notnull(), "rounded")] if cast else [(value.notnull(), None)]
+    return value, ibis.cases(*told, (longer, "number-too-long"), else_="number-format")
 
 
 def _number_pattern(formats: Formats, scale: int) -> str:
@@ -142,6 +144,16 @@ def _date(text: Any, column: Column, formats: Formats, *, cast: bool) -> tuple[A
     ]
     cases = [*several, (value.isnull(), wrong), *_not_first(value, column), *cut]
     return value, ibis.cases(*cases, else_=ibis.null("string"))
+
+
+@functools.cache
+def _strlen() -> Any:
+    import ibis
+
+    def strlen(text: Any) -> Any:
+        """DuckDB's own: bytes, not characters."""
+
+    return ibis.udf.scalar.builtin(strlen, signature=(("string",), "int64"))
 
 
 @functools.cache
