@@ -187,10 +187,8 @@ def _compute(engagement: Engagement, work: Path) -> str:
     refuse_rejected(findings)
     rules = availability.with_sources(engagement.statement, books)
     rollups.write_cube(books, rules, work)
-    rolled = {"sales": rollups.sales_cube(books), "orders": rollups.order_days(books)}
-    for name, expr in rolled.items():
-        if expr is not None:
-            books.con.to_parquet(expr, work / f"{name}.parquet")
+    rollups.write_sales(books, work / "sales")
+    books.con.to_parquet(rollups.order_days(books), work / "orders.parquet")
     for name, file in KEPT_TABLES.items():
         if books.has(name):
             kept = books.covered(name).drop("_file", "_row").execute()

@@ -418,6 +418,13 @@ def drivers(prices: PriceList, sources: Tables) -> dict[str, ir.Table]:
 # --- sales by product, orders by day -------------------------------------------------------------
 
 
+def write_sales(ledger: Ledger, folder: Path) -> None:
+    """Write the sales cube, each year by itself: its rows may be nearly as many as the lines, and are grouped in memory."""
+    if (sales := sales_cube(ledger)) is not None:
+        years = sorted({month.year for month in ledger.engagement.coverage.month_starts()})
+        _write(ledger, {str(year): sales.filter(sales.month.year() == year) for year in years}, folder)
+
+
 def sales_cube(ledger: Ledger) -> ir.Table | None:
     """Sales by customer ('' where unknown), product ('' where none) and month.
 

@@ -345,8 +345,8 @@ def summed_by_account(
         sums = [f"({_signed_sums(parts)})::DOUBLE AS {kind}" for kind, parts in there.items()]
         dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
         frame = con.execute(_sql("accounts").format(kinds=", ".join(sums)), dates).df().set_index("account_id")
-        if (path := books.cache / "sales.parquet").exists():
-            con.read_parquet(str(path)).create_view("sales")
+        if sold := [str(file) for file in (books.cache / "sales").glob("*.parquet")]:
+            con.read_parquet(sold).create_view("sales")
             frame = frame.join(con.execute(_sql("account_products"), now).df().set_index("account_id"))
     return frame
 
@@ -361,7 +361,7 @@ def _sql(name: str) -> str:
 
 def sales_of(books: Books, period: Period) -> Frame | None:
     """The sales cube of a period: customer, product, month, quantity, gross sales, discount, cost; None without products."""
-    path = books.cache / "sales.parquet"
+    path = books.cache / "sales"
     if not path.exists():
         return None
     months = [("month", ">=", period.start), ("month", "<", period.end)]

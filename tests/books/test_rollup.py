@@ -156,7 +156,7 @@ def test_drivers_and_records_of_the_sample_are_what_hand_written_sql_gives(
 
 
 def test_the_sales_cube_of_the_sample_is_what_hand_written_sql_gives(sample: Books) -> None:
-    ours = _sold(pd.read_parquet(sample.cache / "sales.parquet"))
+    ours = _sold(pd.read_parquet(sample.cache / "sales"))
     theirs = {(c, p, str(m)): (q, g, d, k) for c, p, m, q, g, d, k in _sample_sql("sales", sample)}
     assert len(ours) > 10_000
     assert ours == theirs
