@@ -18,6 +18,7 @@ import itertools
 import operator
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -420,20 +421,23 @@ def drivers(prices: PriceList, sources: Tables) -> dict[str, ir.Table]:
 
 def write_sales(ledger: Ledger, folder: Path) -> None:
     """Write the sales cube, each year by itself: its rows may be nearly as many as the lines, and are grouped in memory."""
-    if (sales := sales_cube(ledger)) is not None:
-        years = sorted({month.year for month in ledger.engagement.coverage.month_starts()})
-        _write(ledger, {str(year): sales.filter(sales.month.year() == year) for year in years}, folder)
+    years = sorted({month.year for month in ledger.engagement.coverage.month_starts()})
+    sales = {str(year): cube for year in years if (cube := sales_cube(ledger, year)) is not None}
+    if sales:
+        _write(ledger, sales, folder)
 
 
-def sales_cube(ledger: Ledger) -> ir.Table | None:
+def sales_cube(ledger: Ledger, year: int | None = None) -> ir.Table | None:
     """Sales by customer ('' where unknown), product ('' where none) and month.
 
     Columns: customer_id, product_id, month, and of quantity, gross_sales, discount and
-    cost_of_goods those that the ledger has. None without products. Unexecuted.
+    cost_of_goods those that the ledger has; of one year or all. None without products. Unexecuted.
     """
     if not ledger.has("invoice_lines", "product_id"):
         return None
     rows = ledger.covered("invoice_lines")
+    if year:
+        rows = rows.filter((rows.invoice_date >= date(year, 1, 1)) & (rows.invoice_date < date(year + 1, 1, 1)))
     amounts = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in rows.columns]
     sales = _placed(rows.select("customer_id", "product_id", "invoice_date", *amounts), ledger)
     return sales.group_by(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import string
 from typing import TYPE_CHECKING, Any
 
 from crmlib.declared.ledger import SCALES, Column
@@ -44,9 +43,19 @@ def typed_value(value: Any, column: Column, source: ColumnSource, formats: Forma
 
 
 def stripped(text: Any) -> Any:
-    """Text without blanks around it; only where there are some is it looked at mark by mark, which takes tenfold."""
-    ends = functools.reduce(lambda a, b: a | b, [text.endswith(mark) for mark in string.whitespace])
-    return ((text < "!") | ends).ifelse(text.strip(), text)
+    """Text without blanks around it."""
+    return _engine_text("stripped")(text)
+
+
+@functools.cache
+def _engine_text(name: str) -> Any:
+    """A function of the engine, or a macro that `ledger.connect` gives it, from text to text."""
+    import ibis
+
+    def function(text: Any) -> Any:
+        """As the engine defines it."""
+
+    return ibis.udf.scalar.builtin(function, name=name, signature=(("string",), "string"))
 
 
 def _cases(otherwise: Any, *cases: tuple[Any, Any], dtype: str) -> Any:
