@@ -77,7 +77,8 @@ A joined table's columns are `headers.column`, or go by name alone where no othe
 
 A `.sql` file is one SELECT that gives the ledger's columns. It sees every file, sheet or table of the source under its own name (a file without
 its ending), as text with the same checks as everywhere, each by the formats of the table that maps it, else by those of the table that it fills;
-`number`, `money` and `day` work there too. Every row has `_file` and `_row`, its place in the source: a query that passes rows on keeps them by
+`number`, `money` and `day` work there too; a blank is an empty text there, and one that `number` or `money` reads is refused unless the query says what
+it means (`case when x = '' then 0 else number(x) end`). Every row has `_file` and `_row`, its place in the source: a query that passes rows on keeps them by
 itself; one that makes one row of several may give them, and otherwise findings name the row of its result.
 
 ## Dictionary of the judgement files

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from crmlib.books.defects import gravest
 from crmlib.books.expressions import names_in, parsed, summed, with_computed
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.raw import PLACE, Reader
@@ -63,7 +64,7 @@ def _given(raw: ir.Table, column: Column, source: ColumnSource, formats: Formats
 
     if (name := COMPUTED + column.name) in raw.columns:
         value, problem = typed_value(raw[name], column, source.model_copy(update={"cast": True}), formats)
-        return TypedColumn(column, value, raw[f"{name}_text"], ibis.coalesce(raw[f"{name}_bad"], problem))
+        return TypedColumn(column, value, raw[f"{name}_text"], gravest(raw[f"{name}_bad"], problem))
     if source.value is not None:
         text = ibis.literal(source.value)
         value, problem = typed_value(text, column, source, Formats.model_validate({}))

@@ -52,6 +52,13 @@ def _odd_mark(code: str, text: str) -> str:
     return f"; it holds {unicodedata.name(odd, 'a character')} (U+{ord(odd):04X})" if odd else ""
 
 
+def gravest(*codes: ir.StringValue) -> ir.StringValue:
+    """The first code that is a rejection, else the first that there is."""
+    import ibis
+
+    return ibis.coalesce(*(code.isin(ACCEPTED).ifelse(ibis.null("string"), code) for code in codes), *codes)
+
+
 def listed(shown: ir.Table, column: Column, table: str) -> list[Finding]:
     """A finding per row of a table of places, codes, texts and amounts; the last of a hundred counts those beyond."""
     findings = []

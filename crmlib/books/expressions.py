@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from crmlib.books.defects import gravest
 from crmlib.books.ledger import identifier
 from crmlib.books.typing import typed_value
 from crmlib.declared.ledger import SCALES, Column
@@ -14,11 +16,7 @@ if TYPE_CHECKING:
     import ibis.expr.types as ir
     from sqlglot import exp
 
-HELPERS = {
-    "NUMBER": "number",
-    "MONEY": "money",
-    "DAY": "date",
-}  # what is read by the declared formats: type of the column
+HELPERS = {"NUMBER": "number", "MONEY": "money", "DAY": "date"}  # what reads by the declared formats: as which type
 EXACT = "DECIMAL(38, 8)"  # of what is divided
 
 
@@ -31,19 +29,8 @@ def parsed(text: str) -> exp.Expression | None:
         tree, *more = sqlglot.parse(text, read="duckdb")
     except (sqlglot.ParseError, sqlglot.TokenError):
         return None
-    refused = (
-        exp.Query,
-        exp.AggFunc,
-        exp.Window,
-        exp.UDTF,
-        exp.Explode,
-        exp.Alias,
-        exp.Star,
-        exp.Command,
-        exp.DDL,
-        exp.DML,
-        exp.Placeholder,
-    )
+    merged = (exp.Query, exp.AggFunc, exp.Window, exp.UDTF, exp.Explode)  # more than one row
+    refused = (*merged, exp.Alias, exp.Star, exp.Command, exp.DDL, exp.DML, exp.Placeholder)
     if more or tree is None or tree.find(*refused) or isinstance(tree, exp.Literal):
         return None
     return tree if isinstance(tree, exp.Expression) else None
@@ -53,14 +40,8 @@ def summed(names: tuple[str, ...]) -> exp.Expression:
     """The sum of columns."""
     from sqlglot import exp
 
-    first, *rest = (exp.column(exp.to_identifier(name, quoted=True)) for name in names)
-    return exp.paren(_sum(first, rest), copy=False)
-
-
-def _sum(tree: exp.Expression, rest: list[exp.Column]) -> exp.Expression:
-    from sqlglot import exp
-
-    return _sum(exp.Add(this=tree, expression=rest[0]), rest[1:]) if rest else tree
+    columns: list[exp.Expression] = [exp.column(exp.to_identifier(name, quoted=True)) for name in names]
+    return functools.reduce(lambda tree, column: exp.Add(this=tree, expression=column), columns)
 
 
 def names_in(tree: exp.Expression) -> list[str]:
@@ -98,7 +79,7 @@ def with_computed(
     raw = _with(raw, name, tree.sql("duckdb", identify=True))
     texts = [ibis.coalesce(raw[f"{operand}_text"].cast("string"), "") for operand in operands]
     blank = ibis.ifelse(raw[name].isnull(), "blank", ibis.null("string"))
-    problem = ibis.coalesce(*(raw[f"{operand}_bad"] for operand in operands), blank)
+    problem = gravest(*(raw[f"{operand}_bad"] for operand in operands), blank)
     return raw.mutate(
         **{f"{name}_text": ibis.literal(" | ").join(texts or [raw[name].cast("string")]), f"{name}_bad": problem}
     )

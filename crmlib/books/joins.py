@@ -44,7 +44,9 @@ def joined(reader: Reader, raw: Raw, table: str, others: Mapping[str, Raw]) -> R
 
 
 def _sides(how: str, left: ir.Table, right: ir.Table, keys: Mapping[str, str]) -> str:
-    on = " AND ".join(f"trim(l.{identifier(a)}::VARCHAR) = trim(r.{identifier(b)}::VARCHAR)" for a, b in keys.items())
+    """Two tables by their keys, without the blanks around them; a blank key finds nothing."""
+    pairs = [(f"trim(l.{identifier(a)}::VARCHAR)", f"trim(r.{identifier(b)}::VARCHAR)") for a, b in keys.items()]
+    on = " AND ".join(f"{ours} = {theirs} AND {ours} <> ''" for ours, theirs in pairs)
     return f"({left.compile()}) l {how} JOIN ({right.compile()}) r ON {on}"
 
 

@@ -284,6 +284,16 @@ def test_a_blank_in_a_sum_is_refused_or_nought(make_engagement: Make, blank: dic
     assert read or told(folder, "blank-zero") == [("invoice_lines.csv", 3, "gross_sales", "0.40 | ", 1, D("0.4"))]
 
 
+@pytest.mark.parametrize(
+    ("row", "code"), [(", x", "number-format"), (", 123456789012345", "number-too-long"), ("x,", "number-format")]
+)
+def test_a_blank_that_is_nought_hides_nothing_beside_it(make_engagement: Make, row: str, code: str) -> None:
+    lines = WORK.replace("0.40, 0", row)
+    columns = {"gross_sales": {"column": ["material", "labour"], "blank": "zero"}}
+    folder = make_engagement({"invoice_lines": lines}, tables={"invoice_lines": {"columns": columns}})
+    assert f"reject {code} invoice_lines.csv 3 gross_sales" in places(check(folder))
+
+
 def test_what_an_expression_cannot_read_is_refused_at_its_row(make_engagement: Make) -> None:
     lines = WORK.replace("0.40", "0;40")
     columns = {"gross_sales": "coalesce(material, 0) + labour"}
@@ -343,6 +353,7 @@ def test_a_header_joins_further_by_the_columns_that_it_brought(make_engagement: 
 
 BROKEN_JOINS = {
     "no header": (HEADERS.replace("\n2,", "\n3,"), {"warn join-unmatched lines.csv 4 invoice_id", "reject blank lines.csv 4 invoice_date"}),
+    "a blank key on both sides": (HEADERS.replace("\n2,", "\n,"), {"warn join-unmatched lines.csv 4 invoice_id"}),
     "two headers": (HEADERS + "\n1, B, 2024-02-10, draft", {"reject join-twice headers.csv 4 id"}),
     "two headers that no line has": (HEADERS + "\n9, B, 2024-02-10, draft\n9, B, 2024-02-10, draft", set()),
     "no key": (HEADERS.replace("id,", "nr,"), {"reject column-missing headers.csv 1 id"}),
@@ -352,8 +363,9 @@ BROKEN_JOINS = {
 
 @pytest.mark.parametrize(("headers", "expected"), BROKEN_JOINS.values(), ids=BROKEN_JOINS)
 def test_each_line_finds_one_header_or_it_is_told(make_engagement: Make, headers: str, expected: set[str]) -> None:
+    lines = LINES.replace("12, 2", "12,") if "\n," in headers else LINES
     folder = make_engagement(
-        {"headers": headers, "lines": LINES}, tables={"invoice_lines": JOINED}, thresholds={"unassigned_share": 1}
+        {"headers": headers, "lines": lines}, tables={"invoice_lines": JOINED}, thresholds={"unassigned_share": 1}
     )
     found = places(check(folder))
     assert {p for p in found if not p.startswith("accept")} >= expected
