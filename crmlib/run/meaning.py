@@ -38,7 +38,7 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         _turn_signs(look, lines, whole)
         _name_documents(look, lines, whole)
         if {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
-            lines.columns.pop("currency", "")  # of the document, not of the amount
+            lines.columns |= {"currency": ""} if "currency" in lines.columns else {}  # the document's, not the amount's
         p.coverage = _coverage(look, lines, whole, asked)
     p.currency = _currency(look, p, asked)
     return p

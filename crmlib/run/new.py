@@ -158,7 +158,10 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     mapped = {role: draft.columns[role] for role in known if role in draft.columns}
     if any(role != name for role, name in mapped.items()) or draft.turned:
         yield "columns:"
-        yield from (f"  {role}: {_column(draft, table, role, name)}" for role, name in mapped.items())
+        yield from (
+            f"  {role}: {_column(draft, table, role, name) if name else f'{{value: {p.currency}}}'}"
+            for role, name in mapped.items()
+        )
     for key, text in p.open.items():
         if key.startswith((f"{table}.", f"tables.{table}.")):
             yield f"# OPEN: {text}"
