@@ -39,6 +39,7 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         _name_documents(look, lines, whole)
         if {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
             lines.columns |= {"currency": ""} if "currency" in lines.columns else {}  # the document's, not the amount's
+        _read_plain(lines)
         p.coverage = _coverage(look, lines, whole, asked)
     p.currency = _currency(look, p, asked)
     return p
@@ -65,6 +66,16 @@ def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
         answer = ask(Question(f"tables.{table}.formats.dates", text, samples, common, common[0]))
         common = [answer] if answer else []
     draft.days = common or sorted({d[0] for d in dates if len(d) == 1})
+
+
+def _read_plain(lines: Draft) -> None:
+    """Columns with a minus before the number where the others have it behind, or parentheses, are read as the engine does."""
+    columns, odd = lines.sheet.columns, {"trailing", "parentheses"}
+    mapped = {role: columns[name] for role, name in lines.columns.items() if name in columns}
+    if any(odd & column.marks for column in mapped.values()):
+        for role, column in mapped.items():
+            if "leading" in column.marks and not odd & column.marks and (".", "") in column.numbers:
+                lines.columns[role] = f"cast({lines.sheet.spoken(column.name)} as decimal(18, 4))"
 
 
 def _find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:

@@ -1,4 +1,4 @@
-"""The same forty-eight invoice lines as twelve companies would send them, each in a form of its own."""
+"""The same forty-eight invoice lines as thirteen companies would send them, each in a form of its own."""
 
 from __future__ import annotations
 
@@ -224,7 +224,28 @@ def swiss(folder: Path) -> list[Path]:
     return [_csv(folder / "umsatz.csv", header, [*rows, total], "|")]
 
 
+def american(folder: Path) -> list[Path]:
+    """Dollars with negative amounts in parentheses and quantities with a minus, and months as words."""
+
+    def dollars(value: Decimal) -> str:
+        return f'"${value:,.2f}"' if value >= 0 else f'"(${-value:,.2f})"'
+
+    rows = [
+        (
+            f'"{r["day"]:%b %d, %Y}"',
+            r["document"],
+            r["customer"],
+            r["name"],
+            r["quantity"],
+            *(dollars(r[n]) for n in amounts()),
+        )
+        for r in lines()
+    ]
+    header = "Invoice Date,Invoice #,Customer ID,Customer Name,Qty,Extended Price,Discount Amt,COGS"
+    return [_csv(folder / "Invoice Register.csv", header, rows, ",")]
+
+
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
-    "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss,
+    "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss, "american": american,
 }  # fmt: skip
