@@ -1,13 +1,13 @@
-"""What each customer did month by month and on which days it ordered, the models that carry it forward, and the test of those models on the past.
+"""What each customer did month by month and on which days it ordered, and the models that carry it forward.
 
-A model takes a history and gives the expected margin of the next months, by customer, in the engagement's currency, not
-discounted. The two simple ones are what a manager would do: last year again, and one's own rate times one factor learnt earlier.
+A model takes a history, and one to learn from, and gives the expected margin of the next twelve months, by customer, in the engagement's
+currency, not discounted. The two simple ones are what a manager would do: last year again, and one's own rate times one factor learnt earlier.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -19,41 +19,41 @@ from crmlib import purchases
 from crmlib.books.stored import months_of, order_days
 from crmlib.declared.judgement import Rules, States
 from crmlib.declared.periods import Period, add_months
-from crmlib.purchases import TINY, Array, Orders, Purchases, order_size_level, ranking_gini, top_share
-from crmlib.states import known_since, state_table
+from crmlib.purchases import TINY, Array, Orders, Purchases, order_size_level
+from crmlib.states import YEAR_DAYS, known_since, state_table
 
 if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
     from crmlib.books.stored import Books
 
 
 Frame = pd.DataFrame
 
-LOW, HIGH = 0.10, 0.90  # the 80 % range
-MANY = 20_000  # customers beyond which trials take a sample and draws of a sum are normal
-YEAR, APART = 12, 3  # months: of a pace; between two origins of trials
-OPENING = 6  # first months of a customer, whose mean is the level that smoothing begins with
-BIASED_SHARE = 0.1  # of a month's contribution, by which a forecast is off in every month alike: that does not even out
-YOUNG = 6  # months of history with which the variance counts twice: so few hardly show it
-LEAST_SPREAD = 0.01  # of the median customer's: one whose months are all alike may still change
+YEAR, APART = 12, 3  # months: of a forecast; between two origins
+OPENING = 6  # first months of a customer, whose mean is the level that smoothing begins with; months of books before the first origin
 # weights of level and of trend, and what is left of the trend a month later; the first where none is learnt
 SMOOTHING = [
     (0.1, 0.0, 0.9), (0.05, 0.0, 0.9), (0.2, 0.0, 0.9), (0.4, 0.0, 0.9), (0.1, 0.1, 0.9), (0.2, 0.1, 0.9), (0.1, 0.2, 0.98), (0.3, 0.2, 0.98),
 ]  # fmt: skip
-AVERAGE = "average of models"
-# kinds of customers by their state: each has a model, a correction and ranges of its own
-KIND_OF = {
-    "active": "steady",
-    "slowing": "steady",
-    "new": "new",
-    "silent": "silent or lost",
-    "lost": "silent or lost",
-    "no order": "silent or lost",
+SHAPES = (
+    0.2,
+    20.0,
+)  # of a customer's gaps (gamma): from far more uneven than by chance to nearly even; beyond, few gaps prove nothing
+TAUGHT = 200  # customers of whom trees can learn; of fewer they only learn the noise
+# the median, so that a few large customers do not lead the trees; what that misses of the total is corrected with the rest
+TREES = {
+    "loss": "quantile",
+    "quantile": 0.5,
+    "max_iter": 80,
+    "learning_rate": 0.06,
+    "max_leaf_nodes": 12,
+    "min_samples_leaf": 30,
+    "l2_regularization": 1.0,
 }
-TESTED = ["group", "model", "months", "origins", "customers", "error", "gini", "top_fifth_share", "bias", "coverage", "last_error",
-          "chosen_before", "chosen"]  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class History:
     """What each customer did, month of invoice by month: one row per customer, one column per month from `start`; and its order days.
 
@@ -117,7 +117,50 @@ class History:
     def until(self, months: int) -> History:
         """The first months only, of those who were customers by then, with the season as it was known then."""
         season = purchases.seasonal_indices(self.sales[:, :months].sum(axis=0), self.start.month)
-        return replace(self.of(self.known_by(months), months), season=season)
+        known = self.known_by(months)
+        whole = known.all() and months == self.months  # of a million customers a copy would be half of the memory
+        return replace(self if whole else self.of(known, months), season=season)
+
+    @functools.cached_property
+    def bg_nbd(self) -> purchases.BgNbd:
+        """The model fitted to these customers, once."""
+        return purchases.fit_bg_nbd(buying(self)[1])
+
+    @functools.cached_property
+    def pareto_nbd(self) -> purchases.ParetoNbd:
+        """The model fitted to these customers by the size of their orders, once."""
+        _, orders, size = buying(self)
+        return purchases.fit_pareto_nbd(orders, order_size_level(size))
+
+    @functools.cached_property
+    def leaving(self) -> tuple[float, float]:
+        """The share of customers that leave in a year: of those who had ordered once, and more often, a year before or in the middle of the books."""
+        origin = max(self.months - YEAR, self.months // 2)
+        day, end = self.day(origin), self.day(self.months)
+        orders, size = self.orders, len(self.customer_ids)
+        spans = ((orders.day < day), (orders.day >= day), (orders.day < day) & (orders.day >= day - YEAR_DAYS))
+        before, after, lately = (np.bincount(orders.customer[span], minlength=size) for span in spans)
+        shares = []
+        for group in ((lately > 0) & (before == 1), (lately > 0) & (before > 1)):
+            stayed = ((after[group] > 0).sum() + 1) / (
+                group.sum() + 2
+            )  # as if one of two more had stayed: few say little
+            shares.append(float(1 - stayed ** (YEAR_DAYS / (end - day))))
+        return shares[0], shares[1]
+
+    @functools.cached_property
+    def smoothing(self) -> tuple[float, float, float]:
+        """The weights that would have served best a year before."""
+        if not (learnt := _earlier(self)):
+            return SMOOTHING[0]
+        before, actual = learnt
+        errors = [np.square(_smoothed(before, tried) - _assignable(before) - actual).sum() for tried in SMOOTHING]
+        return SMOOTHING[int(np.argmin(errors))]
+
+    @functools.cached_property
+    def trees(self) -> HistGradientBoostingRegressor | None:
+        """What trees learn from earlier origins of these customers; None with fewer than `TAUGHT`."""
+        return _grown(self)
 
     def indices(self, first: int, last: int) -> Array:
         """The season's index of months by number, from the first to before the last."""
@@ -145,55 +188,46 @@ def history(books: Books, period: Period | None = None) -> History:
     return every.until(every.months)
 
 
-def last_year_again(past: History, months: int) -> Array:
-    """The margin of the last twelve months at the same pace; a newer customer's own months at theirs."""
-    return _pace(past, past.margin, months)
+def last_year_again(past: History, known: History) -> Array:
+    """What each customer brought in the last twelve months, as it is; where the books are shorter, their months at the same pace."""
+    return np.asarray(past.margin[:, -YEAR:].sum(axis=1) * YEAR / min(past.months, YEAR))
 
 
-def _pace(past: History, amounts: Array, months: int) -> Array:
-    """Amounts by month, carried on as in each customer's last twelve months, or in as many as it has."""
-    latest = np.minimum(past.months - past.begin, YEAR)
-    return np.asarray(amounts[:, -YEAR:].sum(axis=1) / latest * months)
-
-
-def own_rate(past: History, months: int) -> Array:
-    """Each customer's own margin a month since its first × the months × one factor for all, learnt at an earlier origin (1 if none)."""
-    factor, learnt = 1.0, _earlier(past)
+def own_rate(past: History, known: History) -> Array:
+    """Each customer's own margin a month since its first × 12 × one factor for all, learnt a year earlier (1 if the books are too short)."""
+    factor, learnt = 1.0, _earlier(known)
     if learnt:
-        expected, realised = (_rate(learnt[0]) * YEAR).sum(), learnt[1].sum()
+        expected, realised = _rate(learnt[0]).sum() * YEAR, learnt[1].sum()
         factor = float(realised / expected) if expected > 0 and realised > 0 else 1.0
-    return np.asarray(_rate(past) * months * factor)
+    return np.asarray(_rate(past) * YEAR * factor)
 
 
 def _rate(past: History) -> Array:
     return np.asarray(past.margin.sum(axis=1) / (past.months - past.begin))
 
 
-def _earlier(past: History) -> tuple[History, Array] | None:
-    """The history a year before its end and the margin that came in that year; None where less than a year would be left."""
-    if past.months < 2 * YEAR:
+def _earlier(known: History) -> tuple[History, Array] | None:
+    """The history a year before its end and the margin that came in that year; None where less than half a year would be left."""
+    first = known.months - YEAR
+    if first < OPENING or not known.known_by(first).any():
         return None
-    customers = past.known_by(past.months - YEAR)
-    return (past.until(past.months - YEAR), past.margin[customers, -YEAR:].sum(axis=1)) if customers.any() else None
+    return known.until(first), known.margin[known.known_by(first), first:].sum(axis=1)
 
 
-def level_and_trend(past: History, months: int) -> Array:
-    """Smoothed contribution with damped trend and the season − assignable cost at last year's pace, as likely as the customer is active.
+def level_and_trend(past: History, known: History) -> Array:
+    """Smoothed contribution with damped trend and the season − assignable cost as last year, as likely as the customer is active.
 
     One set of smoothing weights for all, learnt at an earlier origin. Source: Gardner & McKenzie (1985), Forecasting trends in
     time series, Management Science 31(10).
     """
-    weights, learnt = SMOOTHING[0], _earlier(past)
-    if learnt:
-        before, actual = learnt
-        goes_on = _pace(before, before.assignable, YEAR)
-        errors = [np.square(_smoothed(before, YEAR, tried) - goes_on - actual).sum() for tried in SMOOTHING]
-        weights = SMOOTHING[int(np.argmin(errors))]
-    expected = _smoothed(past, months, weights) - _pace(past, past.assignable, months)
-    return np.asarray(active_probability(past) * expected)
+    return np.asarray(active_probability(past, known) * (_smoothed(past, known.smoothing) - _assignable(past)))
 
 
-def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -> Array:
+def _assignable(past: History) -> Array:
+    return np.asarray(past.assignable[:, -YEAR:].sum(axis=1) * YEAR / np.minimum(past.months - past.begin, YEAR))
+
+
+def _smoothed(past: History, weights: tuple[float, float, float]) -> Array:
     by_level, by_trend, damping = weights
     adjusted = past.contribution / past.indices(0, past.months)
     opening = np.arange(past.months)[None, :] - past.begin[:, None]
@@ -205,26 +239,24 @@ def _smoothed(past: History, months: int, weights: tuple[float, float, float]) -
         error = (adjusted[:, month] - level - damping * trend) * since
         level = level + damping * trend + by_level * error
         trend = damping * trend + by_level * by_trend * error
-    ahead = past.indices(past.months, past.months + months)
-    damped = damping * (1 - damping ** np.arange(1, months + 1)) / (1 - damping)
+    ahead = past.indices(past.months, past.months + YEAR)
+    damped = damping * (1 - damping ** np.arange(1, YEAR + 1)) / (1 - damping)
     return np.asarray(level * ahead.sum() + trend * (damped @ ahead))
 
 
-def bg_nbd_value(past: History, months: int) -> Array:
+def bg_nbd_value(past: History, known: History) -> Array:
     """Expected order days (BG/NBD) × contribution per order day, shrunk − assignable cost while the customer stays."""
-    bought, orders, _ = buying(past)
-    model = purchases.fit_bg_nbd(orders)
-    expected = model.expected_purchases(past.days(months), orders)
-    return _while_active(past, months, bought, expected, model.active_probability(orders))
+    _, orders, _ = buying(past)
+    expected, active = known.bg_nbd.expected_purchases(past.days(YEAR), orders), known.bg_nbd.active_probability(orders)
+    return _while_active(past, known, expected, active)
 
 
-def pareto_nbd_value(past: History, months: int) -> Array:
+def pareto_nbd_value(past: History, known: History) -> Array:
     """As `bg_nbd_value` by Pareto/NBD, in which customers with larger orders may order more or less often."""
-    bought, orders, size = buying(past)
-    level = order_size_level(size)
-    model = purchases.fit_pareto_nbd(orders, level)
-    expected = model.expected_purchases(past.days(months), orders, level)
-    return _while_active(past, months, bought, expected, model.active_probability(orders, level))
+    _, orders, size = buying(past)
+    level, model = order_size_level(size, among=buying(known)[2]), known.pareto_nbd
+    expected = model.expected_purchases(past.days(YEAR), orders, level)
+    return _while_active(past, known, expected, model.active_probability(orders, level))
 
 
 def buying(past: History) -> tuple[Array, Purchases, Array]:
@@ -237,130 +269,123 @@ def buying(past: History) -> tuple[Array, Purchases, Array]:
     return bought, Purchases(np.maximum(count - 1, 0), age - silent, age), sales / np.maximum(count, 1)
 
 
-def active_probability(past: History) -> Array:
-    """Probability (0 to 1) that each customer still buys, by BG/NBD; 1 for who never ordered, of whom nothing is known."""
-    bought, orders, _ = buying(past)
-    active = np.ones(len(bought))
-    active[bought] = purchases.fit_bg_nbd(orders).active_probability(orders)
-    return active
+def active_probability(past: History, known: History) -> Array:
+    """Probability (0 to 1) that each customer still buys, by its own rhythm; 1 for who never ordered, of whom nothing is known.
+
+    What speaks for it is how likely an active customer is silent for so long: the survival of a gamma distribution with the customer's own mean
+    gap and unevenness, both drawn towards the typical customer's. What speaks against it is how many leave in that time: the yearly share that the
+    ledger shows, of who ordered once and of who ordered again. Regular buyers are so told from irregular ones, as BG/NBD does not.
+    """
+    from scipy.special import gammaincc
+
+    how = past.rhythm
+    shape = np.clip(1 / np.maximum(how["unevenness"], TINY), *SHAPES)
+    silent_if_active = gammaincc(shape, shape * how["silent_days"] / how["rhythm_days"])
+    once, again = known.leaving
+    stays = (1 - np.where(how["order_days"] > 1, again, once)) ** (how["silent_days"] / YEAR_DAYS)
+    active = silent_if_active * stays / (silent_if_active * stays + 1 - stays + TINY)
+    return np.where(how["order_days"] > 0, active, 1.0)
 
 
-def _while_active(past: History, months: int, bought: Array, expected: Array, active: Array) -> Array:
+def _while_active(past: History, known: History, expected: Array, active: Array) -> Array:
     """Contribution of the orders of those who ever ordered − assignable cost, which goes on as long as the customer is active."""
+    bought = buying(past)[0]
     earned, stays = np.zeros(len(bought)), np.ones(len(bought))
-    earned[bought], stays[bought] = expected * contribution_per_order_day(past.of(bought)), active
-    return np.asarray(earned - stays * _pace(past, past.assignable, months))
+    earned[bought], stays[bought] = expected * contribution_per_order_day(past, known)[bought], active
+    return np.asarray(earned - stays * _assignable(past))
 
 
-def contribution_per_order_day(past: History) -> Array:
-    """Contribution per order day, shrunk to the group's mean by how much customers differ and days scatter; may be negative.
+def contribution_per_order_day(past: History, known: History) -> Array:
+    """Contribution per order day, shrunk to the mean of all by how much customers differ and days scatter; may be negative.
 
     Weight of the customer's own mean: n / (n + variance within / variance between), both by moments (Bühlmann credibility). Contribution is
-    known by month of invoice: that of a day is taken to scatter as its sales do, at the group's ratio.
+    known by month of invoice: that of a day is taken to scatter as its sales do, at the ratio of all.
     """
-    orders = past.orders
-    count = np.maximum(np.bincount(orders.customer, minlength=len(past.customer_ids)), 1)
-    own = past.contribution.sum(axis=1) / count
-    if len(own) < 2 or not len(orders.day):
-        return np.asarray(own)
-    size = np.bincount(orders.customer, orders.sales, len(own)) / count
-    scatter = np.square(orders.sales - size[orders.customer]).sum() / max((count - 1).sum(), 1)
-    within = scatter * (past.contribution.sum() / orders.sales.sum()) ** 2
-    between = max(float(np.var(own) - within * np.mean(1 / count)), TINY)
+    (count, own), (counts, owns) = (_per_order_day(each) for each in (past, known))
+    orders = known.orders
+    if len(owns) < 2 or not len(orders.day):
+        return own
+    size = np.bincount(orders.customer, orders.sales, len(owns)) / counts
+    scatter = np.square(orders.sales - size[orders.customer]).sum() / max((counts - 1).sum(), 1)
+    within = scatter * (known.contribution.sum() / orders.sales.sum()) ** 2
+    between = max(float(np.var(owns) - within * np.mean(1 / counts)), TINY)
     weight = count * between / (count * between + within)
-    return np.asarray(weight * own + (1 - weight) * np.average(own, weights=count))
+    return np.asarray(weight * own + (1 - weight) * np.average(owns, weights=counts))
 
 
-Model = Callable[[History, int], Array]
+def _per_order_day(past: History) -> tuple[Array, Array]:
+    count = np.maximum(np.bincount(past.orders.customer, minlength=len(past.customer_ids)), 1)
+    return count, np.asarray(past.contribution.sum(axis=1) / count)
+
+
+def boosted(past: History, known: History) -> Array:
+    """Gradient boosting across customers on what the cube and the rhythm say of each, trained on earlier origins; last year again without such.
+
+    The trees forecast the year's margin over the customer's own scale. Source: Friedman (2001), Greedy function approximation, Annals of
+    Statistics 29(5); scikit-learn's histogram form.
+    """
+    if known.trees is None:
+        return last_year_again(past, known)
+    return np.asarray(known.trees.predict(_traits(past, known)) * _scale(past))
+
+
+def _grown(known: History) -> HistGradientBoostingRegressor | None:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
+
+    origins = range(known.months - YEAR, OPENING - 1, -YEAR // 2)
+    lessons = [(known.until(o), known.margin[known.known_by(o), o : o + YEAR].sum(axis=1)) for o in origins]
+    if sum(len(actual) for _, actual in lessons) < TAUGHT:
+        return None
+    traits, scale = (
+        np.vstack([_traits(each, known) for each, _ in lessons]),
+        np.concatenate([_scale(each) for each, _ in lessons]),
+    )
+    with threadpool_limits(1):  # sums are made in one order
+        model = HistGradientBoostingRegressor(random_state=0, **TREES)
+        return model.fit(traits, np.concatenate([actual for _, actual in lessons]) / scale, sample_weight=scale)
+
+
+def _scale(past: History) -> Array:
+    """A customer's own scale, in money a year: its contribution of the latest twelve months or, if larger, at its pace since the first."""
+    size = np.abs(past.contribution)
+    pace = size.sum(axis=1) / (past.months - past.begin) * YEAR
+    return np.asarray(np.maximum(np.maximum(size[:, -YEAR:].sum(axis=1), pace), TINY))
+
+
+def _traits(past: History, known: History) -> Array:
+    """What trees see of each customer: its latest quarter, half, year and the year before over its scale, its age, rhythm and size."""
+    how, scale, margin = past.rhythm, _scale(past), past.margin
+    spans = [margin[:, -months:].sum(axis=1) / scale for months in (3, 6, YEAR)]
+    year_before = margin[:, -2 * YEAR : -YEAR].sum(axis=1) / scale
+    relative = how["silent_days"] / how["rhythm_days"]
+    assignable = past.assignable[:, -YEAR:].sum(axis=1) / scale
+    return np.column_stack([*spans, year_before, assignable, past.months - past.begin, np.log(scale), how["order_days"], relative,
+                            how["rhythm_days"], how["unevenness"], active_probability(past, known)])  # fmt: skip
+
+
+Model = Callable[[History, History], Array]
 SIMPLE: dict[str, Model] = {"last year again": last_year_again, "own rate × factor": own_rate}
 MODELS: dict[str, Model] = {
     **SIMPLE, "level, trend and season": level_and_trend, "BG/NBD": bg_nbd_value, "Pareto/NBD by order size": pareto_nbd_value,
+    "gradient boosting": boosted,
 }  # fmt: skip
+AVERAGE = "average of models"
 
 
-def forecasts(past: History, months: int, model: str = AVERAGE) -> dict[str, Array]:
-    """The forecast of one model; or of all, with the average of those that are not simple: what each gets wrong by itself partly cancels."""
-    if model in MODELS:
-        return {model: MODELS[model](past, months)}
-    each = {name: forecast(past, months) for name, forecast in MODELS.items()}
-    return {**each, AVERAGE: np.asarray(np.mean([each[name] for name in MODELS if name not in SIMPLE], axis=0))}
+def forecasts(past: History, known: History | None = None, models: Collection[str] = (*MODELS, AVERAGE)) -> Frame:
+    """The margin of the next twelve months by customer (rows, in order) and model (columns).
 
-
-def spread(past: History, months: int) -> Array:
-    """How far a customer's total of so many months may scatter, in money: from its own months, wider where there are few."""
-    count = past.months - past.begin
-    inside = np.arange(past.months)[None, :] >= past.begin[:, None]
-    variance = (np.square(past.margin - _rate(past)[:, None]) * inside).sum(axis=1) / count
-    size = np.abs(past.contribution).sum(axis=1) / count
-    total = np.sqrt((months * variance + np.square(BIASED_SHARE * months * size)) * (1 + YOUNG / count))
-    return np.asarray(
-        np.maximum(total, LEAST_SPREAD * float(np.median(total)) + 1e-9)
-    )  # never zero: errors are told in it
-
-
-def groups_of(past: History) -> dict[str, Array]:
-    """Which customers are of which kind, by their state; a kind without customers is left out."""
-    kind = past.rhythm["state"].map(KIND_OF)
-    return {name: (kind == name).to_numpy() for name in dict.fromkeys(KIND_OF.values()) if (kind == name).any()}
-
-
-def trials(past: History, months: int, *, seed: int = 0) -> Frame:
-    """Every model at every origin: origin, group, model, expected, actual, spread; one row per customer known at the origin.
-
-    Origins lie `APART` months, the first after as many months as are forecast, the last so many before the end. Of more than `MANY`
-    customers a random sample is tried.
+    Parameters
+    ----------
+    known
+        The history that models learn from, if that is not the customers' own: a sample of all at the same time.
+    models
+        Those wanted; the average is of all that are not simple: what each gets wrong by itself partly cancels.
     """
-    if len(past.customer_ids) > MANY:
-        past = past.of(np.sort(np.random.default_rng(seed).choice(len(past.customer_ids), MANY, replace=False)))
-    rows = [pd.DataFrame(columns=["origin", "group", "model", "expected", "actual", "spread"])]
-    for origin in range(past.months - months, months - 1, -APART):
-        known = past.until(origin)
-        later = past.margin[past.known_by(origin), origin : origin + months].sum(axis=1)
-        for group, chosen in groups_of(known).items():
-            tried, scale = forecasts(known.of(chosen), months), spread(known.of(chosen), months)
-            rows += [pd.DataFrame({"origin": origin, "group": group, "model": model, "expected": expected, "actual": later[chosen],
-                                   "spread": scale}) for model, expected in tried.items()]  # fmt: skip
-    return pd.concat(rows[1:], ignore_index=True) if len(rows) > 1 else rows[0]
-
-
-def backtest(tried: Frame, months: int) -> Frame:
-    """The trials by group and model, not discounted, with the model chosen: the least error; a simple one unless both are beaten.
-
-    What is chosen on all origins has no error of its own beside theirs, which chose it. So the way of choosing is tested: `chosen_before` is
-    what the origins whose months had passed by the last one would have chosen (none where none had), and `last_error` the error at that last one.
-    """
-    tried = tried.assign(square=np.square(tried["expected"] - tried["actual"]))
-    last = tried["origin"].max()
-    before, now = _least(tried[tried["origin"] + months <= last]), _least(tried)
-    rows = []
-    for (group, model), part in tried.groupby(["group", "model"], sort=False):
-        origins = [(t["actual"].to_numpy(), t["expected"].to_numpy()) for _, t in part.groupby("origin")]
-        ranking = [np.mean([f(actual, expected) for actual, expected in origins]) for f in (ranking_gini, top_share)]
-        total = float(part["actual"].sum())
-        bias = (part["expected"].sum() - total) / abs(total) if total else float("nan")
-        errors = np.sqrt([part["square"].mean(), part.loc[part["origin"] == last, "square"].mean()])
-        rows.append((group, model, months, len(origins), round(len(part) / len(origins)), errors[0], *ranking, bias,
-                     _coverage(part, months), errors[1], (group, model) in before, (group, model) in now))  # fmt: skip
-    return pd.DataFrame(rows, columns=TESTED)
-
-
-def _least(tried: Frame) -> set[tuple[str, str]]:
-    """By group the model with the least mean square, the simpler where two are alike."""
-    squares = tried.groupby(["group", "model"], sort=False)["square"].mean()
-    return set(squares.groupby("group").idxmin())
-
-
-def residuals(tried: Frame) -> Array:
-    """What was actual less what was expected, in spreads."""
-    return ((tried["actual"] - tried["expected"]) / tried["spread"]).to_numpy(dtype=float)
-
-
-def _coverage(tried: Frame, months: int) -> float:
-    """Share of customers inside ranges made only from origins whose months had passed; nan where there is none."""
-    inside: list[Array] = []
-    for origin, now in tried.groupby("origin"):
-        earlier = tried[tried["origin"] + months <= origin]
-        if len(earlier):
-            low, high = np.quantile(residuals(earlier), [LOW, HIGH])
-            inside.append((residuals(now) >= min(low, 0)) & (residuals(now) <= max(high, 0)))
-    return float(np.concatenate(inside).mean()) if inside else float("nan")
+    learnt = known or past
+    wanted = [name for name in MODELS if name in models or (AVERAGE in models and name not in SIMPLE)]
+    made = pd.DataFrame({name: MODELS[name](past, learnt) for name in wanted})
+    if AVERAGE in models:
+        made[AVERAGE] = made[[name for name in MODELS if name not in SIMPLE]].mean(axis=1)
+    return made[list(models)] if past.can_lose else made[list(models)].clip(lower=0)

@@ -318,12 +318,13 @@ def _pareto_loss(logs: Array, past: Purchases, level: Array, weight: Array) -> t
     return -float(weight @ likelihood), -gradient
 
 
-def order_size_level(order_size: Array) -> Array:
-    """How large each customer's mean order is among all: its logarithm, less the mean, in standard deviations; 0 where it is not positive."""
-    known = order_size > 0
-    logs = np.log(order_size[known])
+def order_size_level(order_size: Array, among: Array | None = None) -> Array:
+    """How large each customer's mean order is among all (or among others): its logarithm, less the mean, in standard deviations; 0 where not positive."""
+    all_sizes = order_size if among is None else among
+    logs, known = np.log(all_sizes[all_sizes > 0]), order_size > 0
     level = np.zeros(len(order_size))
-    level[known] = (logs - logs.mean()) / (logs.std() or 1.0) if len(logs) else 0.0
+    if len(logs):
+        level[known] = (np.log(order_size[known]) - logs.mean()) / (logs.std() or 1.0)
     return level
 
 

@@ -15,23 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from crmlib import forecasts
-from crmlib.forecasts import HIGH, LOW, MANY, SIMPLE, TESTED, YEAR, Frame, History, residuals
-from crmlib.purchases import Array
+from crmlib import forecasts, trials
+from crmlib.forecasts import APART, SIMPLE, YEAR, Frame, History
+from crmlib.trials import BLOCK, HIGH, HOLDS, LOW, MANY, TOTAL_HOLDS, Lessons
 
 if TYPE_CHECKING:
     from crmlib.books.stored import Books
 
-DRAWS, GUESSES = 1000, 2000  # of the portfolio; of a customer's error where none was tested
-# in spreads, how far errors reach that no test knows, by t distributions with heavy tails: of one customer, and shared by all
-GUESSED, GUESSED_FREEDOM = 2.0, 3
-GUESSED_SHARED, SHARED_FREEDOM = 0.5, 2
-HALF = 6  # months of history from which half of them may be a test
-FEW, QUARTER, SURE = (
-    30,
-    91,
-    4.0,
-)  # customers that are few; days below which nobody is silent; standard errors below a level slope
+ENOUGH = 18  # months of books: half a year to learn from, and a year to test what was learnt
+FEW = 30  # customers of a kind that are few
+AHEAD = (12, 24, 36)
 
 
 @dataclass(frozen=True)
@@ -40,127 +33,219 @@ class Valuation:
 
     Attributes
     ----------
-    months, discount_rate
-        How far ahead `expected` reaches, and the cost of capital (a share a year).
+    discount_rate, survival
+        The cost of capital (a share a year), and the share of a year's sales that came from customers who bought again in the next.
     customers
-        One row per customer: customer_id, group, model, expected, low and high (80 %), last_year (actual; missing where the books hold less
-        than twelve months), expected_24 and expected_36 (the first 24 and 36 months), active_probability (BG/NBD), last_order (date),
-        silent_days, usual_gap_days (mean between order days), tested_months (over which the forecast was tested on the past; 0: a guess).
+        One row per customer: customer_id, state, group, model, expected (twelve months), low and high (80 %; missing where no range holds),
+        last_year (actual; missing where the books hold less than twelve months), expected_24 and expected_36 (the first 24 and 36 months),
+        active_probability, last_order (date), silent_days, usual_gap_days. Without enough books only what was is told.
     portfolio
-        One row per horizon: months, expected, low, high (simulated; nan where not tested), status in words, tested_months.
+        One row per horizon: months, expected, low, high (simulated; missing where not tested or not held), status in words.
     backtest
-        One row per group, model and horizon tested, not discounted: error (root mean square by customer), gini (of the model's ranking over
-        the best ranking's), top_fifth_share (of the actual margin), bias (of the total), coverage (of the range; nan where the books are too
-        short to make it at one time and check it at a later one), chosen; and to judge the choice by what it had not seen: chosen_before (by the
-        origins whose months had passed by the last), last_error (at the last).
+        As `trials.backtest`.
+    checks
+        One row per group, and of all together: customers, model, simple (nothing beat what a manager would do), few (the choice rests on little),
+        corrected_share (of the total), origins (held back), expected and actual (there), bias_share, coverage_share, ranged, why_not (in words).
+    needs
+        Months of books that a forecast would need; 0 where there is one.
     """
 
-    months: int
     discount_rate: float
+    survival: float
     customers: Frame
     portfolio: Frame
     backtest: Frame
+    checks: Frame
+    needs: int = 0
 
     @property
-    def groups(self) -> Frame:
-        """By group with a test: customers, model, coverage, simple (nothing beat what a manager would do), few (the choice rests on little)."""
-        chosen = self.backtest[self.backtest["chosen"].astype(bool)].drop_duplicates("group").set_index("group")
-        sizes = pd.DataFrame(self.customers.groupby("group")["model"].agg(customers="size", model="first"))
-        rows = sizes.join(chosen["coverage"].astype(float), how="inner")
-        return rows.assign(simple=rows["model"].isin(SIMPLE), few=rows["customers"] < FEW)
+    def total(self) -> pd.Series:
+        """Of all customers: expected, low and high (twelve months), expected_24, expected_36; missing where nothing is forecast."""
+        rows = self.portfolio.set_index("months").reindex(list(AHEAD))
+        later = {f"expected_{ahead}": rows.at[ahead, "expected"] for ahead in AHEAD[1:]}
+        return pd.Series({**rows.loc[YEAR, ["expected", "low", "high"]], **later}, dtype=float)
+
+    @property
+    def corrected_share(self) -> float:
+        """By how much, as a share, the total is above what the methods say by themselves; to a tenth of a percent."""
+        return round(float(self.checks["corrected_share"].loc[ALL]), 3) if len(self.checks) else 0.0
+
+    @property
+    def origins(self) -> int:
+        """How many earlier months the methods were tried at."""
+        return 0 if self.backtest.empty else int(self.backtest["origins"].max())
+
+    @property
+    def held_back(self) -> int:
+        """At how many of them ranges and total were tested by what earlier ones had taught."""
+        return int(self.checks["origins"].max()) if len(self.checks) else 0
+
+    @property
+    def about(self) -> Frame:
+        """What was tried, by state of customers and for all; empty without a forecast.
+
+        How many, the method, a customer's mean error by it and by what a manager would do, what the total missed at origins held back, what is
+        corrected, and what share ranges held or why there is none.
+        """
+        if self.backtest.empty:
+            return pd.DataFrame()
+        errors = self.backtest.pivot_table(index="group", columns="model", values="absolute_error")
+        used = self.backtest[self.backtest["chosen"]].set_index("group")
+        rows = self.checks[["customers", "model"]].rename(columns={"model": "method"})
+        rows = rows.join(used["absolute_error"].rename("error")).join(errors[list(SIMPLE)].add_prefix("error of "))
+        told = self.checks[["bias_share", "corrected_share", "coverage_share", "why_not"]]
+        told = told.set_axis(
+            ["total_missed_share", "total_corrected_share", "ranges_held_share", "no_range_since"], axis=1
+        )
+        return rows.join(told).rename_axis("state")
 
 
-def customer_value(books: Books, *, months: int = 12, seed: int = 0) -> Valuation:
+def customer_value(books: Books, *, seed: int = 0) -> Valuation:
     """The expected contribution of each of today's customers over the months after the books end, and of all together."""
     rate = float(books.engagement.settings.rates.cost_of_capital)
-    return value_of(forecasts.history(books), discount_rate=rate, months=months, seed=seed)
+    return value_of(forecasts.history(books), discount_rate=rate, seed=seed)
 
 
-def value_of(past: History, *, discount_rate: float = 0.0, months: int = 12, seed: int = 0) -> Valuation:
+def value_of(past: History, *, discount_rate: float = 0.0, seed: int = 0) -> Valuation:
     """As `customer_value`, from a history and a yearly discount rate."""
-    rng = np.random.default_rng(seed)
-    testable = {ahead: ahead if past.months >= 2 * ahead else 0 for ahead in (months, 24, 36)}
-    testable[months] = testable[months] or (past.months // 2 if past.months >= HALF else 0)
-    tried = {ahead: forecasts.trials(past, tested, seed=seed) for ahead, tested in testable.items() if tested}
-    tests = [forecasts.backtest(rows, testable[ahead]) for ahead, rows in tried.items()]
-    tests = tests or [pd.DataFrame(columns=TESTED)]
-    parts, draws, tested = [], {ahead: np.zeros(DRAWS) for ahead in testable}, dict(testable)
-    for group, members in forecasts.groups_of(past).items():
-        model = chosen_model(tests[0], group)
-        part = _group_value(past.of(members), model, (months, discount_rate)).assign(group=group, model=model)
-        errors = {a: t[(t["group"] == group) & (t["model"] == model)] for a, t in tried.items()}
-        errors = {a: rows for a, rows in errors.items() if len(rows)}  # a group that no origin had yet was not tested
-        part = part.assign(tested_months=testable[months] if months in errors else 0)
-        parts.append(_with_range(part, errors.get(months), rng))
-        for ahead in testable:
-            draws[ahead] += _drawn_total(part, _column(ahead, months), errors.get(ahead), rng)
-        tested = {ahead: held if ahead in errors else 0 for ahead, held in tested.items()}
-    customers = pd.concat(parts).drop(columns="spread")
+    tried = trials.trials(past, seed=seed) if past.months >= ENOUGH else pd.DataFrame()
+    if tried.empty:
+        return Valuation(
+            discount_rate, np.nan, _known(past), _portfolio(), pd.DataFrame(), pd.DataFrame(columns=CHECKS), ENOUGH
+        )
+    lessons, rng = trials.learnt(tried), np.random.default_rng(seed)
+    rows = _outlook(past, lessons, seed)
+    held, sums = trials.held_back(tried, seed=seed)
+    checks = _checks(rows, lessons, held, sums)
+    years, stays = _discounts(discount_rate, survival(past))
+    ranged = rows["group"].map(checks["ranged"]).fillna(False).to_numpy(dtype=bool)
+    worth = {"expected": rows["expected"], "low": rows["low"].where(ranged), "high": rows["high"].where(ranged)}
+    worth = {name: amounts.to_numpy() * years[0] for name, amounts in worth.items()}
+    worth |= {
+        f"expected_{ahead}": rows["expected"].to_numpy() * (years * stays)[: ahead // YEAR].sum() for ahead in AHEAD[1:]
+    }
+    customers = _known(past).assign(**worth, group=rows["group"].to_numpy(), model=rows["model"].to_numpy(),
+                                    active_probability=rows["active_probability"].to_numpy())  # fmt: skip
     customers = customers.sort_values(["expected", "customer_id"], ascending=[False, True], ignore_index=True)
-    portfolio = _portfolio(customers, draws, tested, months)
-    return Valuation(months, discount_rate, customers, portfolio, pd.concat(tests, ignore_index=True))
+    range_ = np.quantile(trials.totals(rows, lessons, rng), [LOW, HIGH]) * years[0]
+    portfolio = _portfolio(customers, range_ if checks.at[ALL, "ranged"] else (np.nan, np.nan), stays[1])
+    return Valuation(discount_rate, stays[1], customers, portfolio, trials.backtest(tried, lessons), checks)
 
 
-def _column(ahead: int, months: int) -> str:
-    return "expected" if ahead == months else f"expected_{ahead}"
+ALL = "all customers"
+CHECKS = [
+    "customers",
+    "model",
+    "simple",
+    "few",
+    "corrected_share",
+    "origins",
+    "expected",
+    "actual",
+    "bias_share",
+    "coverage_share",
+    "ranged",
+    "why_not",
+]
 
 
-def chosen_model(tested: Frame, group: str) -> str:
-    """The model chosen for a group; last year again where nothing could be tested."""
-    best = tested[(tested["group"] == group) & tested["chosen"].astype(bool)]["model"]
-    return str(best.iloc[0]) if len(best) else next(iter(SIMPLE))
-
-
-def _group_value(past: History, model: str, terms: tuple[int, float]) -> Frame:
-    """One group's customers without range: expectations discounted at the middle of each year, and how they buy."""
-    months, rate = terms
-    reach = {ahead: forecasts.forecasts(past, ahead, model)[model] for ahead in {months, 12, 24, 36}}
-    years = [reach[12], reach[24] - reach[12], reach[36] - reach[24]]
-    worth = np.cumsum([year / (1 + rate) ** (i + 0.5) for i, year in enumerate(years)], axis=0)
+def _known(past: History) -> Frame:
+    """What the books say of each customer, without a forecast."""
     how = past.rhythm
-    active = np.where(how["order_days"] > 0, forecasts.active_probability(past), np.nan)
     last_year = past.margin[:, -YEAR:].sum(axis=1) if past.months >= YEAR else np.nan
-    discount = (1 + rate) ** (months / 2 / YEAR)  # from the middle of the months
-    return pd.DataFrame({
-        "customer_id": past.customer_ids, "group": "", "model": "", "expected": reach[months] / discount, "low": np.nan, "high": np.nan,
-        "last_year": last_year, "expected_24": worth[1], "expected_36": worth[2], "active_probability": active,
-        "spread": forecasts.spread(past, months) / discount,
-    }).join(how[["last_order", "silent_days", "usual_gap_days"]])  # fmt: skip
+    blank = dict.fromkeys(["expected", "low", "high", "expected_24", "expected_36", "active_probability"], np.nan)
+    known = how[["state", "last_order", "silent_days", "usual_gap_days"]]
+    return pd.DataFrame(
+        {"customer_id": past.customer_ids, "group": "", "model": "", "last_year": last_year, **blank}
+    ).join(known)
 
 
-def _with_range(part: Frame, errors: Frame | None, rng: np.random.Generator) -> Frame:
-    pool = _guesses(rng) if errors is None else residuals(errors)
-    low, high = np.quantile(pool, [LOW, HIGH])
-    reach = part["spread"]
-    return part.assign(low=part["expected"] + reach * min(low, 0), high=part["expected"] + reach * max(high, 0))
+def _outlook(past: History, lessons: Lessons, seed: int) -> Frame:
+    """The forecast of each customer with its range, not discounted; of many customers in blocks, by models that learn from a sample."""
+    models, size = tuple(dict.fromkeys(lessons.models.values())), len(past.customer_ids)
+    known = past
+    if size > MANY:
+        known = past.of(np.sort(np.random.default_rng(seed).choice(size, MANY, replace=False)))
+    parts = []
+    for places in np.array_split(np.arange(size), -(-size // BLOCK)):
+        block = past.of(places) if size > BLOCK else past
+        rows = trials.with_range(trials.expected(trials.outlook(block, known, models), lessons), lessons)
+        parts.append(
+            rows.drop(columns=list(models)).assign(active_probability=forecasts.active_probability(block, known))
+        )
+    rows = pd.concat(parts, ignore_index=True)
+    return rows.assign(active_probability=rows["active_probability"].where((past.rhythm["order_days"] > 0).to_numpy()))
 
 
-def _guesses(rng: np.random.Generator) -> Array:
-    return np.asarray(GUESSED * rng.standard_t(GUESSED_FREEDOM, GUESSES))
+def survival(past: History) -> float:
+    """Of a year's sales the share that came from customers who bought again in the next; over all such pairs of years. Missing without two years."""
+    kept = whole = 0.0
+    for start in range(past.months - 2 * YEAR, -1, -APART):
+        first, second = (past.sales[:, at : at + YEAR].sum(axis=1) for at in (start, start + YEAR))
+        kept, whole = kept + first[second > 0].sum(), whole + first.sum()
+    return kept / whole if whole > 0 else float("nan")
 
 
-def _drawn_total(part: Frame, column: str, errors: Frame | None, rng: np.random.Generator) -> Array:
-    """Draws of a group's total: each customer's own error drawn from the past, and one that all share, wider the fewer the origins."""
-    scale = part["spread"].to_numpy()
-    if errors is None:
-        own, shared = _guesses(rng), rng.standard_t(SHARED_FREEDOM, DRAWS) * GUESSED_SHARED
-    else:
-        own = residuals(errors) - residuals(errors).mean()
-        missed = [(t["actual"] - t["expected"]).sum() / t["spread"].sum() for _, t in errors.groupby("origin")]
-        shared = rng.standard_t(max(len(missed), 2), DRAWS) * float(np.sqrt(np.mean(np.square(missed))))
-    if len(scale) > MANY:
-        alone = rng.normal(0, own.std() * np.sqrt(scale @ scale), DRAWS)
-    else:
-        alone = np.array([scale @ rng.choice(own, len(scale)) for _ in range(DRAWS)])
-    return np.asarray(part[column].sum() + alone + shared * scale.sum())
+def _discounts(rate: float, stays: float) -> tuple[np.ndarray, np.ndarray]:
+    """By year ahead: the discount at its middle, and what is left of the first year's contribution."""
+    years = np.arange(len(AHEAD))
+    return (1 + rate) ** -(years + 0.5), np.power(stays, years)
 
 
-def _portfolio(customers: Frame, draws: dict[int, Array], testable: dict[int, int], months: int) -> Frame:
-    """The total by horizon, its simulated range, and what the past says about it."""
+def _checks(rows: Frame, lessons: Lessons, held: Frame, sums: Frame) -> Frame:
+    """What was learnt of each kind and of the total, and whether it held at origins held back (columns as `CHECKS`)."""
+    records = {}
+    for group, part in ((str(name), part) for name, part in rows.groupby("group", sort=False)):
+        past = held[held["group"] == group]
+        inside = ((past["actual"] >= past["low"]) & (past["actual"] <= past["high"])).mean()
+        kind = group if group in lessons.models else trials.EVERYBODY
+        model = lessons.models[kind]
+        few = (
+            f"only {len(past)} customers to test one on, not {trials.FEW}"
+            if len(held)
+            else "the books are too short to test one"
+        )
+        why = _why_not(inside, HOLDS) if len(past) >= trials.FEW else few
+        records[group] = (len(part), model, model in SIMPLE, len(part) < FEW, lessons.corrections[kind], past["origin"].nunique(), past["expected"].sum(),
+                          past["actual"].sum(), inside, not why, why)  # fmt: skip
+    inside = sums["actual"].between(sums["low"], sums["high"]).mean()
+    why = _why_not(inside, TOTAL_HOLDS) if len(sums) else "the books are too short to test one"
+    change = rows["expected"].sum() / rows["uncorrected"].sum() - 1
+    records[ALL] = (
+        len(rows),
+        "",
+        False,
+        len(rows) < FEW,
+        change,
+        len(sums),
+        sums["expected"].sum(),
+        sums["actual"].sum(),
+        inside,
+        not why,
+        why,
+    )
+    made = pd.DataFrame.from_dict(
+        records, orient="index", columns=[c for c in CHECKS if c != "bias_share"]
+    ).rename_axis("group")
+    bias = (made["expected"] - made["actual"]) / made["actual"].abs().where(made["actual"] != 0)
+    return made.assign(bias_share=bias)[CHECKS]
+
+
+def _why_not(inside: float, bounds: tuple[float, float]) -> str:
+    low, high = bounds
+    return (
+        "" if low <= inside <= high else f"earlier ranges held {inside:.0%} of what came, not {low:.0%} to {high:.0%}"
+    )
+
+
+def _portfolio(
+    customers: Frame | None = None, range_: tuple[float, float] | np.ndarray = (np.nan, np.nan), stays: float = np.nan
+) -> Frame:
+    """The total by horizon with its range, and what the past says about it; no row without a forecast."""
     rows = []
-    for ahead, tested in testable.items():
-        low, high = np.quantile(draws[ahead], [LOW, HIGH]) if tested or ahead == months else (np.nan, np.nan)
-        short = f"tested over {tested} months only" if tested else "extrapolated, not tested"
-        status = "tested on the past" if tested == ahead else short
-        rows.append((ahead, customers[_column(ahead, months)].sum(), low, high, status, tested))
-    return pd.DataFrame(rows, columns=["months", "expected", "low", "high", "status", "tested_months"])
+    for ahead in AHEAD if customers is not None else ():
+        column = "expected" if ahead == YEAR else f"expected_{ahead}"
+        status = "tested on the past" if ahead == YEAR else f"later years at {stays:.0%} of the year before, not tested"
+        total = customers[column].sum(skipna=False) if customers is not None else np.nan
+        rows.append((ahead, total, *(range_ if ahead == YEAR else (np.nan, np.nan)), status))
+    return pd.DataFrame(rows, columns=["months", "expected", "low", "high", "status"]).dropna(subset="expected")

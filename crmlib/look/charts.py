@@ -422,7 +422,8 @@ def plot_ranges(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Ax
         f"{_money(unit)}   hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}".strip(), loc="left"
     )
     told = "; ".join(
-        f"{name}: {_told(e, unit)} ({words.label_text(a, unit)} to {words.label_text(b, unit)})"
+        f"{name}: {_told(e, unit)}"
+        + ("" if math.isnan(a) else f" ({words.label_text(a, unit)} to {words.label_text(b, unit)})")
         for name, e, a, b in zip(names[:5], expected, low, high, strict=False)
     )
     return drawing.describe(ax, f"Expected value and range of {len(names)}. {told}.")
