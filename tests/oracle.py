@@ -133,9 +133,11 @@ def bookings(case: Case) -> dict[tuple[str, str, str, str, str], Decimal]:
 
 
 def sales(case: Case) -> dict[tuple[str, str, str], tuple[Decimal, ...]]:
-    """Quantity, gross sales, discount, cost of goods by customer ('' unknown), product, month."""
+    """Quantity, gross sales, discount, cost of goods by customer ('' unknown), product, month, before returns."""
     found: dict[tuple[str, str, str], list[Decimal]] = {}
     for row in case.rows("invoice_lines", "invoice_date"):
+        if Decimal(row["gross_sales"]) < 0:
+            continue
         key = (case.owner(row["customer_id"])[1], row["product_id"], _month(row["invoice_date"]))
         parts = [Decimal(row[c]) for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in row]
         found[key] = [a + b for a, b in zip(found.get(key, [Decimal(0)] * len(parts)), parts, strict=True)]
@@ -235,12 +237,14 @@ def _driver(case: Case, driver: str) -> list[Quantity]:
     """A quantity that the ledger holds by itself."""
     rows = [(row["customer_id"], row["invoice_date"], row) for row in case.rows("invoice_lines", "invoice_date")]
     notes = [(row["customer_id"], row["date"], row) for row in case.rows("credits", "date")]
+    bought = [(customer, day, row) for customer, day, row in rows if Decimal(row["gross_sales"]) >= 0]
     if driver == "orders":
-        return _orders(rows)
+        return _orders(bought)
     if driver == "credits":
-        return [(customer, day, "credits", Decimal(1)) for customer, day, _ in notes]
+        returned = [(customer, day, "trade", Decimal(1)) for customer, day, row in rows if (customer, day, row) not in bought]
+        return returned + [(customer, day, "credits", Decimal(1)) for customer, day, _ in notes]
     if driver == "invoice_lines":
-        return [(customer, day, "trade", Decimal(1)) for customer, day, _ in rows]
+        return [(customer, day, "trade", Decimal(1)) for customer, day, _ in bought]
     if driver == "units":
         units = [(customer, day, Decimal(row.get("quantity", 0))) for customer, day, row in rows]
         return [(customer, day, "trade", quantity) for customer, day, quantity in units if quantity > 0]

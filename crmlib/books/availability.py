@@ -13,6 +13,7 @@ from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
 
+KINDS = {"returns": "return", "fees": "fee"}  # sources that are lines of one kind
 STATES = ("balances", "capacity")  # tables of what is at a month's end; all others hold events
 
 
@@ -72,9 +73,8 @@ def _there(source: str, ledger: Ledger) -> bool:
         return any(ledger.has("balances", column) for column in CAPITAL_BALANCES)
     if source == "capacity":
         return ledger.has("capacity") and ledger.has("activity_types", "pool")
-    if source == "returns":
-        lines = ledger.tables["invoice_lines"]
-        return bool((lines.gross_sales < 0).any().execute())
+    if source in KINDS:
+        return bool((ledger.covered("invoice_lines").kind == KINDS[source]).any().execute())
     table, _, column = source.partition(".")
     return ledger.has(table, *([column] if column else []))
 

@@ -18,13 +18,19 @@ import pandas as pd
 from crmlib.books.findings import Finding, findings_frame, shortened
 from crmlib.books.ledger import SHOWN, Ledger, identifier, numeric_columns, quoted
 from crmlib.books.views import is_whole
-from crmlib.declared.ledger import DRIVERS, Table, tables
+from crmlib.declared.ledger import DRIVERS, ORDERED, Table, tables
 from crmlib.declared.periods import parse_period
 from crmlib.declared.reading import Record, SettingsError, did_you_mean, folded, read
 
 REPEATABLE = ("invoice_lines", "credits", "activities", "costs", "joint_costs")  # equal rows may be bookings
 SIGNED = ("control_totals", "reconciliation", "customer_view")  # tables whose total may be negative
-TOTAL = r"(?i)^\W*((grand|sub)[\s_-]*)?(totals?|totale|totaal|summe|gesamt|sum)\W*$"
+TOTAL_WORDS = (
+    "totals?|totaux|totale[sn]?|totaal|totalen|sum|sums|summe|summen|somme|suma|soma|gesamt|gesamtergebnis|gesamtsumme|ergebnis|endsumme|zwischensumme|"
+    "teilsumme|subtotals?|subtotales?|subtotaal|sous[ -]?total|total g[ée]n[ée]ral|total general|total geral|grand total|sub[ _-]total|"
+    "eindtotaal|razem|suma ko[ńn]cowa|celkem|yhteens[äa]|sammanlagt|i alt|toplam|итого|всего|合計|小計|总计|合计"
+)
+TOTAL = rf"(?i)^\W*({TOTAL_WORDS})\W*$"
+TOTAL_OF = rf"(?i)(^\W*({TOTAL_WORDS})( of| for| von| für| de| des| di| van| do| da)?[\s:–-]+|[\s:–-]+({TOTAL_WORDS})\W*$)"
 MOST_CHOICES = 1000  # allowed values among which the nearest is looked for
 ALIKE = {"customers": ("customer_id", "account_type", "region", "segment"), "products": ("product_id",)}
 
@@ -78,7 +84,7 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
 def _table_findings(ledger: Ledger, name: str) -> list[Finding]:
     """What is wrong with one table."""
     checks = [_check(ledger, code, name) for code, spec in check_records().items() if name in spec.tables]
-    checks = [c for c in checks if all(is_whole(ledger, *need.split(".")) for need in c.spec.needs)]
+    checks = [c for c in checks if all(is_whole(ledger, *need.format(table=name).split(".")) for need in c.spec.needs)]
     hits = _row_hits(ledger, name, [c for c in checks if c.spec.where])
     findings: list[Finding] = []
     for check in checks:
@@ -102,7 +108,10 @@ def _check(ledger: Ledger, code: str, name: str) -> _Check:
     settings, table, spec = ledger.engagement.settings, tables()[name], check_records()[code]
     owner = next((c for c in ("customer_id", "key", "line") if c in table.columns), "")
     words = {
-        "coverage": ledger.engagement.coverage.label, "currency_wanted": settings.currency, "total": TOTAL,
+        "coverage": ledger.engagement.coverage.label, "currency_wanted": settings.currency, "total": TOTAL, "total_of": TOTAL_OF,
+        "ordered": ORDERED, "wash_days": settings.thresholds.wash_days, "bare": _bare(table),
+        "as_written": str(ledger.engagement.table(name).sign == "as written").lower(),
+        "lacks_rate": ", and exchange_rates has no rate of its date" if ledger.has("exchange_rates") else "",
         "driver_names": ", ".join(map(quoted, DRIVERS)),
         "multiple": settings.thresholds.outlier_multiple, "date": table.date,
         "amount": next(iter(_money(ledger, name)), "NULL"), "owner": owner, "keys": ", ".join(table.key),
@@ -110,6 +119,12 @@ def _check(ledger: Ledger, code: str, name: str) -> _Check:
         "key_there": " AND ".join(f"{c} IS NOT NULL" for c in table.key),
     }  # fmt: skip
     return _Check(spec.code or code, table, spec, words)
+
+
+def _bare(table: Table) -> str:
+    """Condition: a row names no document, product or quantity, as a total does not."""
+    keys = [f"{c} IS NULL" for c in ("order_id", "line_no", "product_id") if c in table.columns]
+    return " AND ".join([*keys, *(["coalesce(quantity, 0) = 0"] if "quantity" in table.columns else [])]) or "true"
 
 
 def _money(ledger: Ledger, name: str) -> list[str]:
@@ -159,7 +174,7 @@ def _row_finding(check: _Check, column: str, record: Mapping[str, Any], choices:
     value = shortened(record["_value"] or "")
     words = {**check.words, **record, "allowed": ", ".join(choices[:20]), "sums": f" ({sums})" if sums else ""}
     message = check.spec.message.format_map(words) + did_you_mean(value, choices)
-    return Finding(check.spec.verdict, check.code, message, check.spec.way_out, table=check.table.name,
+    return Finding(check.spec.verdict, check.code, message, check.text("way_out"), table=check.table.name,
                    file=record.get("_file") or "", row=record.get("_row"), column=column, value=value,
                    amount=record["_amount"])  # fmt: skip
 
@@ -179,24 +194,26 @@ def _simple(code: str, table: str, words: Mapping[str, Any] | None = None, **pla
 
 
 def _turned_signs(ledger: Ledger, name: str) -> list[Finding]:
-    if name in SIGNED or not (money := _money(ledger, name)):
+    """A rejection for each amount that is negative as a whole."""
+    money = [c for c in _money(ledger, name) if ledger.engagement.table(name).sign_of(c) != "as written"]
+    if name in SIGNED or not money:
         return []
-    sums = _asked(ledger, f"SELECT {', '.join(f'sum({c}) AS {c}' for c in money)} FROM typed.{name}")[0]
-    turned = {c: total for c, total in sums.items() if total and total < 0}
-    return [_simple("sign-turned", name, {"column": c}, column=c, amount=total) for c, total in turned.items()]
+    sums = _asked(ledger, f"SELECT {', '.join(f'sum({c}) AS {c}' for c in money)} FROM books.{name} WHERE _counted")[0]
+    negative = {c: total for c, total in sums.items() if total and total < 0}
+    return [_simple("sign-turned", name, {"column": c}, column=c, amount=total) for c, total in negative.items()]
 
 
 def _unassigned_shares(ledger: Ledger, name: str) -> list[Finding]:
-    """A rejection for each amount of which too much has no known customer."""
-    columns, limit = numeric_columns(ledger.tables[name]), ledger.engagement.settings.thresholds.unassigned_share
-    if not columns:
-        return []
-    sums = ", ".join(f"sum(abs({identifier(c)})) AS {identifier(c)}" for c in columns)
+    """A rejection for each amount of which, net, too much has no known customer."""
+    columns = _money(ledger, name) or numeric_columns(ledger.tables[name])
+    own = ledger.engagement.table(name).unassigned_share
+    limit = ledger.engagement.settings.thresholds.unassigned_share if own is None else own
+    sums = ", ".join(f"coalesce(sum({c}), 0) AS {c}" for c in map(identifier, columns))
     whole, without = (
         _asked(ledger, f"SELECT {sums} FROM books.{name} WHERE _covered{only}")[0]
         for only in ("", " AND NOT _assigned")
     )
-    shares = {c: (without[c] or Decimal(0)) / whole[c] for c in columns if whole[c]}
+    shares = {c: abs(without[c]) / whole[c] for c in columns if whole[c] > 0}
     return [
         _simple("unassigned-share", name, {"share": f"{share:.1%}", "column": c, "limit": f"{limit:.1%}"},
                 column=c, amount=without[c])
@@ -219,14 +236,24 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
         return []
     ledger.con.raw_sql(f"""
         CREATE OR REPLACE TEMP TABLE copies AS SELECT *, min(_file) OVER (PARTITION BY {content}) AS _other_file,
-            row_number() OVER (PARTITION BY {content} ORDER BY _file, _row) AS _copy
+            row_number() OVER (PARTITION BY {content} ORDER BY _file, _row) AS _copy, count(*) OVER (PARTITION BY _file, {content}) AS _here
         FROM books.{name} WHERE {mark} IN (FROM several)""")
-    rows = {"row-twice": "FROM copies WHERE _copy > 1 AND _file = _other_file",
-            "rows-overlap": "FROM copies WHERE _file <> _other_file"}  # fmt: skip
+    words = _check(ledger, "row-twice", name).words
+    one = f"""SELECT _file, min(_row) AS _row, count(*) AS _rows, min({words["date"]}) AS _first, max({words["date"]}) AS _last,
+                     sum({words["amount"]}) AS _total, min(_other_file) AS _other_file, NULL AS {words["owner"]}"""
+    rows = {
+        "row-twice": "FROM copies WHERE _copy > 1 AND _file = _other_file",
+        "rows-overlap": f"{one} FROM copies WHERE _file <> _other_file GROUP BY _file, _other_file",
+        "file-doubled": f"""{one} FROM copies WHERE _here > 1 GROUP BY _file
+                            HAVING count(*) > 3 AND count(*) = (SELECT count(*) FROM typed.{name} t WHERE t._file = copies._file)""",
+    }
     if key:
         again = f"QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY _file, _row) > 1"
         rows["line-conflict"] = f"FROM copies WHERE _copy = 1 AND {there} {again}"
-    return [f for code, query in rows.items() for f in _listed(ledger, _check(ledger, code, name), query)]
+    kept = ledger.engagement.table(name).twins == "kept"
+    softer = {"rows-overlap": "warn", "file-doubled": "warn"} if kept else {}
+    findings = [f for code, query in rows.items() for f in _listed(ledger, _check(ledger, code, name), query)]
+    return [replace(f, verdict=softer.get(f.code, f.verdict)) for f in findings]
 
 
 def _alike_keys(ledger: Ledger) -> list[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from crmlib.books.raw import PLACE, Reader
 from crmlib.books.typing import typed_value
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import Column, Table
-from crmlib.declared.reading import SettingsError, nearest
-from crmlib.declared.settings import ColumnSource, Formats
+from crmlib.declared.reading import SettingsError, did_you_mean, nearest
+from crmlib.declared.settings import ColumnSource, Formats, Kind, TableSource
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -50,12 +50,50 @@ def typed_columns(reader: Reader, table: Table, raw: ir.Table) -> tuple[ir.Table
         elif column.name not in absent:
             needed = column.required or column.name in spec.columns
             found += column_missing(reader, table.name, ", ".join(source.column), raw, needed=needed)
+    typed = [replace(t, value=-t.value) if _is_turned(spec, t.record) else t for t in typed]
+    typed = _documented(typed, raw, table, spec.document)
+    if table.name == "invoice_lines":
+        typed = _without_excluded(typed)
     if (name := COMPUTED + WHERE) in raw.columns:
         typed = [replace(t, problem=raw[name].ifelse(t.problem, ibis.null("string"))) for t in typed]
         undecided = raw[f"{name}_bad"].substitute({"blank": "undecided"})
         where = Column(name=WHERE, type="text", meaning="whether the row is kept")
         typed.append(TypedColumn(where, raw[name], raw[f"{name}_text"], undecided))
     return raw, typed, found
+
+
+def _is_turned(spec: TableSource, record: Column) -> bool:
+    return record.type in {"money", "measure"} and spec.sign_of(record.name) == "turned"
+
+
+def _without_excluded(typed: list[TypedColumn]) -> list[TypedColumn]:
+    """The columns of invoice lines, of which none need be readable in a line that is excluded."""
+    import ibis
+
+    kinds = [t.value for t in typed if t.record.name == "kind"]
+    return [replace(t, problem=(kind == "exclude").fill_null(False).ifelse(ibis.null("string"), t.problem)) for kind in kinds for t in typed] or typed
+
+
+def _documented(typed: list[TypedColumn], raw: ir.Table, table: Table, document: Sequence[str]) -> list[TypedColumn]:
+    """The columns, with the number of a document made whole where numbers begin again: 2024/1001.
+
+    Raises
+    ------
+    SettingsError
+        The document names what is neither a column of the client nor the year.
+    """
+    values = {t.record.name: t.value for t in typed}
+    if not document or not {"order_id", table.date} <= set(values):
+        return typed
+    own = [c for c in raw.columns if not c.startswith("_")]
+    if unknown := [name for name in document if name not in {"order_id", "year", *own}]:
+        there = f"there are order_id, year, {', '.join(own)}{did_you_mean(unknown[0], own)}"
+        raise SettingsError(f"tables.{table.name}.document: {unknown[0]!r} is not in the header; {there}")
+    whole = values["order_id"]
+    for name in reversed([name for name in document if name != "order_id"]):
+        part = raw[name] if name in own else values[str(table.date)].year()
+        whole = part.cast("string").strip().fill_null("") + "/" + whole
+    return [replace(t, value=whole) if t.record.name == "order_id" else t for t in typed]
 
 
 def _given(raw: ir.Table, column: Column, source: ColumnSource, formats: Formats) -> TypedColumn | None:
@@ -88,6 +126,9 @@ def _with_computed(
     spec, formats, found = reader.engagement.table(table.name), reader.formats(table.name), dict[str, list[Finding]]()
     condition = {WHERE: ("where", ColumnSource.model_validate({"column": spec.where}), False)} if spec.where else {}
     wanted = {c: (f"columns.{c}", source, records[c].numeric) for c, source in spec.columns.items() if c in records}
+    if spec.kinds:
+        text = _kind_of_line(table.name, spec.kinds, "kind" if "kind" in raw.columns else "'sale'")
+        condition["kind"] = ("kinds", ColumnSource.model_validate({"column": text}), False)
     for name, (key, source, number) in (condition | wanted).items():
         place, tree = f"tables.{table.name}.{key}", _tree(source, raw, named=key != "where")
         if tree is None and key == "where":
@@ -113,6 +154,21 @@ def _tree(source: ColumnSource, raw: ir.Table, *, named: bool) -> Any:
         return summed(source.column)
     text = "".join(source.column)
     return None if not text or (named and _same_name(text, raw.columns)) else parsed(text)
+
+
+def _kind_of_line(table: str, kinds: Mapping[Kind, str], otherwise: str) -> str:
+    """The kinds' conditions as one expression, in which the first that is met counts.
+
+    Raises
+    ------
+    SettingsError
+        One is no condition.
+    """
+    for kind, text in kinds.items():
+        if parsed(text) is None:
+            raise SettingsError(f"tables.{table}.kinds.{kind}: {text!r} is no condition on one row; such as type = 'CN'")
+    cases = " ".join(f"WHEN ({text}) THEN '{kind}'" for kind, text in kinds.items())
+    return f"CASE {cases} ELSE {otherwise} END"
 
 
 def _own_columns(engagement: Engagement, table: Table) -> dict[str, Column]:

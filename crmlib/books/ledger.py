@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from crmlib.books.findings import Finding
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.ledger import tables
+from crmlib.declared.ledger import COUNTED, tables
 
 if TYPE_CHECKING:
     import ibis.expr.types as ir
@@ -44,8 +44,10 @@ class Ledger:
         return table in self.tables and all(c in self.tables[table].columns for c in columns)
 
     def covered(self, table: str) -> ir.Table:
-        """Rows of a table within the engagement's coverage (all, where the table has no date)."""
+        """Rows of a table that count: within the engagement's coverage (all, where the table has no date), and of a kind that does."""
         expr, day, coverage = self.tables[table], tables()[table].date, self.engagement.coverage
+        if table == "invoice_lines":
+            expr = expr.filter(expr.kind.isin(COUNTED))
         return expr if day is None else expr.filter((expr[day] >= coverage.start) & (expr[day] < coverage.end))
 
 

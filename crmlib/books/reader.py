@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from crmlib.books.columns import COMPUTED, WHERE, TypedColumn, typed_columns
 from crmlib.books.defects import listed
 from crmlib.books.findings import Finding, rejection, shortened
+from crmlib.books.forms import settle_lines
 from crmlib.books.ledger import Ledger, close, connect, identifier, quoted
 from crmlib.books.raw import Raw, Reader, source_files
 from crmlib.books.sources import read_raw
@@ -76,11 +77,18 @@ def _typed_table(reader: Reader, name: str, raw: Raw, expr: ir.Table) -> tuple[d
         findings = header + _value_defects(expr, columns, counts, name) + _left_out(reader, columns, name)
         if as_given := {c: text for c, text in texts.items() if counts[f"_same_{c}"] == counts["rows"]}:
             plain = expr.select("_file", "_row", **{**values, **as_given})  # none of it is trimmed again and again
-            reader.con.create_view(name, plain, database=("memory", "typed"), overwrite=True)
+            reader.con.create_view(_plain(name), plain, database=("memory", "typed"), overwrite=True)
+        if name == "invoice_lines":
+            settle_lines(reader.con, list(values))
     except Exception as error:  # a damaged file or a client's view may fail where its rows are read
         message = shortened(f"the table cannot be read: {reader.said(error)}", 200)
         return {}, [rejection("table-unreadable", message, "export it anew, or mend the view", table=name)]
     return ({} if header else {name: reader.con.table(name, database=("memory", "typed"))}), findings
+
+
+def _plain(name: str) -> str:
+    """The view of a table as it is typed: of invoice lines, whose kinds are still to be settled, another than of its own name."""
+    return "plain_lines" if name == "invoice_lines" else name
 
 
 def _make_typed(con: Backend, checked: ir.Table, name: str, path: Path | None) -> None:
@@ -90,9 +98,10 @@ def _make_typed(con: Backend, checked: ir.Table, name: str, path: Path | None) -
         con.raw_sql(f"CREATE VIEW memory.typed.checked_{name} AS FROM read_parquet({quoted(path)})")
     else:
         con.create_view(f"checked_{name}", checked, database=("memory", "typed"))
-    columns = ", ".join(identifier(c) for c in checked.columns if not c.startswith(("_bad_", "_same_")) and c != WHERE)
+    columns = [identifier(c) for c in checked.columns if not c.startswith(("_bad_", "_same_")) and c != WHERE]
     kept = f" WHERE {identifier(WHERE)}" if WHERE in checked.columns else ""
-    con.raw_sql(f"CREATE VIEW memory.typed.{name} AS SELECT {columns} FROM memory.typed.checked_{name}{kept}")
+    query = f"SELECT {', '.join(columns)} FROM memory.typed.checked_{name}{kept}"
+    con.raw_sql(f"CREATE VIEW memory.typed.{_plain(name)} AS {query}")
 
 
 def _counted(con: Backend, checked: ir.Table, name: str) -> dict[str, int]:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.books.ledger import Ledger
 from crmlib.books.rates import STEP, PriceList, charge_rate, monthly_rate, price_list, write_rates
-from crmlib.declared.ledger import DRIVERS
+from crmlib.declared.ledger import DRIVERS, ORDERED
 from crmlib.declared.statement import CAPITAL_BALANCES, Statement
 
 if TYPE_CHECKING:
@@ -93,8 +93,9 @@ def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, 
     names = drivers.union(*(line.sources for line in statement.leaves))
     tables = {"trade": _by_span(rows, ledger, prices, _trade_sums(rows, names))}
     if ledger.has("invoice_lines", "order_id"):
-        orders = rows.filter(rows.order_id.notnull()).group_by("customer_id", "order_id")
-        first_lines = orders.aggregate(date=rows.invoice_date.min())
+        ordered = rows.filter(rows.order_id.notnull() & rows.kind.isin(ORDERED))
+        orders = ordered.group_by("customer_id", "order_id")
+        first_lines = orders.aggregate(date=ordered.invoice_date.min())
         tables["orders"] = _by_span(first_lines, ledger, prices, {"orders": _count(first_lines)})
     if ledger.has("credits"):
         notes = ledger.covered("credits")
@@ -105,21 +106,25 @@ def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, 
 
 
 def _trade_sums(rows: ir.Table, names: Set[str]) -> dict[str, Any]:
-    gross = rows.gross_sales
+    gross, returned = rows.gross_sales, rows.kind == "return"
+    apart = {"return", "fee"} if "fees" in names else {"return"}
     sums = {
-        "invoice_lines": _count(rows),
-        "invoice_lines.gross_sales": gross.sum(where=gross >= 0),
-        "returns": (-gross).sum(where=gross < 0),
+        "invoice_lines": _count(rows, rows.kind.isin(ORDERED)),
+        "credits": _count(rows, returned),
+        "invoice_lines.gross_sales": gross.sum(where=rows.kind.notin(apart)),
+        "returns": (-gross).sum(where=returned),
     }
+    if "fees" in names:
+        sums["fees"] = gross.sum(where=rows.kind == "fee")
     if "quantity" in rows.columns:
-        sums["units"] = rows.quantity.sum(where=rows.quantity > 0)
+        sums["units"] = rows.quantity.sum(where=(rows.quantity > 0) & (rows.kind == "sale"))
     measures = [c for c in rows.columns if f"invoice_lines.{c}" in names or c in BASES]
     return {**{f"invoice_lines.{c}": rows[c].sum() for c in measures}, **sums}
 
 
-def _count(rows: ir.Table) -> Any:
+def _count(rows: ir.Table, which: Any = None) -> Any:
     """Rows as a decimal, since DuckDB writes a sum of integers as floating point."""
-    return rows.count().cast("decimal(18, 0)")
+    return rows.count(where=which).cast("decimal(18, 0)")
 
 
 def _by_span(rows: ir.Table, ledger: Ledger, prices: PriceList, sums: Mapping[str, Any], *keys: str) -> ir.Table:
@@ -234,7 +239,7 @@ def _driver_sums(driver: str, statement: Statement) -> dict[str, int]:
         trade = [line for line in statement.leaves if line.is_trade]
         return {c: line.sign * sign for line in trade for c, sign in _feeds(line.sources).items()}
     if driver == "gross_sales":
-        return {"invoice_lines.gross_sales": 1, "returns": -1}
+        return {"invoice_lines.gross_sales": 1, "fees": 1, "returns": -1}
     return {driver if driver in DRIVERS else f"invoice_lines.{driver}": 1}
 
 
@@ -428,14 +433,14 @@ def write_sales(ledger: Ledger, folder: Path) -> None:
 
 
 def sales_cube(ledger: Ledger, year: int | None = None) -> ir.Table | None:
-    """Sales by customer ('' where unknown), product ('' where none) and month.
+    """Sales by customer ('' where unknown), product ('' where none) and month, before what came back, by line or by credit.
 
     Columns: customer_id, product_id, month, and of quantity, gross_sales, discount and
     cost_of_goods those that the ledger has; of one year or all. None without products. Unexecuted.
     """
     if not ledger.has("invoice_lines", "product_id"):
         return None
-    rows = ledger.covered("invoice_lines")
+    rows = ledger.covered("invoice_lines").filter(lambda t: t.kind != "return")
     if year:
         rows = rows.filter((rows.invoice_date >= date(year, 1, 1)) & (rows.invoice_date < date(year + 1, 1, 1)))
     amounts = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in rows.columns]

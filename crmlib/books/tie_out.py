@@ -16,7 +16,7 @@ import pandas as pd
 
 from crmlib.books.ledger import Ledger, identifier, numeric_columns, plain, quoted
 from crmlib.books.stored import HALF_CENT, Frame, read_rollup
-from crmlib.declared.ledger import DRIVERS
+from crmlib.declared.ledger import DRIVERS, ORDERED
 from crmlib.declared.periods import Period, parse_period
 from crmlib.declared.statement import POOL_SOURCES, Statement
 
@@ -39,10 +39,9 @@ def _amounts_of(ledger: Ledger, name: str) -> list[tuple[Any, ...]]:
     assigned = [g for g in split if g["_covered"] and g["_assigned"]]
     unassigned = [g for g in split if g["_covered"] and not g["_assigned"]]
     excluded = [g for g in split if not g["_covered"]]
-    groups, nought = (read, assigned, unassigned, excluded), {"rows": 0}
+    groups = (read, assigned, unassigned, excluded)
     return [
-        (name, c, *(sum((g[c] for g in group), nought.get(c, Decimal(0))) for group in groups))
-        for c in ("rows", *columns)
+        (name, c, *(sum((Decimal(g[c]) for g in group), Decimal(0)) for group in groups)) for c in ("rows", *columns)
     ]
 
 
@@ -130,6 +129,7 @@ def _priced_anew(ledger: Ledger, statement: Statement, rolled: Frame) -> list[Ch
         sources=", ".join(
             f"({number}, {quoted(line.id)}, {quoted(source)})"
             for number, line in enumerate(statement.leaves, 1) for source in line.sources),
+        ordered=ORDERED,
         discount="discount" if "invoice_lines.discount" in taken else "0", credited="credits" in taken,
         measures="".join(
             f"""UNION ALL SELECT {quoted(measure)}, invoice_date, sum({identifier(measure)})

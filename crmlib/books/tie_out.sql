@@ -5,16 +5,19 @@ CREATE OR REPLACE TEMP TABLE sources AS FROM (VALUES {sources}) sources(number, 
 
 CREATE OR REPLACE TEMP VIEW driven AS  -- each day's quantity of every driver
     SELECT 'invoice_lines' AS driver, invoice_date AS day, CAST(count(*) AS DECIMAL(38, 8)) AS quantity
-    FROM books.invoice_lines WHERE _covered GROUP BY ALL
+    FROM books.invoice_lines WHERE _covered AND kind IN {ordered} GROUP BY ALL
     UNION ALL
-    SELECT 'units', invoice_date, sum(quantity) FROM books.invoice_lines WHERE _covered AND quantity > 0 GROUP BY ALL
+    SELECT 'units', invoice_date, sum(quantity) FROM books.invoice_lines
+    WHERE _covered AND kind = 'sale' AND quantity > 0 GROUP BY ALL
     UNION ALL
     SELECT 'orders', day, count(*) FROM (
         SELECT min(invoice_date) AS day FROM books.invoice_lines
-        WHERE _covered AND order_id IS NOT NULL GROUP BY customer_id, order_id)
+        WHERE _covered AND kind IN {ordered} AND order_id IS NOT NULL GROUP BY customer_id, order_id)
     GROUP BY ALL
     UNION ALL
     SELECT 'credits', date, count(*) FROM books.credits WHERE _covered GROUP BY ALL
+    UNION ALL
+    SELECT 'credits', invoice_date, count(*) FROM books.invoice_lines WHERE _covered AND kind = 'return' GROUP BY ALL
     UNION ALL
     SELECT 'net_sales', invoice_date, sum(gross_sales) - sum({discount}) FROM books.invoice_lines
     WHERE _covered GROUP BY ALL

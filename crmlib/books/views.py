@@ -6,7 +6,7 @@ from pathlib import Path
 
 from crmlib.books.findings import BROKEN_ROWS
 from crmlib.books.ledger import Ledger, identifier, numeric_columns, quoted
-from crmlib.declared.ledger import DRIVERS, tables
+from crmlib.declared.ledger import COUNTED, DRIVERS, tables
 
 
 def is_whole(ledger: Ledger, table: str, *columns: str) -> bool:
@@ -21,6 +21,7 @@ def make_views(ledger: Ledger) -> None:
     lines = [f"({quoted(line.id)}, {not line.is_pool}, {'rates' in line.sources})" for line in leaves]
     measures = numeric_columns(ledger.tables["invoice_lines"]) if ledger.has("invoice_lines") else []
     drivers = {d: source.split(".")[0] for d, source in DRIVERS.items() if ledger.has(*source.split("."))}
+    drivers |= {"credits": "credits"} if measures else {}  # returns may stand among the lines
     sources = {**dict.fromkeys(measures, "invoice_lines"), **drivers, "": ""}
     coverage = ledger.engagement.coverage
     text = Path(__file__).with_name("views.sql").read_text(encoding="utf-8")
@@ -38,12 +39,14 @@ def _placed(ledger: Ledger, name: str) -> str:
     absent = [c for c in table.columns.values() if not ledger.has(name, c.name)]
     missing = "".join(f", CAST(NULL AS {c.dtype}) AS {identifier(c.name)}" for c in absent)
     if name not in ledger.tables:
-        return f"SELECT '' AS _file, 0 AS _row, false AS _covered, false AS _assigned{missing} WHERE false"
+        return f"SELECT '' AS _file, 0 AS _row, false AS _covered, false AS _counted, false AS _converted, false AS _assigned{missing} WHERE false"
     within = f"{table.date} >= DATE '{coverage.start}' AND {table.date} < DATE '{coverage.end}'"
-    covered = f"coalesce({within}, false)" if table.date else "true"
+    counted = f"kind IN {COUNTED}" if name == "invoice_lines" else "true"
+    covered = f"coalesce({within} AND {counted}, false)" if table.date else "true"
+    covered += f" AS _covered, {counted} AS _counted, {'true' if '_rate' in ledger.tables[name].columns else 'false'} AS _converted"
     owned = name == "costs" or (name != "customers" and "customer_id" in table.columns)
     if not (owned and is_whole(ledger, "customers", "customer_id")):
-        return f"SELECT *, {covered} AS _covered, true AS _assigned{missing} FROM typed.{name}"
+        return f"SELECT *, {covered}, true AS _assigned{missing} FROM typed.{name}"
     known, on = ("owners", "level, key") if name == "costs" else ("customer_ids", "customer_id")
-    return f"""SELECT * EXCLUDE (_known), {covered} AS _covered, _known IS NOT NULL AS _assigned{missing}
+    return f"""SELECT * EXCLUDE (_known), {covered}, _known IS NOT NULL AS _assigned{missing}
                FROM typed.{name} LEFT JOIN (SELECT *, true AS _known FROM books.{known}) USING ({on})"""

@@ -18,9 +18,12 @@ CREATE TABLE books.owners AS  -- level and key of everyone who can own a cost
 {tables}
 
 CREATE VIEW books.driver_days AS
-    SELECT 'invoice_lines' AS source, min(invoice_date) AS day FROM books.invoice_lines WHERE _covered
+    SELECT 'invoice_lines' AS source, min(invoice_date) AS day FROM books.invoice_lines WHERE _covered AND kind <> 'return'
     GROUP BY date_trunc('month', invoice_date)
     UNION ALL
-    SELECT 'credits', min(date) FROM books.credits WHERE _covered GROUP BY date_trunc('month', date);
+    SELECT 'credits', min(date) FROM books.credits WHERE _covered GROUP BY date_trunc('month', date)
+    UNION ALL
+    SELECT 'credits', min(invoice_date) FROM books.invoice_lines WHERE _covered AND kind = 'return'
+    GROUP BY date_trunc('month', invoice_date);
 CREATE VIEW books.first_rates AS SELECT activity, min(valid_from) AS first_day FROM books.rates GROUP BY activity;
 CREATE VIEW books.pool_months AS SELECT DISTINCT pool, month FROM books.capacity WHERE pool IS NOT NULL;

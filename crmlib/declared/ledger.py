@@ -18,6 +18,8 @@ DRIVERS = {  # quantities that the ledger holds by itself, each with the column 
     "orders": "invoice_lines.order_id", "invoice_lines": "invoice_lines.gross_sales", "units": "invoice_lines.quantity",
     "credits": "credits.amount", "net_sales": "invoice_lines.gross_sales",
 }  # fmt: skip
+COUNTED = ("sale", "return", "fee", "discount")  # kinds of invoice lines that are in the figures
+ORDERED = ("sale", "fee")  # kinds that order something: an order, an invoice line
 
 
 def _named(content: Any) -> Any:

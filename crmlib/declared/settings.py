@@ -22,7 +22,7 @@ MonthText = Annotated[
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 TableName = Literal[
     "customers", "products", "invoice_lines", "credits", "activity_types", "activities", "rates", "capacity",
-    "costs", "balances", "joint_costs", "control_totals", "reconciliation", "customer_view", "service",
+    "costs", "balances", "joint_costs", "control_totals", "reconciliation", "customer_view", "service", "exchange_rates",
 ]  # fmt: skip
 
 
@@ -104,6 +104,8 @@ def _listed(names: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+Sign = Literal["as written", "turned"]
+Kind = Literal["return", "cancellation", "deposit", "fee", "discount", "exclude"]
 
 
 def _constant(value: Any) -> Any:
@@ -123,6 +125,9 @@ class ColumnSource(Record):
         False, description="round to the column's decimals, cut a time of day, write a whole number as a key"
     )
     blank: Literal["refuse", "zero"] = Field("refuse", description="what a blank number means")
+    sign: Sign | None = Field(
+        None, description="turned: written with the opposite sign; as written: right, though negative as a whole"
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> ColumnSource:
@@ -158,6 +163,24 @@ class TableSource(Record):
         str, Annotated[ColumnSource, BeforeValidator(_in_full, json_schema_input_type=str | list[str] | ColumnSource)]
     ] = Field(default_factory=dict)
     formats: Formats | None = None
+    sign: Sign | None = Field(None, description="of all amounts of the table, as beside a column")
+    kinds: dict[Kind, str] = Field(
+        default_factory=dict,
+        description="what an invoice line is, each kind by a condition on the client's columns; the first that is met counts",
+    )
+    document: list[str] = Field(
+        default_factory=list,
+        description="what a document is: `order_id` together with `year` (of its date) and columns of the client",
+    )
+    twins: Literal["refused", "kept"] = Field(
+        "refused", description="kept: equal rows of two files, or a file with each row twice, are bookings of their own"
+    )
+    unassigned_share: Share | None = Field(None, description="of this table, in place of thresholds.unassigned_share")
+    unread: list[str] = Field(default_factory=list, description="columns of the client that are left out on purpose")
+
+    def sign_of(self, column: str) -> Sign | None:
+        """What is said of the sign of a column's amounts, beside it or for the whole table."""
+        return self.column(column).sign or self.sign
 
     @property
     def query(self) -> str:
@@ -196,6 +219,9 @@ class Thresholds(Record):
 
     unassigned_share: Share = Field(Decimal("0.05"), description="of a column's amount without a known customer")
     outlier_multiple: Annotated[int, Field(ge=2)] = Field(1000, description="times the customer's median line")
+    wash_days: Annotated[int, Field(ge=0)] = Field(
+        31, description="within which a line and its exact opposite are told as one booked and taken back"
+    )
 
 
 class Settings(Record):
@@ -216,6 +242,9 @@ class Settings(Record):
     formats: Formats = Field(default_factory=lambda: Formats.model_validate({}))
     cost_of_goods_basis: Literal["variable", "full"] = "variable"
     tables: dict[TableName, TableSource] = Field(default_factory=dict)
+    unread: list[str] = Field(
+        default_factory=list, description="files, sheets or tables of the source that are left out on purpose"
+    )
     rates: Rates = Field(default_factory=lambda: Rates.model_validate({}))
     thresholds: Thresholds = Field(default_factory=lambda: Thresholds.model_validate({}))
     horizon_months: int = Field(12, ge=0, le=120, description="within which dropping a customer is judged")

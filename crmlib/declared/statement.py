@@ -26,7 +26,7 @@ JOINT = """neither varies with what the customer buys nor is there only for this
 give it class pool and source joint_costs"""
 POOL_SOURCES = ("capacity", "joint_costs", "capital_charges")
 CAPITAL_BALANCES = ("receivables", "inventory", "dedicated_assets")
-WHOLE_SOURCES = (*POOL_SOURCES, "costs", "credits", "rates", "returns")
+WHOLE_SOURCES = (*POOL_SOURCES, "costs", "credits", "fees", "rates", "returns")
 
 
 @dataclass(frozen=True)

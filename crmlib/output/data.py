@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from crmlib.declared.ledger import DRIVERS
 from crmlib.declared.periods import Period
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def export_data(books: Books, period: Period, folder: Path) -> None:
     """Write the period's tables as Parquet (amounts as DECIMAL) and as CSV (exact decimals, text as it is).
 
-    A row per customer, per account type and segment, and per owner and month of the cube; findings, tie-out and intake as `Books`
+    A row per customer (the ledger's own quantities beside the lines, as `driver_orders`), per account type and segment, and per owner and month of the cube; findings, tie-out and intake as `Books`
     has them. CSV is UTF-8 with a byte-order mark, every field in quotation marks.
     """
     import pyarrow.parquet as pq
@@ -29,8 +30,9 @@ def export_data(books: Books, period: Period, folder: Path) -> None:
     from crmlib.profitability import customer_profitability, group_profitability
 
     folder.mkdir(parents=True, exist_ok=True)
+    quantities = {driver: f"driver_{driver}" for driver in (*DRIVERS, "fixed_cost_of_goods") if driver != "net_sales"}
     tables = {
-        "customer_profitability": _table(customer_profitability(books, period)),
+        "customer_profitability": _table(customer_profitability(books, period).rename(columns=quantities)),
         "cube": _table(read_cube(books, period)),
     }
     for by in ("account_type", "segment"):

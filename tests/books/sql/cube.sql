@@ -41,10 +41,11 @@ rates AS (
     FROM fractions
 ),
 drivers AS (
-    SELECT 'orders' AS driver, customer, min(day) AS day, 1.0::DECIMAL(18, 4) AS quantity FROM lines WHERE order_id <> '' GROUP BY customer, order_id
-    UNION ALL SELECT 'invoice_lines', customer, day, 1 FROM lines
+    SELECT 'orders' AS driver, customer, min(day) AS day, 1.0::DECIMAL(18, 4) AS quantity FROM lines WHERE order_id <> '' AND gross >= 0 GROUP BY customer, order_id
+    UNION ALL SELECT 'invoice_lines', customer, day, 1 FROM lines WHERE gross >= 0
     UNION ALL SELECT 'units', customer, day, quantity FROM lines WHERE quantity > 0
     UNION ALL SELECT 'credits', customer, day, 1 FROM credits
+    UNION ALL SELECT 'credits', customer, day, 1 FROM lines WHERE gross < 0  -- returns
 ),
 events AS (
     SELECT activity, customer, day, quantity FROM drivers JOIN activity_types USING (driver)
