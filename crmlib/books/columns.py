@@ -12,6 +12,7 @@ from crmlib.books.expressions import names_in, parsed, summed, with_computed
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.raw import PLACE, Reader
 from crmlib.books.typing import typed_value
+from crmlib.books.unread import unread_columns
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import Column, Table
 from crmlib.declared.reading import SettingsError, did_you_mean, nearest
@@ -40,16 +41,18 @@ def typed_columns(reader: Reader, table: Table, raw: ir.Table) -> tuple[ir.Table
 
     spec = reader.engagement.table(table.name)
     records = {**table.columns, **_own_columns(reader.engagement, table)}
+    given = raw
     raw, absent = _with_computed(reader, table, raw, records)
     found = _unknown_mappings(table, spec.columns, records) + [f for each in absent.values() for f in each]
     typed = []
     for column in records.values():
         source = spec.column(column.name)
-        if given := _given(raw, column, source, reader.formats(table.name)):
-            typed.append(given)
+        if one := _given(raw, column, source, reader.formats(table.name)):
+            typed.append(one)
         elif column.name not in absent:
             needed = column.required or column.name in spec.columns
             found += column_missing(reader, table.name, ", ".join(source.column), raw, needed=needed)
+    found += unread_columns(reader, table, given, _read(spec, given, records), {t.record.name for t in typed})
     typed = [replace(t, value=-t.value) if _is_turned(spec, t.record) else t for t in typed]
     typed = _documented(typed, raw, table, spec.document)
     if table.name == "invoice_lines":
@@ -60,6 +63,15 @@ def typed_columns(reader: Reader, table: Table, raw: ir.Table) -> tuple[ir.Table
         where = Column(name=WHERE, type="text", meaning="whether the row is kept")
         typed.append(TypedColumn(where, raw[name], raw[f"{name}_text"], undecided))
     return raw, typed, found
+
+
+def _read(spec: TableSource, raw: ir.Table, records: Mapping[str, Column]) -> set[str]:
+    """The client's columns that the mapping or their own names put to use."""
+    texts = [text for name in records for text in spec.column(name).column]
+    trees = [parsed(text) for text in (*texts, *spec.kinds.values(), spec.where or "") if text and text not in raw.columns]
+    names = [*texts, *spec.document, *spec.join, *(key for keys in spec.join.values() for key in keys)]
+    names += [name for tree in trees if tree is not None for name in names_in(tree)]
+    return {*names, *(name.rpartition(".")[2] for name in names)}
 
 
 def _is_turned(spec: TableSource, record: Column) -> bool:

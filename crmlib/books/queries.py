@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from crmlib.books.csv_files import check_header
 from crmlib.books.findings import UnreadableError
 from crmlib.books.functions import reading_functions, unread_values
 from crmlib.books.ledger import identifier
-from crmlib.books.raw import PLACE, Raw, Reader, Source, place_in_query, together, wanted_tables
+from crmlib.books.raw import PLACE, Part, Raw, Reader, Source, place_in_query, together, wanted_tables
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
 
@@ -38,9 +38,8 @@ def _answer(reader: Reader, source: Source, table: str, query: str) -> Raw:
         if source.answer:
             return source.answer(table, query, text)
         _check_select(reader, text, query)
-        words = {token.text.casefold() for token in _tokens(text)}
         direct = {n: t for t, names in wanted_tables(reader.engagement, source.tables) for n in names}
-        named = {n: parts for n, parts in source.queried.items() if n.casefold() in words}
+        named = _named(source, text)
         seen |= {n: together(parts, direct.get(n, table)) for n, parts in named.items()}  # each by its own formats
         findings = [f for raw in seen.values() for f in raw.findings]
         if any(f.verdict == "reject" for f in findings):
@@ -88,6 +87,17 @@ def _tokens(text: str) -> list[Any]:
     import sqlglot
 
     return sqlglot.tokenize(text, read="duckdb")
+
+
+def _named(source: Source, text: str) -> dict[str, Sequence[Part]]:
+    words = {token.text.casefold() for token in _tokens(text)}
+    return {name: parts for name, parts in (source.queried or source.tables).items() if name.casefold() in words}
+
+
+def named_in(reader: Reader, source: Source, query: str) -> list[Part]:
+    """The files, sheets or tables that a query names."""
+    text = (reader.engagement.folder / query).read_text(encoding="utf-8-sig")
+    return [part for parts in _named(source, text).values() for part in parts]
 
 
 def _make_views(reader: Reader, seen: Mapping[str, Raw], placed: Container[str]) -> None:

@@ -121,7 +121,8 @@ Parts = Mapping[str, Sequence[Part]]  # by the name that a mapping or a query sa
 class Source:
     """A source, opened: tables that a mapping may name, those that a query sees, and what is wrong with the whole.
 
-    A database answers queries itself (ledger table, query's file, its text), and says in which state it was read.
+    A database answers queries itself (ledger table, query's file, its text), and says in which state it was read. `others` lie in
+    the folder and are no tables.
     """
 
     tables: Parts = field(default_factory=dict)
@@ -129,6 +130,7 @@ class Source:
     findings: tuple[Finding, ...] = ()
     answer: Callable[[str, str, str], Raw] | None = None
     state: str = ""
+    others: Sequence[str] = ()
 
     def parts(self, names: Iterable[str], place: str) -> list[Part]:
         """What names and patterns such as sales_*.csv mean, each once.

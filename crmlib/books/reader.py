@@ -83,7 +83,8 @@ def _typed_table(reader: Reader, name: str, raw: Raw, expr: ir.Table) -> tuple[d
     except Exception as error:  # a damaged file or a client's view may fail where its rows are read
         message = shortened(f"the table cannot be read: {reader.said(error)}", 200)
         return {}, [rejection("table-unreadable", message, "export it anew, or mend the view", table=name)]
-    return ({} if header else {name: reader.con.table(name, database=("memory", "typed"))}), findings
+    unusable = any(f.verdict == "reject" and f.code != "column-misnamed" for f in header)
+    return ({} if unusable else {name: reader.con.table(name, database=("memory", "typed"))}), findings
 
 
 def _plain(name: str) -> str:

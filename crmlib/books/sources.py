@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -13,9 +14,11 @@ from crmlib.books.findings import UnreadableError, rejection, shortened
 from crmlib.books.joins import joined
 from crmlib.books.ledger import quoted
 from crmlib.books.postgres import postgres
-from crmlib.books.queries import read_queries
+from crmlib.books.queries import named_in, read_queries
 from crmlib.books.raw import WORKBOOKS, Part, Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
+from crmlib.books.unread import unread_files
 from crmlib.books.workbooks import workbook
+from crmlib.declared.ledger import tables as ledger_tables
 from crmlib.declared.reading import SettingsError
 
 
@@ -28,12 +31,21 @@ def read_raw(reader: Reader) -> dict[str, Raw]:
         The source is not there, is of no known kind, or a mapping names something that is not in it.
     """
     with _opened(reader) as source:
-        direct = [] if source.findings else wanted_tables(reader.engagement, source.tables)
+        direct = [] if source.findings else list(wanted_tables(reader.engagement, source.tables))
         tables = {name: source.read(names, name, f"tables.{name}.source") for name, names in direct}
         tables |= read_queries(reader, source)
         tables = {name: _with_joins(reader, source, name, raw) for name, raw in tables.items()}
+        unread = [] if source.findings else unread_files(reader, source, _read_parts(reader, source, direct), tables)
     reader.con.raw_sql("SET search_path = 'memory.main'")  # a database's own names are no longer seen
-    return {"": Raw(findings=source.findings, state=source.state), **tables}
+    return {"": Raw(findings=(*source.findings, *unread), state=source.state), **tables}
+
+
+def _read_parts(reader: Reader, source: Source, direct: Iterable[tuple[str, Sequence[str]]]) -> set[str]:
+    """The files, sheets or tables that some table is read from, joined to, or queried from."""
+    specs = [reader.engagement.table(name) for name in ledger_tables()]
+    names = [name for _, each in direct for name in each] + [name for spec in specs for name in spec.join]
+    queried = [part.name for query in (s.query for s in specs if s.query) for part in named_in(reader, source, query)]
+    return {*queried, *(part.name for part in source.parts(names, "source"))}
 
 
 def _opened(reader: Reader) -> AbstractContextManager[Source]:
@@ -86,7 +98,9 @@ def _folder(reader: Reader, folder: Path) -> Source:
             single.setdefault(file.stem, []).extend(single[f"{file.stem}:{title}"])
             sheets[file.name] = single[f"{file.stem}:{title}"]
     findings = tuple(finding for book in books.values() for finding in book.findings)
-    return Source({p.name: [p] for p in parts} | sheets | single | groups, single, findings)
+    known = {*(part.name for part in parts), *(file.name for file in books)}
+    others = [f.name for f in sorted(folder.iterdir()) if f.is_file() and f.name not in known and f.name[0] != "."]
+    return Source({p.name: [p] for p in parts} | sheets | single | groups, single, findings, others=others)
 
 
 def _file(reader: Reader, file: Path, table: str) -> Raw:

@@ -73,6 +73,11 @@ class Books:
         """By check, item and period: left, right, difference, tied."""
         return self._there("tie_out")
 
+    @functools.cached_property
+    def unknown_keys(self) -> Frame:
+        """Keys of customers that are in no list, '' for blank, with what stands on them (columns as `tie_out.unknown_keys`)."""
+        return self._there("unknown_keys")
+
     @property
     def control_totals(self) -> int:
         """How many totals of the general ledger the books were held against, and agree with."""
@@ -87,19 +92,19 @@ class Books:
         """The period that a text names."""
         return self.engagement.period(text)
 
-    def refuse_without_sales(self, period: Period) -> None:
-        """Stop where nobody bought in a period.
+    def refuse_empty(self, period: Period) -> None:
+        """Stop where there is nothing to report of a period: neither sales nor a cost.
 
         Raises
         ------
         SettingsError
-            Names what the books cover.
+            Names the months of which there is something.
         """
-        sold = read_rollup(self.cache / "lines", [*OWNER, "month"], period)["sales"]
-        if not any(amount > 0 for amount in sold.to_pylist()):
-            raise SettingsError(
-                f"nobody bought in {period.label}: choose another period of {self.engagement.coverage.label}"
-            )
+        rows = read_rollup(self.cache / "lines", ["month"], self.engagement.coverage).to_pylist()
+        months = [row.pop("month") for row in rows if any(isinstance(v, Decimal) and v for v in row.values())]
+        if not any(period.start <= month < period.end for month in months):
+            there = f"{months[0]:%Y-%m} to {months[-1]:%Y-%m} have something" if months else "no month has anything"
+            raise SettingsError(f"nothing to report for {period.label}: no sales and no costs; {there}")
 
     def comparable(self, period: Period) -> bool:
         """Whether the books cover a period."""

@@ -45,6 +45,33 @@ def _amounts_of(ledger: Ledger, name: str) -> list[tuple[Any, ...]]:
     ]
 
 
+UNKNOWN = {  # by table: the key of the customer, and amounts by what they are called
+    "invoice_lines": ("customer_id", {"gross_sales": "gross_sales", "cost_of_goods": "cost_of_goods"}),
+    "credits": ("customer_id", {"credited": "amount"}),
+    "costs": ("key", {"booked_costs": "amount"}),
+    "activities": ("customer_id", {}),
+    "balances": ("customer_id", {}),
+}
+
+
+def unknown_keys(ledger: Ledger) -> pd.DataFrame:
+    """Keys of customers that are in no list of customers, blank ones as '', with what stands on them within the coverage.
+
+    Columns: key, rows, gross_sales, cost_of_goods, credited, booked_costs; the largest amount first.
+    """
+    names = [name for _, amounts in UNKNOWN.values() for name in amounts]
+    parts = [
+        f"SELECT {key} AS key, "
+        + ", ".join(f"{amounts[n] if n in amounts else 'NULL::DECIMAL(18, 4)'} AS {n}" for n in names)
+        + f" FROM books.{table} WHERE _covered AND NOT _assigned"
+        for table, (key, amounts) in UNKNOWN.items()
+    ]
+    sums = ", ".join(f"coalesce(sum({n}), 0)::DECIMAL(38, 4) AS {n}" for n in names)
+    largest = ", ".join(f"abs({n})" for n in names)
+    query = f"SELECT coalesce(key, '') AS key, count(*) AS rows, {sums} FROM ({' UNION ALL '.join(parts)}) GROUP BY ALL"
+    return ledger.con.raw_sql(f"FROM ({query}) ORDER BY greatest({largest}) DESC, key").to_arrow_table().to_pandas()
+
+
 def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:
     return list(ledger.con.raw_sql(query).to_arrow_table().to_pylist())
 

@@ -30,7 +30,7 @@ def _named(content: Any) -> Any:
 
 
 class Column(Record):
-    """One column of a ledger table, as ledger.yml records it."""
+    """One column of a ledger table, as ledger.yml records it; `also` are names by which it is easily missed."""
 
     name: str
     type: Literal["key", "text", "choice", "date", "month", "money", "quantity", "rate", "measure", "integer", "number"]
@@ -40,6 +40,7 @@ class Column(Record):
     values: tuple[str, ...] = ()
     unit: str = ""
     enables: str = ""
+    also: tuple[str, ...] = ()
 
     @property
     def numeric(self) -> bool:

@@ -143,6 +143,7 @@ def _checked(engagement: str, out: Path | None) -> bool:
     _summarise(findings)
     _say(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
     if books:
+        books.refuse_empty(opened.coverage)
         check_judgement(books)
     return books is not None
 

@@ -286,7 +286,7 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
     from crmlib.output.workbook import export_workbook
     from crmlib.segments import check_judgement, with_segments
 
-    books.refuse_without_sales(job.period)
+    books.refuse_empty(job.period)
     check_judgement(books)
     private = job.scratch("new")
     private.mkdir()

@@ -415,9 +415,9 @@ def test_the_groups_of_ten_thousand_customers_are_tested_in_seconds() -> None:
 
 def test_a_period_in_which_nobody_bought_is_refused_with_what_the_books_cover(make_books: Make) -> None:
     books = make_books(FAMILY)
-    books.refuse_without_sales(books.period("2024-01"))
+    books.refuse_empty(books.period("2024-01"))
     with pytest.raises(SettingsError, match=r"nobody bought in 2024-03: choose another period of 2024$"):
-        books.refuse_without_sales(books.period("2024-03"))
+        books.refuse_empty(books.period("2024-03"))
 
 
 def test_a_condition_that_nobody_can_fulfil_is_told(make_books: Make) -> None:

@@ -1,0 +1,115 @@
+"""What of the source is not read: files, sheets, tables and columns, listed; refused where one looks like what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from crmlib.books.findings import Finding, rejection, shortened
+from crmlib.books.ledger import identifier
+from crmlib.books.raw import Reader, Source
+from crmlib.declared.ledger import Table, tables
+from crmlib.declared.reading import folded, nearest
+
+if TYPE_CHECKING:
+    import ibis.expr.types as ir
+
+NEAR = 0.88  # likeness of a misspelt name: discounts, not discount_rate
+MOST_NAMED = 20  # names and values in one message
+# words in the name of a column that may say that rows are not what they seem
+TELLING = re.compile(
+    r"currency|curr|ccy|waehrung|wahrung|währung|devise|moneda|status|state|deleted|is_deleted|void|voided|cancelled|canceled|storno|draft|posted|"
+    r"tax|vat|mwst|ust|tva|iva|scenario|szenario|version|budget|plan|actual"
+)
+COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")
+
+
+def unread_files(reader: Reader, source: Source, read: Collection[str], there: Collection[str]) -> list[Finding]:
+    """What of the source is in no table; `read` names the parts that are, `there` the tables of the ledger that are."""
+    left = [name for name in _names(reader, source) if name not in read]
+    meant = {name: _near_table(name) for name in left if not _on_purpose(name, reader.engagement.settings.unread)}
+    findings = [_misnamed(name, table, absent=table not in there) for name, table in meant.items() if table]
+    if others := [name for name in left if not meant.get(name)]:
+        findings.append(_listed("files-unread", "not read", others))
+    return findings
+
+
+def _names(reader: Reader, source: Source) -> list[str]:
+    parts = dict.fromkeys(part.name for each in source.tables.values() for part in each)
+    return list(dict.fromkeys([*parts, *source.others]))
+
+
+def _bare(name: str) -> str:
+    """A name without its ending, and without its case, years, copy marks, plural and blanks."""
+    plain = re.sub(r"[\s_.-]+", " ", re.sub(r"\.\w+$", "", name.rpartition(":")[2]).casefold())
+    return "".join(COPY_MARKS.sub(" ", plain).split()).removesuffix("s")
+
+
+def _near_table(name: str) -> str:
+    bare = {_bare(table): table for table in tables()}
+    return bare.get(_bare(name), "") or bare.get(nearest(_bare(name), bare, NEAR), "")
+
+
+def _on_purpose(name: str, unread: Iterable[str]) -> bool:
+    book, _, sheet = name.rpartition(":")
+    return bool({name, name.rsplit(".", 1)[0], book, f"{book}.xlsx", sheet if book else name} & {*unread})
+
+
+def _misnamed(name: str, table: str, *, absent: bool) -> Finding:
+    why = "which is not there" if absent else "which is read from elsewhere"
+    way_out = (
+        f"say `source: {name!r}` under tables.{table} (a list, if there are several), or rename it; if it is something else, name it under `unread`"
+    )
+    message = f"{name!r} is not read; its name is like that of the table {table}, {why}"
+    return Finding("reject" if absent else "warn", "file-misnamed", message, way_out, table=table, file=name)
+
+
+def _listed(code: str, what: str, names: list[str], **place: str) -> Finding:
+    shown = ", ".join(shortened(name) for name in names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
+    return Finding("accept", code, f"{what}: {shown}", "nothing to do if they are not needed", count=len(names), **place)
+
+
+def unread_columns(reader: Reader, table: Table, raw: ir.Table, read: Collection[str], there: Collection[str]) -> list[Finding]:
+    """The client's columns that nothing reads; `read` names those that are, `there` the ledger's columns that the table has."""
+    spec = reader.engagement.table(table.name)
+    left = [c for c in raw.columns if c not in read and not c.startswith("_") and "." not in c]
+    if not left:
+        return []
+    file = next(iter(raw.limit(1)["_file"].to_pyarrow().to_pylist()), "")
+    place = {"table": table.name, "file": file}
+    absent = {name: column.also for name, column in table.columns.items() if name not in there}
+    findings, known = [_listed("columns-unread", "columns that are not read", left, **place)], set(spec.unread)
+    for name in left:
+        if name in known:
+            continue
+        if near := _near_column(name, absent):
+            way_out = f"map it, `{near}: {name!r}`, under tables.{table.name}.columns; if it is something else, name it under tables.{table.name}.unread"
+            message = f"{name!r} is not read, and {near} is not there"
+            findings.append(rejection("column-misnamed", message, way_out, row=spec.header_row, column=name, **place))
+        elif table.date and TELLING.search(name.casefold()):
+            findings += _telling(reader, raw, name, place)
+    return findings
+
+
+def _near_column(name: str, absent: dict[str, tuple[str, ...]]) -> str:
+    bare = re.sub(r"[\W_]", "", folded(name))
+    for column, also in absent.items():
+        if bare in {re.sub(r"[\W_]", "", other) for other in (column, *also)}:
+            return column
+    return nearest(name.casefold(), absent, NEAR)
+
+
+def _telling(reader: Reader, raw: ir.Table, name: str, place: dict[str, str]) -> list[Finding]:
+    """A warning, if the column has several values, or one that is another currency."""
+    query = f"SELECT DISTINCT CAST({identifier(name)} AS VARCHAR) AS value FROM ({raw.compile()}) ORDER BY value LIMIT {MOST_NAMED}"
+    values = [row[0] or "(blank)" for row in raw.get_backend().raw_sql(query).fetchall()]
+    other_currency = re.fullmatch("[A-Z]{3}", values[0]) and values[0] != reader.engagement.settings.currency
+    if len(values) < 2 and not other_currency:
+        return []
+    message = f"{name!r} is not read; it has the values {', '.join(map(shortened, values))}: are all these rows what the table holds?"
+    way_out = (
+        f"leave rows out by `where` or `kinds` under tables.{place['table']}, map the column (a currency as `currency`), "
+        f"or name it under tables.{place['table']}.unread"
+    )
+    return [Finding("warn", "column-telling", message, way_out, column=name, **place)]
