@@ -12,6 +12,7 @@ from decimal import Decimal
 
 import pandas as pd
 
+from crmlib.accounts import accounts
 from crmlib.books.stored import CELL, HALF_CENT, Books, Frame, owner_totals, read_cube, sales_of
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
@@ -205,18 +206,30 @@ def grouping(books: Books, wanted: str = "account_type") -> str:
 
 def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
     """The group of each row of the cube (level, owner): a value of `by`, Unassigned, Other owners or Firm."""
+    owners = totals["owner"]
     if by == "all":
         groups = pd.Series(EVERYONE, index=books.customers["customer_id"])
+    elif by == "parent_id":
+        groups = families(books)
+        owners = owners.mask(totals["level"] == "parent", owners.map(groups))
     elif by in books.customers.columns:
         groups = books.customers.set_index("customer_id")[by]
     else:
         raise SettingsError(f"customers have no column {by!r}; there are {', '.join(books.customers.columns)}")
     names = {*groups, *(books.engagement.segments if by == "segment" else ())}
     level, own_level = totals["level"], by.removesuffix("_id").removeprefix("own_")
-    own = (level == own_level) & totals["owner"].isin(names)
-    named = totals["owner"].map(groups).where(level == "customer", totals["owner"].where(own, "Other owners"))
+    own = (level == own_level) & owners.isin(names)
+    named = totals["owner"].map(groups).where(level == "customer", owners.where(own, "Other owners"))
     named = named.replace({"": NONE_GIVEN, **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
     return named.mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
+
+
+def families(books: Books) -> pd.Series:
+    """By customer_id: the name of the topmost parent, which is in its family too; '' for a customer without a family."""
+    heads = accounts(books, together=True)
+    names = books.customers.set_index("customer_id")["customer_name"]
+    names = names.where(~names.duplicated(keep=False), names + " (" + names.index + ")")
+    return heads.map(names).where(heads.groupby(heads).transform("size") > 1, "")
 
 
 def own_costs_of(totals: Frame, statement: Statement) -> pd.Series:

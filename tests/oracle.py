@@ -241,7 +241,9 @@ def _driver(case: Case, driver: str) -> list[Quantity]:
     if driver == "orders":
         return _orders(bought)
     if driver == "credits":
-        returned = [(customer, day, "trade", Decimal(1)) for customer, day, row in rows if (customer, day, row) not in bought]
+        returned = [
+            (customer, day, "trade", Decimal(1)) for customer, day, row in rows if (customer, day, row) not in bought
+        ]
         return returned + [(customer, day, "credits", Decimal(1)) for customer, day, _ in notes]
     if driver == "invoice_lines":
         return [(customer, day, "trade", Decimal(1)) for customer, day, _ in bought]

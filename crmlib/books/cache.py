@@ -196,7 +196,12 @@ def _compute(engagement: Engagement, work: Path) -> str:
     amounts = tie_out.intake_amounts(books)
     tied = tie_out.tie_out(books, rules, amounts, work)
     refuse_rejected(tie_out.with_untied(tied, findings))
-    for name, frame in (("findings", findings), ("intake", amounts), ("tie_out", tied), ("unknown_keys", tie_out.unknown_keys(books))):
+    for name, frame in (
+        ("findings", findings),
+        ("intake", amounts),
+        ("tie_out", tied),
+        ("unknown_keys", tie_out.unknown_keys(books)),
+    ):
         frame.to_parquet(work / f"{name}.parquet")
     spans = {k: [str(a), str(b)] for k, (a, b) in availability.line_spans(books, rules).items()}
     columns = {name: [c for c in expr.columns if not c.startswith("_")] for name, expr in books.tables.items()}

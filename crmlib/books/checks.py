@@ -30,7 +30,9 @@ TOTAL_WORDS = (
     "eindtotaal|razem|suma ko[ńn]cowa|celkem|yhteens[äa]|sammanlagt|i alt|toplam|итого|всего|合計|小計|总计|合计"
 )
 TOTAL = rf"(?i)^\W*({TOTAL_WORDS})\W*$"
-TOTAL_OF = rf"(?i)(^\W*({TOTAL_WORDS})( of| for| von| für| de| des| di| van| do| da)?[\s:–-]+|[\s:–-]+({TOTAL_WORDS})\W*$)"
+TOTAL_OF = (
+    rf"(?i)(^\W*({TOTAL_WORDS})( of| for| von| für| de| des| di| van| do| da)?[\s:–-]+|[\s:–-]+({TOTAL_WORDS})\W*$)"
+)
 MOST_CHOICES = 1000  # allowed values among which the nearest is looked for
 ALIKE = {"customers": ("customer_id", "account_type", "region", "segment"), "products": ("product_id",)}
 

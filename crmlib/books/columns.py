@@ -68,7 +68,9 @@ def typed_columns(reader: Reader, table: Table, raw: ir.Table) -> tuple[ir.Table
 def _read(spec: TableSource, raw: ir.Table, records: Mapping[str, Column]) -> set[str]:
     """The client's columns that the mapping or their own names put to use."""
     texts = [text for name in records for text in spec.column(name).column]
-    trees = [parsed(text) for text in (*texts, *spec.kinds.values(), spec.where or "") if text and text not in raw.columns]
+    trees = [
+        parsed(text) for text in (*texts, *spec.kinds.values(), spec.where or "") if text and text not in raw.columns
+    ]
     names = [*texts, *spec.document, *spec.join, *(key for keys in spec.join.values() for key in keys)]
     names += [name for tree in trees if tree is not None for name in names_in(tree)]
     return {*names, *(name.rpartition(".")[2] for name in names)}
@@ -83,7 +85,11 @@ def _without_excluded(typed: list[TypedColumn]) -> list[TypedColumn]:
     import ibis
 
     kinds = [t.value for t in typed if t.record.name == "kind"]
-    return [replace(t, problem=(kind == "exclude").fill_null(False).ifelse(ibis.null("string"), t.problem)) for kind in kinds for t in typed] or typed
+    return [
+        replace(t, problem=(kind == "exclude").fill_null(False).ifelse(ibis.null("string"), t.problem))
+        for kind in kinds
+        for t in typed
+    ] or typed
 
 
 def _documented(typed: list[TypedColumn], raw: ir.Table, table: Table, document: Sequence[str]) -> list[TypedColumn]:
@@ -178,7 +184,9 @@ def _kind_of_line(table: str, kinds: Mapping[Kind, str], otherwise: str) -> str:
     """
     for kind, text in kinds.items():
         if parsed(text) is None:
-            raise SettingsError(f"tables.{table}.kinds.{kind}: {text!r} is no condition on one row; such as type = 'CN'")
+            raise SettingsError(
+                f"tables.{table}.kinds.{kind}: {text!r} is no condition on one row; such as type = 'CN'"
+            )
     cases = " ".join(f"WHEN ({text}) THEN '{kind}'" for kind, text in kinds.items())
     return f"CASE {cases} ELSE {otherwise} END"
 

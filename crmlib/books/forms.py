@@ -97,5 +97,7 @@ def _end_lines(con: Backend, there: dict[str, str]) -> None:
     """Find what each cancellation cancels: first in the document that it names or is part of, then anywhere; opposite amounts before equal ones."""
     named = f"CASE WHEN ends THEN coalesce({there['cancels']}, {there['order_id']}) ELSE {there['order_id']} END"
     unnamed = f"kind <> 'cancellation' OR {there['cancels']} IS NULL"
-    for side, (document, which) in itertools.product((-1, 1), ((named, f"coalesce({there['cancels']}, {there['order_id']}) IS NOT NULL"), ("NULL", unnamed))):
+    for side, (document, which) in itertools.product(
+        (-1, 1), ((named, f"coalesce({there['cancels']}, {there['order_id']}) IS NOT NULL"), ("NULL", unnamed))
+    ):
         con.raw_sql(ENDED.format(**there, keys=KEYS, side=side, document=document, which=which))

@@ -89,7 +89,7 @@ def sha256(file: Path) -> str:
 
 def numeric_columns(expr: ir.Table) -> list[str]:
     """Money, quantity, rate and measure columns of a typed table."""
-    return [c for c, dtype in expr.schema().items() if dtype.is_decimal()]
+    return [c for c, dtype in expr.schema().items() if dtype.is_decimal() and not c.startswith("_")]
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crmlib.books.columns import COMPUTED, WHERE, TypedColumn, typed_columns
+from crmlib.books.currencies import convert
 from crmlib.books.defects import listed
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.forms import settle_lines
@@ -47,6 +48,10 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
             table, findings = _typed_table(reader, name, raw, raw.table)
             typed |= table
             defects += findings
+    if "exchange_rates" in typed:
+        for name in typed:
+            defects += convert(reader.con, engagement, name, typed[name].columns)
+            typed[name] = reader.con.table(name, database=("memory", "typed"))
     ledger = Ledger(engagement, reader.con, typed, tuple(defects), raws[""].state)
     make_views(ledger)
     return ledger

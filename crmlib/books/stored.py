@@ -106,6 +106,11 @@ class Books:
             there = f"{months[0]:%Y-%m} to {months[-1]:%Y-%m} have something" if months else "no month has anything"
             raise SettingsError(f"nothing to report for {period.label}: no sales and no costs; {there}")
 
+    def has_sales(self, period: Period) -> bool:
+        """Whether anybody bought in a period."""
+        sold = read_rollup(self.cache / "lines", [*OWNER, "month"], period)["sales"]
+        return any(amount > 0 for amount in sold.to_pylist())
+
     def comparable(self, period: Period) -> bool:
         """Whether the books cover a period."""
         return period.within(self.engagement.coverage)

@@ -48,7 +48,8 @@ def _bare(name: str) -> str:
 
 def _near_table(name: str) -> str:
     bare = {_bare(table): table for table in tables()}
-    return bare.get(_bare(name), "") or bare.get(nearest(_bare(name), bare, NEAR), "")
+    given = [_bare(part) for part in (name, name.partition(":")[0])]  # a sheet, and its workbook
+    return next((bare[n] for g in given if (n := g if g in bare else nearest(g, bare, NEAR))), "")
 
 
 def _on_purpose(name: str, unread: Iterable[str]) -> bool:
@@ -58,19 +59,21 @@ def _on_purpose(name: str, unread: Iterable[str]) -> bool:
 
 def _misnamed(name: str, table: str, *, absent: bool) -> Finding:
     why = "which is not there" if absent else "which is read from elsewhere"
-    way_out = (
-        f"say `source: {name!r}` under tables.{table} (a list, if there are several), or rename it; if it is something else, name it under `unread`"
-    )
+    way_out = f"say `source: {name!r}` under tables.{table} (a list, if there are several), or rename it; if it is something else, name it under `unread`"
     message = f"{name!r} is not read; its name is like that of the table {table}, {why}"
     return Finding("reject" if absent else "warn", "file-misnamed", message, way_out, table=table, file=name)
 
 
 def _listed(code: str, what: str, names: list[str], **place: str) -> Finding:
     shown = ", ".join(shortened(name) for name in names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
-    return Finding("accept", code, f"{what}: {shown}", "nothing to do if they are not needed", count=len(names), **place)
+    return Finding(
+        "accept", code, f"{what}: {shown}", "nothing to do if they are not needed", count=len(names), **place
+    )
 
 
-def unread_columns(reader: Reader, table: Table, raw: ir.Table, read: Collection[str], there: Collection[str]) -> list[Finding]:
+def unread_columns(
+    reader: Reader, table: Table, raw: ir.Table, read: Collection[str], there: Collection[str]
+) -> list[Finding]:
     """The client's columns that nothing reads; `read` names those that are, `there` the ledger's columns that the table has."""
     spec = reader.engagement.table(table.name)
     left = [c for c in raw.columns if c not in read and not c.startswith("_") and "." not in c]

@@ -43,7 +43,7 @@ def _placed(ledger: Ledger, name: str) -> str:
     within = f"{table.date} >= DATE '{coverage.start}' AND {table.date} < DATE '{coverage.end}'"
     counted = f"kind IN {COUNTED}" if name == "invoice_lines" else "true"
     covered = f"coalesce({within} AND {counted}, false)" if table.date else "true"
-    covered += f" AS _covered, {counted} AS _counted, {'true' if '_rate' in ledger.tables[name].columns else 'false'} AS _converted"
+    covered += f" AS _covered, {counted} AS _counted, {'_rate IS NOT NULL' if '_rate' in ledger.tables[name].columns else 'false'} AS _converted"
     owned = name == "costs" or (name != "customers" and "customer_id" in table.columns)
     if not (owned and is_whole(ledger, "customers", "customer_id")):
         return f"SELECT *, {covered}, true AS _assigned{missing} FROM typed.{name}"

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 REPORTS = PROJECT / "reports"
+COSTS_ALONE = ("27", "31")  # notebooks that report what customers cost where nobody bought
 
 
 class NotebookFailed(CrmError):  # noqa: N818
@@ -122,6 +123,7 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
         stack.callback(shutil.rmtree, job.scratch("new"), ignore_errors=True)
         last, origin = read_manifest(job.target), code_hash(job.engagement)
         books = _open_books(job)
+        job = _of_costs_alone(job, books)
         plan = _plan(job, last, f"{origin}-{books.data_hash}")
         pages = [_page(unit, last["pages"][unit.name]["seconds"], reused=True) for unit in plan.fresh]
         if not plan.nothing_to_do:
@@ -168,6 +170,29 @@ def _open_books(job: _Job) -> Books:
         raise
     job.tell(Step("books", "done", time.monotonic() - begun))
     return books
+
+
+def _of_costs_alone(job: _Job, books: Books) -> _Job:
+    """The job; where nobody bought in the period, with the notebooks alone that report what customers cost.
+
+    Raises
+    ------
+    SettingsError
+        There is nothing at all to report, or the notebooks that were asked for need sales.
+    """
+    books.refuse_empty(job.period)
+    if books.has_sales(job.period):
+        return job
+    kept = tuple(unit for unit in job.units if unit.notebook.number in COSTS_ALONE)
+    if not kept:
+        numbers = " and ".join(COSTS_ALONE)
+        raise SettingsError(
+            f"nobody bought in {job.period.label}: only {numbers} report costs without sales; say --only {COSTS_ALONE[0]}"
+        )
+    for unit in job.units:
+        if unit not in kept:
+            job.tell(Step(unit.name, "dropped"))
+    return replace(job, units=kept)
 
 
 def _recover(job: _Job) -> None:
@@ -286,7 +311,6 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
     from crmlib.output.workbook import export_workbook
     from crmlib.segments import check_judgement, with_segments
 
-    books.refuse_empty(job.period)
     check_judgement(books)
     private = job.scratch("new")
     private.mkdir()

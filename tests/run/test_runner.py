@@ -63,7 +63,11 @@ def write_toy(
 def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     """Replace books and exports by small ones."""
     made = SimpleNamespace(
-        refuse_empty=lambda period: None, data_hash="data-1", sources={"a.csv": "hash"}, findings=pd.DataFrame()
+        refuse_empty=lambda period: None,
+        has_sales=lambda period: True,
+        data_hash="data-1",
+        sources={"a.csv": "hash"},
+        findings=pd.DataFrame(),
     )
     patch(stored, "open_books", lambda engagement: made)
     patch(segments, "check_judgement", lambda books: None)
@@ -317,7 +321,11 @@ def test_a_change_of_what_a_page_comes_from_runs_it_again(
     }
     if change == "data":
         made = SimpleNamespace(
-            refuse_empty=lambda period: None, data_hash="data-2", sources={}, findings=pd.DataFrame()
+            refuse_empty=lambda period: None,
+            has_sales=lambda period: True,
+            data_hash="data-2",
+            sources={},
+            findings=pd.DataFrame(),
         )
         monkeypatch.setattr(stored, "open_books", lambda engagement: made)
     else:
