@@ -61,6 +61,39 @@ The named figures of the reports, generated from `crmlib/declared/terms.yml`: a 
 Generated from `crmlib/declared/ledger.yml`. Every table holds positive amounts for what its name says; reversals are negative.
 Files are UTF-8 with commas, decimal points and ISO dates unless the engagement declares otherwise.
 
+### What a client's rows are
+
+ERPs put sales, returns, cancellations, deposits, discounts, fees and drafts into one table. The column `kind` of invoice_lines says which is which; where the client has
+no such column, conditions on its own columns do (`kinds` in the mapping, below). The same event gives the same figures in every form.
+
+| kind | what becomes of it |
+| --- | --- |
+| sale | an order, an invoice line, units, gross sales |
+| return | a deduction; its cost comes off the cost of goods; no order and no invoice line, but a credit. The same as a row of credits with `cost_recovered` |
+| cancellation | left out together with what it cancels: `cancels` names the order, else the nearest line before it of the customer with the product and the opposite amount. One that cancels nothing in these books is read as a return, and told |
+| deposit | left out, with the line that takes it off the final invoice; told as long as it is open |
+| fee | sales without units; a line of the statement of its own where one has the source `fees` |
+| discount | a discount on a line of its own, as negative sales or in `discount`: goes to `discount` |
+| exclude | left out, told with its amount; nothing in the row need be readable |
+| blank | a return where gross sales are negative, a discount where there are no sales and no quantity, else a sale |
+
+```yaml
+tables:
+  invoice_lines:
+    kinds: {{return: "type = 'CN'", cancellation: "type = 'storno'", exclude: "status in ('draft', 'void')"}}  # the first that is met counts
+    document: [year, order_id]      # where numbers begin again each year; a column of the client, such as branch, may stand here too
+    columns:
+      gross_sales: credit - debit   # two columns for the two sides
+      cost_of_goods: {{column: COGS, sign: turned}}         # written negative; `sign: turned` under the table turns all its amounts
+      discount: "CASE WHEN dc = 'S' THEN -amount ELSE amount END"  # a mark for the side
+    twins: kept                     # equal rows of two files are bookings of their own
+    unassigned_share: 0.10          # of this table alone, in place of the threshold for all
+    unread: [remarks, discounts2]   # columns left out on purpose, though their names are like those of the ledger
+unread: [costs_old.csv]             # files, sheets or tables left out on purpose
+```
+
+Amounts in other currencies (`currency` of a row) become the engagement's at the rate of their day in exchange_rates; of a month's row, of its last day.
+
 {dictionary}
 
 ## Dictionary of the mapping

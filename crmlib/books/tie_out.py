@@ -62,14 +62,16 @@ def unknown_keys(ledger: Ledger) -> pd.DataFrame:
     names = [name for _, amounts in UNKNOWN.values() for name in amounts]
     parts = [
         f"SELECT {key} AS key, "
-        + ", ".join(f"{amounts[n] if n in amounts else 'NULL::DECIMAL(18, 4)'} AS {n}" for n in names)
+        + ", ".join(f"{amounts.get(n, 'NULL::DECIMAL(18, 4)')} AS {n}" for n in names)
         + f" FROM books.{table} WHERE _covered AND NOT _assigned"
         for table, (key, amounts) in UNKNOWN.items()
     ]
     sums = ", ".join(f"coalesce(sum({n}), 0)::DECIMAL(38, 4) AS {n}" for n in names)
     largest = ", ".join(f"abs({n})" for n in names)
     query = f"SELECT coalesce(key, '') AS key, count(*) AS rows, {sums} FROM ({' UNION ALL '.join(parts)}) GROUP BY ALL"
-    return ledger.con.raw_sql(f"FROM ({query}) ORDER BY greatest({largest}) DESC, key").to_arrow_table().to_pandas()
+    return pd.DataFrame(
+        _asked(ledger, f"FROM ({query}) ORDER BY greatest({largest}) DESC, key"), columns=["key", "rows", *names]
+    )
 
 
 def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:

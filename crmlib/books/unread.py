@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.ledger import identifier
@@ -64,7 +64,7 @@ def _misnamed(name: str, table: str, *, absent: bool) -> Finding:
     return Finding("reject" if absent else "warn", "file-misnamed", message, way_out, table=table, file=name)
 
 
-def _listed(code: str, what: str, names: list[str], **place: str) -> Finding:
+def _listed(code: str, what: str, names: list[str], **place: Any) -> Finding:
     shown = ", ".join(shortened(name) for name in names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
     return Finding(
         "accept", code, f"{what}: {shown}", "nothing to do if they are not needed", count=len(names), **place
@@ -81,7 +81,9 @@ def unread_columns(
         return []
     file = next(iter(raw.limit(1)["_file"].to_pyarrow().to_pylist()), "")
     place = {"table": table.name, "file": file}
-    absent = {name: column.also for name, column in table.columns.items() if name not in there}
+    absent = {
+        n: c.also for n, c in table.columns.items() if not (c.required or n in there or any(_alike(n, o) for o in left))
+    }
     findings, known = [_listed("columns-unread", "columns that are not read", left, **place)], set(spec.unread)
     for name in left:
         if name in known:
@@ -96,14 +98,15 @@ def unread_columns(
 
 
 def _near_column(name: str, absent: dict[str, tuple[str, ...]]) -> str:
-    bare = re.sub(r"[\W_]", "", folded(name))
-    for column, also in absent.items():
-        if bare in {re.sub(r"[\W_]", "", other) for other in (column, *also)}:
-            return column
-    return nearest(name.casefold(), absent, NEAR)
+    same = [column for column, also in absent.items() if any(_alike(name, other) for other in also)]
+    return next(iter(same), "") or nearest(name.casefold(), absent, NEAR)
 
 
-def _telling(reader: Reader, raw: ir.Table, name: str, place: dict[str, str]) -> list[Finding]:
+def _alike(name: str, other: str) -> bool:
+    return re.sub(r"[\W_]", "", folded(name)) == re.sub(r"[\W_]", "", folded(other))
+
+
+def _telling(reader: Reader, raw: ir.Table, name: str, place: dict[str, Any]) -> list[Finding]:
     """A warning, if the column has several values, or one that is another currency."""
     query = f"SELECT DISTINCT CAST({identifier(name)} AS VARCHAR) AS value FROM ({raw.compile()}) ORDER BY value LIMIT {MOST_NAMED}"
     values = [row[0] or "(blank)" for row in raw.get_backend().raw_sql(query).fetchall()]
