@@ -105,7 +105,8 @@ def _documented(typed: list[TypedColumn], raw: ir.Table, table: Table, document:
         return typed
     own = [c for c in raw.columns if not c.startswith("_")]
     if unknown := [name for name in document if name not in {"order_id", "year", *own}]:
-        there = f"there are order_id, year, {', '.join(own)}{did_you_mean(unknown[0], own)}"
+        allowed = list(dict.fromkeys(["order_id", "year", *own]))
+        there = f"there are {', '.join(allowed)}{did_you_mean(unknown[0], allowed)}"
         raise SettingsError(f"tables.{table.name}.document: {unknown[0]!r} is not in the header; {there}")
     whole = values["order_id"]
     for name in reversed([name for name in document if name != "order_id"]):
