@@ -68,7 +68,11 @@ def settle_lines(con: Backend, columns: Sequence[str]) -> None:
     """
     con.raw_sql("CREATE TABLE memory.typed.cancelled (_file VARCHAR, _row BIGINT)")
     known = "kind" in columns
-    lines = "memory.typed.plain_lines" if known else "(SELECT *, CAST(NULL AS VARCHAR) AS kind FROM memory.typed.plain_lines)"
+    lines = (
+        "memory.typed.plain_lines"
+        if known
+        else "(SELECT *, CAST(NULL AS VARCHAR) AS kind FROM memory.typed.plain_lines)"
+    )
     if not set(NEEDED) <= set(columns):  # there is no reading them
         con.raw_sql(f"CREATE VIEW memory.typed.invoice_lines AS FROM {lines}")
         return

@@ -198,7 +198,7 @@ def test_the_share_without_a_customer_is_net_and_may_have_its_own_limit(make_boo
         "customers": CUSTOMERS,
         "costs": "level, key, date, line, amount\ncustomer, , 2024-03-31, bad_debts, 180\ncustomer, A, 2024-09-30, bad_debts, 70",
     }
-    with pytest.raises(DataRejected, match="unassigned_share under tables.costs"):
+    with pytest.raises(DataRejected, match=r"unassigned_share under tables.costs"):
         make_books(debts)
     assert make_books(debts, tables={"costs": {"unassigned_share": 1}}).unknown_keys["booked_costs"].sum() == 180
     reversed_ = {"customers": CUSTOMERS, "costs": f"{debts['costs']}\ncustomer, , 2024-04-30, bad_debts, -180"}
@@ -214,7 +214,7 @@ def test_true_twins_in_two_files_are_refused_with_a_way_to_keep_them(make_engage
             (folder / "ledger" / f"invoice_lines-2024-{month}.csv").write_text(text, encoding="utf-8")
         return open_books(folder)
 
-    with pytest.raises(DataRejected, match="twins: kept"):
+    with pytest.raises(DataRejected, match=r"twins: kept"):
         twins()
     books = twins(tables={"invoice_lines": {"twins": "kept"}})
     assert views_of_lines(books)["customer", "A", "2024-01-01", "sales"] == 200
@@ -234,7 +234,7 @@ def test_costs_without_sales_are_books_too_and_an_empty_period_is_not(make_books
         views_of_lines(books)["customer", "A", "2024-03-01", "order_processing"],
     ) == (False, 480)
     with pytest.raises(
-        SettingsError, match="nothing to report for 2024-04: no sales and no costs; 2024-03 to 2024-03 have something"
+        SettingsError, match=r"nothing to report for 2024-04: no sales and no costs; 2024-03 to 2024-03 have something"
     ):
         books.refuse_empty(books.period("2024-04"))
 
