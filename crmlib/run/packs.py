@@ -79,7 +79,7 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
     home = claim((request.out or REPORTS).resolve() / opened.name, opened)
     with locked(home / f".lock-{period.folder}-accounts"), stoppable():
         books = open_books(opened)
-        books.refuse_without_sales(period)
+        books.refuse_empty(period)
         check_judgement(books)
         accounts = accounts_for(books, period, who)
         private = home / f".new-{period.folder}-accounts"
