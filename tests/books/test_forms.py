@@ -14,7 +14,7 @@ from conftest import cells, write_engagement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crmlib.books.stored import Books, open_books, read_cube
+from crmlib.books.stored import Books, open_books, read_cube, sales_of
 from crmlib.declared.reading import DataRejected, SettingsError
 from crmlib.profitability import families, group_profitability
 
@@ -36,7 +36,9 @@ HEAD = SOLD.splitlines()[0]
 def views(books: Books) -> dict[str, Any]:
     """All that the books hold of sales: the cube with its drivers, sales by product, and orders by day."""
     cube = cells(read_cube(books, books.engagement.coverage))
-    sales = pd.read_parquet(books.cache / "sales.parquet").sort_values(["customer_id", "product_id", "month"])
+    sold = sales_of(books, books.engagement.coverage)
+    assert sold is not None
+    sales = sold.sort_values(["customer_id", "product_id", "month"])
     orders = pd.read_parquet(books.cache / "orders.parquet").sort_values(["customer_id", "day"])
     return {
         "cube": cube,
