@@ -155,6 +155,9 @@ AMOUNTS = {
     "only tax and the total with it": ("Tax,Total incl VAT", ["3.80,23.80", "2.85,17.85"], {"gross_sales": '"Total incl VAT" - Tax'}),
     "a cost of one unit": ("Item,Qty,Amount,Cost", ["P,2,20.00,4.00", "P,3,30.00,4.00", "Q,1,9.00,2.00"], {"gross_sales": "Amount", "cost_of_goods": "Qty * Cost"}),
     "a cost of the line": ("Item,Qty,Amount,Cost", ["P,2,20.00,8.00", "P,3,30.00,12.00", "Q,1,9.00,2.00"], {"gross_sales": "Amount", "cost_of_goods": "Cost"}),
+    "amounts with the opposite sign": ("Amount", ["-20.00", "-30.00", "5.00"], {"gross_sales": {"column": "Amount", "sign": "turned"}}),
+    "credit notes written positive": ("Type,Qty,Amount", ["INV,2,20.00", "CN,1,10.00", "INV,1,10.00"], {
+        "gross_sales": "case when Type in ('CN') then -(Amount) else Amount end", "quantity": "case when Type in ('CN') then -(Qty) else Qty end"}),
     "marks of debit and credit": ("S/H,Betrag", ["S,20.00", "H,5.00", "S,10.00"], {"gross_sales": """case when "S/H" = 'S' then Betrag else -Betrag end"""}),
 }  # fmt: skip
 
