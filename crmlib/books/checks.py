@@ -162,7 +162,14 @@ def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
     if rest := records[0]["_count"] - len(findings):
         listed = sum((f.amount or Decimal(0) for f in findings[:-1]), Decimal(0))
         remaining = None if records[0]["_sum"] is None else records[0]["_sum"] - listed
-        message = f"{findings[-1].message}; {rest:,} more rows like this"
+        last = (
+            _asked(ledger, f"SELECT _file, _row FROM ({query}) ORDER BY _file DESC, _row DESC LIMIT 1")[0]
+            if placed
+            else {}
+        )
+        message = f"{findings[-1].message}; {rest:,} more rows like this" + (
+            f", not listed, the last of them row {last['_row']} of {last['_file']}" if last else ""
+        )
         findings[-1] = replace(findings[-1], message=message, count=1 + rest, amount=remaining)
     return findings
 
