@@ -386,7 +386,7 @@ def standing(books: Books) -> str:
     excluded, controls = int(rows["excluded"].sum()), books.control_totals
     parts = [
         f"{int(rows.at['invoice_lines', 'read']):,} invoice lines and {others} other table{'s' * (others != 1)} "
-        f"were read; the books cover {books.engagement.coverage.label}",
+        f"were read; the books cover {books.engagement.coverage.words}",
         f"{excluded:,} rows lie outside and are left out" if excluded else "",
         f"{sales['unassigned'] / used:.1%} of sales have no known customer" if used > 0 < sales["unassigned"] else "",
         f"{controls} totals of the general ledger agree to the cent"

@@ -33,6 +33,13 @@ class Period:
         return (self.end.year - self.start.year) * 12 + self.end.month - self.start.month
 
     @property
+    def words(self) -> str:
+        """The label as a person says it: 2025Q4, or January 2025 to June 2025."""
+        if re.fullmatch(r"[\d-]+\.\.[\d-]+", self.label):
+            return f"{self.start:%B %Y} to {add_months(self.end, -1):%B %Y}"
+        return f"{self.start:%B %Y}" if self.months == 1 else self.label
+
+    @property
     def folder(self) -> str:
         """The label as a folder's name."""
         return self.label.replace("..", "_to_")

@@ -21,6 +21,7 @@ from crmlib.look.labels import place_names, write_ticks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MANY_DOTS = 2_000  # beyond these a page would hold megabytes of circles
 PRICE_AND_EFFORT = (
     "Low price, hard to serve", "High price, hard to serve", "Low price, easy to serve", "High price, easy to serve"
 )  # fmt: skip
@@ -31,7 +32,7 @@ def _money(unit: str) -> str:
 
 
 def _told(value: object, unit: str) -> str:
-    return f"{_money(unit)} {words.label_text(value, unit)}".strip()
+    return words.percent(value) if unit == "%" else words.amount(value, unit)
 
 
 def _extremes(values: pd.Series, unit: str) -> str:
@@ -41,6 +42,10 @@ def _extremes(values: pd.Series, unit: str) -> str:
         return "No value is available."
     high, low = (f"{values.index[row]}, {_told(values.iloc[row], unit)}" for row in (known[-1], known[0]))
     return f"Highest: {high}; lowest: {low}."
+
+
+def _labels(values: pd.Series, unit: str) -> list[str]:
+    return [*map(words.one_unit(values, unit), values)]
 
 
 def _draw_bars(
@@ -63,8 +68,8 @@ def _draw_bars(
 
 
 def _name_rows(ax: Axes, names: Iterable[object], bold: Collection[int], letters: int = 34) -> None:
-    shown = [words.short_name(name, letters) for name in names]
-    ax.set_yticks(range(len(shown)), shown)
+    shown = [words.wrapped(name, letters) for name in names]
+    ax.set_yticks(range(len(shown)), shown, linespacing=0.9)
     for row, tick in enumerate(ax.get_yticklabels()):
         tick.set_fontweight("bold" if row in bold else "normal")
 
@@ -109,25 +114,27 @@ def plot_bars(
     widths = _bar_widths(rows.iloc[:, 0], rest)
     chosen = [row for row, name in enumerate(rows.index) if name in accent]
     ax = drawing.new_axes(ax, 0.5 + 0.25 * len(rows))
-    labels = [words.label_text(value, unit) for value in rows.iloc[:, 0]]
-    _draw_bars(ax, widths, labels, _bar_colors(widths, chosen), [0.0] * len(widths))
+    _draw_bars(ax, widths, _labels(rows.iloc[:, 0], unit), _bar_colors(widths, chosen), [0.0] * len(widths))
     _name_rows(ax, rows.index, chosen)
     ax.set_xlabel(_money(unit), loc="left")
     return drawing.describe(ax, f"{words.counted(len(values), 'bar')}, largest first.", _extremes(values, unit))
 
 
 @drawing.in_look
-def plot_bridge(steps: pd.Series, *, unit: str, ax: Axes | None = None) -> Axes:
-    """What moved: from the first value through signed steps to the last, top to bottom (waterfall).
+def plot_bridge(steps: pd.Series, *, unit: str, most: int = 12, ax: Axes | None = None) -> Axes:
+    """What moved: from the first value through signed steps to the last, top to bottom (waterfall), all in one unit.
 
-    Better is blue, worse is orange and hatched. Raises ValueError where start and steps do not add up to the end.
+    Better is blue, worse is orange and hatched; of more than `most` steps the smallest are one, before the end. Raises ValueError where start
+    and steps do not add up to the end.
     """
+    steps = _gathered(steps, most)
     names, sizes = [str(name) for name in steps.index], words.floats(steps)
     last, sums = len(sizes) - 1, [math.fsum(sizes[: row + 1]) for row in range(len(sizes) - 1)]
     if not abs(sums[-1] - sizes[-1]) <= max(map(abs, sizes)) * 1e-6:
         raise ValueError(f"the bridge does not close: {sums[-1]} by start and steps, {sizes[-1]} by its end")
     colors = [drawing.ACTUAL, *(drawing.WORSE if size < 0 else drawing.BETTER for size in sizes[1:-1]), drawing.ACTUAL]
-    labels = [words.label_text(value, unit, signed=0 < row < last) for row, value in enumerate(steps)]
+    plain, step = (words.one_unit(steps, unit, signed=signed, least=1) for signed in (False, True))
+    labels = [(step if 0 < row < last else plain)(value) for row, value in enumerate(steps)]
     ax = drawing.new_axes(ax, 0.5 + 0.3 * len(sizes))
     _draw_bars(ax, sizes, labels, colors, [0.0, *sums[:-1], 0.0])
     for row, total in enumerate(sums):
@@ -139,6 +146,19 @@ def plot_bridge(steps: pd.Series, *, unit: str, ax: Axes | None = None) -> Axes:
     moves = "; ".join(f"{name} {label}" for name, label in zip(names[1:-1], labels[1:-1], strict=True))
     start, end = (f"{names[row]}, {_told(steps.iloc[row], unit)}" for row in (0, last))
     return drawing.describe(ax, f"Bridge from {start}, to {end}.", f"Steps: {moves}." if moves else "")
+
+
+def _gathered(steps: pd.Series, most: int) -> pd.Series:
+    """The steps of a bridge without those that are nothing; of more than `most` the smallest together."""
+    moves = steps.iloc[1:-1].astype(object)
+    sizes = pd.Series([abs(size) for size in words.floats(moves)], index=range(len(moves)))
+    kept = sizes[sizes > 0].nlargest(most if (sizes > 0).sum() <= most else most - 1, keep="first").index.sort_values()
+    small = sizes[sizes > 0].index.difference(kept)
+    together = {f"{len(small)} others, together": sum(moves.iloc[small], Decimal(0))} if len(small) else {}
+    gathered: pd.Series = pd.concat(
+        [steps.iloc[:1], moves.iloc[kept], pd.Series(together, dtype=object), steps.iloc[-1:]]
+    )
+    return gathered
 
 
 def _panels(ax: Axes, rows: int, columns: int) -> list[Axes]:
@@ -159,11 +179,11 @@ def plot_paired_bars(frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes
     rows, rest = _ends(frame.iloc[:, :2], most)
     sides = [_bar_widths(rows.iloc[:, side], rest) for side in (0, 1)]
     flips = [row for row, (left, right) in enumerate(zip(*sides, strict=True)) if left * right < 0]
-    ax = drawing.new_axes(ax, 0.8 + 0.25 * len(rows))
+    ax, text = drawing.new_axes(ax, 0.8 + 0.25 * len(rows)), words.one_unit(rows.stack(), unit)
     panels = _panels(ax, 1, 2)
     for side, panel in enumerate(panels):
         marks = ["  ◆" if side and row in flips else "" for row in range(len(rows))]
-        labels = [words.label_text(value, unit) + mark for value, mark in zip(rows.iloc[:, side], marks, strict=True)]
+        labels = [text(value) + mark for value, mark in zip(rows.iloc[:, side], marks, strict=True)]
         _draw_bars(panel, sides[side], labels, _bar_colors(sides[side], flips), [0.0] * len(rows))
         _name_rows(panel, [""] * len(rows) if side else rows.index, flips)
         panel.set_title(words.heading(rows.columns[side]))
@@ -178,123 +198,48 @@ def plot_paired_bars(frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes
 
 
 @drawing.in_look
-def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Axes:
-    """Cumulative profit over customers from best to worst, its peak, end and break-even marked.
-
-    Break-even is where the best customers have earned what all earn together or, where the total is a loss, where
-    the losses have used up the gains.
-
-    Parameters
-    ----------
-    frame
-        One row per customer, best first: `rank_share` (0 to 1, this customer included), `cumulative` and, where
-        groups are to be named with what they add, `group`.
-    """
-    import numpy as np
-
-    shares, heights = ([0.0, *words.floats(frame["rank_share"])], [0.0, *words.floats(frame["cumulative"])])
-    points, texts = _whale_marks(shares, heights, unit)
-    ax = drawing.new_axes(ax, 4.2)
-    ax.plot(shares, heights, color=drawing.ACTUAL, linewidth=2.2, marker="o" if len(frame) < 13 else "", markersize=4)
-    ax.axhline(0, color=drawing.INK, linewidth=0.8)
-    ax.axhline(max(heights[-1], 0), color=drawing.ACCENT, linewidth=0.8, linestyle=(0, (4, 3)))
-    ax.plot(*zip(*points, strict=True), "o", color=drawing.ACCENT, markersize=7, clip_on=False)
-    groups = _name_groups(ax, frame, heights, unit) if "group" in frame else ""
-    ax.set_xlim(0, 1)
-    ax.margins(y=0.14)
-    write_ticks(ax.xaxis, "%", 0, 1)
-    write_ticks(ax.yaxis, unit, min(heights), max(heights))
-    ax.set(xlabel="Share of customers, most profitable first", ylabel=f"Cumulative, {unit}")
-    along = np.linspace(0, 1, 120)
-    drawn = [(x, y) for at in along for x, y in ((at, np.interp(at, shares, heights)), (at, max(heights[-1], 0)))]
-    place_names(ax, points, texts, drawn)
-    told = "; ".join(" ".join(text.split()) for text in texts)
-    return drawing.describe(ax, f"Whale curve of {words.counted(len(frame), 'customer')}. {told}.", groups)
-
-
-def _whale_marks(
-    shares: Sequence[float], heights: Sequence[float], unit: str
-) -> tuple[list[tuple[float, float]], list[str]]:
-    end, peak = heights[-1], max(range(len(heights)), key=heights.__getitem__)
-    last = (shares[-1], end)
-    if not peak or heights[peak] <= end:
-        return [last], [f"End: {words.amount(end, unit)}; no customer {'loses' if end > 0 else 'earns'}"]
-    even = next(row for row, y in enumerate(heights) if (y >= end if end > 0 else row > peak and y <= 0))
-    told = "earn as much as all together" if end > 0 else "and the gains are used up"
-    return [last, (shares[peak], heights[peak]), (shares[even], heights[even])], [
-        f"End: {words.amount(end, unit)}",
-        f"Peak: {words.amount(heights[peak], unit)} from the best {words.percent(shares[peak], digits=0)}",
-        f"Break-even: {'the best ' if end > 0 else ''}{words.percent(shares[even], digits=0)} of customers\n{told}",
-    ]
-
-
-def _name_groups(ax: Axes, frame: pd.DataFrame, heights: Sequence[float], unit: str) -> str:
-    told: list[str] = []
-    before, edge = 0, 0.0
-    style: Any = {"textcoords": "offset points", "ha": "center", "va": "bottom", "fontsize": 9}
-    for name, rows in frame.groupby("group", sort=False):
-        last = before + len(rows)
-        share, added = float(frame["rank_share"].iloc[last - 1]), heights[last] - heights[before]
-        ax.axvspan(edge, share, color="white" if len(told) % 2 else drawing.BAND, linewidth=0, zorder=-1)
-        wrapped = textwrap.fill(str(name), max(8, int((share - edge) * 95)))
-        text = f"{wrapped}\n{words.label_text(added, unit, signed=True)}"
-        ax.annotate(text, ((edge + share) / 2, 1), (0, 4), xycoords=("data", "axes fraction"), **style)
-        told.append(f"{name} ({len(rows)}): {words.amount(added, unit)}")
-        before, edge = last, share
-    return "; ".join(told) + "."
-
-
-@drawing.in_look
-def plot_small_multiples(
-    frame: pd.DataFrame, *, unit: str, previous: pd.DataFrame | None = None, shared: bool = True, ax: Axes | None = None
-) -> Axes:
-    """One small chart over time per column, at most 12, on one scale; without `shared` each on its own, not from zero, which it then says.
-
-    `previous` holds what to compare with, drawn grey: the same columns, matched by place in time.
-    """
+def plot_small_multiples(frame: pd.DataFrame, *, unit: str, shared: bool = True, ax: Axes | None = None) -> Axes:
+    """One small chart over time per column, at most 12, on one scale; without `shared` each on its own, not from zero, which it then says."""
     if not 0 < frame.shape[1] <= 12:
         raise ValueError(f"{frame.shape[1]} panels: from 1 to 12 can be read; choose some")
     columns = min(4, frame.shape[1])
     rows = math.ceil(frame.shape[1] / columns)
-    ax = drawing.new_axes(ax, 0.5 + 1.55 * rows)
+    ax, text = drawing.new_axes(ax, 0.5 + 1.55 * rows), words.one_unit(frame.iloc[-1], unit)
     panels = _panels(ax, rows, columns)
     for panel in panels[frame.shape[1] :]:
         panel.remove()
-    for name, panel in zip(frame, panels, strict=False):
-        if previous is not None and name in previous:
-            panel.plot(words.floats(previous[name]), color=drawing.PREVIOUS, linewidth=2)
-        _draw_panel(panel, frame[name], unit)
-        low, high = panel.get_ylim()
-        if shared or low < 0 < high:
-            panel.axhline(0, color=drawing.INK, linewidth=0.8)
     used = panels[: frame.shape[1]]
+    for name, panel in zip(frame, used, strict=True):
+        _draw_panel(panel, frame[name], text(frame[name].iloc[-1]))
     limits = [limit for panel in used for limit in panel.get_ylim()]
     for place, panel in enumerate(used):
         if shared:
             panel.set_ylim(min(limits), max(limits))
             panel.tick_params(labelleft=place % columns == 0)
-        write_ticks(panel.yaxis, unit, *panel.get_ylim())
+        low, high = panel.get_ylim()
+        write_ticks(panel.yaxis, unit, low, high)
+        if shared or low < 0 < high:
+            panel.axhline(0, color=drawing.INK, linewidth=0.8)
     used[0].set_ylabel(_money(unit))
     note = "one scale" if shared else "each panel on its own scale, which does not begin at zero"
-    grey = "; grey: previous" if previous is not None else ""
-    drawing.root_figure(ax).supxlabel(note + grey, fontsize=8.5, color=drawing.QUIET, x=0.012, ha="left")
+    drawing.root_figure(ax).supxlabel(note, fontsize=8.5, color=drawing.QUIET, x=0.012, ha="left")
     told = f"{words.counted(frame.shape[1], 'panel')} over {words.counted(len(frame), 'period')}, {note}. In the last period:"
     return drawing.describe(ax, told, _extremes(frame.iloc[-1], unit))
 
 
-def _draw_panel(ax: Axes, series: pd.Series, unit: str) -> None:
+def _draw_panel(ax: Axes, series: pd.Series, label: str) -> None:
     values, index = words.floats(series), series.index
     ax.plot(values, color=drawing.ACTUAL, linewidth=1.6, marker="o" if len(values) == 1 else "")
     last = 0.0 if math.isnan(values[-1]) else values[-1]
     style: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5, "annotation_clip": False}
-    ax.annotate(words.label_text(series.iloc[-1], unit), (1.02, last), **style)
-    ax.set_title(words.short_name(series.name, 24), fontsize=9)
+    ax.annotate(label, (1.02, last), **style)
+    ax.set_title(words.wrapped(series.name, 22), fontsize=9)
     ends = sorted({0, len(index) - 1})
     months = [index[row].strftime("%b %Y") if hasattr(index[row], "strftime") else str(index[row]) for row in ends]
     ax.set_xticks(ends, months, fontsize=8.5)
     sides: Any = ("left", "right")
-    for label, side in zip(ax.get_xticklabels(), sides, strict=False):
-        label.set_horizontalalignment(side)
+    for tick, side in zip(ax.get_xticklabels(), sides, strict=False):
+        tick.set_horizontalalignment(side)
     ax.set_xlim(-0.5, len(index) - 0.5)
     ax.locator_params(axis="y", nbins=3)
 
@@ -305,10 +250,11 @@ def plot_matrix(
     *,
     cuts: tuple[float, float],
     quadrants: Sequence[str],
+    accent: Collection[str] = (),
     named: Collection[str] = (),
     ax: Axes | None = None,
 ) -> Axes:
-    """Rows as dots by the first two columns, in four named and counted quadrants.
+    """Rows as dots by the first two columns, in four named and counted quadrants; of many the dots are a raster.
 
     Parameters
     ----------
@@ -319,23 +265,27 @@ def plot_matrix(
         Where the quadrants meet; a value on the line counts as right or upper.
     quadrants
         Their names: upper left, upper right, lower left, lower right.
+    accent
+        Rows that the finding speaks of.
     named
-        Rows whose name is written beside the dot.
+        Rows whose name is written beside the dot; they are accented too.
     """
     dots = pd.DataFrame({"x": words.floats(frame.iloc[:, 0]), "y": words.floats(frame.iloc[:, 1])})
     dots["size"] = [abs(size) for size in words.floats(frame.iloc[:, 2])] if frame.shape[1] > 2 else 0.0
     dots["name"] = [str(name) for name in frame.index]
     dots = dots.dropna(subset=["x", "y"])
     chosen = dots[dots["name"].isin(list(named))]
-    ax = drawing.new_axes(ax, 5.2)
-    _draw_dots(ax, dots, chosen, cuts)
+    ax = drawing.new_axes(ax, 4.4)
+    _draw_dots(ax, dots, dots[dots["name"].isin([*accent, *named])], cuts)
     for axis, title, values, cut in zip((ax.xaxis, ax.yaxis), frame, (dots["x"], dots["y"]), cuts, strict=False):
         unit = "%" if "%" in str(title) or str(title).endswith("_share") else ""
         write_ticks(axis, unit, min([*values, cut]), max([*values, cut]))
         axis.set_label_text(words.heading(title))
     told = _name_quadrants(ax, dots, cuts, quadrants)
-    short = [words.short_name(name, 30) for name in chosen["name"]]
-    left_out = place_names(ax, chosen[["x", "y"]].to_numpy().tolist(), short, dots[["x", "y"]].to_numpy().tolist())
+    short = [words.wrapped(name, 30) for name in chosen["name"]]
+    lines = [point for share in range(101) for point in _on_cuts(ax, cuts, share / 100)]
+    marks = [*dots[["x", "y"]].to_numpy().tolist(), *lines]
+    left_out = place_names(ax, chosen[["x", "y"]].to_numpy().tolist(), short, marks)
     gone = f"{len(frame) - len(dots)} not shown: a value is not available." if len(dots) < len(frame) else ""
     full = f"No room for the name of {len(left_out)}." if left_out else ""
     ax.set_title(f"{gone} {full}".strip(), fontsize=8.5, fontweight="normal", color=drawing.QUIET)
@@ -344,10 +294,17 @@ def plot_matrix(
     )
 
 
+def _on_cuts(ax: Axes, cuts: tuple[float, float], share: float) -> list[tuple[float, float]]:
+    """The points so far along the two lines where the quadrants meet."""
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    return [(left + share * (right - left), cuts[1]), (cuts[0], low + share * (high - low))]
+
+
 def _draw_dots(ax: Axes, dots: pd.DataFrame, chosen: pd.DataFrame, cuts: tuple[float, float]) -> None:
     for rows, color in ((dots, drawing.MANY), (chosen, drawing.ACCENT)):
         area = 16 + 200 * rows["size"].fillna(0) / (dots["size"].max() or 1)
-        ax.scatter(rows["x"], rows["y"], s=area, color=color, edgecolor="white", linewidth=0.6, zorder=2)
+        style: Any = {"color": color, "edgecolor": "white", "linewidth": 0.6, "rasterized": len(dots) > MANY_DOTS}
+        ax.scatter(rows["x"], rows["y"], s=area, zorder=2, **style)
     ax.axvline(cuts[0], color=drawing.INK, linewidth=0.8)
     ax.axhline(cuts[1], color=drawing.INK, linewidth=0.8)
     ax.margins(0.08, 0.14)
@@ -365,26 +322,23 @@ def _name_quadrants(ax: Axes, dots: pd.DataFrame, cuts: tuple[float, float], qua
 
 
 @drawing.in_look
-def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", diverging: bool = False, ax: Axes | None = None) -> Axes:
+def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", ax: Axes | None = None) -> Axes:
     """A table as a heat map with its numbers, written in the `form`; what is missing is left blank.
 
-    Index and columns with a name get it as their heading; `diverging` is for values from -1 to 1.
+    Index and columns with a name get it as their heading.
     """
     import seaborn as sns
 
-    names, room = [words.short_name(name, 24) for name in table], max(6, 76 // table.shape[1])
-    fits = max(len(word) for name in names for word in name.split()) <= room
-    drawn = table.astype(float)
+    room, drawn = max(8, 76 // table.shape[1]), table.astype(float)
     shown = drawn.map(lambda value: "" if math.isnan(value) else form.format(value + 0.0).replace("-", "−")).to_numpy()
-    colors: Any = {"cmap": "PuOr_r", "vmin": -1, "vmax": 1} if diverging else {"cmap": "Blues", "robust": True}
-    ax = drawing.new_axes(ax, (1.7 if fits else 2.6) + 0.3 * len(table))
-    sns.heatmap(
-        drawn, annot=shown, fmt="", cbar=False, linewidths=0.5, xticklabels=False, yticklabels=False, ax=ax, **colors
+    ax = drawing.new_axes(ax, 1.9 + 0.3 * len(table))
+    plain: Any = {"fmt": "", "cbar": False, "linewidths": 0.5, "xticklabels": False, "yticklabels": False}
+    sns.heatmap(drawn, annot=shown, cmap="Blues", robust=True, ax=ax, **plain)
+    drawing.readable(ax)
+    ax.set_yticks(
+        [row + 0.5 for row in range(len(table))], [words.wrapped(name) for name in table.index], linespacing=0.9
     )
-    ax.set_yticks([row + 0.5 for row in range(len(table))], [words.short_name(name) for name in table.index])
-    turned: Any = {} if fits else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
-    wrapped = [textwrap.fill(name, room) for name in names] if fits else [words.short_name(name) for name in table]
-    ax.set_xticks([column + 0.5 for column in range(len(names))], wrapped, **turned)
+    ax.set_xticks([column + 0.5 for column in range(table.shape[1])], [words.wrapped(name, room) for name in table])
     ax.set(xlabel=table.columns.name or "", ylabel=table.index.name or "")
     return drawing.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, form) or 'none'}.")
 
@@ -422,8 +376,7 @@ def plot_ranges(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Ax
         f"{_money(unit)}   hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}".strip(), loc="left"
     )
     told = "; ".join(
-        f"{name}: {_told(e, unit)}"
-        + ("" if math.isnan(a) else f" ({words.label_text(a, unit)} to {words.label_text(b, unit)})")
+        f"{name}: {_told(e, unit)}" + ("" if math.isnan(a) else f" ({_told(a, unit)} to {_told(b, unit)})")
         for name, e, a, b in zip(names[:5], expected, low, high, strict=False)
     )
     return drawing.describe(ax, f"Expected value and range of {len(names)}. {told}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -48,22 +48,6 @@ LOOK: Any = {
     "ytick.major.size": 0,
     "hatch.linewidth": 1.2,
 }
-STRATEGIC = {
-    "11": "Review corporate and marketing strategy",
-    "12": "Identify criteria for categorising customers",
-    "13": "Guidelines for the degree of differentiation in the product and service agreement",
-    "14": "Framework of metrics",
-    "15": "Guidelines for sharing process-improvement benefits",
-}
-OPERATIONAL = {
-    "21": "Differentiate customers",
-    "22": "Prepare the account or segment management team",
-    "23": "Internally review the accounts",
-    "24": "Identify opportunities with the accounts",
-    "25": "Develop the product and service agreement",
-    "26": "Implement the product and service agreement",
-    "27": "Measure performance and generate profitability reports",
-}
 
 
 def in_look(plot: Callable[P, R]) -> Callable[P, R]:
@@ -81,16 +65,22 @@ def in_look(plot: Callable[P, R]) -> Callable[P, R]:
     return drawn
 
 
+@in_look
+def picture(figure: Figure) -> tuple[str, str]:
+    """A figure as SVG, and its alternative text."""
+    if figure.get_layout_engine() is None:
+        figure.set_layout_engine("constrained")
+    svg = io.StringIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None}, dpi=200)  # of what is a raster
+    return svg.getvalue(), str(figure.get_label()) or "Chart"
+
+
 def _mimebundle(figure: Figure) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
     import matplotlib.pyplot as plt
 
-    if figure.get_layout_engine() is None:
-        figure.set_layout_engine("constrained")
-    picture = io.StringIO()
-    figure.savefig(picture, format="svg", metadata={"Date": None})
+    svg, alt = picture(figure)
     plt.close(figure)  # else the inline backend shows it once more at the end of the cell
-    alt = str(figure.get_label()) or "Chart"
-    return {"image/svg+xml": picture.getvalue(), "text/plain": alt}, {"image/svg+xml": {"alt": alt}}
+    return {"image/svg+xml": svg, "text/plain": alt}, {"image/svg+xml": {"alt": alt}}
 
 
 def apply_look() -> None:
@@ -124,15 +114,16 @@ def root_figure(ax: Axes) -> Figure:
     return cast("Figure", ax.get_figure(root=True))
 
 
-def new_axes(ax: Axes | None, height: float) -> Axes:
-    """The axes given, or one in a figure of its own, `height` in inches."""
+@in_look
+def new_axes(ax: Axes | None, height: float, *, width: float = WIDTH) -> Axes:
+    """The axes given, or one in a figure of its own, `height` and `width` in inches."""
     if ax is not None:
         return ax
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(
-        figsize=(WIDTH, height), layout="constrained"
+        figsize=(width, height), layout="constrained"
     )  # outside pyplot: nothing stays open, nothing is shown twice
     FigureCanvasAgg(figure)
     return figure.add_subplot()
@@ -177,37 +168,11 @@ def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: str = "
     return describe(ax, *(f"{text.rstrip('.')}." for text in (finding, what) if text), first=True)
 
 
-@in_look
-def process_map(highlight: Collection[str] | None = None) -> Axes:
-    """The twelve sub-processes with the numbers of their notebooks, those in `highlight` dark (None: all).
+def readable(ax: Axes) -> None:
+    """Write the numbers on a heat map black or white, whichever stands out more against its cell (contrast by WCAG 2: 4.5 at least)."""
+    from matplotlib.colors import to_rgb
 
-    Source: Lambert, *Supply Chain Management: Processes, Partnerships, Performance*, customer relationship management.
-    """
-    ax = new_axes(None, 5.0)
-    ax.set_axis_off()
-    ax.set(xlim=(-0.05, 10.05), ylim=(-0.05, 7.6))
-    dark = set(STRATEGIC | OPERATIONAL) if highlight is None else set(highlight)
-    _draw_boxes(ax, 0.0, "Strategic: how we go about it", STRATEGIC, dark)
-    _draw_boxes(ax, 5.3, "Operational: doing it, again and again", OPERATIONAL, dark)
-    for start, end, y, text in ((4.78, 5.22, 5.2, "guides"), (5.22, 4.78, 1.8, "teaches")):
-        ax.annotate("", (end, y), (start, y), arrowprops={"arrowstyle": "-|>", "color": INK, "linewidth": 1.6})
-        ax.text(5.0, y + 0.12, text, ha="center", va="bottom", fontsize=8.5, color=QUIET)
-    told = "; ".join(f"{number} {text}" for number, text in (STRATEGIC | OPERATIONAL).items())
-    return describe(ax, f"Five strategic sub-processes guide seven operational ones, which teach them: {told}.")
-
-
-def _draw_boxes(ax: Axes, left: float, title: str, parts: Mapping[str, str], dark: Collection[str]) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    pitch = 7.0 / len(parts)
-    ax.text(left + 0.05, 7.15, title, fontweight="bold", fontsize=11, va="bottom")
-    for place, (number, text) in enumerate(parts.items()):
-        bottom, height = 7.0 - pitch * (place + 1) + 0.28, pitch - 0.33
-        fill, edge, ink = (ACCENT, ACCENT, "white") if number in dark else ("white", RULE, INK)
-        style: Any = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": fill, "edgecolor": edge}
-        ax.add_patch(FancyBboxPatch((left + 0.05, bottom), 4.6, height, **style))
-        ax.text(left + 0.22, bottom + height / 2, number, color=ink, fontweight="bold", fontsize=11, va="center")
-        ax.text(left + 0.75, bottom + height / 2, textwrap.fill(text, 44), color=ink, va="center")
-        if place + 1 < len(parts):
-            arrow: Any = {"arrowstyle": "-|>", "color": QUIET, "shrinkA": 0, "shrinkB": 0}
-            ax.annotate("", (left + 2.35, bottom - 0.28), (left + 2.35, bottom), arrowprops=arrow)
+    for text, cell in zip(ax.texts, cast(Any, ax.collections[0]).get_facecolors(), strict=False):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(cell)]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        text.set_color("white" if luminance < 0.179 else "black")  # where both stand out alike

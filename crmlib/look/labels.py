@@ -18,7 +18,8 @@ def write_ticks(axis: Axis, unit: str, low: float, high: float) -> None:
     """Ticks between the values only, in words that a person uses; one where all is the same."""
     from matplotlib.ticker import FuncFormatter
 
-    axis.set_major_formatter(FuncFormatter(lambda value, _: words.tick_text(value, unit)))
+    largest = max(abs(low), abs(high))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: words.tick_text(value, unit, largest)))
     between = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
     axis.set_ticks([low] if low == high else between)
 

@@ -25,8 +25,9 @@ import html
 import math
 import numbers
 import string
+import textwrap
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
@@ -55,15 +56,16 @@ def digits_text(number: Decimal, decimals: int) -> str:
     return f"{round(number, decimals) + 0:,.{decimals}f}".replace("-", "−")  # adding zero turns −0 into 0
 
 
-def _scaled(number: Decimal) -> tuple[Decimal, str]:
-    for factor, suffix in ((10**9, " bn"), (10**6, " M"), (10**3, " k")):
-        if abs(number) >= factor * Decimal("0.9995"):
-            return number / factor, suffix
-    return number, ""
+SCALES = ((Decimal(10**9), " bn"), (Decimal(10**6), " M"), (Decimal(10**3), " k"), (Decimal(1), ""))
+
+
+def _scale(number: Decimal) -> tuple[Decimal, str]:
+    return next((scale for scale in SCALES if abs(number) >= scale[0] * Decimal("0.9995")), SCALES[-1])
 
 
 def _compact(number: Decimal, digits: int | None = None) -> str:
-    scaled, suffix = _scaled(number)
+    factor, suffix = _scale(number)
+    scaled = number / factor
     few = abs(scaled) < Decimal("9.95") and (suffix or scaled != scaled.to_integral_value())
     return digits_text(scaled, digits if digits is not None else (1 if suffix else 2) if few else 0) + suffix
 
@@ -83,22 +85,44 @@ def percent(value: object, *, digits: int = 1) -> str:
     return NOT_AVAILABLE if number is None else digits_text(number * 100, digits) + "%"
 
 
-def label_text(value: object, unit: str, *, signed: bool = False) -> str:
-    """The text of a value beside its mark, without its unit; `signed` shows the plus too."""
-    text = percent(value) if unit == "%" else amount(value, "")
-    return f"+{text}" if signed and (as_decimal(value) or 0) > 0 else text
+def one_unit(
+    values: Iterable[object], unit: str = "", *, signed: bool = False, least: float = 0.1
+) -> Callable[[object], str]:
+    """How to write these values beside their marks, all in one unit: that of the largest, or the next where one would be below `least`.
+
+    `signed` shows the plus too.
+    """
+    sizes = [abs(number) for value in values if (number := as_decimal(value))]
+    largest, smallest = max(sizes, default=Decimal(0)), min(sizes, default=Decimal(0))
+    place = next((at for at, (factor, _) in enumerate(SCALES) if largest >= factor), len(SCALES) - 1)
+    place += smallest < SCALES[place][0] * Decimal(str(least)) and place < len(SCALES) - 1
+    factor, suffix = SCALES[place]
+    decimals = int(largest < 100 * factor) if factor > 1 else 2 * any(size % 1 and size < 100 for size in sizes)
+
+    def text(value: object) -> str:
+        number = as_decimal(value)
+        if number is None:
+            return NOT_AVAILABLE
+        said = percent(number) if unit == "%" else digits_text(number / factor, decimals) + suffix
+        return f"+{said}" if signed and number > 0 else said
+
+    return text
 
 
-def tick_text(value: float, unit: str) -> str:
-    """The text of a tick: as many digits as tell it from the next."""
-    scaled, suffix = (value * 100, "%") if unit == "%" else _scaled(Decimal(str(round(value, 9))))
-    return f"{float(scaled):.5g}{suffix}".replace("-", "−")
+def tick_text(value: float, unit: str, largest: float) -> str:
+    """The text of a tick, in the unit of the largest: as many digits as tell it from the next."""
+    factor, suffix = (Decimal("0.01"), "%") if unit == "%" else _scale(Decimal(str(largest)))
+    return f"{float(Decimal(str(round(value, 9))) / factor):.5g}{suffix if value else ''}".replace("-", "−")
 
 
-def short_name(name: object, letters: int = 34) -> str:
-    """The name on one line, its middle left out where it is longer; the ends tell similar names apart."""
-    text, tail = " ".join(str(name).split()), letters // 3
-    return text if len(text) <= letters else text[: letters - tail - 1].rstrip() + "…" + text[-tail:].lstrip()
+def wrapped(name: object, letters: int = 34) -> str:
+    """The name on at most two lines; of one that is longer still the middle of the second is left out, so that its end is seen."""
+    text = " ".join(str(name).split())
+    first, *rest = textwrap.wrap(text, letters) or [""]
+    second, tail = " ".join(rest), letters // 2
+    if len(second) > letters:
+        second = f"{second[: letters - tail - 1].rstrip()}…{second[-tail:].lstrip()}"
+    return f"{first}\n{second}" if second else first
 
 
 def counted(number: int, noun: str) -> str:
@@ -118,9 +142,13 @@ def heading(column: object) -> str:
 
 @dataclass(frozen=True, repr=False)
 class Sentence:
-    """A sentence that reads a result: text in a console, a paragraph on a page, never markup; nothing where it is empty."""
+    """A sentence that reads a result: text in a console, a paragraph on a page, never markup; nothing where it is empty.
+
+    `amount` is the first that it names, without its sign.
+    """
 
     text: str
+    amount: Decimal = Decimal(0)
 
     def __str__(self) -> str:
         return self.text
@@ -132,6 +160,24 @@ class Sentence:
 
     def _repr_html_(self) -> str:
         return f'<p class="finding">{html.escape(self.text)}</p>' if self.text else ""
+
+
+FINDINGS = "application/vnd.crm.findings+json"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a page has found: each sentence with the cell that shows it. They stand under the page's title, the largest in the summary."""
+
+    rows: tuple[tuple[str, Sentence], ...]
+
+    def __str__(self) -> str:
+        return "\n".join(sentence.text for _, sentence in self.rows)
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
+        items = "".join(f"<li>{html.escape(sentence.text)}</li>" for _, sentence in self.rows)
+        records = [{"text": s.text, "amount": float(s.amount), "cell": place} for place, s in self.rows]
+        return {FINDINGS: records, "text/html": f'<ul class="findings">{items}</ul>', "text/plain": str(self)}
 
 
 @dataclass(frozen=True)
@@ -146,7 +192,12 @@ class Words:
         template = _Template(self.currency)
         known = ChainMap(values, cast(dict[str, object], self.names))
         parts = [text for sentence in sentences if (text := template.filled(sentence, known))]
-        return Sentence(" ".join(parts) or otherwise)
+        return Sentence(" ".join(parts) or otherwise, template.amount)
+
+    def findings(self, places: Mapping[str, str | tuple[str, ...]], *, otherwise: str) -> Findings:
+        """Those of the findings that are true, each one or more sentences and the cell that shows it; `otherwise` where none is."""
+        said = [(cell, self(*([text] if isinstance(text, str) else text))) for cell, text in places.items()]
+        return Findings(tuple(row for row in said if row[1]) or (("", Sentence(otherwise)),))
 
 
 class _AbsentError(Exception):
@@ -155,13 +206,14 @@ class _AbsentError(Exception):
 
 class _Template(string.Formatter):
     def __init__(self, currency: str) -> None:
-        self.currency, self.one = currency, False
+        self.currency, self.one, self.amount = currency, False, Decimal(0)
 
     def filled(self, sentence: str, values: Mapping[str, object]) -> str:
-        self.one = False
+        self.one, before = False, self.amount
         try:
             return self.vformat(sentence, (), values)
         except _AbsentError:
+            self.amount = before
             return ""
 
     def format_field(self, value: Any, format_spec: str) -> str:
@@ -175,6 +227,8 @@ class _Template(string.Formatter):
         if not value:
             raise _AbsentError
         self.one = self.one if noun in {*AMOUNTS, "", "percent", "moved"} else value == 1
+        if noun in AMOUNTS and not self.amount:
+            self.amount = abs(as_decimal(value) or Decimal(0))
         verb = f"{noun}s" if noun == "contribute" and self.one else noun
         return _in_words(value, verb, int(detail) if detail else None, self.currency)
 

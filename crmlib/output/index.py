@@ -1,50 +1,63 @@
-"""The index of a report."""
+"""The index of a report: its summary on one sheet."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib.books.rollups import ROUNDING_RULE
+import pandas as pd
+
 from crmlib.declared.periods import Period
-from crmlib.declared.versions import versions
-from crmlib.look.words import amount, percent
-from crmlib.output.page import TEMPLATES, Page, refuse_outside
-from crmlib.output.workbook import CSV_HINT
+from crmlib.look import drawing, whale
+from crmlib.look.words import digits_text, one_unit, percent
+from crmlib.output.headlines import headlines
+from crmlib.output.page import Finding, Page, refuse_outside, rendered
 
 if TYPE_CHECKING:
     from crmlib.books.stored import Books
 
-
 FILES = {
-    "workbook": "Profit and loss by customer, account type and segment: live formulas, checks, parameters",
-    "data/customer_profitability": "Every line of the statement, a row per customer",
-    "data/account_type_profitability": "Every line of the statement, a row per account type, and the firm",
-    "data/segment_profitability": "Every line of the statement, a row per segment of the rules, and the firm",
-    "data/cube": "Every line and driver, a row per owner and month",
-    "data/findings": "What was found in the books, with place, amount and way out",
-    "data/tie_out": "Ledger against general ledger: both sides of every check",
-    "data/intake": "Read, assigned, unassigned and excluded, by table and column",
+    "Excel workbook": "workbook",
+    "Report in one PDF": "report",
+    "Profit and loss by customer": "data/customer_profitability",
+    "by account type": "data/account_type_profitability",
+    "by segment": "data/segment_profitability",
+    "by month": "data/cube",
+    "Segments": "data/segments",
+    "Key accounts": "data/key_accounts",
+    "At risk": "data/at_risk",
+    "Actions": "data/actions",
+    "Contradictions": "data/contradictions",
+    "Findings in the books": "data/findings",
+    "Tie-out": "data/tie_out",
+    "Rows read": "data/intake",
 }
-HEADLINES = ("net_sales", "contribution_margin", "operating_profit")
+MOST_FINDINGS, MOST_ACTIONS = 7, 5
 
 
-def write_index(folder: Path, books: Books, period: Period, pages: Sequence[Page]) -> None:
-    """Write index.html: what the period came to, the pages, the files beside them, and where it all comes from."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def write_index(
+    folder: Path,
+    books: Books,
+    period: Period,
+    pages: Sequence[Page],
+    findings: Sequence[Finding],
+    actions: pd.DataFrame,
+) -> None:
+    """Write index.html: what the period came to, what was found, what to do first, the pages and the files beside them.
 
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    last = period.end - timedelta(days=1)
-    made = f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}"
-    made_with = ", ".join(f"{name} {version}" for name, version in versions().items())
-    text = environment.get_template("contents.html.j2").render(
-        client=books.engagement.settings.client, period=period, span=f"{_day(period.start)} to {_day(last)}",
-        figures=_figures(books, period), states=_states(books), pages=pages, downloads=_downloads(folder),
-        csv_hint=CSV_HINT,
-        facts={"Data hash": books.data_hash, "Made": made, "Made with": made_with, "Rounding": ROUNDING_RULE},
+    `books` have the segments of the period; `actions` is the list of that name.
+    """
+    settings = books.engagement.settings
+    text = rendered(
+        "summary.html.j2",
+        client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
+        as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), whale=_whale_curve(books, period),
+        findings=chosen_findings(findings), actions=_actions(actions), found=len(actions), pages=pages, titles={page.html: page.title for page in pages},
+        downloads=_downloads(folder),
     )  # fmt: skip
     refuse_outside(text, "index.html")
     (folder / "index.html").write_text(text, encoding="utf-8")
@@ -54,45 +67,61 @@ def _day(day: date) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
+def chosen_findings(findings: Sequence[Finding]) -> list[Finding]:
+    """At most so many of all pages, by amount: the largest of each page, then the largest of the others."""
+    ranked = sorted((f for f in findings if f.amount), key=lambda finding: -finding.amount)
+    first = [next(f for f in ranked if f.page == page) for page in dict.fromkeys(f.page for f in ranked)]
+    others = [finding for finding in ranked if finding not in first]
+    return sorted([*first, *others][:MOST_FINDINGS], key=lambda finding: -finding.amount)
+
+
 def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
-    """The firm's headline subtotals with their share of gross sales; the net margin is the customers' own."""
-    from crmlib.profitability import customer_profitability, firm_profitability, share
-
-    statement, firm = books.statement_in(period), firm_profitability(books, period)
-    margin, report = statement.net_margin, customer_profitability(books, period)
-    customers = sum(report.loc[report["customer_id"] != "", margin.id], Decimal(0))
-    sales = next(firm.get(line.id) for line in statement.lines if line.is_revenue)
-    figures = []
-    for line in (line for line in statement.firm_lines if line.subtotal and (line == margin or line.id in HEADLINES)):
-        value = customers if line == margin else firm[line.id]
-        of_sales = share(value, sales)
-        figures.append({
-            "name": f"{line.title} of customers" if line == margin else line.title,
-            "value": amount(value, books.engagement.settings.currency, digits=1),
-            "share": "" if of_sales is None else f"{percent(of_sales)} of gross sales",
-            "worse": value < 0,
-        })  # fmt: skip
-    return figures
-
-
-def _states(books: Books) -> list[dict[str, Any]]:
-    """What to know before the figures: whether the books agree with the general ledger and in themselves, and what was found in them."""
-    controls, checks = books.control_totals, len(books.tie_out)
-    warnings = books.findings[books.findings["verdict"] == "warn"]
-    warned, kinds = int(warnings["count"].sum()), warnings["code"].nunique()
+    rows, currency = headlines(books, period), books.engagement.settings.currency
+    text = one_unit(value for row in rows for value in (row.now, row.before))
     return [
-        {"good": controls > 0, "text": f"The books and the general ledger agree to the cent: {controls} totals tied out."
-                                       if controls else "No total of the general ledger is there to hold these books against."},
-        {"good": True, "text": f"The report adds up to the books: {checks} checks tied out to the cent."},
-        {"good": not warned, "text": f"Checks of the books: {warned:,} warnings of {kinds} kinds." if warned
-                                     else "Checks of the books: no warnings."},
-    ]  # fmt: skip
+        {
+            "name": row.name,
+            "value": f"{currency} {text(row.now)}",
+            "before": "" if row.before is None else f"{row.year}: {currency} {text(row.before)}",
+            "share": "" if row.share is None else f"{percent(row.share)} of gross sales",
+            "worse": row.now < 0,
+        }
+        for row in rows
+    ]
 
 
-def _downloads(folder: Path) -> list[dict[str, Any]]:
+def _whale_curve(books: Books, period: Period) -> dict[str, str]:
+    """The whale curve in small, as a picture with its alternative text; nothing where nobody bought."""
+    from crmlib.profitability import customer_profitability, whale_curve
+
+    report, margin = customer_profitability(books, period), books.statement_in(period).net_margin
+    curve = whale_curve(report[report["customer_id"] != ""], margin.id)
+    if curve.empty:
+        return {}
+    ax = whale.plot_whale_curve(
+        curve, unit=books.engagement.settings.currency, ax=drawing.new_axes(None, 2.7, width=5.4)
+    )
+    svg, alt = drawing.picture(drawing.root_figure(ax))
+    return {"src": f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}", "alt": alt}
+
+
+def _actions(actions: pd.DataFrame) -> list[dict[str, str]]:
+    """The first actions as texts, amounts in thousand."""
+    rows = actions.head(MOST_ACTIONS).fillna("").to_dict("records")
+    return [
+        {str(name): _in_thousand(value) if isinstance(value, Decimal) else str(value) for name, value in row.items()}
+        for row in rows
+    ]
+
+
+def _in_thousand(value: Decimal) -> str:
+    return digits_text(value / 1000, 0 if value >= 10_000 else 1)
+
+
+def _downloads(folder: Path) -> list[tuple[str, list[str]]]:
     """The files beside the pages that are there: what each holds, and its names."""
-    found = []
-    for name, what in FILES.items():
-        files = [file.relative_to(folder).as_posix() for file in sorted(folder.glob(f"{name}.*"))]
-        found += [{"what": what, "files": files}] if files else []
-    return found
+    there = {
+        what: [file.relative_to(folder).as_posix() for file in sorted(folder.glob(f"{name}.*"))]
+        for what, name in FILES.items()
+    }
+    return [(what, files) for what, files in there.items() if files]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from crmlib.declared.reading import CrmError
+from crmlib.look.words import FINDINGS
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -29,17 +34,40 @@ class Page:
     reused: bool
 
 
-def export_page(notebook: Path, html: Path, *, client_report: bool = True) -> None:
+@dataclass(frozen=True)
+class Finding:
+    """What a page has found: the sentence, the first amount that it names, and where it is shown."""
+
+    text: str
+    amount: float
+    page: str
+    cell: str
+
+
+HIDDEN = {
+    "study",
+    "author",
+    "about",
+}  # cells that no client page has; those tagged `about` are on the page about the figures
+SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
+
+
+def export_page(notebook: Path, html: Path, *, pages: Sequence[Page] = (), client_report: bool = True) -> None:
     """Write one executed notebook as one HTML file that needs nothing else.
+
+    The findings stand under the title, and what the page rests on at its foot. A text and the table or picture after it stay
+    on one sheet. Titles of other pages, in italics, are links.
 
     Parameters
     ----------
     notebook
-        Executed notebook. Cells tagged `study` or `author` are left out of a client report, and so is what went to stderr.
+        Executed notebook. Cells tagged as in `HIDDEN` are left out of a client report, and so is what went to stderr.
     html
         File to write, beside `index.html`.
+    pages
+        All pages of the report, in order.
     client_report
-        False keeps them, for a student.
+        False keeps what is hidden, for a student.
 
     Raises
     ------
@@ -47,27 +75,89 @@ def export_page(notebook: Path, html: Path, *, client_report: bool = True) -> No
         The page would load or link something outside itself, or run a script.
     """
     import nbformat
-    from nbconvert import HTMLExporter
 
     executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    write_page(executed, html, pages=pages, client_report=client_report)
+
+
+def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = (), client_report: bool = True) -> None:
+    """As `export_page`, of a notebook that is already read."""
+    from nbconvert import HTMLExporter
+
+    executed = deepcopy(executed)
+    page = _heading(executed, html.stem) | _beside(html.name, pages)
+    page |= {
+        "client_report": client_report,
+        "findings": findings_of(executed, html.name),
+        "rests_on": _rests_on(executed),
+    }
+    hidden = {"findings", "rests-on", *(HIDDEN if client_report else ())}
+    executed.cells = [cell for cell in executed.cells if not hidden & tags_of(cell)]
+    page["contents"] = [
+        (cell.id, title) for cell in executed.cells if cell.cell_type == "markdown"
+        for title in re.findall(r"^## +(.+?)\s*$", cell.source, re.MULTILINE)
+    ]  # fmt: skip
+    _keep_together(executed.cells)
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="report",
         extra_template_basedirs=[str(TEMPLATES)],
         extra_template_paths=[str(TEMPLATES)],
         exclude_anchor_links=True,
         filters={"css_text": _css_text},
-        config={
-            "TagRemovePreprocessor": {"enabled": client_report, "remove_cell_tags": {"study", "author"}},
-            "NbConvertBase": {"display_data_priority": _SHOWN},
-        },
+        config={"NbConvertBase": {"display_data_priority": SHOWN}},
     )
-    page = {**_heading(executed, notebook.stem), "client_report": client_report}
     text, _ = exporter.from_notebook_node(executed, resources={"page": page})
+    for other in pages:
+        text = text.replace(
+            f"<em>{escape(other.title)}</em>", f'<a href="{quote(other.html)}">{escape(other.title)}</a>'
+        )
     refuse_outside(text, html.name)
     html.write_text(text, encoding="utf-8")
 
 
-_SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
+def rendered(template: str, **values: Any) -> str:
+    """A template of this floor, filled in; text stays text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template(template).render(**values)
+
+
+def tags_of(cell: NotebookNode) -> set[str]:
+    """The tags of a cell."""
+    return set(cell.metadata.get("tags", []))
+
+
+def findings_of(executed: NotebookNode, page: str) -> list[Finding]:
+    """What an executed notebook has found, in its order."""
+    outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
+    rows = [row for output in outputs for row in output.get("data", {}).get(FINDINGS, [])]
+    return [Finding(row["text"], row["amount"], page, row["cell"]) for row in rows]
+
+
+def _rests_on(executed: NotebookNode) -> list[str]:
+    """What the cell that opens the books says of them."""
+    cells = [cell for cell in executed.cells if "rests-on" in tags_of(cell)]
+    return [output["data"]["text/plain"] for cell in cells for output in cell.outputs if "data" in output]
+
+
+def _beside(name: str, pages: Sequence[Page]) -> dict[str, Any]:
+    """The pages before and after one, as far as there are any."""
+    place = next((at for at, page in enumerate(pages) if page.html == name), None)
+    before, after = (None, None) if place is None else (place - 1, place + 1)
+    return {
+        "previous": pages[before] if before is not None and before >= 0 else None,
+        "next": pages[after] if after is not None and after < len(pages) else None,
+    }
+
+
+def _keep_together(cells: Sequence[NotebookNode]) -> None:
+    """Mark where each piece of text with the output that follows it begins and ends: it stays on one sheet."""
+    opened = False
+    for place, cell in enumerate(cells):
+        cell.metadata["begins"] = not opened
+        opened = not cell.get("outputs") and 0 < place < len(cells) - 1
+        cell.metadata["ends"] = not opened
 
 
 def _heading(notebook: NotebookNode, name: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from crmlib.declared.reading import CrmError, Record, read
 from crmlib.declared.statement import Line
 from crmlib.declared.versions import versions
 from crmlib.look.words import NOT_AVAILABLE
+from crmlib.output.about import CSV_HINT
 from crmlib.output.page import TEMPLATES
 
 if TYPE_CHECKING:
@@ -38,12 +39,6 @@ HEAD = 3
 
 
 NONE_GIVEN = "(none given)"
-
-
-CSV_HINT = (
-    "The CSV files are UTF-8 with every field in quotation marks. In Excel use Data, From Text/CSV and set every column of "
-    "text to type Text: opened by a double click, 00123 loses its zeros and text that begins with = + - @ is read as a formula."
-)
 
 
 Place = tuple[int, int]

@@ -257,8 +257,6 @@ def _pages(job: _Job, plan: Plan, books: Books) -> Iterator[list[Future[Page]]]:
 
 
 def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:
-    from crmlib.output.page import export_page
-
     job.tell(Step(unit.name, "running"))
     begun = time.monotonic()
     values, path = dict(unit.values), unit.notebook.path
@@ -270,10 +268,8 @@ def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:
             break
     if failure:
         raise _failed(job, unit, executed, failure, kernels.stopped.is_set())
-    html, file = (job.scratch("new") / name for name in unit.files)
     executed.metadata["crm"] = {"client": job.engagement.settings.client, "period": job.period.label}
-    write_notebook(executed, file, job.private_folders)
-    export_page(file, html)
+    write_notebook(executed, job.scratch("new") / unit.files[1], job.private_folders)
     seconds = time.monotonic() - begun
     job.tell(Step(unit.name, "done", seconds))
     return _page(unit, seconds, reused=False)
@@ -307,7 +303,8 @@ def _failed_notebook(job: _Job, name: str) -> Path:
 
 def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> list[Page]:
     from crmlib.output.data import export_data
-    from crmlib.output.index import write_index
+    from crmlib.output.lists import lists
+    from crmlib.output.site import write_site
     from crmlib.output.workbook import export_workbook
     from crmlib.segments import check_judgement, with_segments
 
@@ -323,13 +320,13 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
         if not plan.exports:
             segmented = with_segments(books, job.period)
             export_workbook(segmented, job.period, private / "workbook.xlsx", parameters=job.parameters)
-            export_data(segmented, job.period, private / "data")
+            export_data(segmented, job.period, private / "data", lists(books, job.period))
         failures = [failure for page in making if (failure := page.exception())]
     if failures:
         others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])
         raise (NotebookFailed(f"{failures[0]}{others}") if isinstance(failures[0], NotebookFailed) else failures[0])
     pages = sorted([*old_pages, *(page.result() for page in making)], key=lambda page: page.notebook)
-    write_index(private, books, job.period, pages)
+    write_site(private, books, job.period, pages)
     settings, period = settings_hashes(job.engagement), job.period
     facts = {
         "engagement": job.label, "parameters": job.parameters,

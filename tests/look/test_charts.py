@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from crmlib.look import charts
-from crmlib.look.drawing import ACCENT, WORSE, headline, root_figure
+from crmlib.look.drawing import ACCENT, WORSE, headline, picture, root_figure
+from crmlib.look.whale import plot_whale_curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,11 +86,11 @@ def expected(values: list[object]) -> pd.DataFrame:
 QUADRANTS = ["Dear to serve, low price", "Carriage trade", "Bargain", "Easy"]
 BRIDGE = named([Decimal(1200000), Decimal(150000), Decimal(-420000), Decimal(-1100000), Decimal(-170000)])
 CASES: dict[str, Callable[[], Axes]] = {
-    "whale of 250": lambda: charts.plot_whale_curve(whale(many(250)), unit="USD"),
-    "whale of 3": lambda: charts.plot_whale_curve(whale(many(3)), unit="USD"),
-    "whale of 300 that lose": lambda: charts.plot_whale_curve(whale(many(300, -22000)), unit="USD"),
-    "whale of nothing": lambda: charts.plot_whale_curve(whale([Decimal(0)] * 4), unit="USD"),
-    "whale without a peak": lambda: charts.plot_whale_curve(whale([Decimal(-1), Decimal(-2)]), unit="USD"),
+    "whale of 250": lambda: plot_whale_curve(whale(many(250)), unit="USD"),
+    "whale of 3": lambda: plot_whale_curve(whale(many(3)), unit="USD"),
+    "whale of 300 that lose": lambda: plot_whale_curve(whale(many(300, -22000)), unit="USD"),
+    "whale of nothing": lambda: plot_whale_curve(whale([Decimal(0)] * 4), unit="USD"),
+    "whale without a peak": lambda: plot_whale_curve(whale([Decimal(-1), Decimal(-2)]), unit="USD"),
     "bars of 12": lambda: charts.plot_bars(named([*many(11), None]), unit="USD", accent=[HOSTILE[1]]),
     "bars of 300": lambda: charts.plot_bars(named(many(300)), unit="USD"),
     "bars of nothing": lambda: charts.plot_bars(named([Decimal(0)] * 3), unit="USD"),
@@ -106,11 +107,11 @@ CASES: dict[str, Callable[[], Axes]] = {
     ),
     "matrix of 3": lambda: charts.plot_matrix(prices(3), cuts=(1, 0.12), quadrants=QUADRANTS, named=HOSTILE),
     "matrix of nothing": lambda: charts.plot_matrix(prices(5) * 0, cuts=(0, 0), quadrants=QUADRANTS, named=HOSTILE),
-    "36 months": lambda: charts.plot_small_multiples(months(36, 12), unit="USD", previous=months(36, 12, 0.8)),
+    "36 months": lambda: charts.plot_small_multiples(months(36, 12), unit="USD"),
     "one month": lambda: charts.plot_small_multiples(months(1, 3), unit="USD", shared=False),
     "heat of counts": lambda: charts.plot_heat(MOVES.where(MOVES > 0)),
     "heat of nothing": lambda: charts.plot_heat(flow([[0, 0], [0, 0]])),
-    "heat of correlations": lambda: charts.plot_heat(months(30, 10).corr().round(1), form="{:.1f}", diverging=True),
+    "heat of correlations": lambda: charts.plot_heat(months(30, 10).corr().round(1), form="{:.1f}"),
     "ranges of 12": lambda: charts.plot_ranges(expected(many(12)), unit="USD"),
     "range below zero": lambda: charts.plot_ranges(expected([-200_000]), unit="USD"),
     "months of nothing": lambda: charts.plot_small_multiples(months(36, 5, 0), unit="%"),
@@ -192,7 +193,42 @@ def test_a_bridge_ends_where_its_steps_lead_and_marks_worse_without_color() -> N
     ends = [bar.get_x() + bar.get_width() for bar in ax.patches]
     assert ends == [1200000, 1350000, 930000, -170000, -170000]
     assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, False, True, True, False]
-    assert [text.get_text() for text in ax.texts] == ["1.2 M", "+150 k", "−420 k", "−1.1 M", "−170 k"]
+    assert [text.get_text() for text in ax.texts] == ["1,200 k", "+150 k", "−420 k", "−1,100 k", "−170 k"]
+
+
+def test_small_steps_of_a_bridge_are_one_and_nothing_is_no_step() -> None:
+    steps = pd.Series([10, 5, 0, -1, 2, 1, 17], index=["2024", "a", "b", "c", "d", "e", "2025"])
+    ax = charts.plot_bridge(steps, unit="USD", most=3)
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["2024", "a", "d", "2 others, together", "2025"]
+    assert [text.get_text() for text in ax.texts] == ["10", "+5", "+2", "0", "17"]
+
+
+def test_numbers_on_a_heat_map_stand_out_from_their_cells() -> None:
+    ax = charts.plot_heat(pd.DataFrame(np.arange(40.0).reshape(5, 8)))
+    cells = cast(Any, ax.collections[0]).get_facecolors()
+    assert min(contrast(text.get_color(), cell) for text, cell in zip(ax.texts, cells, strict=True)) >= 4.5
+
+
+def contrast(one: Any, two: Any) -> float:
+    """By WCAG 2."""
+    light, dark = sorted((relative_luminance(to_rgb(color)) for color in (one, two)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def relative_luminance(color: Any) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in color]
+    return float(np.dot([0.2126, 0.7152, 0.0722], linear))
+
+
+def test_many_dots_are_a_raster_and_few_are_drawn() -> None:
+    few, large = (len(picture(root_figure(dots(count)))[0]) for count in (1_900, 6_000))
+    assert few < 1_500_000
+    assert large < 1_800_000
+
+
+def dots(count: int) -> Axes:
+    frame = pd.DataFrame(np.random.default_rng(4).random((count, 2)), columns=["a", "b"])
+    return charts.plot_matrix(frame, cuts=(0.5, 0.5), quadrants=QUADRANTS)
 
 
 def test_a_bridge_that_does_not_close_is_refused() -> None:
@@ -202,7 +238,7 @@ def test_a_bridge_that_does_not_close_is_refused() -> None:
 
 def test_the_whale_curve_tells_peak_end_and_break_even() -> None:
     told = root_figure(
-        charts.plot_whale_curve(whale([Decimal(80), Decimal(20), Decimal(10), Decimal(-10), Decimal(-20)]), unit="USD")
+        plot_whale_curve(whale([Decimal(80), Decimal(20), Decimal(10), Decimal(-10), Decimal(-20)]), unit="USD")
     ).get_label()
     assert "End: USD 80" in told
     assert "Peak: USD 110 from the best 60%" in told
@@ -219,7 +255,7 @@ def test_the_whale_curve_tells_peak_end_and_break_even() -> None:
     ],
 )
 def test_the_whale_curve_reads_sensibly_without_peak_or_with_a_loss(values: list[object], told: str) -> None:
-    assert told in root_figure(charts.plot_whale_curve(whale(values), unit="USD")).get_label()
+    assert told in root_figure(plot_whale_curve(whale(values), unit="USD")).get_label()
 
 
 def test_verdicts_that_flip_are_named_and_marked() -> None:

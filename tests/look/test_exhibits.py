@@ -70,17 +70,29 @@ def test_percent_is_of_a_share_and_says_where_there_is_none() -> None:
 
 
 def test_neighbouring_ticks_differ() -> None:
-    texts = [words.tick_text(value, "USD") for value in (10e6, 12.5e6, 15e6, -2500.0, 0.0)]
-    assert texts == ["10 M", "12.5 M", "15 M", "−2.5 k", "0"]
-    assert words.tick_text(0.025, "%") == "2.5%"
+    texts = [words.tick_text(value, "USD", 15e6) for value in (10e6, 12.5e6, 15e6, -2500000.0, 0.0)]
+    assert texts == ["10 M", "12.5 M", "15 M", "−2.5 M", "0"]
+    assert words.tick_text(0.025, "%", 0.05) == "2.5%"
 
 
-def test_long_names_that_differ_at_their_end_stay_different() -> None:
+def test_all_values_of_an_exhibit_are_in_one_unit() -> None:
+    text = words.one_unit([3_020_123, -97_400, 0, None])
+    assert [text(value) for value in (3_020_123, -97_400, 0, None)] == ["3,020 k", "−97 k", "0 k", "not available"]
+    assert words.one_unit([3_020_123, 803_000])(803_000) == "0.8 M"
+    assert words.one_unit([3_020_123, 803_000], signed=True, least=1)(803_000) == "+803 k"
+    assert words.one_unit([0.125, 0.5], "%")(0.125) == "12.5%"
+    assert words.one_unit([2.5, 1])(2.5) == "2.50"
+
+
+def test_long_names_stand_on_two_lines_and_stay_different_at_their_end() -> None:
     names = [
-        words.short_name("Grand Magasin de la Société Générale d'Alimentation, " + city) for city in ("Lyon", "Nice")
+        words.wrapped("Grand Magasin de la Société Générale d'Alimentation et de Vins, " + c) for c in ("Lyon", "Nice")
     ]
     assert names[0] != names[1]
-    assert max(map(len, names)) <= 34
+    assert max(len(line) for name in names for line in name.splitlines()) <= 34
+    assert (
+        words.wrapped("Cinderford & Co. Department Stores Southeast") == "Cinderford & Co. Department Stores\nSoutheast"
+    )
 
 
 def test_a_sentence_keeps_text_from_data_as_text() -> None:
@@ -246,26 +258,8 @@ def test_a_headline_fits_above_the_small_multiples_of_seaborn_too() -> None:
 
 def test_drawing_leaves_the_settings_of_the_session_alone() -> None:
     before = dict(matplotlib.rcParams)
-    drawing.process_map({"27"})
+    drawing.new_axes(None, 2)
     assert dict(matplotlib.rcParams) == before
-
-
-def test_the_map_of_the_process_names_all_twelve_and_darkens_those_available() -> None:
-    ax = drawing.process_map({"27"})
-    dark = [box for box in ax.patches if matplotlib.colors.to_hex(box.get_facecolor()) == drawing.ACCENT]
-    assert (len(ax.patches), len(dark)) == (12, 1)
-    assert all(number in drawing.root_figure(ax).get_label() for number in drawing.STRATEGIC | drawing.OPERATIONAL)
-
-
-def test_every_text_of_the_map_stays_in_its_box() -> None:
-    ax = drawing.process_map()
-    drawing.root_figure(ax).draw_without_rendering()
-    boxes = [box.get_window_extent() for box in ax.patches]
-    for text in (text for text in ax.texts if text.get_color() == "white"):
-        inner = text.get_window_extent()
-        assert any(
-            box.x0 <= inner.x0 and inner.x1 <= box.x1 and box.y0 <= inner.y0 and inner.y1 <= box.y1 for box in boxes
-        )
 
 
 CELLS = {

@@ -20,10 +20,14 @@ from nbformat import v4
 
 from crmlib.books.stored import Books, open_books
 from crmlib.declared.reading import CrmError
+from crmlib.look.words import FINDINGS
 from crmlib.output.data import export_data
-from crmlib.output.index import write_index
-from crmlib.output.page import Page, export_page
+from crmlib.output.index import chosen_findings, write_index
+from crmlib.output.lists import lists
+from crmlib.output.page import Finding, Page, export_page
+from crmlib.output.site import write_site
 from crmlib.output.workbook import export_workbook
+from crmlib.segments import with_segments
 
 # --- pages -----------------------------------------------------------------------------------------------------------
 
@@ -100,7 +104,7 @@ def test_text_from_data_stays_text(tmp_path: Path) -> None:
     assert "{{ 7*7 }}" in made.get_text()
 
 
-@pytest.mark.parametrize("tag", ["study", "author"])
+@pytest.mark.parametrize("tag", ["study", "author", "about"])
 def test_what_is_for_students_and_authors_is_left_out_of_a_client_report_and_only_there(
     tmp_path: Path, tag: str
 ) -> None:
@@ -317,7 +321,7 @@ def test_books_without_account_types_give_the_firm_alone(tmp_path: Path) -> None
     sales = "customer_id,invoice_date,gross_sales\nA,2025-01-10,5.25\nA,2025-02-10,4"
     plain = small_books(tmp_path, {"customers": customers, "invoice_lines": sales})
     export_workbook(plain, plain.period("2025Q1"), tmp_path / "w.xlsx", parameters={})
-    export_data(plain, plain.period("2025Q1"), tmp_path / "data")
+    export_data(plain, plain.period("2025Q1"), tmp_path / "data", {})
     rows = list(
         openpyxl.load_workbook(tmp_path / "w.xlsx", data_only=True)["P&L of the firm"].iter_rows(values_only=True)
     )
@@ -328,8 +332,8 @@ def test_books_without_account_types_give_the_firm_alone(tmp_path: Path) -> None
 
 def test_a_period_in_which_nothing_happened_has_no_figures_and_no_error(books: Books, tmp_path: Path) -> None:
     export_workbook(books, books.period("2025-05"), tmp_path / "w.xlsx", parameters={})
-    export_data(books, books.period("2025-05"), tmp_path / "data")
-    write_index(tmp_path, books, books.period("2025-05"), [])
+    export_data(books, books.period("2025-05"), tmp_path / "data", lists(books, books.period("2025-05")))
+    write_index(tmp_path, books, books.period("2025-05"), [], [], pd.DataFrame())
     assert differing(tmp_path / "w.xlsx", tmp_path) == []
 
 
@@ -368,7 +372,7 @@ def test_the_workbook_says_what_it_was_made_from(workbook: Path, books: Books) -
 
 
 def test_csv_holds_text_as_it_is_and_every_digit(books: Books, tmp_path: Path) -> None:
-    export_data(books, books.period("2025Q1"), tmp_path)
+    export_data(books, books.period("2025Q1"), tmp_path, {})
     raw = (tmp_path / "customer_profitability.csv").read_bytes()
     assert raw.startswith(b"\xef\xbb\xbf")
     assert '"@Élan {{ 7*7 }}"'.encode() in raw
@@ -386,7 +390,7 @@ def test_csv_holds_text_as_it_is_and_every_digit(books: Books, tmp_path: Path) -
 def test_parquet_holds_the_same_decimals_as_the_books(books: Books, tmp_path: Path) -> None:
     from crmlib.profitability import customer_profitability
 
-    export_data(books, books.period("2025Q1"), tmp_path)
+    export_data(books, books.period("2025Q1"), tmp_path, {})
     kept = pd.read_parquet(tmp_path / "customer_profitability.parquet")
     expected = customer_profitability(books, books.period("2025Q1"))
     assert list(kept["sales"]) == list(expected["sales"])
@@ -405,26 +409,96 @@ def test_parquet_holds_the_same_decimals_as_the_books(books: Books, tmp_path: Pa
 # --- index -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_index_names_client_figures_pages_and_files(books: Books, workbook: Path, tmp_path: Path) -> None:
-    shutil.copy(workbook, tmp_path / "workbook.xlsx")
-    period = books.period("2025-01..2025-06")
-    export_data(books, period, tmp_path / "data")
-    made = Page(
-        "27", "Who <b>earns</b> what", "Who earns?", "27_profitability.html", "27_profitability.ipynb", 3.4, False
-    )
-    write_index(tmp_path, books, period, [made])
-    index = BeautifulSoup((tmp_path / "index.html").read_text(encoding="utf-8"), "html.parser")
+def made(number: str, title: str) -> Page:
+    return Page(number, title, f"{title}?", f"{number}.html", f"{number}.ipynb", 3.4, False)
+
+
+def executed(path: Path, title: str, *findings: tuple[str, float]) -> None:
+    """An executed notebook: a title, an exhibit, what it has found, and what is about it."""
+    records = [{"text": text, "amount": amount, "cell": "exhibit"} for text, amount in findings]
+    cells = [
+        v4.new_markdown_cell(f"# {title}\n\n**{title}?**", id="title"),
+        code("open", shown({"text/plain": "All was read"}), tags=("rests-on",)),
+        v4.new_markdown_cell("## Who earns?\n\nSee *Second*.", id="question"),
+        code("plot()", shown({"text/html": "<p>exhibit</p>"})),
+        v4.new_markdown_cell("## Findings", metadata={"tags": ["findings"]}),
+        code("say.findings()", shown({FINDINGS: records, "text/plain": "found"}), tags=("findings",)),
+        code("check()", shown({"text/html": f"<p>checked of {title}</p>"}), tags=("about",)),
+    ]
+    cells[3].id = "exhibit"
+    nbformat.write(v4.new_notebook(cells=cells, metadata={"crm": {"client": CLIENT, "period": "2025"}}), path)
+
+
+@pytest.fixture(scope="module")
+def site(books: Books, workbook: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages of two notebooks, what is about them, and the index."""
+    folder, period = tmp_path_factory.mktemp("site"), books.period("2025-01..2025-06")
+    shutil.copy(workbook, folder / "workbook.xlsx")
+    export_data(with_segments(books, period), period, folder / "data", lists(books, period))
+    executed(folder / "27.ipynb", "Who <b>earns</b> what", ("Adler loses EUR 12 k.", 12e3), ("All <b>is</b> well.", 0))
+    executed(folder / "28.ipynb", "Second", ("Birch earns EUR 1 M.", 1e6))
+    write_site(folder, books, period, [made("27", "Who <b>earns</b> what"), made("28", "Second")])
+    return folder
+
+
+def parsed(file: Path) -> BeautifulSoup:
+    return BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+
+
+def test_the_index_is_a_summary_figures_findings_actions_pages_and_files(site: Path) -> None:
+    index = parsed(site / "index.html")
     text = " ".join(index.get_text(" ").split())
     assert CLIENT in text
-    assert "Who <b>earns</b> what" in text
-    assert books.data_hash in text
-    assert "tied out to the cent" in text
+    assert "Confidential" in text
+    assert "books as of 30 June 2025" in text
     assert [value.get_text() for value in index.select(".value")] == [
         "EUR 2.1 k",
         "EUR 1.2 k",
         "EUR 1.1 k",
-        "EUR 982.7",
+        "EUR 1.0 k",
     ]
-    links = [str(link["href"]) for link in index.find_all("a")]
-    assert all((tmp_path / link).exists() for link in links if not link.startswith("27_"))
-    assert {"27_profitability.html", "workbook.xlsx", "data/cube.csv", "data/findings.parquet"} <= set(links)
+    assert [item.get_text(" ", strip=True) for item in index.select(".findings li")] == [
+        "Birch earns EUR 1 M. Second", "Adler loses EUR 12 k. Who <b>earns</b> what",
+    ]  # fmt: skip
+    assert index.select_one('.findings a[href="28.html#exhibit"]') is not None
+    row = index.select_one("table.actions tbody tr")
+    assert row is not None
+    assert row.get_text("|", strip=True).startswith("@Élan {{ 7*7 }}|")
+    assert index.select_one("figure img[alt^='Whale curve']") is not None
+    assert "Made in" not in text
+    links = [str(link["href"]).partition("#")[0] for link in index.find_all("a")]
+    assert all((site / link).exists() for link in links)
+    assert {"27.html", "about.html", "workbook.xlsx", "data/cube.csv", "data/actions.parquet"} <= set(links)
+
+
+def test_a_page_has_its_findings_under_the_title_and_links_to_what_shows_them_and_to_the_pages_beside_it(
+    site: Path,
+) -> None:
+    first, second = parsed(site / "27.html"), parsed(site / "28.html")
+    heading, found = first.find("h1"), first.select_one("section.findings")
+    assert heading is not None
+    assert found is not None
+    assert heading.find_next("section") is found
+    assert [a["href"] for a in found.find_all("a")] == ["#exhibit", "#exhibit"]
+    assert first.select_one("#exhibit") is not None
+    assert [a["href"] for a in first.select(".beside a")] == ["28.html"]
+    assert [a["href"] for a in second.select(".beside a")] == ["27.html"]
+    assert first.select_one('main a[href="28.html"]') is not None  # a page that is named is linked
+    assert "All was read" in first.select("footer p")[0].get_text()
+    assert [a.get_text() for a in second.select(".contents a")] == []
+
+
+def test_what_is_about_the_figures_stands_on_a_page_of_its_own(site: Path, books: Books) -> None:
+    text = " ".join(parsed(site / "about.html").get_text(" ").split())
+    assert "checked of Second" in text
+    assert books.data_hash in text
+    assert "tied out to the cent" in text
+    assert "checked of" not in parsed(site / "27.html").get_text()
+
+
+def test_the_summary_takes_the_largest_finding_of_each_page_first() -> None:
+    findings = [Finding(f"{page} {n}", 1000.0 * n, page, "") for page in "ab" for n in range(1, 6)] + [
+        Finding("c", 1.0, "c", "")
+    ]
+    chosen = chosen_findings(findings)
+    assert [f.text for f in chosen] == ["a 5", "b 5", "a 4", "b 4", "a 3", "b 3", "c"]
