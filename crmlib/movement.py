@@ -13,36 +13,45 @@ import pandas as pd
 from crmlib.books.stored import CELL, Books, Frame, sales_of
 from crmlib.declared.judgement import Goal, Market
 from crmlib.declared.periods import Period
-from crmlib.declared.statement import Statement
-from crmlib.profitability import group_profitability, total
+from crmlib.profitability import customer_profitability, group_profitability, total
 
 STEPS = ["label", "amount", "kind"]
 
 
-def margin_bridge(compared: Frame, statement: Statement, *, until: str) -> Frame:
-    """What each line did to a margin from one period to the other.
+def margin_moves(books: Books, period: Period, base: Period | None, by: str) -> pd.Series:
+    """A bridge of the net margin from a base period by who moved it.
 
     Parameters
     ----------
-    compared
-        As `compare_periods`: the first column is the period, the second the base.
-    until
-        The subtotal at which the bridge ends.
+    by
+        'customer' for each customer, else an attribute of customers; its groups come with the costs that they own.
 
     Returns
     -------
-    Rows: the base, one step per line that both periods have (effect on the margin, signed), the period; none without a base.
-    Columns: label, amount, kind.
+    By name the base, a step for each owner, the largest first, and the period; nothing where the periods have not the same lines.
     """
-    if compared.shape[1] < 2:
-        return pd.DataFrame(columns=STEPS)
-    now, base = compared.columns[:2]
-    both = compared[[now, base]].dropna()
-    order = [line.id for line in statement.lines]
-    above = [line for line in statement.leaves if line.id in both.index and order.index(line.id) < order.index(until)]
-    steps = [(line.label, (both.at[line.id, now] - both.at[line.id, base]) * line.sign, "step") for line in above]
-    start, end = (sum((both.at[line.id, c] * line.sign for line in above), Decimal(0)) for c in (base, now))
-    return pd.DataFrame([(base, start, "total"), *steps, (now, end, "total")], columns=STEPS)
+    if base is None or _leaves(books, base) != _leaves(books, period):
+        return pd.Series(dtype=object)
+    now, before = (_margins(books, p, by) for p in (period, base))
+    owners = now.index.union(before.index, sort=False)
+    change = now.reindex(owners, fill_value=Decimal(0)) - before.reindex(owners, fill_value=Decimal(0))
+    change = change.iloc[np.argsort(-change.astype(float).abs().to_numpy(), kind="stable")]
+    names = books.customers.set_index("customer_id")["customer_name"]
+    steps = change.rename(index=names) if by == "customer" else change
+    moves: pd.Series = pd.concat([pd.Series({base.label: total(before)}), steps, pd.Series({period.label: total(now)})])
+    return moves
+
+
+def _leaves(books: Books, period: Period) -> list[str]:
+    return [line.id for line in books.statement_in(period).leaves]
+
+
+def _margins(books: Books, period: Period, by: str) -> pd.Series:
+    margin = books.statement_in(period).net_margin.id
+    if by != "customer":
+        return group_profitability(books, period, by).whole[margin].drop("Firm")
+    report = customer_profitability(books, period)
+    return report[report["customer_id"] != ""].set_index("customer_id")[margin]
 
 
 def over_twelve_months(months: Frame) -> Frame:

@@ -419,19 +419,29 @@ def total(amounts: pd.Series) -> Decimal:
     return sum(amounts, Decimal(0))
 
 
-def customer_list(books: Books, period: Period, earlier: Sequence[Period] = ()) -> Frame:
-    """The customers to talk about: one row each, best margin first.
+def losers_and_earners(books: Books, customers: Frame, period: Period) -> Frame:
+    """What each line takes of the gross sales of customers who lose beside those who do not, the largest difference first.
+
+    Parameters
+    ----------
+    customers
+        One row per customer, as `customer_profitability`, without Unassigned.
 
     Returns
     -------
-    customer_id, customer_name, the segment where there is one, sales, margin, line and effect (as `deciding_lines`), and the
-    margin of each earlier period.
+    By the line's label: losers_share and earners_share (of their gross sales), and losers_amount, total_amount (of both). Empty where nobody
+    loses, nobody earns, or either sold nothing.
     """
-    report, margin = customer_profitability(books, period), books.statement_in(period).net_margin.id
-    customers = report[report["customer_id"] != ""].rename(columns={margin: "margin"})
-    names = [c for c in ("customer_id", "customer_name", "segment", "sales", "margin") if c in customers]
-    listing = customers[names].merge(deciding_lines(books, customers, period), on="customer_id")
-    for past in earlier:
-        then = customer_profitability(books, past).set_index("customer_id")[margin]
-        listing[f"margin_{past.label}"] = listing["customer_id"].map(then)
-    return listing
+    statement = books.statement_in(period)
+    lines = [line for line in statement.leaves if not (line.is_pool or line.is_revenue)]
+    loses = customers[statement.net_margin.id] < 0
+    sides = [customers[loses], customers[~loses]]
+    sold = [total(side["sales"]) for side in sides]
+    rows = [(line.label, *(total(side[line.id]) for side in sides)) for line in lines if min(sold) > 0]
+    sums = pd.DataFrame(rows, columns=["line", "losers", "earners"], dtype=object).set_index("line")
+    compared = pd.DataFrame({
+        "losers_share": sums["losers"] / sold[0], "earners_share": sums["earners"] / sold[1],
+        "losers_amount": sums["losers"], "total_amount": sums["losers"] + sums["earners"],
+    }) if rows else sums.reindex(columns=["losers_share", "earners_share", "losers_amount", "total_amount"])  # fmt: skip
+    apart = (compared["losers_share"] - compared["earners_share"]).astype(float)
+    return compared.loc[apart.sort_values(ascending=False, kind="stable").index]

@@ -121,7 +121,7 @@ def plot_bars(
 
 
 @drawing.in_look
-def plot_bridge(steps: pd.Series, *, unit: str, most: int = 12, ax: Axes | None = None) -> Axes:
+def plot_bridge(steps: pd.Series, *, unit: str, most: int = 10, ax: Axes | None = None) -> Axes:
     """What moved: from the first value through signed steps to the last, top to bottom (waterfall), all in one unit.
 
     Better is blue, worse is orange and hatched; of more than `most` steps the smallest are one, before the end. Raises ValueError where start
@@ -135,7 +135,7 @@ def plot_bridge(steps: pd.Series, *, unit: str, most: int = 12, ax: Axes | None 
     colors = [drawing.ACTUAL, *(drawing.WORSE if size < 0 else drawing.BETTER for size in sizes[1:-1]), drawing.ACTUAL]
     plain, step = (words.one_unit(steps, unit, signed=signed, least=1) for signed in (False, True))
     labels = [(step if 0 < row < last else plain)(value) for row, value in enumerate(steps)]
-    ax = drawing.new_axes(ax, 0.5 + 0.3 * len(sizes))
+    ax = drawing.new_axes(ax, 0.5 + 0.27 * len(sizes))
     _draw_bars(ax, sizes, labels, colors, [0.0, *sums[:-1], 0.0])
     for row, total in enumerate(sums):
         ax.plot([total, total], [row - 0.34, row + 1.34], color=drawing.RULE, linewidth=0.8, zorder=0)
@@ -192,9 +192,12 @@ def plot_paired_bars(frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes
         panel.set_xlim(min(limits), max(limits))
     panels[0].set_xlabel(_money(unit), loc="left")
     panels[1].set_xlabel("◆ the verdict flips" if flips else "", loc="left")
-    flipped = "; ".join(str(rows.index[row]) for row in flips) or "none"
+    told = "; ".join(f"{name}: {text(one)} beside {text(two)}" for name, one, two in list(rows.itertuples())[:5])
     beside = " beside ".join(map(words.heading, rows.columns))
-    return drawing.describe(ax, f"{beside} for {len(frame)}. The verdict flips for: {flipped}.")
+    flipped = "; ".join(str(rows.index[row]) for row in flips)
+    return drawing.describe(
+        ax, f"{beside} for {len(frame)}. {told}.", f"The verdict flips for: {flipped}." if flips else ""
+    )
 
 
 @drawing.in_look

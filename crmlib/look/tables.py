@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from crmlib.look.drawing import INK, QUIET, RULE
+from crmlib.look.drawing import BETTER, INK, QUIET, RULE, WORSE_TEXT
 from crmlib.look.words import NOT_AVAILABLE, Sentence, as_decimal, digits_text, floats, heading, percent
 
 if TYPE_CHECKING:
@@ -56,20 +56,32 @@ def _ratio(number: Decimal | None, whole: Decimal | None, gap: str) -> str:
     return _cell(number / whole * 100, 1) if whole > 0 else "no ratio"
 
 
-def _statement_cells(frame: pd.DataFrame, lines: Sequence[Line], ratios: Collection[str], scale: int) -> pd.DataFrame:
+def _effects(row: pd.Series, lines: Sequence[Line]) -> list[Decimal | None]:
+    """The amounts of one column of a statement, signed as they enter the margin."""
+    values = [(line, as_decimal(row.get(line.id))) for line in lines]
+    return [None if value is None else value * (1 if line.subtotal else line.sign) for line, value in values]
+
+
+def _statement_cells(
+    frame: pd.DataFrame, lines: Sequence[Line], ratios: Collection[str], scale: int, change: bool
+) -> pd.DataFrame:
     base = next((line.id for line in lines if line.is_revenue), "")
     gaps = ["–" if line.is_firms else NOT_AVAILABLE for line in lines]
-    cells = {"line": [f"{line.label}, {line.note}" if line.note else line.label for line in lines]}
+    cells = {"line": [line.title for line in lines]}
     for position, name in enumerate(frame.index):
-        row = frame.iloc[position]
-        signs = [1 if line.subtotal else line.sign for line in lines]
-        values = [as_decimal(row.get(line.id)) for line in lines]
-        effects = [None if value is None else value * sign for value, sign in zip(values, signs, strict=True)]
-        pairs = list(zip(effects, gaps, strict=True))
+        pairs = list(zip(_effects(frame.iloc[position], lines), gaps, strict=True))
         cells[f"amount{position}"] = [_cell(None if n is None else n / scale, 0, gap) for n, gap in pairs]
         if name in ratios:
-            cells[f"ratio{position}"] = [_ratio(n, as_decimal(row.get(base)), gap) for n, gap in pairs]
+            cells[f"ratio{position}"] = [_ratio(n, as_decimal(frame.iloc[position].get(base)), gap) for n, gap in pairs]
+    if change:
+        cells["change"] = [_cell(None if n is None else n / scale, 0, "–") for n in _changes(frame, lines)]
     return pd.DataFrame(cells)
+
+
+def _changes(frame: pd.DataFrame, lines: Sequence[Line]) -> list[Decimal | None]:
+    """What each line does to the margin, the first column against the second."""
+    pairs = zip(*(_effects(frame.iloc[position], lines) for position in (0, 1)), strict=True)
+    return [None if now is None or before is None else now - before for now, before in pairs]
 
 
 def statement_table(
@@ -80,14 +92,16 @@ def statement_table(
     what: str,
     currency: str,
     ratios: Collection[str] = (),
+    change: bool = False,
+    most: int = 10,
     otherwise: str = "",
 ) -> GT | Sentence:
-    """A profit and loss statement: lines down, columns across.
+    """A profit and loss statement: lines down, columns across; of many columns the other way round, with its subtotals only.
 
     Parameters
     ----------
     frame
-        One row per column of the table, whose heading is the index; one column per line (id), positive as named.
+        One row per column of the table, whose heading is the index; one column per line (id), positive as named. The column Firm is bold.
     lines
         The lines to show, in order; what is taken from the margin stands in parentheses, subtotals are bold.
     title, what
@@ -96,26 +110,71 @@ def statement_table(
         Stands in the heading with the unit: thousand, or one where no amount reaches a hundred thousand.
     ratios
         Headings that get a column in percent of the first revenue line, recomputed at every line.
+    change
+        Whether a last column shows what each line did to the margin since the second column; the three largest are marked.
+    most
+        Columns that fit on paper; of more, owners stand one below the other.
     otherwise
         The sentence that stands instead where there is no column.
     """
     if frame.empty:
         return Sentence(otherwise)
-    from great_tables import loc, style
-
     amounts = floats(frame[[line.id for line in lines if line.id in frame]].to_numpy().ravel())
     large = any(abs(number) >= 100_000 for number in amounts)
-    cells = _statement_cells(frame, lines, ratios, 1000 if large else 1)
+    unit, scale = (f"{currency} thousand", 1000) if large else (currency, 1)
+    if len(frame) > most:
+        return _turned(frame, lines, str(title), f"{what}; every line is in the workbook", unit, scale)
+    change = change and len(frame) > 1
+    cells = _statement_cells(frame, lines, ratios, scale, change)
     light = [str(column) for column in cells if str(column).startswith("ratio")]
     labels = {f"amount{position}": " ".join(str(name).split()) for position, name in enumerate(frame.index)}
-    sums = [row for row, line in enumerate(lines) if line.subtotal]
-    bold: Any = [style.text(weight="bold"), style.borders(sides="top", color=RULE, weight="1px")]
-    table = _titled(cells, str(title), what, "line").tab_stubhead(f"{currency} thousand" if large else currency)
-    table = table.cols_label(cast(Any, labels | dict.fromkeys(light, "% of gross sales")))
-    table = table.cols_align("right", columns=list(cells.columns[1:]))
-    table = table.tab_style(style.text(color=QUIET, size="12px"), [loc.body(light), loc.column_labels(light)])
-    table = table.tab_style(bold, [loc.body(rows=sums), loc.stub(rows=sums)])
+    table = _titled(cells, str(title), what, "line").tab_stubhead(unit)
+    table = table.cols_label(
+        cast(Any, labels | dict.fromkeys(light, "% of gross sales") | ({"change": "Change"} if change else {}))
+    )
+    table = _styled(
+        table,
+        [row for row, line in enumerate(lines) if line.subtotal],
+        light,
+        [c for c, n in labels.items() if n == "Firm"],
+    )
+    if change:
+        table = _marked(table, _changes(frame, lines), lines)
     return table.tab_source_note("– charged to nobody: firm only") if (cells == "–").any(axis=None) else table
+
+
+def _styled(table: GT, bold_rows: Sequence[int], light: Sequence[str], bold_columns: Sequence[str]) -> GT:
+    from great_tables import loc, style
+
+    ruled: Any = [style.text(weight="bold"), style.borders(sides="top", color=RULE, weight="1px")]
+    table = table.cols_align("right").tab_style(ruled, [loc.body(rows=list(bold_rows)), loc.stub(rows=list(bold_rows))])
+    table = table.tab_style(
+        style.text(color=QUIET, size="12px"), [loc.body(list(light)), loc.column_labels(list(light))]
+    )
+    return table.tab_style(style.text(weight="bold"), loc.body(list(bold_columns))) if bold_columns else table
+
+
+def _marked(table: GT, changes: Sequence[Decimal | None], lines: Sequence[Line]) -> GT:
+    """The three largest changes of lines, apart from subtotals, in the colors of better and worse."""
+    from great_tables import loc, style
+
+    sizes = {row: change for row, change in enumerate(changes) if change and not lines[row].subtotal}
+    for row in sorted(sizes, key=lambda row: -abs(sizes[row]))[:3]:
+        color = WORSE_TEXT if sizes[row] < 0 else BETTER
+        table = table.tab_style(style.text(color=color, weight="bold"), loc.body(["change"], [row]))
+    return table
+
+
+def _turned(frame: pd.DataFrame, lines: Sequence[Line], title: str, what: str, unit: str, scale: int) -> GT:
+    shown = [line for line in lines if (line.subtotal or line.is_revenue) and not line.is_firms]
+    columns: dict[str, list[str]] = {line.id: [] for line in shown}
+    for position in range(len(frame)):
+        for line, effect in zip(shown, _effects(frame.iloc[position], shown), strict=True):
+            columns[line.id].append(_cell(None if effect is None else effect / scale, 0))
+    cells = pd.DataFrame({"name": [" ".join(str(name).split()) for name in frame.index], **columns})
+    table = _titled(cells, title, what, "name").tab_stubhead(unit)
+    table = table.cols_label(cast(Any, {line.id: line.title for line in shown}))
+    return _styled(table, [row for row, name in enumerate(cells["name"]) if name == "Firm"], [], [])
 
 
 def _column(values: pd.Series, digits: int | None) -> tuple[list[str], bool]:

@@ -194,9 +194,12 @@ class Words:
         parts = [text for sentence in sentences if (text := template.filled(sentence, known))]
         return Sentence(" ".join(parts) or otherwise, template.amount)
 
-    def findings(self, places: Mapping[str, str | tuple[str, ...]], *, otherwise: str) -> Findings:
+    def findings(self, places: Mapping[str, str | tuple[str, ...]], *, otherwise: str, **values: object) -> Findings:
         """Those of the findings that are true, each one or more sentences and the cell that shows it; `otherwise` where none is."""
-        said = [(cell, self(*([text] if isinstance(text, str) else text))) for cell, text in places.items()]
+        said = [
+            (cell, self(*([text] if isinstance(text, str) else text), otherwise="", **values))
+            for cell, text in places.items()
+        ]
         return Findings(tuple(row for row in said if row[1]) or (("", Sentence(otherwise)),))
 
 

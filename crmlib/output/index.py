@@ -36,7 +36,7 @@ FILES = {
     "Tie-out": "data/tie_out",
     "Rows read": "data/intake",
 }
-MOST_FINDINGS, MOST_ACTIONS = 7, 5
+MOST_FINDINGS, MOST_ACTIONS, MATERIAL = 7, 5, 0.01
 
 
 def write_index(
@@ -68,10 +68,12 @@ def _day(day: date) -> str:
 
 
 def chosen_findings(findings: Sequence[Finding]) -> list[Finding]:
-    """At most so many of all pages, by amount: the largest of each page, then the largest of the others."""
-    ranked = sorted((f for f in findings if f.amount), key=lambda finding: -finding.amount)
-    first = [next(f for f in ranked if f.page == page) for page in dict.fromkeys(f.page for f in ranked)]
-    others = [finding for finding in ranked if finding not in first]
+    """At most so many of all pages, by amount: the first of each page, unless it is small beside the others, then the largest."""
+    least = MATERIAL * max((finding.amount for finding in findings), default=0)
+    ranked = sorted((f for f in findings if f.amount > least), key=lambda finding: -finding.amount)
+    leading = [next(f for f in findings if f.page == page) for page in dict.fromkeys(f.page for f in findings)]
+    first = [finding for finding in ranked if finding in leading]
+    others = [finding for finding in ranked if finding not in leading]
     return sorted([*first, *others][:MOST_FINDINGS], key=lambda finding: -finding.amount)
 
 

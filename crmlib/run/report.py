@@ -319,8 +319,10 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
     with _pages(job, plan, books) as making:
         if not plan.exports:
             segmented = with_segments(books, job.period)
-            export_workbook(segmented, job.period, private / "workbook.xlsx", parameters=job.parameters)
-            export_data(segmented, job.period, private / "data", lists(books, job.period))
+            complete = lists(books, job.period)
+            book = private / "workbook.xlsx"
+            export_workbook(segmented, job.period, book, parameters=job.parameters, lists=complete)
+            export_data(segmented, job.period, private / "data", complete)
         failures = [failure for page in making if (failure := page.exception())]
     if failures:
         others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crmlib.actions import LEVERS, actions
 from crmlib.books.stored import Books, owner_totals
 from crmlib.declared.reading import SettingsError
 from crmlib.full_cost import (
@@ -23,13 +24,14 @@ from crmlib.full_cost import (
     time_driven,
     verdicts,
 )  # fmt: skip
-from crmlib.movement import margin_bridge, price_volume_mix
+from crmlib.movement import margin_moves, price_volume_mix
 from crmlib.profitability import (
     compare_periods,
     customer_profitability,
     deciding_lines,
     firm_profitability,
     group_profitability,
+    losers_and_earners,
     net_price_and_cost_to_serve,
     share,
     whale_curve,
@@ -156,16 +158,58 @@ def test_a_period_that_the_books_do_not_cover_has_no_column(sample: Books) -> No
     assert list(compare_periods(sample, period, [period.previous(), sample.period("2024")]).columns) == ["2023", "2024"]
 
 
+@pytest.mark.parametrize("by", ["account_type", "region", "customer"])
 @pytest.mark.parametrize(("now", "before"), [("2025", "2024"), ("2025Q1", "2024Q4"), ("2024-07", "2023-07")])
-def test_the_steps_of_the_margin_bridge_add_up(sample: Books, now: str, before: str) -> None:
+def test_what_moved_a_margin_adds_up_by_group_and_by_customer(sample: Books, now: str, before: str, by: str) -> None:
     period, base = sample.period(now), sample.period(before)
-    compared = compare_periods(sample, period, [base])
-    for until in ("contribution_margin", "net_segment_margin", "operating_profit"):
-        bridge = margin_bridge(compared, sample.statement, until=until)
-        assert bridge["label"].iloc[[0, -1]].tolist() == [base.label, period.label]
-        assert bridge["amount"].iloc[0] == compared.loc[until, base.label]
-        assert bridge["amount"].iloc[-1] == compared.loc[until, period.label]
-        assert total(bridge["amount"].iloc[:-1]) == bridge["amount"].iloc[-1]
+    moves, firm = (
+        margin_moves(sample, period, base, by),
+        compare_periods(sample, period, [base]).loc["net_segment_margin"],
+    )
+    assert moves.index[[0, -1]].tolist() == [before, now]
+    assert total(moves.iloc[:-1]) == moves.iloc[-1]
+    assert by == "customer" or [moves.iloc[0], moves.iloc[-1]] == [firm[before], firm[now]]
+    sizes = [abs(step) for step in moves.iloc[1:-1]]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_who_moved_a_margin_is_worked_out_on_paper(make_books: MakeBooks) -> None:
+    books = make_books({
+        "customers": "customer_id, customer_name\nA, Adler\nB, Birch\nC, Cedar",
+        "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100\nB, 2024-01-10, 50\nA, 2024-02-10, 130\nC, 2024-02-11, 5",
+    })  # fmt: skip
+    moves = margin_moves(books, books.period("2024-02"), books.period("2024-01"), "customer")
+    assert dict(moves) == {"2024-01": 150, "Birch": -50, "Adler": 30, "Cedar": 5, "2024-02": 135}
+    assert margin_moves(books, books.period("2024-01"), None, "customer").empty
+
+
+def test_what_a_line_takes_of_losers_and_of_others(make_books: MakeBooks) -> None:
+    books = make_books({
+        "customers": "customer_id, customer_name\nA, Adler\nB, Birch",
+        "invoice_lines": "customer_id, invoice_date, gross_sales, discount\nA, 2024-01-10, 100, 10\nB, 2024-01-10, 50, 5",
+        "costs": "level, key, date, line, amount\ncustomer, A, 2024-01-31, salaries, 20\ncustomer, B, 2024-01-31, salaries, 60",
+    })  # fmt: skip
+    period = books.period("2024")
+    apart = losers_and_earners(books, customer_profitability(books, period), period)
+    assert apart.index.tolist() == ["Salaries", "Discounts, returns and allowances"]
+    assert apart.iloc[0].to_dict() == {
+        "losers_share": Decimal("1.2"), "earners_share": Decimal("0.2"), "losers_amount": 60, "total_amount": 80,
+    }  # fmt: skip
+
+
+def test_what_to_do_first_is_one_list_by_what_is_at_stake(make_books: MakeBooks) -> None:
+    books = make_books({
+        "customers": "customer_id, customer_name, account_manager\nA, Adler, Ada\nB, Birch, Bo\nC, Cedar, Ada",
+        "invoice_lines": "customer_id, invoice_date, gross_sales, cost_of_goods\nA, 2024-01-10, 100, 40\nB, 2024-01-10, 100, 40\nC, 2024-01-10, 50, 55",
+        "costs": "level, key, date, line, amount\ncustomer, B, 2024-01-31, salaries, 90",
+    })  # fmt: skip
+    listed = actions(books, books.period("2024"))
+    assert listed["customer_id"].tolist() == ["B", "C"]
+    assert listed["at_stake"].tolist() == [30, 5]
+    assert listed["driver"].tolist() == ["Salaries", "Cost of goods sold, variable"]
+    assert listed["lever"].tolist() == [LEVERS["assignable"], LEVERS["goods"]]
+    assert listed["worth"].tolist() == [30, 5]  # not more than the loss
+    assert listed["owner"].tolist() == ["Bo", "Ada"]
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,13 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Books:
 @pytest.fixture(scope="module")
 def workbook(books: Books, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("out") / "workbook.xlsx"
-    export_workbook(books, books.period("2025-01..2025-06"), path, parameters={"period": "=2025"})
+    export_workbook(
+        books,
+        books.period("2025-01..2025-06"),
+        path,
+        parameters={"period": "=2025"},
+        lists=lists(books, books.period("2025-01..2025-06")),
+    )
     return path
 
 
@@ -310,7 +316,7 @@ def test_a_line_without_a_source_is_not_available_and_not_zero(workbook: Path) -
 
 
 def test_a_share_of_sales_that_are_not_positive_is_no_number(books: Books, tmp_path: Path) -> None:
-    export_workbook(books, books.period("2025-04"), tmp_path / "w.xlsx", parameters={})
+    export_workbook(books, books.period("2025-04"), tmp_path / "w.xlsx", parameters={}, lists={})
     shares = column(tmp_path / "w.xlsx", "Net sales, % of gross sales")
     assert shares == {"R": "n/a", "All": "n/a"}
     assert differing(tmp_path / "w.xlsx", tmp_path) == []
@@ -320,7 +326,7 @@ def test_books_without_account_types_give_the_firm_alone(tmp_path: Path) -> None
     customers = "customer_id,customer_name\nA,Alone"
     sales = "customer_id,invoice_date,gross_sales\nA,2025-01-10,5.25\nA,2025-02-10,4"
     plain = small_books(tmp_path, {"customers": customers, "invoice_lines": sales})
-    export_workbook(plain, plain.period("2025Q1"), tmp_path / "w.xlsx", parameters={})
+    export_workbook(plain, plain.period("2025Q1"), tmp_path / "w.xlsx", parameters={}, lists={})
     export_data(plain, plain.period("2025Q1"), tmp_path / "data", {})
     rows = list(
         openpyxl.load_workbook(tmp_path / "w.xlsx", data_only=True)["P&L of the firm"].iter_rows(values_only=True)
@@ -331,7 +337,7 @@ def test_books_without_account_types_give_the_firm_alone(tmp_path: Path) -> None
 
 
 def test_a_period_in_which_nothing_happened_has_no_figures_and_no_error(books: Books, tmp_path: Path) -> None:
-    export_workbook(books, books.period("2025-05"), tmp_path / "w.xlsx", parameters={})
+    export_workbook(books, books.period("2025-05"), tmp_path / "w.xlsx", parameters={}, lists={})
     export_data(books, books.period("2025-05"), tmp_path / "data", lists(books, books.period("2025-05")))
     write_index(tmp_path, books, books.period("2025-05"), [], [], pd.DataFrame())
     assert differing(tmp_path / "w.xlsx", tmp_path) == []
@@ -359,8 +365,24 @@ def test_every_check_is_ok_and_a_changed_amount_turns_it(workbook: Path, tmp_pat
     changed = openpyxl.load_workbook(workbook)
     changed["P&L by customer"]["F5"] = 1
     changed.save(tmp_path / "changed.xlsx")
-    checks = cells(recalculated(tmp_path / "changed.xlsx", tmp_path), values=True)
-    assert checks["Checks", "F4"] == "differs"
+    again = cells(recalculated(tmp_path / "changed.xlsx", tmp_path), values=True)
+    assert again["Checks", "F4"] == "differs"
+    before = cells(workbook, values=True)
+    assert again["P&L by account type", "B5"] == pytest.approx(
+        before["P&L by account type", "B5"] - 999
+    )  # goes through to groups
+    assert again["Summary", "B5"] == pytest.approx(before["Summary", "B5"] - 999)
+
+
+def test_the_workbook_opens_with_a_summary_and_holds_the_complete_lists(workbook: Path) -> None:
+    book = openpyxl.load_workbook(workbook, data_only=True)
+    assert book.sheetnames[0] == "Summary"
+    assert len(book["Summary"]._charts) == 1
+    assert {"Segments", "Key accounts", "At risk", "Actions", "Contradictions"} <= set(book.sheetnames)
+    rows = list(book["Actions"].iter_rows(min_row=4, values_only=True))
+    assert rows[0][:3] == ("Customer id", "Customer name", "Segment")
+    assert [row[0] for row in rows[1:]] == ["C"]
+    assert len(list(book["Segments"].iter_rows(min_row=5))) == 4
 
 
 def test_the_workbook_says_what_it_was_made_from(workbook: Path, books: Books) -> None:
@@ -435,7 +457,7 @@ def site(books: Books, workbook: Path, tmp_path_factory: pytest.TempPathFactory)
     folder, period = tmp_path_factory.mktemp("site"), books.period("2025-01..2025-06")
     shutil.copy(workbook, folder / "workbook.xlsx")
     export_data(with_segments(books, period), period, folder / "data", lists(books, period))
-    executed(folder / "27.ipynb", "Who <b>earns</b> what", ("Adler loses EUR 12 k.", 12e3), ("All <b>is</b> well.", 0))
+    executed(folder / "27.ipynb", "Who <b>earns</b> what", ("Adler loses EUR 12 k.", 12e4), ("All <b>is</b> well.", 0))
     executed(folder / "28.ipynb", "Second", ("Birch earns EUR 1 M.", 1e6))
     write_site(folder, books, period, [made("27", "Who <b>earns</b> what"), made("28", "Second")])
     return folder
@@ -496,9 +518,7 @@ def test_what_is_about_the_figures_stands_on_a_page_of_its_own(site: Path, books
     assert "checked of" not in parsed(site / "27.html").get_text()
 
 
-def test_the_summary_takes_the_largest_finding_of_each_page_first() -> None:
-    findings = [Finding(f"{page} {n}", 1000.0 * n, page, "") for page in "ab" for n in range(1, 6)] + [
-        Finding("c", 1.0, "c", "")
-    ]
-    chosen = chosen_findings(findings)
-    assert [f.text for f in chosen] == ["a 5", "b 5", "a 4", "b 4", "a 3", "b 3", "c"]
+def test_the_summary_takes_the_first_finding_of_each_page_and_then_the_largest() -> None:
+    findings = [Finding(f"{page} {n}", 1000.0 * n, page, "") for page in "ab" for n in range(1, 6)]
+    chosen = chosen_findings([*findings, Finding("c", 1.0, "c", "")])
+    assert [f.text for f in chosen] == ["a 5", "b 5", "a 4", "b 4", "a 3", "a 1", "b 1"]

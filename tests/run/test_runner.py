@@ -25,7 +25,7 @@ import pytest
 from crmlib import segments
 from crmlib.books import stored
 from crmlib.declared.reading import CrmError, DataRejected, SettingsError, safe_code
-from crmlib.output import data, index, page, workbook
+from crmlib.output import data, lists, site, workbook
 from crmlib.run import messages, plan, report, safety
 from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.report import NotebookFailed, Report, Request, Step, run_report
@@ -60,6 +60,13 @@ def write_toy(
     return path
 
 
+def write_small_site(folder: Path, books: Any, period: Any, pages: Any) -> None:
+    """A page for each notebook, and an index."""
+    for page in pages:
+        (folder / page.html).write_text((folder / page.notebook).read_text())
+    (folder / "index.html").write_text(repr(pages))
+
+
 def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     """Replace books and exports by small ones."""
     made = SimpleNamespace(
@@ -72,16 +79,18 @@ def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     patch(stored, "open_books", lambda engagement: made)
     patch(segments, "check_judgement", lambda books: None)
     patch(segments, "with_segments", lambda books, period: books)
-    patch(page, "export_page", lambda notebook, html, client_report=True: html.write_text(notebook.read_text()))
+    patch(lists, "lists", lambda books, period: {})
     patch(
         workbook,
         "export_workbook",
-        lambda books, period, path, parameters: path.write_text(json.dumps(dict(parameters))),
+        lambda books, period, path, parameters, lists: path.write_text(json.dumps(dict(parameters))),
     )
     patch(
-        data, "export_data", lambda books, period, folder: (folder.mkdir(), (folder / "customers.csv").write_text("a"))
+        data,
+        "export_data",
+        lambda books, period, folder, lists: (folder.mkdir(), (folder / "customers.csv").write_text("a")),
     )
-    patch(index, "write_index", lambda folder, books, period, pages: (folder / "index.html").write_text(repr(pages)))
+    patch(site, "write_site", write_small_site)
     patch(plan, "PACKAGE", package)
 
 
