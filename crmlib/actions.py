@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pandas as pd
 
-from crmlib import profitability, value
+from crmlib import profitability, states
 from crmlib.books.stored import CELL, Books, Frame
+from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Line
 
@@ -19,12 +20,16 @@ LEVERS = {
     "inventory": "Hold less stock for the customer",
     "assignable": "Cut it back or tie it to sales",
     "variable": "Charge for it, or change how the customer orders",
-    "signal": "Visit, and find out why",
+}
+SIGNALS = {
+    "slowing": "Visit, and find out why",
+    "silent": "Visit, and find out why",
+    "lost": "Win back, or close the account",
 }
 
 
 def actions(books: Books, period: Period) -> Frame:
-    """The customers to act on, most at stake first: who loses, and who contributed and is silent or in decline.
+    """The customers to act on, most at stake first: who loses, and who contributed and is slowing, silent or lost.
 
     Returns
     -------
@@ -71,12 +76,11 @@ def _kind(line: Line) -> str:
 
 
 def _at_risk(books: Books, period: Period) -> Frame:
-    signals = value.at_risk(books, period)
-    signals = signals[signals["yearly_margin"] > 0]
+    signals = states.at_risk(books, period, books.engagement.judgement("segments.yml", Rules))
+    signals = signals[signals["material"] & (signals["yearly_margin"] > 0)]
     stake = [Decimal(str(margin)).quantize(CELL) for margin in signals["yearly_margin"]]
     since = [
-        f"{signal.capitalize()} since {day:%B %Y}"
-        for signal, day in zip(signals["signal"], signals["since"], strict=True)
+        f"{state.capitalize()} since {day:%B %Y}" for state, day in zip(signals["state"], signals["since"], strict=True)
     ]
-    columns = {"customer_id": signals["customer_id"], "at_stake": stake, "driver": since}
-    return pd.DataFrame({**columns, "lever": LEVERS["signal"], "worth": stake}).astype(object)
+    columns = {"customer_id": signals["account_id"], "at_stake": stake, "driver": since}
+    return pd.DataFrame({**columns, "lever": list(signals["state"].map(SIGNALS)), "worth": stake}).astype(object)

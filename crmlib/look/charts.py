@@ -151,7 +151,7 @@ def plot_bridge(steps: pd.Series, *, unit: str, most: int = 10, ax: Axes | None 
 def _gathered(steps: pd.Series, most: int) -> pd.Series:
     """The steps of a bridge without those that are nothing; of more than `most` the smallest together."""
     moves = steps.iloc[1:-1].astype(object)
-    sizes = pd.Series([abs(size) for size in words.floats(moves)], index=range(len(moves)))
+    sizes = pd.Series([abs(size) for size in words.floats(moves)], index=range(len(moves)), dtype=float)
     kept = sizes[sizes > 0].nlargest(most if (sizes > 0).sum() <= most else most - 1, keep="first").index.sort_values()
     small = sizes[sizes > 0].index.difference(kept)
     together = {f"{len(small)} others, together": sum(moves.iloc[small], Decimal(0))} if len(small) else {}

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 FILES = {
     "Excel workbook": "workbook",
-    "Report in one PDF": "report",
     "Profit and loss by customer": "data/customer_profitability",
     "by account type": "data/account_type_profitability",
     "by segment": "data/segment_profitability",

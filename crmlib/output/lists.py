@@ -16,14 +16,14 @@ TITLES = {
 def lists(books: Books, period: Period) -> dict[str, pd.DataFrame]:
     """By name the complete lists of a period, of books as they were opened.
 
-    segments: every customer with segment, reason, score, what was compared and the matrices; key_accounts; at_risk: who is silent or in
-    decline; actions: what to do first; contradictions: on whom a lens contradicts the decision.
+    segments: every customer with segment, reason, score, what was compared and the matrices; key_accounts; at_risk: who is slowing,
+    silent or lost; actions: what to do first; contradictions: on whom a lens contradicts the decision.
     """
-    from crmlib import actions, lenses, segments, value
+    from crmlib import actions, lenses, segments, states
 
     everyone = segments.differentiate(books, period)
     placed = lenses.matrices(books, period, everyone)
-    signals = value.at_risk(books, period)
+    signals = states.at_risk(books, period, segments.read_segments(books)).rename(columns={"account_id": "customer_id"})
     names = everyone[["customer_id", "customer_name", "segment"]]
     beyond = placed.columns.difference(everyone.columns, sort=False).insert(0, "customer_id")
     return {

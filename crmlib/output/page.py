@@ -87,7 +87,7 @@ def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()
     executed = deepcopy(executed)
     page = _heading(executed, html.stem) | _beside(html.name, pages)
     page |= {
-        "client_report": client_report,
+        "client_report": client_report, "in_report": bool(pages),
         "findings": findings_of(executed, html.name),
         "rests_on": _rests_on(executed),
     }
@@ -120,6 +120,7 @@ def rendered(template: str, **values: Any) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    environment.filters["css_text"] = _css_text
     return environment.get_template(template).render(**values)
 
 

@@ -87,9 +87,13 @@ def run(
     jobs: Annotated[int, typer.Option(min=1, help="Notebooks at a time.")] = 2,
     out: Out = None,
     for_: For = None,
+    pdf: Annotated[
+        bool, typer.Option("--pdf", help="Print all pages into one PDF too, by a Chromium that is here.")
+    ] = False,
 ) -> None:
     """Check the books, run the notebooks, put the report into place; what would come out the same is not run again."""
     with _exit_codes(engagement, out):
+        from crmlib.output.pdf import export_pdf
         from crmlib.run.report import Request, run_report
 
         request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out)
@@ -98,8 +102,11 @@ def run(
             return
         with _progress() as tell:
             report = run_report(engagement, request, tell=tell)
+        printed = export_pdf(report.folder, report.heading) if pdf else None
     done = "nothing to do: the report is as it would come out" if report.nothing_to_do else "done"
     _say(f"{done}: {near(report.folder / 'index.html')}; open it in any browser")
+    if printed:
+        _say(f"printed: {near(printed)}")
 
 
 def _run_packs(engagement: str, who: list[str], request: Request) -> None:

@@ -61,8 +61,9 @@ Tell = Callable[[Step], None]
 
 @dataclass(frozen=True)
 class Report:
-    """A report in its place: its folder, its pages, and whether there was nothing to do."""
+    """A report in its place: its heading, its folder, its pages, and whether there was nothing to do."""
 
+    heading: str
     folder: Path
     pages: tuple[Page, ...]
     nothing_to_do: bool
@@ -129,7 +130,8 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
         if not plan.nothing_to_do:
             pages = _build(job, plan, books, pages)
             _place(job)
-    return Report(job.target, tuple(pages), plan.nothing_to_do)
+    heading = f"{job.engagement.settings.client} · {job.period.words}"
+    return Report(heading, job.target, tuple(pages), plan.nothing_to_do)
 
 
 def _job(engagement: str | Path, request: Request, tell: Tell) -> _Job:

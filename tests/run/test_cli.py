@@ -58,7 +58,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, outcome: object = None) -> list[Re
         tell(Step("27_profitability", "done", 4.12))
         if isinstance(outcome, BaseException):
             raise outcome
-        return Report(Path("reports/sample/2025").absolute(), (), bool(outcome))
+        return Report("Toy", Path("reports/sample/2025").absolute(), (), bool(outcome))
 
     monkeypatch.setattr(report, "run_report", run_report)
     return asked
