@@ -87,7 +87,8 @@ def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()
     executed = deepcopy(executed)
     page = _heading(executed, html.stem) | _beside(html.name, pages)
     page |= {
-        "client_report": client_report, "in_report": bool(pages),
+        "client_report": client_report,
+        "in_report": bool(pages),
         "findings": findings_of(executed, html.name),
         "rests_on": _rests_on(executed),
     }

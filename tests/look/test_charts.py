@@ -264,7 +264,9 @@ def test_verdicts_that_flip_are_named_and_marked() -> None:
     left, right = root_figure(ax).axes[1:]
     assert [text.get_text() for text in right.texts] == ["5", "−2  ◆", "−3"]
     assert left.get_xlim() == right.get_xlim()
-    assert root_figure(ax).get_label() == "Contribution beside Full cost for 3. The verdict flips for: b."
+    assert root_figure(ax).get_label() == (
+        "Contribution beside Full cost for 3. a: 9 beside 5; b: 4 beside −2; c: −1 beside −3. The verdict flips for: b."
+    )
 
 
 def test_quadrants_are_counted_and_what_is_missing_is_told() -> None:

@@ -162,7 +162,9 @@ def figures_in_table(markup: str) -> Iterator[tuple[Figure, int, int]]:
     period = re.search(r"20\d\d", " ".join(t.get_text() for t in table.select(".gt_subtitle")))
     head = [cell.get_text(" ", strip=True) for cell in table.select("th.gt_col_heading")]
     step = 1000 if head and head[0].endswith("thousand") else 1
-    down = step == 1000 and "Net segment margin" not in head  # the lines of a statement, unless its owners stand below each other
+    down = (
+        step == 1000 and "Net segment margin" not in head
+    )  # the lines of a statement, unless its owners stand below each other
     for row in table.select("tbody tr"):
         label, *amounts = [cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])]
         for name, amount in zip(head[1:], amounts, strict=False):

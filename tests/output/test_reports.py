@@ -381,7 +381,7 @@ def test_the_workbook_opens_with_a_summary_and_holds_the_complete_lists(workbook
     assert {"Segments", "Key accounts", "At risk", "Actions", "Contradictions"} <= set(book.sheetnames)
     rows = list(book["Actions"].iter_rows(min_row=4, values_only=True))
     assert rows[0][:3] == ("Customer id", "Customer name", "Segment")
-    assert [row[0] for row in rows[1:]] == ["C"]
+    assert [row[0] for row in rows[1:]] == ["00123", "C", "R"]  # two silent, one with a loss
     assert len(list(book["Segments"].iter_rows(min_row=5))) == 4
 
 
@@ -485,7 +485,7 @@ def test_the_index_is_a_summary_figures_findings_actions_pages_and_files(site: P
     assert index.select_one('.findings a[href="28.html#exhibit"]') is not None
     row = index.select_one("table.actions tbody tr")
     assert row is not None
-    assert row.get_text("|", strip=True).startswith("@Élan {{ 7*7 }}|")
+    assert row.get_text("|", strip=True) == "=1+1|Silent|0.5|Silent since January 2025|Visit, and find out why|0.5"
     assert index.select_one("figure img[alt^='Whale curve']") is not None
     assert "Made in" not in text
     links = [str(link["href"]).partition("#")[0] for link in index.find_all("a")]
