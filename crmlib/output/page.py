@@ -104,7 +104,7 @@ def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()
         extra_template_basedirs=[str(TEMPLATES)],
         extra_template_paths=[str(TEMPLATES)],
         exclude_anchor_links=True,
-        filters={"css_text": _css_text},
+        filters={"css_text": _css_text, "reachable": _reachable},
         config={"NbConvertBase": {"display_data_priority": SHOWN}},
     )
     text, _ = exporter.from_notebook_node(executed, resources={"page": page})
@@ -192,6 +192,11 @@ def _parameters(notebook: NotebookNode) -> list[dict[str, str]]:
 _PARAMETER = re.compile(
     r"^(\w+)(?:\s*:[^=\n]+?)?\s*=\s*(\"[^\"\n]*\"|'[^'\n]*'|[^#\n]*?)\s*(?:#\s*(.*?)\s*)?$", re.MULTILINE
 )
+
+
+def _reachable(html: str) -> str:
+    """Tables that scroll on a narrow screen can be reached by the keyboard."""
+    return re.sub(r'<div id="(t[0-9a-f]{12})"', r'<div id="\1" tabindex="0" role="group" aria-label="Table"', html)
 
 
 def _css_text(text: str) -> str:
