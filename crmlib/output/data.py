@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from crmlib.books.stored import Books
 
 
-def export_data(books: Books, period: Period, folder: Path) -> None:
+def export_data(books: Books, period: Period, folder: Path, lists: Mapping[str, pd.DataFrame]) -> None:
     """Write the period's tables as Parquet (amounts as DECIMAL) and as CSV (exact decimals, text as it is).
 
     A row per customer (the ledger's own quantities beside the lines, as `driver_orders`), per account type and segment, and per owner and month of the cube; findings, tie-out and intake as `Books`
@@ -34,6 +35,7 @@ def export_data(books: Books, period: Period, folder: Path) -> None:
     tables = {
         "customer_profitability": _table(customer_profitability(books, period).rename(columns=quantities)),
         "cube": _table(read_cube(books, period)),
+        **{name: _table(rows) for name, rows in lists.items()},
     }
     for by in ("account_type", "segment"):
         if by in books.customers.columns:
