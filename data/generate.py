@@ -204,10 +204,10 @@ def make_balances(rng: np.random.Generator, lines: pd.DataFrame, customers: pd.D
 
 
 def make_service(seed: int, lines: pd.DataFrame, customers: pd.DataFrame) -> pd.DataFrame:
-    """How the 40 largest are served by month, beside what was agreed; two of them worse than agreed in the last year."""
+    """How the 20 largest are served by month, beside what was agreed; two of them worse than agreed in the last year."""
     rng = np.random.default_rng([seed, 23])
     orders = by_month(lines[lines["quantity"] > 0].drop_duplicates("order").assign(quantity=1), "quantity", customers)
-    largest = np.sort(np.argsort(-habit(customers, "sales")[:, 0], kind="stable")[:40])
+    largest = np.sort(np.argsort(-habit(customers, "sales")[:, 0], kind="stable")[:20])
     found = []
     for measure, (agreed, given) in SERVICE.items():
         rate = np.full((len(customers), 36), given)
@@ -276,7 +276,7 @@ def build(seed: int) -> Tables:
     goods, customers = make_goods(rng), make_customers(rng)
     lines = make_lines(rng, customers, goods)
     notes, activities = make_credits(rng, lines, customers), make_activities(rng, lines, customers)
-    tables = {"customers": customers, "products": goods.products, "invoice_lines": lines, "credits": notes}
+    tables = {"customers": customers, "products": goods.products, "invoice_lines": lines, "credits": notes.drop(columns="currency")}
     columns = ["activity", "line", "pool", "unit", "unit_minutes", "driver"]
     tables |= {"activity_types": pd.DataFrame(ACTIVITIES, columns=columns), "activities": activities}
     tables |= {"rates": make_rates(), "capacity": make_capacity(lines, notes, activities)}

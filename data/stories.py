@@ -200,7 +200,9 @@ def read_books(ledger: Path) -> Books:
 def events(books: Books) -> pd.DataFrame:
     """Quantities by customer_id, date and activity: the ledger's own drivers and the rows of activities."""
     lines = books["invoice_lines"].rename(columns={"invoice_date": "date"}).sort_values("date", kind="stable")
-    ones = {"orders": lines.drop_duplicates("order_id"), "invoice_lines": lines, "credits": books["credits"]}
+    back = lines["gross_sales"] < 0  # a line that comes back orders nothing and is a credit
+    sold, credits = lines[~back], pd.concat([books["credits"], lines[back]])
+    ones = {"orders": sold.drop_duplicates("order_id"), "invoice_lines": sold, "credits": credits}
     drivers = {name: table.assign(quantity=1) for name, table in ones.items()} | {"units": lines[lines["quantity"] > 0]}
     types = books["activity_types"]
     derived = [drivers[row.driver].assign(activity=row.activity) for row in types.itertuples() if row.driver]
