@@ -39,7 +39,7 @@ def mapped(make_engagement: Make) -> Callable[..., Path]:
 
 def credits_of(folder: Path) -> list[Any]:
     ledger = read_ledger(open_engagement(folder), folder / "work")
-    assert not ledger.defects
+    assert not [d for d in ledger.defects if d.code != "files-unread"]
     return ledger.tables["credits"].amount.to_pyarrow().to_pylist()
 
 
@@ -149,7 +149,7 @@ def test_a_broken_file_is_told_where_a_query_reads_it_and_no_matter_where_none_d
     (folder / "ledger/empty.csv").write_bytes(b"")
     assert credits_of(folder) == [10, 5]
     (folder / "ledger/extra.csv").write_text("customer_id,date,kind,amount\nA,2024-03-01,rebate\n")
-    assert places(check(folder)) == {"reject row-too-short extra.csv 2"}
+    assert {p for p in places(check(folder)) if p.startswith("reject")} == {"reject row-too-short extra.csv 2"}
 
 
 @pytest.mark.parametrize("source", ["csv", "sql", "duckdb", "parquet", "xlsx"])
@@ -338,7 +338,8 @@ UNREAD = {
 def test_what_a_query_reads_wrong_is_told_with_its_row_in_the_source(
     german: Callable[..., Path], query: str, amount: str, expected: set[str]
 ) -> None:
-    assert {p for p in places(check(german(query, amount))) if p.startswith("reject")} == expected
+    found = check(german(query, amount)).query("verdict == 'reject' and code != 'sign-turned'")
+    assert places(found) == expected
 
 
 @pytest.mark.parametrize("place", ["'x' AS _row, _file", "_row, 5 AS _file"])

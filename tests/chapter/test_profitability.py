@@ -142,7 +142,7 @@ def test_a_share_of_a_total_that_is_zero_or_negative_is_no_number(
 
 def test_books_whose_total_is_negative_are_reported_in_amounts(make_books: MakeBooks) -> None:
     lines = "customer_id, invoice_date, gross_sales, quantity\nA, 2024-01-10, 100, 1\nB, 2024-01-11, -250, -3"
-    books = make_books({"invoice_lines": lines})
+    books = make_books({"invoice_lines": lines}, tables={"invoice_lines": {"sign": "as written"}})
     report = customer_profitability(books, books.period("2024"))
     assert dict(zip(report["customer_id"], report["net_sales"], strict=True)) == {"A": 100, "B": -250}
     assert whale_curve(report, "net_sales")["cumulative"].tolist() == [100, -150]

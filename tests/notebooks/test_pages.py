@@ -61,7 +61,8 @@ UGLY: dict[str, dict[str, Any]] = {
     "a month and a year": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(13))},
                            "coverage": {"start": "2023-12", "end": "2024-12"}},
     "negative total": {"tables": {"customers": customers("A", "B"), "invoice_lines":
-                                  "customer_id, invoice_date, gross_sales, quantity\nA, 2024-01-10, 100, 1\nB, 2024-02-11, -250, -3"}},
+                                  "customer_id, invoice_date, gross_sales, quantity\nA, 2024-01-10, 100, 1\nB, 2024-02-11, -250, -3"},
+                       "settings": {"invoice_lines": {"sign": "as written"}}},
     "long names": {"tables": {"customers": customers(*TEN, names=dict.fromkeys(TEN, LONG)), "invoice_lines": sales(*TEN, months=range(1, 13)),
                               "balances": BALANCES}},
     "a new and a lost one": {"tables": {"customers": customers("A", "B", "C"), "invoice_lines": "\n".join(
@@ -121,8 +122,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
 
     name = request.param
     books, folder = dict(UGLY[name]), tmp_path_factory.mktemp("ugly")
-    tables, period = books.pop("tables"), books.pop("period", "2024")
-    engagement = write_engagement(folder / "books", tables, **books)
+    tables, period, mapping = books.pop("tables"), books.pop("period", "2024"), books.pop("settings", {})
+    engagement = write_engagement(folder / "books", tables, **books, **({"tables": mapping} if mapping else {}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRM_CACHE", str(folder / "cache"))
         open_books(engagement)

@@ -239,7 +239,7 @@ def test_check_sums_the_findings_up_and_lists_them(
     def open_books(engagement: object) -> object:
         if rejected:
             raise DataRejected("rejected", FINDINGS)
-        return SimpleNamespace(findings=FINDINGS)
+        return SimpleNamespace(findings=FINDINGS, refuse_empty=lambda period: None)
 
     monkeypatch.setattr(stored, "open_books", open_books)
     monkeypatch.setattr(segments, "check_judgement", lambda books: None)
