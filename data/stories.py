@@ -202,7 +202,7 @@ def events(books: Books) -> pd.DataFrame:
     lines = books["invoice_lines"].rename(columns={"invoice_date": "date"}).sort_values("date", kind="stable")
     back = lines["gross_sales"] < 0  # a line that comes back orders nothing and is a credit
     sold, credits = lines[~back], pd.concat([books["credits"], lines[back]])
-    ones = {"orders": sold.drop_duplicates("order_id"), "invoice_lines": sold, "credits": credits}
+    ones = {"orders": sold.drop_duplicates("order_id"), "invoice_lines": sold, "credits": notes}
     drivers = {name: table.assign(quantity=1) for name, table in ones.items()} | {"units": lines[lines["quantity"] > 0]}
     types = books["activity_types"]
     derived = [drivers[row.driver].assign(activity=row.activity) for row in types.itertuples() if row.driver]

@@ -48,12 +48,9 @@ def export_pdf(folder: Path, heading: str) -> Path:
             html.write_text(rendered("pdf.html.j2", heading=heading, parts=parts, numbers=numbers), encoding="utf-8")
             _print(html, printed, Path(work, "profile"))
             reader = PdfReader(printed)
-            places = reader.named_destinations
-            numbers = {
-                name: (reader.get_destination_page_number(places[name]) or 0) + 1
-                for name, *_ in parts
-                if name in places
-            }
+            places = {name.lstrip("/"): place for name, place in reader.named_destinations.items()}
+            there = [name for name, *_ in parts if name in places]
+            numbers = {name: (reader.get_destination_page_number(places[name]) or 0) + 1 for name in there}
         shutil.copy2(printed, folder / "report.pdf.new")
     (folder / "report.pdf.new").replace(folder / "report.pdf")
     return folder / "report.pdf"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -59,9 +60,11 @@ def test_every_page_opens_from_disk_without_a_request_a_complaint_or_a_barrier(
 def test_the_pdf_holds_every_page_with_contents_and_numbers(report: Path) -> None:
     from pypdf import PdfReader
 
-    pages = [page.extract_text() for page in PdfReader(export_pdf(report, "Tallow & Reed")).pages]
+    printed = PdfReader(export_pdf(report, "Tallow & Reed")).pages
+    pages = [unicodedata.normalize("NFKC", page.extract_text()) for page in printed]  # fi may be one letter
     titles = ["Data review", "Customer profitability report", "About these figures"]
-    [contents] = [text for text in pages if text.lstrip().startswith(("Contents", "2 /")) and "Contents" in text]
+    contents = pages[1]
+    assert "Contents" in contents
     for title in titles:
         number = int(next(line for line in contents.splitlines() if line.startswith(title)).split()[-1])
         assert title in pages[number - 1]
