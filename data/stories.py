@@ -201,7 +201,7 @@ def events(books: Books) -> pd.DataFrame:
     """Quantities by customer_id, date and activity: the ledger's own drivers and the rows of activities."""
     lines = books["invoice_lines"].rename(columns={"invoice_date": "date"}).sort_values("date", kind="stable")
     back = lines["gross_sales"] < 0  # a line that comes back orders nothing and is a credit
-    sold, credits = lines[~back], pd.concat([books["credits"], lines[back]])
+    sold, notes = lines[~back], pd.concat([books["credits"], lines[back]])
     ones = {"orders": sold.drop_duplicates("order_id"), "invoice_lines": sold, "credits": notes}
     drivers = {name: table.assign(quantity=1) for name, table in ones.items()} | {"units": lines[lines["quantity"] > 0]}
     types = books["activity_types"]
