@@ -24,6 +24,9 @@ MOST_MISTAKES = 50  # of one file, one line each
 MOST = 10**18  # of a whole number
 DEEPEST = 50  # lists and mappings inside each other; the reader in C ends the program at some 50,000
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
+HIDDEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
+)  # lines and tabs are seen
 # after case folding: Cyrillic, Greek, 0 and l
 LOOK_ALIKE = str.maketrans("аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi")
 CHANGED = re.compile(r"[-+]?0\d|.*[:_]")  # what YAML would take for a number in octal, in sixties, or with marks
@@ -225,3 +228,8 @@ def folded(text: str) -> str:
 def safe_code(text: str) -> str:
     """A file name made from a text: letters, digits, dot, dash and underscore only."""
     return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip(".-") or "engagement"
+
+
+def visible(text: str) -> str:
+    """A text with its control characters, and those that turn the direction of letters, as visible escapes."""
+    return HIDDEN.sub(lambda m: f"\\u{ord(m[0]):04x}", text)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from crmlib.declared.reading import CrmError
+from crmlib.declared.reading import CrmError, visible
 from crmlib.look.words import FINDINGS
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()
             f"<em>{escape(other.title)}</em>", f'<a href="{quote(other.html)}">{escape(other.title)}</a>'
         )
     refuse_outside(text, html.name)
-    html.write_text(text, encoding="utf-8")
+    html.write_text(visible(text), encoding="utf-8")
 
 
 def rendered(template: str, **values: Any) -> str:
@@ -122,7 +122,7 @@ def rendered(template: str, **values: Any) -> str:
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.filters["css_text"] = _css_text
-    return environment.get_template(template).render(**values)
+    return visible(environment.get_template(template).render(**values))
 
 
 def tags_of(cell: NotebookNode) -> set[str]:

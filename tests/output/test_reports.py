@@ -92,7 +92,7 @@ def test_a_figure_is_embedded_with_its_alternative_text(tmp_path: Path, kind: st
 
 
 def test_text_from_data_stays_text(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"customer": [EVIL, "=1+1", "{{ 7*7 }}"]})
+    frame = pd.DataFrame({"customer": [EVIL, "=1+1", "{{ 7*7 }}", "Re\x01tail \u202egnp"]})
     made = page(
         tmp_path,
         code("a", v4.new_output("execute_result", data={"text/plain": EVIL}, execution_count=1)),
@@ -102,6 +102,7 @@ def test_text_from_data_stays_text(tmp_path: Path) -> None:
     assert not made.find_all("script")
     assert made.get_text().count(EVIL) == 4
     assert "{{ 7*7 }}" in made.get_text()
+    assert "Re\\u0001tail \\u202egnp" in made.get_text()
 
 
 @pytest.mark.parametrize("tag", ["study", "author", "about"])
