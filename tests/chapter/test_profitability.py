@@ -200,7 +200,7 @@ def test_what_a_line_takes_of_losers_and_of_others(make_books: MakeBooks) -> Non
 def test_what_to_do_first_is_one_list_by_what_is_at_stake(make_books: MakeBooks) -> None:
     books = make_books({
         "customers": "customer_id, customer_name, account_manager\nA, Adler, Ada\nB, Birch, Bo\nC, Cedar, Ada",
-        "invoice_lines": "customer_id, invoice_date, gross_sales, cost_of_goods\nA, 2024-01-10, 100, 40\nB, 2024-01-10, 100, 40\nC, 2024-01-10, 50, 55",
+        "invoice_lines": "customer_id, invoice_date, gross_sales, cost_of_goods\nA, 2024-12-10, 100, 40\nB, 2024-12-10, 100, 40\nC, 2024-12-10, 50, 55",
         "costs": "level, key, date, line, amount\ncustomer, B, 2024-01-31, salaries, 90",
     })  # fmt: skip
     listed = actions(books, books.period("2024"))
