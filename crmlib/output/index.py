@@ -36,6 +36,7 @@ FILES = {
     "Rows read": "data/intake",
 }
 MOST_FINDINGS, MOST_ACTIONS, MATERIAL = 7, 5, 0.01
+THOUSAND = Decimal(1000)
 
 
 def write_index(
@@ -50,12 +51,12 @@ def write_index(
 
     `books` have the segments of the period; `actions` is the list of that name.
     """
-    settings = books.engagement.settings
+    settings, unit = books.engagement.settings, _unit(actions)
     text = rendered(
         "summary.html.j2",
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
         as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), whale=_whale_curve(books, period),
-        findings=chosen_findings(findings), actions=_actions(actions), found=len(actions), pages=pages, titles={page.html: page.title for page in pages},
+        findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
         downloads=_downloads(folder),
     )  # fmt: skip
     refuse_outside(text, "index.html")
@@ -106,17 +107,22 @@ def _whale_curve(books: Books, period: Period) -> dict[str, str]:
     return {"src": f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}", "alt": alt}
 
 
-def _actions(actions: pd.DataFrame) -> list[dict[str, str]]:
-    """The first actions as texts, amounts in thousand."""
+def _unit(actions: pd.DataFrame) -> Decimal:
+    """What amounts of the actions are told in: thousand where the largest is ten of it or more."""
+    return THOUSAND if len(actions) and actions["at_stake"].max() >= 10 * THOUSAND else Decimal(1)
+
+
+def _actions(actions: pd.DataFrame, unit: Decimal) -> list[dict[str, str]]:
+    """The first actions as texts, amounts in a unit."""
     rows = actions.head(MOST_ACTIONS).fillna("").to_dict("records")
     return [
-        {str(name): _in_thousand(value) if isinstance(value, Decimal) else str(value) for name, value in row.items()}
+        {str(name): _told(value / unit) if isinstance(value, Decimal) else str(value) for name, value in row.items()}
         for row in rows
     ]
 
 
-def _in_thousand(value: Decimal) -> str:
-    return digits_text(value / 1000, 0 if value >= 10_000 else 1)
+def _told(value: Decimal) -> str:
+    return digits_text(value, 0 if value >= 10 or value == int(value) else 1)
 
 
 def _downloads(folder: Path) -> list[tuple[str, list[str]]]:

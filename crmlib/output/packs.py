@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from crmlib.declared.periods import Period
 from crmlib.look.words import amount, counted
-from crmlib.output.page import TEMPLATES, refuse_outside
+from crmlib.output.page import refuse_outside, rendered
 
 if TYPE_CHECKING:
     from crmlib.books.stored import Books
@@ -31,13 +31,10 @@ class Pack:
 
 def write_pack_index(folder: Path, books: Books, period: Period, title: str, packs: Sequence[Pack]) -> None:
     """Write index.html: every account with its segment, sales and margin, a link to its pack, and why there is none."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     currency = books.engagement.settings.currency
     rows = [(pack, amount(pack.sales, currency), amount(pack.margin, currency)) for pack in packs]
-    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    text = environment.get_template("packs.html.j2").render(
-        client=books.engagement.settings.client, period=period, title=title, rows=rows, count=counted(len(packs), "account"),
+    text = rendered(
+        "packs.html.j2", client=books.engagement.settings.client, period=period, title=title, rows=rows, count=counted(len(packs), "account"),
         margin=books.statement_in(period).net_margin.title,
     )  # fmt: skip
     refuse_outside(text, "index.html")

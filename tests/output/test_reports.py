@@ -486,7 +486,9 @@ def test_the_index_is_a_summary_figures_findings_actions_pages_and_files(site: P
     assert index.select_one('.findings a[href="28.html#exhibit"]') is not None
     row = index.select_one("table.actions tbody tr")
     assert row is not None
-    assert row.get_text("|", strip=True) == "=1+1|Silent|0.5|Silent since January 2025|Visit, and find out why|0.5"
+    assert row.get_text("|", strip=True) == "=1+1|Silent|450|Silent since January 2025|Visit, and find out why|450"
+    assert "thousand" not in text
+    assert "the others stand" not in text
     assert index.select_one("figure img[alt^='Whale curve']") is not None
     assert "Made in" not in text
     links = [str(link["href"]).partition("#")[0] for link in index.find_all("a")]
