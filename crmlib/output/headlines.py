@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from crmlib.books.stored import Books
@@ -34,8 +34,8 @@ def headlines(books: Books, period: Period) -> list[Headline]:
     for line in statement.firm_lines:
         if line.subtotal and (line == statement.net_margin or line.id in SHOWN):
             now, before = (_value(books, p, line) if p else None for p in (period, year if comparable else None))
-            name = f"{line.title} of customers" if line == statement.net_margin else line.title
-            rows.append(Headline(name, now or Decimal(0), before, year.label, share(now, sales)))
+            owned = replace(line, label=f"{line.label} of customers") if line == statement.net_margin else line
+            rows.append(Headline(owned.title, now or Decimal(0), before, year.label, share(now, sales)))
     return rows
 
 
