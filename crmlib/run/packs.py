@@ -18,7 +18,7 @@ from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.plan import file_part
 from crmlib.run.report import REPORTS, Request, Step, Tell
-from crmlib.run.safety import claim, locked, stoppable
+from crmlib.run.safety import claim, locked, put_into_place, recover, scratch, stoppable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,13 +77,14 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
     opened = open_engagement(engagement)
     period = opened.period(values.get("period", "last-12-months"))
     home = claim((request.out or REPORTS).resolve() / opened.name, opened)
-    with locked(home / f".lock-{period.folder}-accounts"), stoppable():
+    target = home / f"{period.folder}-accounts"
+    with locked(scratch(target, "lock")), stoppable():
+        recover(target)
         books = open_books(opened)
         books.refuse_empty(period)
         check_judgement(books)
         accounts = accounts_for(books, period, who)
-        private = home / f".new-{period.folder}-accounts"
-        shutil.rmtree(private, ignore_errors=True)
+        private = scratch(target, "new")
         kernels = Kernels(private / ".kernels")
         kernels.folder.mkdir(parents=True)
         given = {**values, "period": period.label, "engagement": str(opened.folder)}
@@ -95,9 +96,7 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
             kernels.stop()
             shutil.rmtree(kernels.folder, ignore_errors=True)
             write_pack_index(private, books, period, notebook.title, packs)
-            target = home / f"{period.folder}-accounts"
-            shutil.rmtree(target, ignore_errors=True)
-            private.rename(target)
+            put_into_place(target)
         finally:
             kernels.stop()
             shutil.rmtree(private, ignore_errors=True)

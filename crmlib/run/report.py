@@ -18,7 +18,7 @@ from crmlib.run.kernels import Failure, Kernels, execute, load_papermill, place_
 from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import NOTEBOOKS, Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.plan import Plan, Unit, code_hash, content_hash, read_manifest, settings_hashes, units, write_manifest
-from crmlib.run.safety import claim, locked, stoppable
+from crmlib.run.safety import claim, locked, put_into_place, recover, scratch, stoppable
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -88,7 +88,7 @@ class _Job:
         return self.folder / self.period.folder
 
     def scratch(self, what: str) -> Path:
-        return self.folder / f".{what}-{self.period.folder}"
+        return scratch(self.target, what)
 
     @property
     def private_folders(self) -> dict[Path, str]:
@@ -120,7 +120,7 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
     job = _job(engagement, request or Request(), tell)
     claim(job.folder, job.engagement)
     with locked(job.scratch("lock")), stoppable(), ExitStack() as stack:
-        _recover(job)
+        recover(job.target)
         stack.callback(shutil.rmtree, job.scratch("new"), ignore_errors=True)
         last, origin = read_manifest(job.target), code_hash(job.engagement)
         books = _open_books(job)
@@ -129,7 +129,7 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
         pages = [_page(unit, last["pages"][unit.name]["seconds"], reused=True) for unit in plan.fresh]
         if not plan.nothing_to_do:
             pages = _build(job, plan, books, pages)
-            _place(job)
+            put_into_place(job.target)
     heading = f"{job.engagement.settings.client} · {job.period.words}"
     return Report(heading, job.target, tuple(pages), plan.nothing_to_do)
 
@@ -195,27 +195,6 @@ def _of_costs_alone(job: _Job, books: Books) -> _Job:
         if unit not in kept:
             job.tell(Step(unit.name, "dropped"))
     return replace(job, units=kept)
-
-
-def _recover(job: _Job) -> None:
-    """Remove what a killed run left, and put back the report that it was about to replace."""
-    shutil.rmtree(job.scratch("new"), ignore_errors=True)
-    if job.scratch("old").exists() and not job.target.exists():
-        job.scratch("old").rename(job.target)
-    shutil.rmtree(job.scratch("old"), ignore_errors=True)
-
-
-def _place(job: _Job) -> None:
-    try:
-        if job.target.exists():
-            job.target.rename(job.scratch("old"))
-        job.scratch("new").rename(job.target)
-    except BaseException as error:
-        _recover(job)
-        if not isinstance(error, OSError):
-            raise
-        raise CrmError(f"{near(job.target)} cannot be replaced; is one of its files open? ({error})") from None
-    shutil.rmtree(job.scratch("old"), ignore_errors=True)
 
 
 def _plan(job: _Job, last: Mapping[str, Any], origin: str) -> Plan:

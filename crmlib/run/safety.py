@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shutil
 import signal
 import sys
 import threading
@@ -94,3 +95,40 @@ def claim(folder: Path, engagement: Engagement) -> Path:
         )
     mark.write_text(f"{mine} {engagement.settings.client}\n", "utf-8")
     return folder
+
+
+def scratch(target: Path, what: str) -> Path:
+    """The place beside a folder of results for its lock, its new or its old version."""
+    return target.with_name(f".{what}-{target.name}")
+
+
+def recover(target: Path) -> None:
+    """Remove what a killed run left, and put back the results that it was about to replace."""
+    new, old = scratch(target, "new"), scratch(target, "old")
+    shutil.rmtree(new, ignore_errors=True)
+    if old.exists() and not target.exists():
+        old.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def put_into_place(target: Path) -> None:
+    """Replace results by their new version, whole or not at all.
+
+    Raises
+    ------
+    CrmError
+        The system refuses; the old ones are where they were.
+    """
+    from crmlib.declared.reading import CrmError
+    from crmlib.run.messages import near
+
+    try:
+        if target.exists():
+            target.rename(scratch(target, "old"))
+        scratch(target, "new").rename(target)
+    except BaseException as error:
+        recover(target)
+        if not isinstance(error, OSError):
+            raise
+        raise CrmError(f"{near(target)} cannot be replaced; is one of its files open? ({error})") from None
+    shutil.rmtree(scratch(target, "old"), ignore_errors=True)

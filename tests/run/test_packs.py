@@ -14,6 +14,7 @@ from crmlib.books.stored import Books, open_books
 from crmlib.declared.reading import SettingsError
 from crmlib.run.packs import Packs, accounts_for, run_packs, told
 from crmlib.run.report import Request, Step
+from crmlib.run.safety import recover, scratch
 
 PARAMETERS = (
     'engagement: str = "."  # folder\nperiod: str = "2024"  # such as 2024\ncustomer_id: str = ""  # the account'
@@ -133,3 +134,13 @@ def test_accounts_are_meant_by_id_segment_key_or_all(make_engagement: Callable[.
     assert 0 < len(key) < len(both)
     assert "00123" in both
     assert set(accounts_for(sample, period, ["Key account"])["customer_id"]) == key
+
+
+def test_what_was_about_to_be_replaced_when_a_run_was_killed_is_put_back(tmp_path: Path) -> None:
+    target = tmp_path / "2025-accounts"
+    for what in ("old", "new"):
+        scratch(target, what).mkdir()
+        (scratch(target, what) / "index.html").write_text(what)
+    recover(target)
+    assert (target / "index.html").read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == [target.name]
