@@ -15,7 +15,7 @@ rates: {cost_of_capital: 0.09, tax_rate: 0.25, inventory_noncapital_rate: 0.10}
 MACROS = """
 CREATE MACRO u(i, k) AS (hash(i, k, {seed}) >> 11)::DOUBLE / 9007199254740992;
 CREATE MACRO pick(i, k, n) AS floor(u(i, k) * n)::BIGINT;
-CREATE MACRO key(letter, n) AS letter || lpad(n::VARCHAR, 6, '0');
+CREATE MACRO key(letter, n) AS letter || lpad(n::VARCHAR, 8, '0');
 -- a fifth of the customers has most of the trade, and one line in a hundred has no known customer
 CREATE MACRO customer(i, k) AS CASE WHEN u(i, k) < 0.005 THEN NULL WHEN u(i, k) < 0.01 THEN key('X', pick(i, k, 50))
     ELSE key('C', floor(pow(u(i, k), 2.5) * {customers})::BIGINT) END;

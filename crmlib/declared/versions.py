@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from importlib.metadata import version
 
@@ -13,6 +14,7 @@ LIBRARIES = (
 )  # fmt: skip
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Name → version of the workbook, Python and every library that figures or pages come from."""
     return {"crm-workbook": __version__, "Python": platform.python_version(), **{n: version(n) for n in LIBRARIES}}
