@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import BaseModel, ValidationError
 
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
@@ -122,6 +123,19 @@ def judgement_rows(books: Books, file: str, columns: Sequence[str]) -> Frame:
     refuse_mistakes(f"judgement/{file}", uneven)
     blank = [""] * len(header)
     return pd.DataFrame([[cell.strip() for cell in row or blank] for row in rows], columns=header, dtype=object)
+
+
+def judgement_records(books: Books, file: str, record: type[BaseModel]) -> tuple[Frame, list[str]]:
+    """The rows of a judgement file in CSV as text, and what its record refuses: row, column, value, and the column's description."""
+    columns, wrong = record.model_fields, []
+    rows = judgement_rows(books, file, list(columns))[list(columns)]
+    for i, row in enumerate(rows.to_dict("records"), 2):
+        try:
+            record.model_validate(row)
+        except ValidationError as error:
+            places = [str(mistake["loc"][0]) for mistake in error.errors()]
+            wrong += [f"row {i}, {c}: {row[c]!r}: {columns[c].description}" for c in places]
+    return rows, wrong
 
 
 def judged(ratings: Frame, account: pd.Series, period: Period) -> Frame:

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from crmlib.books.stored import Books, Frame, sales_of, services
-from crmlib.criteria import judgement_rows
+from crmlib.criteria import judgement_records
 from crmlib.declared.judgement import KINDS, Opportunity
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import refuse_mistakes
@@ -119,17 +118,10 @@ def read_opportunities(books: Books) -> Frame:
     SettingsError
         All mistakes, each with row, column, value and what is allowed.
     """
-    columns, wrong = Opportunity.model_fields, []
-    rows = judgement_rows(books, "opportunities.csv", list(columns))[list(columns)]
-    for i, row in enumerate(rows.to_dict("records"), 2):
-        try:
-            told = Opportunity.model_validate(row)
-        except ValidationError as error:
-            places = [str(mistake["loc"][0]) for mistake in error.errors()]
-            wrong += [f"row {i}, {c}: {row[c]!r}: {columns[c].description}" for c in places]
-            continue
-        if not told.low <= told.expected <= told.high:
-            wrong.append(f"row {i}, expected: {row['expected']!r}: must lie between low and high")
+    rows, wrong = judgement_records(books, "opportunities.csv", Opportunity)
+    low, expected, high = (pd.to_numeric(rows[c], errors="coerce") for c in ("low", "expected", "high"))
+    apart = (expected < low) | (expected > high)
+    wrong += [f"row {i + 2}, expected: {rows.at[i, 'expected']!r}: must lie between low and high" for i in rows.index[apart]]  # fmt: skip
     stranger = ~rows["customer_id"].isin(books.customers["customer_id"])
     twice = rows.duplicated(["customer_id", "kind", "item"], keep=False)
     wrong += [f"row {i + 2}, customer_id: {rows.at[i, 'customer_id']!r}: no such customer; write a customer_id of the ledger" for i in rows.index[stranger]]  # fmt: skip
