@@ -133,8 +133,10 @@ def judgement_records(books: Books, file: str, record: type[BaseModel]) -> tuple
         try:
             record.model_validate(row)
         except ValidationError as error:
-            places = [str(mistake["loc"][0]) for mistake in error.errors()]
-            wrong += [f"row {i}, {c}: {row[c]!r}: {columns[c].description}" for c in places]
+            for mistake in error.errors():  # of a whole row: the column stands before its message
+                at, _, why = mistake["msg"].removeprefix("Value error, ").partition(": ")
+                at, why = (str(mistake["loc"][0]), "") if mistake["loc"] else (at, why)
+                wrong.append(f"row {i}, {at}: {row[at]!r}: {why or columns[at].description}")
     return rows, wrong
 
 

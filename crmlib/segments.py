@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib import accounts, criteria, opportunities, states
+from crmlib import accounts, agreements, criteria, opportunities, states
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
@@ -232,6 +232,8 @@ def check_judgement(books: Books) -> None:
         lambda b: criteria.read_ratings(b, criteria.read_criteria(b)),
         read_segments,
         opportunities.read_opportunities,
+        lambda b: agreements.read_levels(b, agreements.read_menu(b)),
+        agreements.read_agreements,
     )
     mistakes = []
     for read in readers:
@@ -240,7 +242,7 @@ def check_judgement(books: Books) -> None:
         except SettingsError as error:
             mistakes.append(str(error))
     if mistakes:
-        raise SettingsError("\n".join(mistakes))
+        raise SettingsError("\n".join(dict.fromkeys(mistakes)))
 
 
 def with_segments(books: Books, period: Period, decided: Frame | None = None) -> Books:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from company import MANAGERS
+from offer import write_offer
 
 HERE = Path(__file__).resolve().parent
 RULES = HERE.parent / "crmlib" / "declared"
@@ -49,12 +50,13 @@ C135,mix,,0,0,0,hard,Sales,"the chain sells what its shoppers ask for; its buyer
 
 
 def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, seed: int) -> None:
-    """Write strategy.yml, ratings.csv, opportunities.csv, criteria.yml and segments.yml into a folder, the same for the same seed."""
+    """Write every judgement file into a folder, the same for the same seed."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "strategy.yml").write_text(STRATEGY, encoding="utf-8")
     (folder / "opportunities.csv").write_text(OPPORTUNITIES, encoding="utf-8")
     for name in ("criteria.yml", "segments.yml"):
         (folder / name).write_text((RULES / name).read_text(encoding="utf-8"), encoding="utf-8")
+    write_offer(folder, (RULES / "agreements.yml").read_text(encoding="utf-8"))
     ratings = make_ratings(customers, lines, np.random.default_rng([seed, 12]))
     ratings.to_csv(folder / "ratings.csv", index=False, lineterminator="\n")
 

@@ -176,6 +176,37 @@ JUDGEMENT = {
         "expected": "contribution in a period like the one reported", "low": "at least", "high": "at most", "ease": "how easily it is had",
         "owner": "who takes it up", "evidence": "what speaks for it", "status": "open ones count; done and dropped ones are no longer shown, neither as computed",
     },
+    "menu.csv": "One row per option that may be promised, UTF-8 with commas, the most important first; read by notebooks 13 and 25.",
+    "menu.csv, columns": {
+        "option": "short name, small letters", "name": "name that the customer reads", "kind": "service or product", "process": "which of the eight processes delivers it",
+        "line": "id of the line of the statement that bears its cost", "per": "what its levels are counted by", "unit": "what one unit is, such as rush order",
+        "activity": "activity of the ledger by whose rate in force a unit is priced, and of which is known how much is done today", "unit_cost": "avoidable cost of a unit where no activity has a rate for it",
+        "capacity": "units that can be delivered in a year; blank: no limit", "measure": "measure of the table service by which it is held", "target": "the share promised of that measure",
+        "method": "how it is measured, in words", "penalty": "share of a month's net sales that is credited where the month is below the target", "bonus": "the same, paid where it is at the target or above",
+        "uplift_on": "what it raises beside the floor, where it is given at the segment's target: sales, or the chance that the customer stays", "uplift_low": "by at least this share, as judged",
+        "uplift": "by this share, as judged", "uplift_high": "by at most this share",
+    },
+    "menu_levels.csv": "One row per segment and option, UTF-8 with commas; read by notebooks 13 and 25. An option without a row is not offered to the segment.",
+    "menu_levels.csv, columns": {
+        "segment": "a segment of segments.yml", "option": "an option of menu.csv", "floor": "units for each of what the option is counted by that every customer of the segment gets",
+        "target": "what its agreements offer", "ceiling": "the most that may be promised",
+    },
+    "agreements.yml": "Product and service agreements: the words that they share, and every version agreed; read by notebooks 25 and 26. A version that begins after the period takes the place of the draft.",
+    "agreements.yml, beside agreements": {
+        "template": "a Word file of your own in the folder judgement, filled in by docxtpl", "terms": "clauses that all agreements share",
+    },
+    "agreements.yml, terms and each of agreements": {
+        "scope": "clause: products and services that it covers", "delivery": "clause: orders and delivery", "payment": "clause: payment", "forecast_sharing": "clause: what each side tells the other of demand and supply",
+        "returns": "clause: rules of returns", "gain_sharing": "clause: how gains of joint projects are shared", "reviews": "clause: communication and calendar of reviews", "law": "clause: what applies beside it",
+    },
+    "agreements.yml, each of agreements": {
+        "account": "customer_id of the account", "segment": "or the segment to whose customers it is offered", "version": "1, 2 …", "valid_from": "first day", "valid_to": "last day",
+        "contacts": "ours and theirs, each a list", "commitments": "what is promised of each option", "projects": "joint improvement projects, each a sentence", "expected": "what the agreement was expected to bring: sales (gross) and margin (net segment margin) in a year",
+    },
+    "agreements.yml, each of commitments": {
+        "option": "an option of menu.csv", "level": "units for each of what the option is counted by", "measure": "measure of the table service by which it is held", "target": "the share promised of that measure",
+        "method": "how it is measured, in words", "penalty": "share of a month's net sales that is credited where the month is below the target", "bonus": "the same, paid where it is at the target or above",
+    },
 }  # fmt: skip
 
 
@@ -527,9 +558,11 @@ def mapping_dictionary() -> str:
 
 def judgement_dictionary() -> str:
     """The judgement files as one Markdown table for each kind of record; a key without a meaning is an error."""
-    from crmlib.declared import judgement
+    from crmlib.declared import agreements, judgement
 
-    records = {"goals": judgement.Goal, "markets": judgement.Market, "beside criteria": judgement.Register, "criteria": judgement.Criterion,
+    records = {"menu.csv, columns": agreements.Option, "menu_levels.csv, columns": agreements.Level, "beside agreements": agreements.Agreements,
+               "terms and each of agreements": agreements.Terms, "agreements": agreements.Agreement, "commitments": agreements.Commitment,
+               "goals": judgement.Goal, "markets": judgement.Market, "beside criteria": judgement.Register, "criteria": judgement.Criterion,
                "beside rules and flags": judgement.Rules, "states": judgement.States, "rules": judgement.Rule, "flags": judgement.Flag,
                "opportunities.csv, columns": judgement.Opportunity}  # fmt: skip
     parts = []
@@ -540,7 +573,8 @@ def judgement_dictionary() -> str:
             continue
         record = records.get(title) or records.get(place.removeprefix("each of "))
         fields = record.model_fields if record else {}
-        keys = set(fields) - {"criteria", "rules", "flags"} or {*judgement.RATINGS}
+        inherited = set(agreements.Terms.model_fields) if record is agreements.Agreement else set()
+        keys = set(fields) - {"criteria", "rules", "flags", "agreements"} - inherited or {*judgement.RATINGS}
         if unlike := (keys ^ set(told)) - {"(the entry)"} if "(the entry)" not in told else set():
             raise KeyError(f"{title}: {', '.join(sorted(unlike))}")
         rows = [(name, *key_described(fields.get(name)), meaning) for name, meaning in told.items()]
@@ -570,6 +604,10 @@ def key_described(field: Any) -> tuple[str, str]:
     written = re.sub(r"^(?:typing\.)?(?:Optional|Annotated)\[(?:typing\.)?(?:Annotated\[)?", "", written)
     allowed = [value for value in re.findall(r"'([^']*)'", written) if value]
     words = {
+        **dict.fromkeys(("Terms", "Contacts", "Expected", "crmlib.declared.agreements.Expected"), "keys of its own"),
+        "Decimal": "number",
+        "decimal.Decimal": "number",
+        "date": "date",
         "str": "text",
         "float": "number",
         "int": "number",

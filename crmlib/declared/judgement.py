@@ -257,3 +257,9 @@ class Opportunity(Record):
     owner: Text = Field(description="write who takes it up")
     evidence: Text = Field(description="write what speaks for it")
     status: Literal["open", "done", "dropped"] = Field(description="open, done or dropped")
+
+    @model_validator(mode="after")
+    def _in_its_range(self) -> Opportunity:
+        if not self.low <= self.expected <= self.high:
+            raise ValueError("expected: must lie between low and high")
+        return self

@@ -14,12 +14,14 @@ from crmlib.books.ledger import identifier
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
+from crmlib.declared.agreements import Level, Option
 from crmlib.declared.judgement import RATINGS, Opportunity
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.run.meaning import NO_CURRENCY, proposed
 from crmlib.run.proposal import Ask, Draft, Proposal
 
+DECIDED = ("strategy.yml", "criteria.yml", "segments.yml", "agreements.yml")  # templates that say something
 DATABASES = {".duckdb", ".db"}
 TEXTS = {".txt", ".tsv"}  # CSV by another name
 
@@ -100,8 +102,13 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
 
 def judgement_templates() -> dict[str, str]:
     """The judgement files as a new engagement gets them: file name → text."""
-    files = {name: (DECLARED / name).read_text("utf-8") for name in ("strategy.yml", "criteria.yml", "segments.yml")}
-    headers = {"ratings.csv": RATINGS, "opportunities.csv": Opportunity.model_fields}
+    files = {name: (DECLARED / name).read_text("utf-8") for name in DECIDED}
+    headers = {
+        "ratings.csv": RATINGS,
+        "opportunities.csv": Opportunity.model_fields,
+        "menu.csv": Option.model_fields,
+        "menu_levels.csv": Level.model_fields,
+    }
     return {**files, **{name: ",".join(columns) + "\n" for name, columns in headers.items()}}
 
 
