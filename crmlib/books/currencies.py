@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RATED = """
     CREATE VIEW memory.typed.rated_{table} AS SELECT t.*, r.rate AS _rate, r.source AS _source
     FROM memory.typed.foreign_{table} t ASOF LEFT JOIN (FROM memory.typed.exchange_rates WHERE rate > 0) r
-      ON t.currency = r.currency AND {day} >= r.valid_from AND t.currency <> {wanted}"""
+      ON upper(t.currency) = upper(r.currency) AND {day} >= r.valid_from AND upper(t.currency) <> {wanted}"""
 TOLD = """
     SELECT currency, count(*), sum({amount}), sum({converted}), string_agg(DISTINCT _source, ', '), min(_file), min_by(_row, (_file, _row))
     FROM memory.typed.rated_{table} WHERE _rate IS NOT NULL GROUP BY currency ORDER BY currency"""

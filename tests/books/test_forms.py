@@ -168,7 +168,7 @@ def test_a_kind_that_is_no_condition_and_a_document_of_no_column_are_refused(mak
 
 def test_amounts_in_another_currency_are_those_of_the_rate_of_their_day(make_books: Make) -> None:
     rates = "currency, valid_from, rate, source\nEUR, 2024-01-01, 1.1, central bank\nEUR, 2024-02-01, 1.23456789, central bank"
-    lines = "customer_id, invoice_date, gross_sales, currency\nA, 2024-01-31, 100, EUR\nA, 2024-02-01, 100, EUR\nB, 2024-02-01, 7, USD"
+    lines = "customer_id, invoice_date, gross_sales, currency\nA, 2024-01-31, 100, EUR\nA, 2024-02-01, 100, eur\nB, 2024-02-01, 7, Usd"
     cube = views_of_lines(make_books({"customers": CUSTOMERS, "invoice_lines": lines, "exchange_rates": rates}))
     assert {key[1:3]: amount for key, amount in cube.items() if key[3] == "sales"} == {
         ("A", "2024-01-01"): Decimal("110"), ("A", "2024-02-01"): Decimal("123.4568"), ("B", "2024-02-01"): Decimal("7"),
