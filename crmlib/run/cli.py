@@ -1,4 +1,4 @@
-"""The command line: `crm run`, `check`, `new`, `list` and `lab`."""
+"""The command line: `crm run`, `check`, `compare`, `new`, `list` and `lab`."""
 
 from __future__ import annotations
 
@@ -153,6 +153,21 @@ def _checked(engagement: str, out: Path | None) -> bool:
         books.refuse_empty(opened.coverage)
         check_judgement(books)
     return books is not None
+
+
+@app.command(
+    epilog="Examples: `crm compare reports/acme/2025-01_to_2025-12 reports/acme/2025-02_to_2026-01` · `crm compare reports/acme/2024 reports/acme/2025 --csv ~/moved`"
+)
+def compare(
+    before: Annotated[Path, typer.Argument(help="Folder of a report.")],
+    after: Annotated[Path, typer.Argument(help="Folder of a later one.")],
+    csv: Annotated[Path | None, typer.Option(help="Folder for the complete tables.", file_okay=False)] = None,
+) -> None:
+    """Say what moved from one report to another: what they were made from, figures, customers, segments, restated months."""
+    with _exit_codes():
+        from crmlib.run.compared import told
+
+        _say(told(before, after, csv))
 
 
 @app.command(epilog="Examples: `crm new ~/client` · `crm new ~/client --from sales.csv --from customers.xlsx`")

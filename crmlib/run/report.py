@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -314,6 +314,7 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
     facts = {
         "engagement": job.label, "parameters": job.parameters,
         "period": {"label": period.label, "start": period.start, "end": period.end},
+        "statement": {line.id: asdict(line) for line in books.statement_in(period).lines},
         "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings},
     }  # fmt: skip
     write_manifest(private, plan, pages, job.engagement, facts)
