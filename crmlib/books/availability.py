@@ -74,7 +74,8 @@ def _there(source: str, ledger: Ledger) -> bool:
     if source == "capacity":
         return ledger.has("capacity") and ledger.has("activity_types", "pool")
     if source in KINDS:
-        return bool((ledger.covered("invoice_lines").kind == KINDS[source]).any().execute())
+        rows = f"SELECT 1 FROM books.sums_invoice_lines WHERE _covered AND kind = '{KINDS[source]}' LIMIT 1"
+        return bool(ledger.con.raw_sql(rows).fetchall())
     table, _, column = source.partition(".")
     return ledger.has(table, *([column] if column else []))
 

@@ -55,7 +55,7 @@ class Check(Record):
     code: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Check:
     """One check of one table, its texts filled in as far as the settings go."""
 
@@ -66,7 +66,14 @@ class _Check:
 
     def text(self, part: str) -> str:
         """A part of the record in checks.yml, with words in braces filled in."""
-        return str(getattr(self.spec, part)).format_map({**self.words, "table": self.table.name})
+        return str(getattr(self.spec, part)).format_map(
+            {**self.words, "table": self.table.name, "where": self.spec.where}
+        )
+
+    def amount(self, money: Sequence[str]) -> str:
+        """What of a row is the amount at stake, a column of money unless the record says otherwise."""
+        own = self.text("column") if self.text("column") in money else next(iter(money), "") if self.spec.place else ""
+        return self.text("amount") or own or "CAST(NULL AS DECIMAL(18, 4))"
 
 
 def check_ledger(ledger: Ledger) -> pd.DataFrame:
@@ -90,9 +97,10 @@ def _table_findings(ledger: Ledger, name: str) -> list[Finding]:
     hits = _row_hits(ledger, name, [c for c in checks if c.spec.where])
     findings: list[Finding] = []
     for check in checks:
-        if check.spec.rows or check in hits:
-            rows = check.text("rows") or f"SELECT * FROM books.{name} WHERE {check.text('where')}"
-            findings += _listed(ledger, check, rows)
+        if check.spec.rows and (check in hits or not check.spec.where):
+            findings += _listed(ledger, check, check.text("rows"))
+        elif check in hits:
+            findings += _listed(ledger, check, f"FROM books.{name} WHERE {check.text('where')}")
     findings += _turned_signs(ledger, name)
     findings += _unassigned_shares(ledger, name) if any(c.code == "customer-unknown" for c in hits) else []
     rejected = [d for d in ledger.defects if d.table == name and d.verdict == "reject"]
@@ -138,40 +146,41 @@ def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> list[_Check]:
     if not checks:
         return []
     flags = ", ".join(f"{c.text('where')} AS c{i}" for i, c in enumerate(checks))
-    sums = ", ".join(f"count(*) FILTER (WHERE c{i}) AS c{i}" for i, _ in enumerate(checks))
-    counts = _asked(ledger, f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})")[0]
-    return [check for check, count in zip(checks, counts.values(), strict=True) if count]
+    sums = ", ".join(f"count_if(c{i})" for i, _ in enumerate(checks))
+    [counts] = ledger.con.raw_sql(f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})").fetchall()
+    return [check for check, count in zip(checks, counts, strict=True) if count]
 
 
 def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
     """A finding per offending row, the first hundred; the last carries count and amount of those beyond."""
-    column, money = check.text("column"), _money(ledger, check.table.name)
-    placed = check.spec.place
-    amount = check.text("amount") or (column if column in money else next(iter(money), "") if placed else "")
-    numbers = numeric_columns(ledger.tables[check.table.name]) if "{sums}" in check.spec.message else []
-    sums = "".join(f", sum({identifier(c)}) OVER () AS {identifier(f'_sum_{c}')}" for c in numbers)
-    total, most = amount or "CAST(NULL AS DECIMAL(18, 4))", 1 if check.spec.verdict == "accept" else SHOWN
+    column, placed, amount = check.text("column"), check.spec.place, check.amount(_money(ledger, check.table.name))
+    most = 1 if check.spec.verdict == "accept" else SHOWN
     records = _asked(ledger, f"""
-        SELECT *, CAST({check.text("value") or column} AS VARCHAR) AS _value, {total} AS _amount,
-               count(*) OVER () AS _count, sum({total}) OVER () AS _sum{sums}
-        FROM ({query}) ORDER BY {"_file, _row" if placed else "ALL"} LIMIT {most}""")  # fmt: skip
+        SELECT *, CAST({check.text("value") or column} AS VARCHAR) AS _value, {amount} AS _amount
+        FROM ({query}) ORDER BY {"_file, _row" if placed else "ALL"} LIMIT {most + 1}""")  # fmt: skip
     if not records:
         return []
-    choices = _choices(ledger, check)
-    findings = [_row_finding(check, column, record, choices) for record in records]
-    if rest := records[0]["_count"] - len(findings):
+    numbers = numeric_columns(ledger.tables[check.table.name]) if "{sums}" in check.spec.message else []
+    whole = _whole(ledger, query, amount, numbers, placed=placed) if numbers or len(records) > most else {}
+    told = ", ".join(f"{c} {whole[c]:,.2f}" for c in numbers if whole[c] is not None)
+    words, choices = {"sums": f" ({told})" if told else ""}, _choices(ledger, check)
+    findings = [_row_finding(check, column, words | record, choices) for record in records[:most]]
+    if len(records) > most:
+        rest = whole["_count"] - most
+        message = f"{findings[-1].message}; {rest:,} more rows like this"
+        message += ", not listed, the last of them row {row} of {file}".format_map(whole["_last"]) if placed else ""
         listed = sum((f.amount or Decimal(0) for f in findings[:-1]), Decimal(0))
-        remaining = None if records[0]["_sum"] is None else records[0]["_sum"] - listed
-        last = (
-            _asked(ledger, f"SELECT _file, _row FROM ({query}) ORDER BY _file DESC, _row DESC LIMIT 1")[0]
-            if placed
-            else {}
-        )
-        message = f"{findings[-1].message}; {rest:,} more rows like this" + (
-            f", not listed, the last of them row {last['_row']} of {last['_file']}" if last else ""
-        )
+        remaining = None if whole["_sum"] is None else whole["_sum"] - listed
         findings[-1] = replace(findings[-1], message=message, count=1 + rest, amount=remaining)
     return findings
+
+
+def _whole(ledger: Ledger, query: str, amount: str, numbers: Sequence[str], *, placed: bool) -> dict[str, Any]:
+    """How many rows a query has, what amount, the sums of its numbers, and the last place."""
+    last = ["max({'file': _file, 'row': _row}) AS _last"] if placed else []
+    sums = [f"sum({c}) AS {c}" for c in map(identifier, numbers)]
+    columns = ", ".join(["count(*) AS _count", f"sum({amount}) AS _sum", *last, *sums])
+    return _asked(ledger, f"SELECT {columns} FROM ({query})")[0]
 
 
 def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:
@@ -179,9 +188,8 @@ def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:
 
 
 def _row_finding(check: _Check, column: str, record: Mapping[str, Any], choices: Sequence[str]) -> Finding:
-    sums = ", ".join(f"{k[5:]} {v:,.2f}" for k, v in record.items() if k.startswith("_sum_") and v is not None)
     value = shortened(record["_value"] or "")
-    words = {**check.words, **record, "allowed": ", ".join(choices[:20]), "sums": f" ({sums})" if sums else ""}
+    words = {**check.words, **record, "allowed": ", ".join(choices[:20])}
     message = check.spec.message.format_map(words) + did_you_mean(value, choices)
     return Finding(check.spec.verdict, check.code, message, check.text("way_out"), table=check.table.name,
                    file=record.get("_file") or "", row=record.get("_row"), column=column, value=value,
@@ -207,7 +215,8 @@ def _turned_signs(ledger: Ledger, name: str) -> list[Finding]:
     money = [c for c in _money(ledger, name) if ledger.engagement.table(name).sign_of(c) != "as written"]
     if name in SIGNED or not money:
         return []
-    sums = _asked(ledger, f"SELECT {', '.join(f'sum({c}) AS {c}' for c in money)} FROM books.{name} WHERE _counted")[0]
+    totals = ", ".join(f"sum({c}) AS {c}" for c in money)
+    [sums] = _asked(ledger, f"SELECT {totals} FROM books.sums_{name} WHERE _counted")
     negative = {c: total for c, total in sums.items() if total and total < 0}
     return [_simple("sign-turned", name, {"column": c}, column=c, amount=total) for c, total in negative.items()]
 
@@ -219,7 +228,7 @@ def _unassigned_shares(ledger: Ledger, name: str) -> list[Finding]:
     limit = ledger.engagement.settings.thresholds.unassigned_share if own is None else own
     sums = ", ".join(f"coalesce(sum({c}), 0) AS {c}" for c in map(identifier, columns))
     whole, without = (
-        _asked(ledger, f"SELECT {sums} FROM books.{name} WHERE _covered{only}")[0]
+        _asked(ledger, f"SELECT {sums} FROM books.sums_{name} WHERE _covered{only}")[0]
         for only in ("", " AND NOT _assigned")
     )
     shares = {c: abs(without[c]) / whole[c] for c in columns if whole[c] > 0}

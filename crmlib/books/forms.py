@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 
+TABLES = """
+    CREATE TABLE memory.typed.cancelled (_file VARCHAR, _row BIGINT);
+    CREATE TABLE memory.typed.cancels_nothing (_file VARCHAR, _row BIGINT, kind VARCHAR, gross_sales DECIMAL(18, 4))"""
 NEEDED = ("customer_id", "invoice_date", "gross_sales")
 OPTIONAL = ("quantity", "discount", "product_id", "order_id", "cancels")
 
@@ -55,6 +58,8 @@ KEYS = "customer_id, product_id, quantity, gross, side, document"
 
 # A cancellation that cancels nothing in these books takes off sales as a return does.
 SETTLED = """
+    INSERT INTO memory.typed.cancels_nothing
+    SELECT _file, _row, kind, gross_sales FROM memory.typed.given ANTI JOIN memory.typed.cancelled USING (_file, _row) WHERE kind = 'cancellation';
     CREATE VIEW memory.typed.invoice_lines AS
     SELECT * EXCLUDE (_cancelled) REPLACE (CASE WHEN _cancelled THEN 'cancellation'
                                                 WHEN kind = 'cancellation' AND gross_sales < 0 THEN 'return' ELSE kind END AS kind)
@@ -66,7 +71,7 @@ def settle_lines(con: Backend, columns: Sequence[str]) -> None:
 
     What a cancellation cancels is a cancellation too: both stand in typed.cancelled.
     """
-    con.raw_sql("CREATE TABLE memory.typed.cancelled (_file VARCHAR, _row BIGINT)")
+    con.raw_sql(TABLES)
     known = "kind" in columns
     lines = (
         "memory.typed.plain_lines"

@@ -93,9 +93,9 @@ def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, 
     names = drivers.union(*(line.sources for line in statement.leaves))
     tables = {"trade": _by_span(rows, ledger, prices, _trade_sums(rows, names))}
     if ledger.has("invoice_lines", "order_id"):
-        ordered = rows.filter(rows.order_id.notnull() & rows.kind.isin(ORDERED))
-        orders = ordered.group_by("customer_id", "order_id")
-        first_lines = orders.aggregate(date=ordered.invoice_date.min())
+        orders = ledger.con.table("orders", database=("memory", "books"))
+        documents = orders.filter(orders.order_id.notnull() & orders.first_day.notnull())
+        first_lines = documents.select("customer_id", date="first_day")
         tables["orders"] = _by_span(first_lines, ledger, prices, {"orders": _count(first_lines)})
     if ledger.has("credits"):
         notes = ledger.covered("credits")
@@ -460,15 +460,7 @@ def order_days(ledger: Ledger) -> ir.Table:
     positive gross sales order anything: a return does not. Lines are those invoiced within the
     coverage, so a day may lie before it (ordered in December, invoiced in January). Unexecuted.
     """
-    import ibis
-
-    rows = ledger.covered("invoice_lines").filter(lambda t: t.gross_sales > 0)
-    day, columns = rows.invoice_date, rows.columns
-    if "order_date" in columns:
-        day = rows.order_date.fill_null(day)
-    order = rows.order_id if "order_id" in columns else ibis.null("string")
-    by_order = rows.group_by("customer_id", order=order, alone=order.isnull().ifelse(day, None))
-    orders = by_order.aggregate(day=day.min(), gross_sales=rows.gross_sales.sum())
+    orders = ledger.con.table("orders", database=("memory", "books")).filter(lambda t: t.day.notnull())
     orders = orders.semi_join(ledger.tables["customers"], "customer_id")
     by_day = orders.group_by("customer_id", "day")
-    return by_day.aggregate(orders=orders.count(), gross_sales=orders.gross_sales.sum())
+    return by_day.aggregate(orders=orders.count(), gross_sales=orders.gross.sum())

@@ -33,16 +33,13 @@ def intake_amounts(ledger: Ledger) -> pd.DataFrame:
 
 def _amounts_of(ledger: Ledger, name: str) -> list[tuple[Any, ...]]:
     columns = numeric_columns(ledger.tables[name])
-    sums = ", ".join(["count(*) AS rows", *(f"coalesce(sum({identifier(c)}), 0) AS {identifier(c)}" for c in columns)])
-    read = _asked(ledger, f"SELECT {sums} FROM typed.{name}")
-    split = _asked(ledger, f"SELECT _covered, _assigned, {sums} FROM books.{name} GROUP BY ALL")
-    assigned = [g for g in split if g["_covered"] and g["_assigned"]]
-    unassigned = [g for g in split if g["_covered"] and not g["_assigned"]]
-    excluded = [g for g in split if not g["_covered"]]
-    groups = (read, assigned, unassigned, excluded)
-    return [
-        (name, c, *(sum((Decimal(g[c]) for g in group), Decimal(0)) for group in groups)) for c in ("rows", *columns)
-    ]
+    sums = [f"coalesce(sum({c}), 0)" for c in map(identifier, columns)]
+    [read] = _rows(ledger, f"SELECT {', '.join(['count(*)', *sums])} FROM typed.{name}")
+    where = ("_covered AND _assigned", "_covered AND NOT _assigned", "NOT _covered")
+    split = ", ".join(["coalesce(sum(_rows), 0)", *sums])
+    placed = [_rows(ledger, f"SELECT {split} FROM books.sums_{name} WHERE {each}")[0] for each in where]
+    whole = zip(["rows", *columns], read, *placed, strict=True)
+    return [(name, column, *map(Decimal, amounts)) for column, *amounts in whole]
 
 
 UNKNOWN = {  # by table: the key of the customer, and amounts by what they are called
@@ -72,6 +69,10 @@ def unknown_keys(ledger: Ledger) -> pd.DataFrame:
     return pd.DataFrame(
         _asked(ledger, f"FROM ({query}) ORDER BY greatest({largest}) DESC, key"), columns=["key", "rows", *names]
     )
+
+
+def _rows(ledger: Ledger, query: str) -> list[tuple[Any, ...]]:
+    return list(ledger.con.raw_sql(query).fetchall())
 
 
 def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:
@@ -162,7 +163,7 @@ def _priced_anew(ledger: Ledger, statement: Statement, rolled: Frame) -> list[Ch
         discount="discount" if "invoice_lines.discount" in taken else "0", credited="credits" in taken,
         measures="".join(
             f"""UNION ALL SELECT {quoted(measure)}, invoice_date, sum({identifier(measure)})
-            FROM books.invoice_lines WHERE _covered GROUP BY ALL """ for measure in measures),
+            FROM books.sums_invoice_lines WHERE _covered GROUP BY ALL """ for measure in measures),
     ))]  # fmt: skip
 
 

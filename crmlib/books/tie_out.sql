@@ -4,31 +4,27 @@
 CREATE OR REPLACE TEMP TABLE sources AS FROM (VALUES {sources}) sources(number, line, source);
 
 CREATE OR REPLACE TEMP VIEW driven AS  -- each day's quantity of every driver
-    SELECT 'invoice_lines' AS driver, invoice_date AS day, CAST(count(*) AS DECIMAL(38, 8)) AS quantity
-    FROM books.invoice_lines WHERE _covered AND kind IN {ordered} GROUP BY ALL
+    SELECT 'invoice_lines' AS driver, invoice_date AS day, CAST(sum(_rows) AS DECIMAL(38, 8)) AS quantity
+    FROM books.sums_invoice_lines WHERE _covered AND kind IN {ordered} GROUP BY ALL
     UNION ALL
-    SELECT 'units', invoice_date, sum(quantity) FROM books.invoice_lines
-    WHERE _covered AND kind = 'sale' AND quantity > 0 GROUP BY ALL
+    SELECT 'units', invoice_date, sum(_units) FROM books.sums_invoice_lines WHERE _covered AND kind = 'sale' GROUP BY ALL
     UNION ALL
-    SELECT 'orders', day, count(*) FROM (
-        SELECT min(invoice_date) AS day FROM books.invoice_lines
-        WHERE _covered AND kind IN {ordered} AND order_id IS NOT NULL GROUP BY customer_id, order_id)
-    GROUP BY ALL
+    SELECT 'orders', first_day, count(*) FROM books.orders WHERE order_id IS NOT NULL AND first_day IS NOT NULL GROUP BY ALL
     UNION ALL
-    SELECT 'credits', date, count(*) FROM books.credits WHERE _covered GROUP BY ALL
+    SELECT 'credits', date, sum(_rows) FROM books.sums_credits WHERE _covered GROUP BY ALL
     UNION ALL
-    SELECT 'credits', invoice_date, count(*) FROM books.invoice_lines WHERE _covered AND kind = 'return' GROUP BY ALL
+    SELECT 'credits', invoice_date, sum(_rows) FROM books.sums_invoice_lines WHERE _covered AND kind = 'return' GROUP BY ALL
     UNION ALL
-    SELECT 'net_sales', invoice_date, sum(gross_sales) - sum({discount}) FROM books.invoice_lines
+    SELECT 'net_sales', invoice_date, sum(gross_sales) - sum({discount}) FROM books.sums_invoice_lines
     WHERE _covered GROUP BY ALL
     UNION ALL
-    SELECT 'net_sales', date, -sum(amount) FROM books.credits WHERE _covered AND {credited} GROUP BY ALL
+    SELECT 'net_sales', date, -sum(amount) FROM books.sums_credits WHERE _covered AND {credited} GROUP BY ALL
     {measures};
 
 CREATE OR REPLACE TEMP VIEW quantities AS
     SELECT activity, day, quantity FROM books.activity_types JOIN driven USING (driver)
     UNION ALL
-    SELECT activity, date, sum(quantity) FROM books.activities WHERE _covered GROUP BY ALL;
+    SELECT activity, date, sum(quantity) FROM books.sums_activities WHERE _covered GROUP BY ALL;
 
 CREATE OR REPLACE TEMP VIEW prices AS  -- from which day on; a pool's in whole 1e-8, rounded half away from zero
     SELECT activity, valid_from AS day, rate FROM books.rates

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from crmlib.books.findings import BROKEN_ROWS
 from crmlib.books.ledger import Ledger, identifier, numeric_columns, quoted
-from crmlib.declared.ledger import COUNTED, DRIVERS, tables
+from crmlib.declared.ledger import COUNTED, DRIVERS, ORDERED, tables
+
+APART = {
+    "invoice_lines": ["kind"],
+    "activities": ["activity"],
+    "costs": ["level"],
+}  # by what rows are summed, beside the day
 
 
 def is_whole(ledger: Ledger, table: str, *columns: str) -> bool:
@@ -27,7 +33,7 @@ def make_views(ledger: Ledger) -> None:
     text = Path(__file__).with_name("views.sql").read_text(encoding="utf-8")
     ledger.con.raw_sql(text.format(
         customers=_placed(ledger, "customers"), tables="\n".join(others), lines=", ".join(lines),
-        start=coverage.start, end=coverage.end,
+        start=coverage.start, end=coverage.end, ordered=ORDERED, sums="\n".join(_summed(ledger, name) for name in tables()),
         segments=", ".join(map(quoted, ledger.engagement.segments)) or "NULL",
         drivers=", ".join(f"({quoted(driver)}, {quoted(source)})" for driver, source in sources.items()),
     ))  # fmt: skip
@@ -50,3 +56,15 @@ def _placed(ledger: Ledger, name: str) -> str:
     known, on = ("owners", "level, key") if name == "costs" else ("customer_ids", "customer_id")
     return f"""SELECT * EXCLUDE (_known), {covered}, _known IS NOT NULL AS _assigned{missing}
                FROM typed.{name} LEFT JOIN (SELECT *, true AS _known FROM books.{known}) USING ({on})"""
+
+
+def _summed(ledger: Ledger, name: str) -> str:
+    """Statement for the sums of a table: `_rows`, and each of its numbers."""
+    keys = [key for key in (tables()[name].date, *APART.get(name, ()), "_covered", "_counted", "_assigned") if key]
+    numbers = [c.name for c in tables()[name].columns.values() if c.numeric]
+    numbers += numeric_columns(ledger.tables[name]) if name in ledger.tables else []
+    sums = [f"sum({c}) AS {c}" for c in map(identifier, dict.fromkeys(numbers))]
+    sums += ["sum(quantity) FILTER (quantity > 0) AS _units"] if name == "invoice_lines" else []
+    columns = ", ".join([*keys, "count(*) AS _rows", *sums])
+    kind = "TABLE" if name in ledger.tables else "VIEW"
+    return f"CREATE {kind} books.sums_{name} AS SELECT {columns} FROM books.{name} GROUP BY ALL;"

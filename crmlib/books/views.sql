@@ -17,13 +17,24 @@ CREATE TABLE books.owners AS  -- level and key of everyone who can own a cost
     UNION SELECT 'segment', unnest([{segments}]);
 {tables}
 
+-- Sums of each table by day and what else tells its rows apart (sums_TABLE); `_units` of invoice lines are what was delivered.
+{sums}
+
+CREATE TABLE books.orders AS  -- documents by their number, or what one customer bought on a day; `day` and `gross` of lines that order anything
+    SELECT customer_id, order_id, CASE WHEN order_id IS NULL THEN coalesce(order_date, invoice_date) END AS alone,
+           min(invoice_date) FILTER (kind IN {ordered}) AS first_day, max(invoice_date) FILTER (kind IN {ordered}) AS last_day,
+           min(coalesce(order_date, invoice_date)) FILTER (gross_sales > 0) AS day, sum(gross_sales) FILTER (gross_sales > 0) AS gross
+    FROM books.invoice_lines WHERE _covered GROUP BY ALL;
+
+CREATE TABLE books.buyers AS
+    SELECT customer_id, sum(gross_sales) FILTER (_covered) AS sales, sum(cost_of_goods) FILTER (_covered) AS cost_of_goods,
+           median(abs(gross_sales)) AS _median, max(abs(gross_sales)) AS largest, min(_file) FILTER (_covered) AS _file, min(_row) FILTER (_covered) AS _row
+    FROM books.invoice_lines GROUP BY customer_id;
+
 CREATE VIEW books.driver_days AS
-    SELECT 'invoice_lines' AS source, min(invoice_date) AS day FROM books.invoice_lines WHERE _covered AND kind <> 'return'
-    GROUP BY date_trunc('month', invoice_date)
+    SELECT CASE kind WHEN 'return' THEN 'credits' ELSE 'invoice_lines' END AS source, min(invoice_date) AS day
+    FROM books.sums_invoice_lines WHERE _covered GROUP BY source, date_trunc('month', invoice_date)
     UNION ALL
-    SELECT 'credits', min(date) FROM books.credits WHERE _covered GROUP BY date_trunc('month', date)
-    UNION ALL
-    SELECT 'credits', min(invoice_date) FROM books.invoice_lines WHERE _covered AND kind = 'return'
-    GROUP BY date_trunc('month', invoice_date);
+    SELECT 'credits', min(date) FROM books.sums_credits WHERE _covered GROUP BY date_trunc('month', date);
 CREATE VIEW books.first_rates AS SELECT activity, min(valid_from) AS first_day FROM books.rates GROUP BY activity;
 CREATE VIEW books.pool_months AS SELECT DISTINCT pool, month FROM books.capacity WHERE pool IS NOT NULL;
