@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
+import logging
 import textwrap
+import warnings
 from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import pandas as pd
@@ -28,7 +30,6 @@ WIDTH = 9.0  # inches: 864 pixels on a page, and A4 without loss
 LOOK: Any = {
     "svg.fonttype": "path",
     "svg.hashsalt": "crmlib",
-    "font.family": ["DejaVu Sans"],  # comes with matplotlib, so every machine has it
     "font.size": 9.5,
     "text.color": INK,
     "text.parse_math": False,  # a name may hold dollar signs
@@ -49,15 +50,48 @@ LOOK: Any = {
     "hatch.linewidth": 1.2,
 }
 
+OWN_FONT = "DejaVu Sans"  # comes with matplotlib, so every machine has it
+OTHER_FONTS = (  # for letters that it lacks, where the machine has them
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Tamil", "Noto Sans Thai", "Noto Sans Ethiopic",
+    "Noto Emoji", "Hiragino Sans", "Yu Gothic", "Microsoft YaHei", "Malgun Gothic", "Nirmala UI", "Leelawadee UI", "Segoe UI Emoji",
+)  # fmt: skip
+
+
+BOXES = "Boxes stand for letters that no font of this machine has; the tables have them."
+
+
+@functools.cache
+def look() -> Any:
+    """The settings of every picture, with the fonts that this machine has."""
+    from matplotlib.font_manager import fontManager
+
+    there = set(fontManager.get_font_names())
+    return {**LOOK, "font.family": [OWN_FONT, *(font for font in OTHER_FONTS if font in there)]}
+
+
+@functools.cache
+def _known_letters() -> frozenset[int]:
+    """Letters that some font of the pictures has."""
+    from matplotlib.font_manager import findfont, get_font
+
+    return frozenset(letter for font in look()["font.family"] for letter in get_font(findfont(font)).get_charmap())
+
+
+def _has_unknown_letters(figure: Figure) -> bool:
+    from matplotlib.text import Text
+
+    letters = {letter for text in figure.findobj(Text) for letter in text.get_text() if letter.isprintable()}
+    return not {ord(letter) for letter in letters} <= _known_letters()
+
 
 def in_look(plot: Callable[P, R]) -> Callable[P, R]:
     """Run `plot` in the workbook's look and leave the session's settings as they were; of nothing it draws nothing."""
 
-    @wraps(plot)
+    @functools.wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         import matplotlib
 
-        with matplotlib.rc_context(LOOK):
+        with matplotlib.rc_context(look()):
             if args and isinstance(args[0], pd.Series | pd.DataFrame) and args[0].empty:
                 return cast(R, new_axes(None, 1))
             return plot(*args, **kwargs)
@@ -93,7 +127,9 @@ def apply_look() -> None:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    matplotlib.rcParams.update(LOOK)
+    matplotlib.rcParams.update(look())
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")  # the picture says so
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # that a font has no bold is no news
     shell = cast(Any, get_ipython())
     if shell is None:
         return
@@ -155,6 +191,8 @@ def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: str = "
     figure, finding = root_figure(ax), str(finding)
     if not any(drawn.has_data() or drawn.texts for drawn in figure.axes):
         return Sentence(otherwise)
+    if _has_unknown_letters(figure):
+        what = f"{what.rstrip('.')}. {BOXES}"
     figure.set_layout_engine("constrained")
     title = _wrapped(figure, finding, fontsize=12.5, fontweight="bold")
     small = _wrapped(figure, what, fontsize=9, color=QUIET)

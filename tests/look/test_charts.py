@@ -184,6 +184,12 @@ def test_the_extremes_are_right_where_the_first_value_is_missing() -> None:
     assert "Highest: high, USD 9; lowest: low, USD 1." in root_figure(ax).get_label()
 
 
+def test_letters_that_no_font_has_are_told_and_letters_of_latin_scripts_never_lack_one() -> None:
+    for name, told in (("Łódź & Søn", False), ("\N{EGYPTIAN HIEROGLYPH A001}", True)):
+        ax = headline(charts.plot_bars(pd.Series({name: Decimal(1)}), unit="USD"), "Title", "What")
+        assert ("Boxes stand for letters" in root_figure(ax).get_label()) is told
+
+
 def test_the_full_name_stands_in_the_alternative_text() -> None:
     assert HOSTILE[0] in root_figure(CASES["bars of 300"]()).get_label()
 
