@@ -90,13 +90,14 @@ def run(
     pdf: Annotated[
         bool, typer.Option("--pdf", help="Print all pages into one PDF too, by a Chromium that is here.")
     ] = False,
+    timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800,
 ) -> None:
     """Check the books, run the notebooks, put the report into place; what would come out the same is not run again."""
     with _exit_codes(engagement, out):
         from crmlib.output.pdf import export_pdf
         from crmlib.run.report import Request, run_report
 
-        request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out)
+        request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out, cell_timeout_seconds=timeout)
         if for_:
             _run_packs(engagement, for_, request)
             return

@@ -226,8 +226,8 @@ def test_a_wrong_engagement_parameter_or_period_is_2_before_anything_starts(
 def _with_notebooks(folder: Path) -> Any:
     usual = Request.__init__
 
-    def init(self: Request, *arguments: Any) -> None:
-        usual(self, *arguments, notebooks=folder)
+    def init(self: Request, *arguments: Any, **named: Any) -> None:
+        usual(self, *arguments, notebooks=folder, **named)
 
     return init
 
