@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib import accounts, agreements, criteria, opportunities, states
+from crmlib import accounts, agreements, criteria, opportunities, states, teams
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
@@ -234,6 +234,8 @@ def check_judgement(books: Books) -> None:
         opportunities.read_opportunities,
         lambda b: agreements.read_levels(b, agreements.read_menu(b)),
         agreements.read_agreements,
+        teams.read_functions,
+        teams.read_members,
     )
     mistakes = []
     for read in readers:

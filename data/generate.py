@@ -276,12 +276,7 @@ def build(seed: int) -> Tables:
     goods, customers = make_goods(rng), make_customers(rng)
     lines = make_lines(rng, customers, goods)
     notes, activities = make_credits(rng, lines, customers), make_activities(rng, lines, customers)
-    tables = {
-        "customers": customers,
-        "products": goods.products,
-        "invoice_lines": lines,
-        "credits": notes.drop(columns="currency"),
-    }
+    tables = {"customers": customers, "products": goods.products, "invoice_lines": lines, "credits": notes}
     columns = ["activity", "line", "pool", "unit", "unit_minutes", "driver"]
     tables |= {"activity_types": pd.DataFrame(ACTIVITIES, columns=columns), "activities": activities}
     tables |= {"rates": make_rates(), "capacity": make_capacity(lines, notes, activities)}

@@ -47,6 +47,24 @@ C235,cost to serve,Special packaging,12000,8000,20000,easy,Logistics,"store-read
 C301,other,Second kitchen,4000,1500,9000,medium,A. Bianchi,the customer opens a second kitchen in spring and has asked for a price list,open
 C135,mix,,0,0,0,hard,Sales,"the chain sells what its shoppers ask for; its buyer has said no twice",dropped
 """
+TEAMS = """\
+function,member,hours_month,accounts,role
+sales,D. Whitlock,80,C265;C267;C270;C275;C282;C293,lead
+sales,M. Lindqvist,130,C135;C150;C154;C160;C172;Core,lead
+sales,J. Tanaka,130,C187;C192;C200;C208;C218;C234;Mend,lead
+sales,R. Okafor,110,C110;C114;Core,lead
+sales,S. Moreau,110,C242;C249;C256,lead
+sales,A. Bianchi,110,Develop;Lost;Silent,lead
+sales,Inside sales,220,Serve simply;Change terms;Inactive,orders and offers by telephone
+marketing,P. Novak,80,Key account;Develop,programmes and promotions
+marketing,L. Brandt,40,Core;Serve simply;Mend;Silent;Change terms;Inactive;Lost,programmes
+research and development,G. Sato,60,Key account,packages and samples
+logistics,T. Vasquez,70,C108;C110;C114;C135;C187;C192;C200;C218;C234;C242;C249;C256;C265;C270;C282,deliveries
+logistics,Dispatch,140,Develop;Core;Serve simply;Mend;Silent;Change terms;Inactive;Lost,deliveries
+production,H. Eriksen,90,Key account;Develop;Core,forecast and capacity
+finance,K. Amundsen,70,Key account,profitability of accounts
+finance,Credit desk,130,Develop;Core;Serve simply;Mend;Silent;Change terms;Inactive;Lost,credit and payment
+"""
 
 
 def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, seed: int) -> None:
@@ -54,7 +72,8 @@ def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "strategy.yml").write_text(STRATEGY, encoding="utf-8")
     (folder / "opportunities.csv").write_text(OPPORTUNITIES, encoding="utf-8")
-    for name in ("criteria.yml", "segments.yml"):
+    (folder / "teams.csv").write_text(TEAMS, encoding="utf-8")
+    for name in ("criteria.yml", "segments.yml", "functions.yml"):
         (folder / name).write_text((RULES / name).read_text(encoding="utf-8"), encoding="utf-8")
     write_offer(folder, (RULES / "agreements.yml").read_text(encoding="utf-8"))
     ratings = make_ratings(customers, lines, np.random.default_rng([seed, 12]))

@@ -53,11 +53,7 @@ def make_lines(rng: np.random.Generator, customers: pd.DataFrame, goods: Goods) 
     at = (product, month_number(lines["invoice_date"]))
     quantity = np.maximum(1, np.round(value / goods.price[at])).astype(int)
     lines = lines.assign(quantity=quantity, line_no=place + 1, order_id=(10001 + lines["order"]).astype(str))
-    lines["product_id"], lines["unit"], lines["currency"] = (
-        goods.products["product_id"].to_numpy()[product],
-        "CS",
-        "USD",
-    )
+    lines["product_id"], lines["unit"] = goods.products["product_id"].to_numpy()[product], "CS"
     for name, each in (
         ("gross_sales", goods.price),
         ("cost_of_goods", goods.cost),

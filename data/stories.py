@@ -207,6 +207,24 @@ JUDGEMENT = {
         "option": "an option of menu.csv", "level": "units for each of what the option is counted by", "measure": "measure of the table service by which it is held", "target": "the share promised of that measure",
         "method": "how it is measured, in words", "penalty": "share of a month's net sales that is credited where the month is below the target", "bonus": "the same, paid where it is at the target or above",
     },
+    "functions.yml": "What each function (marketing, sales, research and development, logistics, production, purchasing, finance) brings to account teams, and the hours that takes; read by notebook 22.",
+    "functions.yml, beside functions": {
+        "full_share": "of a member's hours: beyond it is over-load", "low_share": "of a member's hours: below it is under-load",
+    },
+    "functions.yml, each of functions": {
+        "brings": "what the function brings, in words", "tasks": "its tasks",
+    },
+    "functions.yml, each of tasks": {
+        "task": "the task in words", "driver": "what makes the work of an account", "per": "units of the driver that take the hours",
+        "hours_key": "hours a month of a key account", "hours_others": "hours a month of any other customer",
+        "measure": "line of the statement, or measure of service, by which the task is judged; blank: none",
+    },
+    "teams.csv": "One row per function and member: who serves which accounts, with how many hours, UTF-8 with commas; read by notebook 22. One team for each key account, one for each group of segments of one stance: the same teams of which `teams_serve` in segments.yml says how many key accounts they can serve.",
+    "teams.csv, columns": {
+        "function": "the member's function", "member": "who it is", "hours_month": "hours a month that the member has for accounts",
+        "accounts": "customer_ids and segments that the member serves, set apart by semicolons; of several who serve the same each has an equal part",
+        "role": "what the member does in the team; `lead` leads it",
+    },
 }  # fmt: skip
 
 
@@ -558,13 +576,14 @@ def mapping_dictionary() -> str:
 
 def judgement_dictionary() -> str:
     """The judgement files as one Markdown table for each kind of record; a key without a meaning is an error."""
-    from crmlib.declared import agreements, judgement
+    from crmlib.declared import agreements, judgement, teams
 
     records = {"menu.csv, columns": agreements.Option, "menu_levels.csv, columns": agreements.Level, "beside agreements": agreements.Agreements,
                "terms and each of agreements": agreements.Terms, "agreements": agreements.Agreement, "commitments": agreements.Commitment,
                "goals": judgement.Goal, "markets": judgement.Market, "beside criteria": judgement.Register, "criteria": judgement.Criterion,
                "beside rules and flags": judgement.Rules, "states": judgement.States, "rules": judgement.Rule, "flags": judgement.Flag,
-               "opportunities.csv, columns": judgement.Opportunity}  # fmt: skip
+               "opportunities.csv, columns": judgement.Opportunity, "beside functions": teams.Functions, "tasks": teams.Task,
+               "functions": teams.Brings, "teams.csv, columns": teams.Member}  # fmt: skip
     parts = []
     for title, told in JUDGEMENT.items():
         file, _, place = title.partition(", ")
@@ -574,7 +593,9 @@ def judgement_dictionary() -> str:
         record = records.get(title) or records.get(place.removeprefix("each of "))
         fields = record.model_fields if record else {}
         inherited = set(agreements.Terms.model_fields) if record is agreements.Agreement else set()
-        keys = set(fields) - {"criteria", "rules", "flags", "agreements"} - inherited or {*judgement.RATINGS}
+        keys = set(fields) - {"criteria", "rules", "flags", "functions", "agreements"} - inherited or {
+            *judgement.RATINGS
+        }
         if unlike := (keys ^ set(told)) - {"(the entry)"} if "(the entry)" not in told else set():
             raise KeyError(f"{title}: {', '.join(sorted(unlike))}")
         rows = [(name, *key_described(fields.get(name)), meaning) for name, meaning in told.items()]

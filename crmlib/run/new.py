@@ -18,10 +18,17 @@ from crmlib.declared.agreements import Level, Option
 from crmlib.declared.judgement import RATINGS, Opportunity
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
+from crmlib.declared.teams import Member
 from crmlib.run.meaning import NO_CURRENCY, proposed
 from crmlib.run.proposal import Ask, Draft, Proposal
 
-DECIDED = ("strategy.yml", "criteria.yml", "segments.yml", "agreements.yml")  # templates that say something
+DECIDED = (
+    "strategy.yml",
+    "criteria.yml",
+    "segments.yml",
+    "functions.yml",
+    "agreements.yml",
+)  # templates that say something
 DATABASES = {".duckdb", ".db"}
 TEXTS = {".txt", ".tsv"}  # CSV by another name
 
@@ -106,6 +113,7 @@ def judgement_templates() -> dict[str, str]:
     headers = {
         "ratings.csv": RATINGS,
         "opportunities.csv": Opportunity.model_fields,
+        "teams.csv": Member.model_fields,
         "menu.csv": Option.model_fields,
         "menu_levels.csv": Level.model_fields,
     }

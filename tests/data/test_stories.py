@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from crmlib import teams
 from crmlib.books.stored import Books, read_cube, sales_of, services
 from crmlib.declared.reading import PROJECT
 from crmlib.full_cost import full_cost, time_driven
@@ -20,7 +21,7 @@ from crmlib.profitability import (
     group_profitability,
     whale_curve,
 )
-from crmlib.segments import differentiate, read_segments
+from crmlib.segments import differentiate, read_segments, with_segments
 from crmlib.states import customer_states
 
 STORIES = {
@@ -237,3 +238,23 @@ def test_a_customer_of_each_state_is_found_with_its_date(sample: Books, state: s
         assert 1 - latest / before == pytest.approx(Decimal(row["fall_share"]), abs=Decimal("0.05"))
     else:
         assert f"{row['first_order' if state == 'New' else 'last_order']}" in told
+
+
+def test_a_key_account_manager_has_more_to_do_than_hours_and_one_account_changes_hands(sample: Books) -> None:
+    period = sample.period("2025")
+    decided = differentiate(sample, period)
+    members, functions = teams.read_members(sample), teams.read_functions(sample)
+    served = teams.teams(decided, members, read_segments(sample))
+    needed = teams.hours_needed(with_segments(sample, period, decided), period, decided, functions)
+    placed = teams.places(needed, served, members)
+    load = teams.loads(placed, members, functions).set_index("member")
+    assert load.index[0] == "D. Whitlock"
+    assert {"S. Moreau", "A. Bianchi"} <= set(load.index[load["state"] == "under"])
+    proposed = teams.reassigned(placed, members, functions)
+    moves = proposed[(proposed["member"] != proposed["to"]) & (proposed["function"] == "sales")]
+    assert moves.groupby("member").size().to_dict() == {"D. Whitlock": 1, "J. Tanaka": 1}
+    assert set(moves["to"]) <= {"S. Moreau", "A. Bianchi", "R. Okafor"}
+    assert "over" not in set(teams.loads(proposed.assign(member=proposed["to"]), members, functions)["state"])
+    new = {"C172", "C293"}  # key accounts of this year, whom nobody of logistics has on the list
+    assert new <= set(placed.loc[(placed["member"] == teams.NOBODY) & (placed["function"] == "logistics"), "unit"])
+    assert "purchasing" not in set(members["function"])

@@ -70,6 +70,7 @@ def test_the_notebooks_are_there() -> None:
         "11_strategy_review",
         "12_criteria",
         "21_segments",
+        "22_teams",
         "23_account_review",
         "24_opportunities",
         "27_profitability",
