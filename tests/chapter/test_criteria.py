@@ -149,6 +149,8 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
         "criteria.yml",
         "segments.yml",
         "opportunities.csv",
+        "functions.yml",
+        "teams.csv",
         "menu.csv",
         "menu_levels.csv",
         "agreements.yml",
