@@ -264,15 +264,15 @@ def segmented(view: View) -> View:
     return replace(view, books=with_segments(view.books, view.period))
 
 
-def segment_table(customers: Frame, rules: Rules) -> Frame:
-    """The segments that hold customers (as `differentiate`), in the order of the rules: stands_for (the stance), customers, sales, net_margin."""
+def segment_table(customers: Frame) -> Frame:
+    """The segments that hold customers (as `differentiate`), the highest margin first: stands_for (the stance), customers, sales, net_margin."""
     rows = customers.groupby("segment").agg(
         stands_for=("stance", "first"),
         customers=("stance", "size"),
         sales=("sales", "sum"),
         net_margin=("net_margin", "sum"),
     )
-    return rows.loc[[name for name in rules.segments if name in rows.index]]
+    return rows.sort_values("net_margin", ascending=False, kind="stable")
 
 
 def by_state(customers: Frame, before: Frame, rules: Rules) -> Frame:

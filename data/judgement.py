@@ -30,7 +30,7 @@ STRATEGY = """\
 # Strategy of the sample company, made by data/generate.py
 goals:
   - {text: Sales grow by 5 % a year, measure: growth_share, target: 0.05}
-  - {text: Wholesalers leave at least 15 % of sales as net margin, measure: net_margin_share, target: 0.15, by: account_type, group: Wholesalers}
+  - {text: Wholesalers keep at least 15 % of sales as net margin, measure: net_margin_share, target: 0.15, by: account_type, group: Wholesalers}
 markets:
   - {by: account_type, group: Food service, stance: grow, because: eating out grows and no competitor owns it}
   - {by: account_type, group: Department stores, stance: hold, because: personal care shows best there}

@@ -332,7 +332,7 @@ def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", ax: Axes | None = N
     """
     import seaborn as sns
 
-    room, drawn = max(8, 76 // table.shape[1]), table.astype(float)
+    drawn, narrow = table.astype(float), table.shape[1] > 6
     shown = drawn.map(lambda value: "" if math.isnan(value) else form.format(value + 0.0).replace("-", "−")).to_numpy()
     ax = drawing.new_axes(ax, 1.9 + 0.3 * len(table))
     plain: Any = {"fmt": "", "cbar": False, "linewidths": 0.5, "xticklabels": False, "yticklabels": False}
@@ -341,7 +341,9 @@ def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", ax: Axes | None = N
     ax.set_yticks(
         [row + 0.5 for row in range(len(table))], [words.wrapped(name) for name in table.index], linespacing=0.9
     )
-    ax.set_xticks([column + 0.5 for column in range(table.shape[1])], [words.wrapped(name, room) for name in table])
+    slant: Any = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if narrow else {}
+    names = [words.wrapped(name, 24 if narrow else 76 // table.shape[1]) for name in table]
+    ax.set_xticks([column + 0.5 for column in range(table.shape[1])], names, **slant)
     ax.set(xlabel=table.columns.name or "", ylabel=table.index.name or "")
     return drawing.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, form) or 'none'}.")
 

@@ -182,7 +182,7 @@ def _wrapped(figure: Figure, text: str, **style: Any) -> Text:
 
 
 @in_look
-def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: str = "") -> Axes | Sentence:
+def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: Sentence | str = "") -> Axes | Sentence:
     """Put the finding above the picture and, small below it, what, who, unit and period.
 
     The figure grows by the height of both, so the plot keeps its size and nothing overlaps at any length. Both also
@@ -190,7 +190,7 @@ def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: str = "
     """
     figure, finding = root_figure(ax), str(finding)
     if not any(drawn.has_data() or drawn.texts for drawn in figure.axes):
-        return Sentence(otherwise)
+        return Sentence(str(otherwise))
     if _has_unknown_letters(figure):
         what = f"{what.rstrip('.')}. {BOXES}"
     figure.set_layout_engine("constrained")
@@ -209,8 +209,11 @@ def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: str = "
 def readable(ax: Axes) -> None:
     """Write the numbers on a heat map black or white, whichever stands out more against its cell (contrast by WCAG 2: 4.5 at least)."""
     from matplotlib.colors import to_rgb
+    from numpy import ma
 
-    for text, cell in zip(ax.texts, cast(Any, ax.collections[0]).get_facecolors(), strict=False):
+    mesh = cast(Any, ax.collections[0])
+    written = ~ma.getmaskarray(mesh.get_array()).ravel()  # a cell without a value has no text
+    for text, cell in zip(ax.texts, mesh.get_facecolors()[written], strict=True):
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(cell)]
         luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
         text.set_color("white" if luminance < 0.179 else "black")  # where both stand out alike

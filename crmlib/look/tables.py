@@ -33,6 +33,16 @@ TABLE_CSS = f"""
 """
 
 
+LARGE = 100_000  # amounts from here on are told in thousand
+COUNTED = ("_share", "_days", "_minutes", "_units", "_rate", "_index", "score")  # names of what is no money
+
+
+def _unit(amounts: pd.DataFrame, unit: str) -> tuple[str, int]:
+    """What amounts are told in, for all of an exhibit: thousand where any is large."""
+    large = any(abs(number) >= LARGE for column in amounts for number in floats(amounts[column]))
+    return (f"{unit} thousand", 1000) if large else (unit, 1)
+
+
 def _titled(cells: pd.DataFrame, title: str, what: str, stub: str | None = None) -> GT:
     from great_tables import GT
 
@@ -94,7 +104,7 @@ def statement_table(
     ratios: Collection[str] = (),
     change: bool = False,
     most: int = 10,
-    otherwise: str = "",
+    otherwise: Sentence | str = "",
 ) -> GT | Sentence:
     """A profit and loss statement: lines down, columns across; of many columns the other way round, with its subtotals only.
 
@@ -118,10 +128,8 @@ def statement_table(
         The sentence that stands instead where there is no column.
     """
     if frame.empty:
-        return Sentence(otherwise)
-    amounts = floats(frame[[line.id for line in lines if line.id in frame]].to_numpy().ravel())
-    large = any(abs(number) >= 100_000 for number in amounts)
-    unit, scale = (f"{currency} thousand", 1000) if large else (currency, 1)
+        return Sentence(str(otherwise))
+    unit, scale = _unit(frame[[line.id for line in lines if line.id in frame]], currency)
     if len(frame) > most:
         return _turned(frame, lines, str(title), f"{what}; every line is in the workbook", unit, scale)
     change = change and len(frame) > 1
@@ -177,17 +185,33 @@ def _turned(frame: pd.DataFrame, lines: Sequence[Line], title: str, what: str, u
     return _styled(table, [row for row, name in enumerate(cells["name"]) if name == "Firm"], [], [])
 
 
-def _column(values: pd.Series, digits: int | None) -> tuple[list[str], bool]:
-    """The texts of a column, and whether they are numbers."""
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Number) and not isinstance(value, bool)
+
+
+def _column(values: pd.Series, scale: int) -> tuple[list[str], bool]:
+    """The texts of a column, and whether they are numbers; money is told in a `scale`, other numbers have none."""
     known = [value for value in values if not pd.isna(value)]
-    if not known or not all(isinstance(value, numbers.Number) and not isinstance(value, bool) for value in known):
+    if not known or not all(map(_is_number, known)):
         words = {True: "yes", False: "no"} if all(isinstance(value, bool) for value in known) else {}
         return [NOT_AVAILABLE if pd.isna(v) else " ".join(str(words.get(v, v)).split()) for v in values], False
     if str(values.name).endswith("_share"):
         return [percent(value) for value in values], True
-    amounts = [number for value in known if (number := as_decimal(value)) is not None]
-    whole = all(number == number.to_integral_value() or abs(number) >= 10_000 for number in amounts)
-    return [_cell(as_decimal(value), digits if digits is not None else 0 if whole else 2) for value in values], True
+    amounts = [as_decimal(value) for value in values]
+    whole = str(values.name).endswith("_days") or all(
+        n is None or n == n.to_integral_value() or abs(n) >= 1_000 for n in amounts
+    )
+    return [_cell(n and n / (scale or 1), 0 if scale or whole else 2) for n in amounts], True
+
+
+def _money(rows: pd.DataFrame) -> list[int]:
+    """The columns that hold money: numbers that are neither whole counts nor named with a unit of their own."""
+    known = [rows.iloc[:, place].dropna() for place in range(rows.shape[1])]
+    return [
+        place for place, values in enumerate(known)
+        if len(values) and all(map(_is_number, values)) and not str(values.name).endswith(COUNTED)
+        and not all(isinstance(value, numbers.Integral) for value in values)
+    ]  # fmt: skip
 
 
 def plain_table(
@@ -195,24 +219,26 @@ def plain_table(
     *,
     title: Sentence | str,
     what: str,
-    digits: int | None = None,
+    unit: str = "",
     most: int = 0,
-    otherwise: str = "",
+    otherwise: Sentence | str = "",
 ) -> GT | Sentence:
     """A small frame as a table: text left, numbers right, negative in parentheses, text from data kept text.
 
-    A column named ``…_share`` is written as percent. `digits` are the decimals of other numbers; without it none
-    where all are whole or large, else two. An index with a name is the first column. Of more than `most` rows (if
-    given) the first are shown, and the table says so; of none the sentence `otherwise` stands instead.
+    A column named ``…_share`` is written as percent. With a currency as `unit` all money stands in it or, where any is large, in thousand of it, which
+    `what` then says; other numbers have no decimals where all are whole or large, else two. An index with a name is the first column. Of more than
+    `most` rows (if given) the first are shown, and the table says so; of none the sentence `otherwise` stands instead.
     """
     if frame.empty:
-        return Sentence(otherwise)
+        return Sentence(str(otherwise))
     rows = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
-    if 0 < most < len(rows):
-        rows, what = rows.head(most), f"{what}; {most} of {len(rows):,}"
-    columns = [_column(rows.iloc[:, position], digits) for position in range(rows.shape[1])]
+    cut = f"; {most} of {len(rows):,}" if 0 < most < len(rows) else ""
+    rows = rows.head(most) if cut else rows
+    money = _money(rows) if unit else []
+    told, scale = _unit(rows.iloc[:, money], unit) if money else ("", 0)
+    columns = [_column(rows.iloc[:, place], scale if place in money else 0) for place in range(rows.shape[1])]
     cells = pd.DataFrame({f"c{position}": texts for position, (texts, _) in enumerate(columns)})
-    table = _titled(cells, str(title), what).cols_label(
+    table = _titled(cells, str(title), f"{what}{told and ', '}{told}{cut}").cols_label(
         cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, rows, strict=True)})
     )
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]

@@ -31,10 +31,12 @@ FILES = {
     "At risk": "data/at_risk",
     "Actions": "data/actions",
     "Contradictions": "data/contradictions",
+    "Opportunities": "data/opportunities",
     "Findings in the books": "data/findings",
     "Tie-out": "data/tie_out",
     "Rows read": "data/intake",
 }
+REPORT, MOST_OWN = "27_", 4
 MOST_FINDINGS, MOST_ACTIONS, MATERIAL = 7, 5, 0.01
 THOUSAND = Decimal(1000)
 
@@ -68,13 +70,17 @@ def _day(day: date) -> str:
 
 
 def chosen_findings(findings: Sequence[Finding]) -> list[Finding]:
-    """At most so many of all pages, by amount: the first of each page, unless it is small beside the others, then the largest."""
+    """At most so many: those of the report itself, which say what moved, who earns and who loses; the first of each other page, by amount; the rest.
+
+    What is small beside the others is left out.
+    """
     least = MATERIAL * max((finding.amount for finding in findings), default=0)
     ranked = sorted((f for f in findings if f.amount > least), key=lambda finding: -finding.amount)
+    own = [finding for finding in findings if finding in ranked and finding.page.startswith(REPORT)][:MOST_OWN]
     leading = [next(f for f in findings if f.page == page) for page in dict.fromkeys(f.page for f in findings)]
-    first = [finding for finding in ranked if finding in leading]
-    others = [finding for finding in ranked if finding not in leading]
-    return sorted([*first, *others][:MOST_FINDINGS], key=lambda finding: -finding.amount)
+    first = [finding for finding in ranked if finding in leading and finding not in own]
+    others = [finding for finding in ranked if finding not in [*leading, *own]]
+    return [*own, *first, *others][:MOST_FINDINGS]
 
 
 def _figures(books: Books, period: Period) -> list[dict[str, Any]]:

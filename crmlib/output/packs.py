@@ -1,4 +1,4 @@
-"""The index of the fact packs of many accounts."""
+"""The index of the fact packs of many accounts, and where it stands."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ class Pack:
     cause: str = ""
 
 
+def packs_folder(report: Path) -> Path:
+    """The folder of the packs of the period of a report, beside it."""
+    return report.with_name(f"{report.name}-accounts")
+
+
 def write_pack_index(folder: Path, books: Books, period: Period, title: str, packs: Sequence[Pack]) -> None:
-    """Write index.html: every account with its segment, sales and margin, a link to its pack, and why there is none."""
+    """Write index.html: every account with its segment, sales and margin, links to its pack and to its PDF, and why there is none."""
     currency = books.engagement.settings.currency
-    rows = [(pack, amount(pack.sales, currency), amount(pack.margin, currency)) for pack in packs]
+    rows = [
+        (pack, amount(pack.sales, currency), amount(pack.margin, currency), (folder / f"{pack.file}.pdf").exists())
+        for pack in packs
+    ]
     text = rendered(
         "packs.html.j2", client=books.engagement.settings.client, period=period, title=title, rows=rows, count=counted(len(packs), "account"),
         margin=books.statement_in(period).net_margin.title,

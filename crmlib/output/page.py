@@ -44,56 +44,28 @@ class Finding:
     cell: str
 
 
-HIDDEN = {
-    "study",
-    "author",
-    "about",
-}  # cells that no client page has; those tagged `about` are on the page about the figures
+# cells that no page has as they are: findings stand under its title, `rests-on` at its foot, `about` on the page about the figures
+HIDDEN = {"study", "author", "about", "findings", "rests-on"}
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/latex", "text/plain"]
 
 
-def export_page(notebook: Path, html: Path, *, pages: Sequence[Page] = (), client_report: bool = True) -> None:
-    """Write one executed notebook as one HTML file that needs nothing else.
+def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()) -> None:
+    """Write one executed notebook as one HTML file that needs nothing else, to stand beside `index.html`.
 
     The findings stand under the title, and what the page rests on at its foot. A text and the table or picture after it stay
-    on one sheet. Titles of other pages, in italics, are links.
-
-    Parameters
-    ----------
-    notebook
-        Executed notebook. Cells tagged as in `HIDDEN` are left out of a client report, and so is what went to stderr.
-    html
-        File to write, beside `index.html`.
-    pages
-        All pages of the report, in order.
-    client_report
-        False keeps what is hidden, for a student.
+    on one sheet. Titles of other `pages`, in italics, are links. Cells tagged as in `HIDDEN` are left out, and what went to stderr.
 
     Raises
     ------
     CrmError
         The page would load or link something outside itself, or run a script.
     """
-    import nbformat
-
-    executed = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
-    write_page(executed, html, pages=pages, client_report=client_report)
-
-
-def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = (), client_report: bool = True) -> None:
-    """As `export_page`, of a notebook that is already read."""
     from nbconvert import HTMLExporter
 
     executed = deepcopy(executed)
     page = _heading(executed, html.stem) | _beside(html.name, pages)
-    page |= {
-        "client_report": client_report,
-        "in_report": bool(pages),
-        "findings": findings_of(executed, html.name),
-        "rests_on": _rests_on(executed),
-    }
-    hidden = {"findings", "rests-on", *(HIDDEN if client_report else ())}
-    executed.cells = [cell for cell in executed.cells if not hidden & tags_of(cell)]
+    page |= {"in_report": bool(pages), "findings": findings_of(executed, html.name), "rests_on": _rests_on(executed)}
+    executed.cells = [cell for cell in executed.cells if not HIDDEN & tags_of(cell)]
     page["contents"] = [
         (cell.id, title) for cell in executed.cells if cell.cell_type == "markdown"
         for title in re.findall(r"^## +(.+?)\s*$", cell.source, re.MULTILINE)
@@ -170,10 +142,11 @@ def _heading(notebook: NotebookNode, name: str) -> dict[str, Any]:
     client, period = made.get("client", ""), made.get("period", given.get("period", ""))
     markdown = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     title = re.search(r"^# +(.+?)\s*$", markdown, re.MULTILINE)
-    heading = " · ".join(part for part in (client, period, title[1] if title else name) if part)
+    account = made.get("account", "")
+    heading = " · ".join(part for part in (client, period, title[1] if title else name, account) if part)
     for row in parameters:
         row["value"] = Path(row["value"]).name if Path(row["value"]).is_absolute() else row["value"]
-    return {"client": client, "period": period, "heading": heading, "parameters": parameters}
+    return {"client": client, "period": period, "account": account, "heading": heading, "parameters": parameters}
 
 
 def _parameters(notebook: NotebookNode) -> list[dict[str, str]]:
@@ -195,8 +168,19 @@ _PARAMETER = re.compile(
 
 
 def _reachable(html: str) -> str:
-    """Tables that scroll on a narrow screen can be reached by the keyboard."""
-    return re.sub(r'<div id="(t[0-9a-f]{12})"', r'<div id="\1" tabindex="0" role="group" aria-label="Table"', html)
+    """The title of a table stands before the part that scrolls on a narrow screen, which the keyboard reaches and the title names."""
+    from bs4 import BeautifulSoup
+
+    page = BeautifulSoup(html, "html.parser")
+    for scroller in page.select("div[id]:has(> table.gt_table)"):
+        caption = page.new_tag("div", attrs={"class": "caption"})
+        for cell in scroller.select("td.gt_heading"):
+            cell.name = "p"
+            del cell["colspan"]
+            caption.append(cell.extract())
+        scroller.insert_before(caption)
+        scroller.attrs |= {"tabindex": "0", "role": "group", "aria-labelledby": f"{scroller['id']}-title"}
+    return str(page)
 
 
 def _css_text(text: str) -> str:

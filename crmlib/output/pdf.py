@@ -27,6 +27,19 @@ def browser() -> str:
     return next((found for name in BROWSERS if (found := shutil.which(name))), "")
 
 
+def need_browser() -> None:
+    """Raise CrmError where nothing here can print."""
+    if not browser():
+        raise CrmError("no PDF: there is no Chromium or Chrome here; install one, or open index.html and print it")
+
+
+def print_page(html: Path) -> None:
+    """Print one page into a PDF of its name beside it; errors as `export_pdf`."""
+    need_browser()
+    with TemporaryDirectory() as work:
+        _print(html, html.with_suffix(".pdf"), Path(work))
+
+
 def export_pdf(folder: Path, heading: str) -> Path:
     """Print the summary and every page of a report, with contents and page numbers, into report.pdf beside them.
 
@@ -37,8 +50,7 @@ def export_pdf(folder: Path, heading: str) -> Path:
     """
     from pypdf import PdfReader
 
-    if not browser():
-        raise CrmError("no PDF: there is no Chromium or Chrome here; install one, or open index.html and print it")
+    need_browser()
     files = [folder / "index.html", *sorted(folder.glob("[0-9][0-9]_*.html")), folder / "about.html"]
     parts = [(file.stem, *_part(file)) for file in files]
     numbers: dict[str, int] = {}

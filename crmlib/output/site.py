@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def write_site(folder: Path, books: Books, period: Period, pages: Sequence[Page]) -> None:
     """Write the pages of the executed notebooks in a folder, what is about them, and the index.
 
-    The folder holds the data of the report; errors as `export_page`.
+    The folder holds the data of the report; errors as `write_page`.
     """
     import nbformat
     import pandas as pd

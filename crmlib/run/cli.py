@@ -88,7 +88,11 @@ def run(
     out: Out = None,
     for_: For = None,
     pdf: Annotated[
-        bool, typer.Option("--pdf", help="Print all pages into one PDF too, by a Chromium that is here.")
+        bool,
+        typer.Option(
+            "--pdf",
+            help="Print all pages into one PDF too, or each pack of --for into its own, by a Chromium that is here.",
+        ),
     ] = False,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800,
 ) -> None:
@@ -99,7 +103,7 @@ def run(
 
         request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out, cell_timeout_seconds=timeout)
         if for_:
-            _run_packs(engagement, for_, request)
+            _run_packs(engagement, for_, request, pdf)
             return
         with _progress() as tell:
             report = run_report(engagement, request, tell=tell)
@@ -110,11 +114,11 @@ def run(
         _say(f"printed: {near(printed)}")
 
 
-def _run_packs(engagement: str, who: list[str], request: Request) -> None:
+def _run_packs(engagement: str, who: list[str], request: Request, pdf: bool) -> None:
     from crmlib.run.packs import run_packs, told
 
     with _progress() as tell:
-        packs = run_packs(engagement, who, request, tell=tell)
+        packs = run_packs(engagement, who, request, tell=tell, pdf=pdf)
     _say(told(packs))
     if packs.failed:
         raise typer.Exit(1)

@@ -216,11 +216,12 @@ def place_of(executed: NotebookNode, failure: Failure) -> tuple[int, str]:
     return len(above) + 1, "".join(headings[-1:])
 
 
-def write_notebook(executed: NotebookNode, path: Path, folders: Mapping[Path, str]) -> None:
-    """Write a notebook without folders of this machine, and without what papermill notes of this run."""
+def write_notebook(executed: NotebookNode, path: Path, folders: Mapping[Path, str]) -> NotebookNode:
+    """Write a notebook without folders of this machine, and without what papermill notes of this run; the notebook as written."""
     import nbformat
 
     clean = nbformat.from_dict(scrubbed(executed, folders))  # type: ignore[no-untyped-call]
     for part in (clean, *clean.cells):
         part.metadata.pop("papermill", None)
     path.write_text(nbformat.writes(clean), "utf-8")  # type: ignore[no-untyped-call]
+    return clean

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.reading import SettingsError, did_you_mean
-from crmlib.run.kernels import Kernels, Session, execute_again, load_papermill, place_of, write_notebook
+from crmlib.run.kernels import Failure, Kernels, Session, execute_again, load_papermill, place_of, write_notebook
 from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.plan import file_part
@@ -22,6 +22,7 @@ from crmlib.run.safety import claim, locked, put_into_place, recover, scratch, s
 
 if TYPE_CHECKING:
     import pandas as pd
+    from nbformat import NotebookNode
 
     from crmlib.books.stored import Books
     from crmlib.declared.periods import Period
@@ -51,10 +52,11 @@ class _Work:
     period: Period
     folder: Path
     kernels: Kernels
+    pdf: bool
     own: threading.local = field(default_factory=threading.local)
 
 
-def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, tell: Tell) -> Packs:
+def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, tell: Tell, pdf: bool = False) -> Packs:
     """Execute the one notebook asked for, which has a parameter customer_id, for each account, and put all into place with an index.
 
     An account that fails is told in the index and stops no other.
@@ -63,21 +65,28 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
     ----------
     who
         `key`, `all`, segments, and customer_ids.
+    pdf
+        Whether each pack is printed into a PDF too.
 
     Raises
     ------
     SettingsError
         Accounts, notebook or parameters that cannot be.
+    CrmError
+        A PDF is wanted and there is no browser to print it.
     """
     from crmlib.books.stored import open_books
-    from crmlib.output.packs import write_pack_index
+    from crmlib.output.packs import packs_folder, write_pack_index
+    from crmlib.output.pdf import need_browser
     from crmlib.segments import check_judgement
 
+    if pdf:
+        need_browser()
     notebook, values = _asked(request)
     opened = open_engagement(engagement)
     period = opened.period(values.get("period", "last-12-months"))
     home = claim((request.out or REPORTS).resolve() / opened.name, opened)
-    target = home / f"{period.folder}-accounts"
+    target = packs_folder(home / period.folder)
     with locked(scratch(target, "lock")), stoppable():
         recover(target)
         books = open_books(opened)
@@ -88,7 +97,7 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
         kernels = Kernels(private / ".kernels")
         kernels.folder.mkdir(parents=True)
         given = {**values, "period": period.label, "engagement": str(opened.folder)}
-        work = _Work(request, tell, opened, notebook, given, period, private, kernels)
+        work = _Work(request, tell, opened, notebook, given, period, private, kernels, pdf)
         try:
             load_papermill()
             with ThreadPoolExecutor(max(1, request.jobs)) as pool:
@@ -150,7 +159,8 @@ def accounts_for(books: Books, period: Period, who: Sequence[str]) -> pd.DataFra
 def _pack(work: _Work, customer_id: str, name: str, segment: str, sales: Any, margin: Any) -> Pack:
     """One account's pack, in the kernel of this worker."""
     from crmlib.output.packs import Pack
-    from crmlib.output.page import export_page
+    from crmlib.output.page import write_page
+    from crmlib.output.pdf import print_page
 
     begun, file = time.monotonic(), file_part(customer_id)
     work.tell(Step(customer_id, "running"))
@@ -164,19 +174,24 @@ def _pack(work: _Work, customer_id: str, name: str, segment: str, sales: Any, ma
         if not (failure and failure.dead) or work.kernels.stopped.is_set():
             break
     client = work.engagement.settings.client
-    executed.metadata["crm"] = {"client": client, "period": work.period.label}
+    executed.metadata["crm"] = {"client": client, "period": work.period.label, "account": name}
     folders = machine_folders() | {work.folder: "reports", work.engagement.folder: work.engagement.name}
-    write_notebook(executed, work.folder / f"{file}.ipynb", folders)
-    cause = ""
-    if failure:
-        number, heading = place_of(executed, failure)
-        reason = scrubbed(failure.cause, folders).splitlines()[0][:200]
-        cause = f"cell {number}, under {heading or work.notebook.title!r}: {reason}"
-    else:
-        export_page(work.folder / f"{file}.ipynb", work.folder / f"{file}.html")
+    written = write_notebook(executed, work.folder / f"{file}.ipynb", folders)
+    cause = _cause(work, executed, failure, folders) if failure else ""
+    if not cause:
+        html = work.folder / f"{file}.html"
+        write_page(written, html)
+        if work.pdf:
+            print_page(html)
     seconds = time.monotonic() - begun
     work.tell(Step(customer_id, "failed" if cause else "done", seconds))
     return Pack(customer_id, name, segment, sales, margin, file, cause)
+
+
+def _cause(work: _Work, executed: NotebookNode, failure: Failure, folders: Mapping[Path, str]) -> str:
+    number, heading = place_of(executed, failure)
+    reason = scrubbed(failure.cause, folders).splitlines()[0][:200]
+    return f"cell {number}, under {heading or work.notebook.title!r}: {reason}"
 
 
 def told(packs: Packs) -> str:

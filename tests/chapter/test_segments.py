@@ -491,12 +491,12 @@ def test_the_matrix_is_cut_at_zero_margin_and_not_at_a_rank() -> None:
         assert (segments.score_and_margin(alike, rules)["place_by_margin"] >= 0).sum() == side
 
 
-def test_segments_without_customers_are_no_row_and_the_others_keep_the_order_of_the_rules() -> None:
+def test_segments_without_customers_are_no_row_and_the_highest_margin_stands_first() -> None:
     rules = judgement.Rules.model_validate(
         {"rules": [rule("Large", "sales > 5"), rule("None", "sales > 9"), rule("Rest")]}
     )
     made = segments.assigned(table(sales=[1.0, 9.0, 2.0], net_margin=[1.0, 2.0, 3.0]), rules)
-    rows = segments.segment_table(made, rules)
-    assert rows.index.tolist() == ["Large", "Rest"]
-    assert rows["customers"].tolist() == [1, 2]
-    assert rows["net_margin"].tolist() == [2, 4]
+    rows = segments.segment_table(made)
+    assert rows.index.tolist() == ["Rest", "Large"]
+    assert rows["customers"].tolist() == [2, 1]
+    assert rows["net_margin"].tolist() == [4, 2]

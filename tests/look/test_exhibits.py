@@ -212,6 +212,26 @@ def test_a_plain_table_writes_each_column_by_its_kind() -> None:
     assert frame["left"].tolist() == [Decimal("1234.5"), Decimal("-3.2"), None]
 
 
+@pytest.mark.parametrize(("large", "unit", "texts"), [
+    ("123456.7", "USD thousand", ["123", "4", "(1)", "12,000", "7", "0.62"]),
+    ("99999.4", "USD", ["99,999", "4,000", "(1,234)", "12,000", "7", "0.62"]),
+])  # fmt: skip
+def test_all_money_of_a_table_stands_in_one_unit_and_what_is_no_money_as_it_is(
+    large: str, unit: str, texts: list[str]
+) -> None:
+    row = {
+        "sales": Decimal(large),
+        "low": 4000.0,
+        "margin": Decimal(-1234),
+        "orders": 12000,
+        "silent_days": 7.4,
+        "score": 0.62,
+    }
+    table = tables.plain_table(pd.DataFrame([row]), title="One", what="Sales, 2025", unit="USD").as_raw_html()
+    assert [text.strip("\u2004") for text in re.findall(r'<td[^>]*class="gt_row[^>]*>(.*?)</td>', table)] == texts
+    assert f"Sales, 2025, {unit}<" in table
+
+
 def plotted() -> object:
     ax = drawing.new_axes(None, 3.0)
     ax.plot([0, 1], [0, 1])

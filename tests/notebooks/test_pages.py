@@ -153,24 +153,28 @@ OTHERWISE_CALLED = {
     "Margin": "Net segment margin",
     "Net margin of customers": "Net segment margin",
 }
+COUNTS = {"Customers", "Orders", "Opportunities"}
 AMOUNT = re.compile(r"\(?\d[\d,]*\)?")
 SAID = re.compile(r"(?:^|[.:;] )(?!Its|It )([A-Z\d][\w &'-]*?) ((?:contribute|lose)s? [A-Z]{3} [\d.]+(?: [kM])?)")
 
 
 def figures_in_table(markup: str) -> Iterator[tuple[Figure, int, int]]:
-    """The whole amounts of a table, each with its step: 1, or 1,000 where the table is in thousands."""
+    """The whole amounts of a table, each with its step: 1, or 1,000 where the table is in thousands, but for counts."""
     table = BeautifulSoup(markup, "html.parser")
-    period = re.search(r"20\d\d", " ".join(t.get_text() for t in table.select(".gt_subtitle")))
-    head = [cell.get_text(" ", strip=True) for cell in table.select("th.gt_col_heading")]
-    step = 1000 if head and head[0].endswith("thousand") else 1
-    down = (
-        step == 1000 and "Net segment margin" not in head
-    )  # the lines of a statement, unless its owners stand below each other
+    what = " ".join(t.get_text() for t in table.select(".gt_subtitle"))
+    period, head = (
+        re.search(r"20\d\d", what),
+        [cell.get_text(" ", strip=True) for cell in table.select(".gt_col_heading")],
+    )
+    of_statement = bool(head) and head[0].endswith("thousand")
+    scale = 1000 if of_statement or "thousand" in what else 1
+    down = of_statement and "Net segment margin" not in head  # unless its owners stand below each other
     for row in table.select("tbody tr"):
         label, *amounts = [cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])]
         for name, amount in zip(head[1:], amounts, strict=False):
             if period and AMOUNT.fullmatch(amount):
                 owner, line = (name, label) if down else (label, name)
+                step = 1 if line in COUNTS else scale
                 number = int(amount.strip("()").replace(",", "")) * (-1 if amount.startswith("(") else 1)
                 yield (owner, OTHERWISE_CALLED.get(line, line), period[0]), number * step, step
 

@@ -20,11 +20,12 @@ from nbformat import v4
 
 from crmlib.books.stored import Books, open_books
 from crmlib.declared.reading import CrmError
+from crmlib.look.tables import plain_table
 from crmlib.look.words import FINDINGS
 from crmlib.output.data import export_data
 from crmlib.output.index import chosen_findings, write_index
 from crmlib.output.lists import lists
-from crmlib.output.page import Finding, Page, export_page
+from crmlib.output.page import Finding, Page, write_page
 from crmlib.output.site import write_site
 from crmlib.output.workbook import export_workbook
 from crmlib.segments import with_segments
@@ -44,10 +45,9 @@ def shown(data: dict[str, str], **metadata: Any) -> Any:
     return v4.new_output("display_data", data=data, metadata=metadata)
 
 
-def page(folder: Path, *cells: Any, client_report: bool = True) -> BeautifulSoup:
-    notebook, html = folder / "27_profitability.ipynb", folder / "27_profitability.html"
-    nbformat.write(v4.new_notebook(cells=list(cells)), notebook)
-    export_page(notebook, html, client_report=client_report)
+def page(folder: Path, *cells: Any) -> BeautifulSoup:
+    html = folder / "27_profitability.html"
+    write_page(v4.new_notebook(cells=list(cells)), html)
     return BeautifulSoup(html.read_text(encoding="utf-8"), "html.parser")
 
 
@@ -106,25 +106,31 @@ def test_text_from_data_stays_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tag", ["study", "author", "about"])
-def test_what_is_for_students_and_authors_is_left_out_of_a_client_report_and_only_there(
-    tmp_path: Path, tag: str
-) -> None:
-    study = (
-        v4.new_markdown_cell("## Study", metadata={"tags": [tag]}),
-        code("answer", shown({"text/plain": "not yet"}), tags=(tag,)),
-    )
-    cells = v4.new_markdown_cell("# Title"), *study
-    assert "not yet" not in page(tmp_path, *cells).get_text()
-    assert "Study" not in page(tmp_path, *cells).get_text()
-    student = page(tmp_path, *cells, client_report=False).get_text()
-    assert "Study" in student
-    assert "not yet" in student
+def test_what_is_for_students_and_authors_is_left_out_of_a_report_and_that_alone(tmp_path: Path, tag: str) -> None:
+    cells = [
+        v4.new_markdown_cell("# Title"),
+        *(v4.new_markdown_cell("## Study", metadata={"tags": tags}) for tags in ([tag], ["kept"])),
+        *(code("answer", shown({"text/plain": f"not {tags[0]}"}), tags=tags) for tags in ((tag,), ("kept",))),
+    ]
+    made = page(tmp_path, *cells)
+    assert [head.get_text() for head in made.select("h2")] == ["Study"]
+    assert [text.get_text() for text in made.select(".out pre")] == ["not kept"]
 
 
 def test_what_went_to_stderr_is_not_shown_to_a_client(tmp_path: Path) -> None:
     cell = code("warn()", v4.new_output("stream", name="stderr", text="DeprecationWarning"))
     assert "Deprecation" not in page(tmp_path, cell).get_text()
-    assert "Deprecation" in page(tmp_path, cell, client_report=False).get_text()
+
+
+def test_the_title_of_a_table_stands_before_the_part_that_scrolls_and_names_it(tmp_path: Path) -> None:
+    table = plain_table(pd.DataFrame({"customer": ["Fir"], "orders": [3]}), title='Fir & "Co" <b>', what="Orders, 2025")
+    made = page(tmp_path, v4.new_markdown_cell("# T"), code("1", shown({"text/html": table.as_raw_html()})))  # type: ignore[union-attr]
+    [scroller] = made.select(".out div[tabindex]")
+    title, what = made.select(".out > .caption p")
+    assert (title.get_text(), what.get_text()) == ('Fir & "Co" <b>', "Orders, 2025")
+    assert scroller["aria-labelledby"] == title["id"] == scroller.select("table")[0]["aria-labelledby"]
+    assert "Fir & " not in scroller.get_text()
+    assert [cell.get_text() for cell in scroller.select("th")] == ["Customer", "Orders"]
 
 
 def test_parameters_are_shown_as_they_ran_without_the_machine_s_paths(tmp_path: Path) -> None:
@@ -146,8 +152,7 @@ def test_a_page_is_headed_by_client_period_and_title(tmp_path: Path) -> None:
     notebook = v4.new_notebook(
         cells=[v4.new_markdown_cell("# Who earns what")], metadata={"crm": {"client": CLIENT, "period": "2025Q1"}}
     )
-    nbformat.write(notebook, tmp_path / "27_a.ipynb")
-    export_page(tmp_path / "27_a.ipynb", tmp_path / "27_a.html")
+    write_page(notebook, tmp_path / "27_a.html")
     made = BeautifulSoup((tmp_path / "27_a.html").read_text(encoding="utf-8"), "html.parser")
     assert made.title is not None
     assert made.title.string == f"{CLIENT} · 2025Q1 · Who earns what"
@@ -521,7 +526,9 @@ def test_what_is_about_the_figures_stands_on_a_page_of_its_own(site: Path, books
     assert "checked of" not in parsed(site / "27.html").get_text()
 
 
-def test_the_summary_takes_the_first_finding_of_each_page_and_then_the_largest() -> None:
-    findings = [Finding(f"{page} {n}", 1000.0 * n, page, "") for page in "ab" for n in range(1, 6)]
-    chosen = chosen_findings([*findings, Finding("c", 1.0, "c", "")])
-    assert [f.text for f in chosen] == ["a 5", "b 5", "a 4", "b 4", "a 3", "a 1", "b 1"]
+def test_the_summary_begins_with_the_report_then_takes_the_first_finding_of_each_page_and_then_the_largest() -> None:
+    pages = ("11_a", "27_b", "31_c")
+    findings = [Finding(f"{page} {n}", 1000.0 * n * n, page, "") for page in pages for n in range(2, 7)]
+    small = [Finding("32_d", 1.0, "32_d", ""), Finding("27_b small", 1.0, "27_b", "")]
+    chosen = chosen_findings([small[1], *findings, small[0]])
+    assert [f.text for f in chosen] == ["27_b 2", "27_b 3", "27_b 4", "27_b 5", "11_a 2", "31_c 2", "11_a 6"]
