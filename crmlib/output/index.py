@@ -15,6 +15,7 @@ from crmlib.declared.periods import Period
 from crmlib.look import drawing, whale
 from crmlib.look.words import digits_text, one_unit, percent
 from crmlib.output.headlines import headlines
+from crmlib.output.packs import packs_index
 from crmlib.output.page import Finding, Page, refuse_outside, rendered
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def write_index(
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
         as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), whale=_whale_curve(books, period),
         findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
-        downloads=_downloads(folder),
+        downloads=_downloads(folder), packs=packs_index(folder, period),
     )  # fmt: skip
     refuse_outside(text, "index.html")
     (folder / "index.html").write_text(text, encoding="utf-8")

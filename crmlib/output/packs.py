@@ -29,9 +29,15 @@ class Pack:
     cause: str = ""
 
 
-def packs_folder(report: Path) -> Path:
-    """The folder of the packs of the period of a report, beside it."""
-    return report.with_name(f"{report.name}-accounts")
+def packs_name(period: Period) -> str:
+    """The name of the folder of a period's packs, beside that of its report."""
+    return f"{period.folder}-accounts"
+
+
+def packs_index(report: Path, period: Period) -> str:
+    """Where the index of packs stands beside a report; '' where there is none."""
+    file = f"{packs_name(period)}/index.html"
+    return f"../{file}" if (report.parent / file).exists() else ""
 
 
 def write_pack_index(folder: Path, books: Books, period: Period, title: str, packs: Sequence[Pack]) -> None:
@@ -43,7 +49,7 @@ def write_pack_index(folder: Path, books: Books, period: Period, title: str, pac
     ]
     text = rendered(
         "packs.html.j2", client=books.engagement.settings.client, period=period, title=title, rows=rows, count=counted(len(packs), "account"),
-        margin=books.statement_in(period).net_margin.title,
+        margin=books.statement_in(period).net_margin.title, summary=folder.with_name(period.folder).joinpath("index.html").exists(),
     )  # fmt: skip
     refuse_outside(text, "index.html")
     (folder / "index.html").write_text(text, encoding="utf-8")

@@ -84,12 +84,12 @@ def _rename(tag: Tag, page: str) -> None:
         if tag.get(name) and not re.fullmatch(r"t[0-9a-f]{12}", str(tag[name])):  # a table's style goes by its name
             tag[name] = f"{page}-{tag[name]}"
     link = str(tag.get("href", ""))
-    if found := re.fullmatch(r"([\w%.-]*?)(?:\.html)?(#.+)?", link):
+    found = re.fullmatch(r"([\w%.-]*?)(?:\.html)?(#.+)?", link)
+    if found and (link.startswith("#") or ".html" in link):
         target, place = found[1] or page, (found[2] or "").removeprefix("#")
-        if link.startswith("#") or ".html" in link:
-            tag["href"] = f"#{target}-{place}" if place else f"#{target}"
-        elif "href" in tag.attrs:
-            del tag["href"]  # a file that lies beside the page and not in the PDF
+        tag["href"] = f"#{target}-{place}" if place else f"#{target}"
+    elif "href" in tag.attrs:
+        del tag["href"]  # a file that lies beside the page and not in the PDF
 
 
 def _print(html: Path, pdf: Path, profile: Path) -> None:

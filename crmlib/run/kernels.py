@@ -220,7 +220,7 @@ def write_notebook(executed: NotebookNode, path: Path, folders: Mapping[Path, st
     """Write a notebook without folders of this machine, and without what papermill notes of this run; the notebook as written."""
     import nbformat
 
-    clean = nbformat.from_dict(scrubbed(executed, folders))  # type: ignore[no-untyped-call]
+    clean: NotebookNode = nbformat.from_dict(scrubbed(executed, folders))  # type: ignore[no-untyped-call]
     for part in (clean, *clean.cells):
         part.metadata.pop("papermill", None)
     path.write_text(nbformat.writes(clean), "utf-8")  # type: ignore[no-untyped-call]

@@ -76,7 +76,7 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
         A PDF is wanted and there is no browser to print it.
     """
     from crmlib.books.stored import open_books
-    from crmlib.output.packs import packs_folder, write_pack_index
+    from crmlib.output.packs import packs_name, write_pack_index
     from crmlib.output.pdf import need_browser
     from crmlib.segments import check_judgement
 
@@ -86,7 +86,7 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
     opened = open_engagement(engagement)
     period = opened.period(values.get("period", "last-12-months"))
     home = claim((request.out or REPORTS).resolve() / opened.name, opened)
-    target = packs_folder(home / period.folder)
+    target = home / packs_name(period)
     with locked(scratch(target, "lock")), stoppable():
         recover(target)
         books = open_books(opened)

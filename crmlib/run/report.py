@@ -198,6 +198,8 @@ def _of_costs_alone(job: _Job, books: Books) -> _Job:
 
 
 def _plan(job: _Job, last: Mapping[str, Any], origin: str) -> Plan:
+    from crmlib.output.packs import packs_index
+
     notebooks, names = {n.name: n for n in job.notebooks}, {unit.name for unit in job.units}
     others = {name: page for name, page in last["pages"].items() if name not in names and page["notebook"] in notebooks}
     earlier = [Unit(name, notebooks[page["notebook"]], page["parameters"]) for name, page in others.items()]
@@ -212,7 +214,8 @@ def _plan(job: _Job, last: Mapping[str, Any], origin: str) -> Plan:
     exports_fingerprint = f"{content_hash(job.parameters)}-{origin}"
     whole = last["whole"] and last["exports"] == exports_fingerprint
     exports = [file for file in last["files"] if whole and Path(file).suffix not in {".html", ".ipynb"}]
-    nothing_to_do = whole and not stale and not dropped
+    linked = last.get("packs") == packs_index(job.target, job.period)
+    nothing_to_do = whole and linked and not stale and not dropped
     return Plan(tuple(stale), tuple(fresh), origin, tuple(exports), exports_fingerprint, nothing_to_do)
 
 
@@ -285,6 +288,7 @@ def _failed_notebook(job: _Job, name: str) -> Path:
 def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> list[Page]:
     from crmlib.output.data import export_data
     from crmlib.output.lists import lists
+    from crmlib.output.packs import packs_index
     from crmlib.output.site import write_site
     from crmlib.output.workbook import export_workbook
     from crmlib.segments import check_judgement, with_segments
@@ -315,6 +319,7 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
         "engagement": job.label, "parameters": job.parameters,
         "period": {"label": period.label, "start": period.start, "end": period.end},
         "statement": {line.id: asdict(line) for line in books.statement_in(period).lines},
+        "packs": packs_index(private, job.period),
         "inputs": {"data_hash": books.data_hash, "ledger": dict(books.sources), "settings": settings},
     }  # fmt: skip
     write_manifest(private, plan, pages, job.engagement, facts)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
+from bs4 import BeautifulSoup
 
 from crmlib.output.pdf import browser, export_pdf
 from crmlib.run.report import Request, run_report
@@ -57,15 +60,53 @@ def test_every_page_opens_from_disk_without_a_request_a_complaint_or_a_barrier(
         context.close()
 
 
-def test_the_pdf_holds_every_page_with_contents_and_numbers(report: Path) -> None:
+@pytest.fixture(scope="module")
+def printed(report: Path) -> list[str]:
+    """The text of each sheet of its PDF."""
     from pypdf import PdfReader
 
-    printed = PdfReader(export_pdf(report, "Tallow & Reed")).pages
-    pages = [unicodedata.normalize("NFKC", page.extract_text()) for page in printed]  # fi may be one letter
+    sheets = PdfReader(export_pdf(report, "Tallow & Reed")).pages
+    return [unicodedata.normalize("NFKC", sheet.extract_text()) for sheet in sheets]  # fi may be one letter
+
+
+def test_the_pdf_holds_every_page_with_contents_and_numbers(printed: list[str]) -> None:
     titles = ["Data review", "Customer profitability report", "About these figures"]
-    contents = pages[1]
+    contents = printed[1]
     assert "Contents" in contents
     for title in titles:
         number = int(next(line for line in contents.splitlines() if line.startswith(title)).split()[-1])
-        assert title in pages[number - 1]
-    assert f"{len(pages)} / {len(pages)}" in pages[-1]
+        assert title in printed[number - 1]
+    assert f"{len(printed)} / {len(printed)}" in printed[-1]
+
+
+SAID = re.compile(r"(?:^|[.:;] )(?!Its|It |They )([A-Z\d][\w &'-]*?) ((?:contribute|lose)s? [A-Z]{3} [\d.]+(?: [kM])?)")
+
+
+def test_a_name_has_one_number_in_summary_pages_workbook_and_print(report: Path, printed: list[str]) -> None:
+    book = openpyxl.load_workbook(report / "workbook.xlsx", data_only=True)
+    firm = {str(row[0]): row[1:3] for row in book["Summary"].iter_rows(min_row=5, max_col=3, values_only=True)}
+    head, *_, everyone = book["P&L by customer"].iter_rows(min_row=4, values_only=True)
+    firm["Net segment margin of customers"] = (everyone[head.index("Net segment margin")], None)
+    summary = BeautifulSoup((report / "index.html").read_text("utf-8"), "html.parser")
+    figures = [[part.get_text() for part in item.select("span")] for item in summary.select(".figures li")]
+    assert len(figures) == 4
+    for name, now, before, _ in figures:
+        for told, value in zip((now, before), firm[name], strict=True):
+            if value is not None:
+                assert float(told.split()[-2]) == pytest.approx(float(value) / 1e6, abs=0.051), (name, told, value)
+    listed = {row[1]: row for row in book["Actions"].iter_rows(min_row=5, values_only=True)}
+    rows = [[cell.get_text() for cell in row.select("th, td")] for row in summary.select(".actions tbody tr")]
+    assert [row[2] for row in rows] == [f"{listed[row[0]][3] / 1000:,.0f}" for row in rows]
+    text = " ".join(" ".join(printed).split())
+    for finding in summary.select(".findings li"):
+        assert " ".join(str(finding.find(string=True)).split()) in text
+    said: dict[str, set[str]] = {}
+    for part in [text, *(html.get_text(". ") for html in map(soup, report.glob("*.html")))]:
+        for subject, amount in SAID.findall(part):
+            said.setdefault(subject, set()).add(re.sub(r"^(contribute|lose)s", r"\1", amount))
+    assert len(said) > 3
+    assert {subject: amounts for subject, amounts in said.items() if len(amounts) > 1} == {}
+
+
+def soup(file: Path) -> BeautifulSoup:
+    return BeautifulSoup(file.read_text("utf-8"), "html.parser")

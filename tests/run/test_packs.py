@@ -11,7 +11,10 @@ import pytest
 from bs4 import BeautifulSoup
 
 from crmlib.books.stored import Books, open_books
+from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import SettingsError
+from crmlib.output.packs import packs_index
+from crmlib.output.pdf import browser
 from crmlib.run.packs import Packs, accounts_for, run_packs, told
 from crmlib.run.report import Request, Step
 from crmlib.run.safety import recover, scratch
@@ -99,6 +102,25 @@ def test_the_index_names_all_accounts_links_what_is_there_and_keeps_text_text(en
     assert "no such thing" in index.get_text()
     assert not [file.name for file in packs.folder.parent.glob(".new*")]
     assert "/" not in packs.failed[0].file
+
+
+def test_packs_and_report_know_of_each_other_and_a_pdf_is_made_where_asked(engagement: Path, tmp_path: Path) -> None:
+    if not browser():
+        pytest.skip("no Chromium on this machine")
+    request = request_in(tmp_path)
+    packs = run_packs(engagement, ["A"], request, tell=lambda step: None, pdf=True)
+    index = (packs.folder / "index.html").read_text("utf-8")
+    assert 'href="A.pdf"' in index
+    assert (packs.folder / "A.pdf").read_bytes().startswith(b"%PDF")
+    assert "Summary" not in index
+    assert (
+        packs_index(packs.folder.with_name("2024"), open_engagement(engagement).period("2024"))
+        == "../2024-accounts/index.html"
+    )
+    packs.folder.with_name("2024").mkdir()
+    (packs.folder.with_name("2024") / "index.html").touch()
+    again = run_packs(engagement, ["A"], request, tell=lambda step: None)
+    assert 'href="../2024/index.html"' in (again.folder / "index.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
