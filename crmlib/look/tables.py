@@ -189,7 +189,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Number) and not isinstance(value, bool)
 
 
-def _column(values: pd.Series, scale: int) -> tuple[list[str], bool]:
+def _column(values: pd.Series, scale: int, digits: int | None) -> tuple[list[str], bool]:
     """The texts of a column, and whether they are numbers; money is told in a `scale`, other numbers have none."""
     known = [value for value in values if not pd.isna(value)]
     if not known or not all(map(_is_number, known)):
@@ -198,10 +198,10 @@ def _column(values: pd.Series, scale: int) -> tuple[list[str], bool]:
     if str(values.name).endswith("_share"):
         return [percent(value) for value in values], True
     amounts = [as_decimal(value) for value in values]
-    whole = str(values.name).endswith("_days") or all(
-        n is None or n == n.to_integral_value() or abs(n) >= 1_000 for n in amounts
-    )
-    return [_cell(n and n / (scale or 1), 0 if scale or whole else 2) for n in amounts], True
+    whole = all(n is None or n == n.to_integral_value() or abs(n) >= 1_000 for n in amounts)
+    if scale or whole or str(values.name).endswith("_days"):
+        digits = 0
+    return [_cell(n and n / (scale or 1), 2 if digits is None else digits) for n in amounts], True
 
 
 def _money(rows: pd.DataFrame) -> list[int]:
@@ -220,13 +220,14 @@ def plain_table(
     title: Sentence | str,
     what: str,
     unit: str = "",
+    digits: int | None = None,
     most: int = 0,
     otherwise: Sentence | str = "",
 ) -> GT | Sentence:
     """A small frame as a table: text left, numbers right, negative in parentheses, text from data kept text.
 
     A column named ``…_share`` is written as percent. With a currency as `unit` all money stands in it or, where any is large, in thousand of it, which
-    `what` then says; other numbers have no decimals where all are whole or large, else two. An index with a name is the first column. Of more than
+    `what` then says; other numbers have so many `digits`: none where all are whole or large, else two. An index with a name is the first column. Of more than
     `most` rows (if given) the first are shown, and the table says so; of none the sentence `otherwise` stands instead.
     """
     if frame.empty:
@@ -236,7 +237,7 @@ def plain_table(
     rows = rows.head(most) if cut else rows
     money = _money(rows) if unit else []
     told, scale = _unit(rows.iloc[:, money], unit) if money else ("", 0)
-    columns = [_column(rows.iloc[:, place], scale if place in money else 0) for place in range(rows.shape[1])]
+    columns = [_column(rows.iloc[:, place], scale if place in money else 0, digits) for place in range(rows.shape[1])]
     cells = pd.DataFrame({f"c{position}": texts for position, (texts, _) in enumerate(columns)})
     table = _titled(cells, str(title), f"{what}{told and ', '}{told}{cut}").cols_label(
         cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, rows, strict=True)})

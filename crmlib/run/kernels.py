@@ -116,7 +116,9 @@ def execute(
         failure = Failure(error.cell_index, f"{error.ename}: {error.evalue}", way_out)
     except CellTimeoutError:
         cause = f"timeout: the cell ran longer than {timeout_seconds} s"
-        failure = Failure(reached["cell_index"], cause, "raise --timeout, or run it alone in JupyterLab and see what it waits for")
+        failure = Failure(
+            reached["cell_index"], cause, "raise --timeout, or run it alone in JupyterLab and see what it waits for"
+        )
     except RuntimeError as error:  # nbclient's DeadKernelError is one, and so is a kernel that does not start
         way_out = "most often memory is short: close other programs, or run with --jobs 1"
         failure = Failure(reached["cell_index"], f"the kernel died, twice: {error}", way_out, dead=True)
