@@ -7,7 +7,7 @@ from decimal import Decimal, localcontext
 
 import pandas as pd
 
-from crmlib.books.stored import CELL, Books, Frame, bookings, capital_charges, owner_totals, services
+from crmlib.books.stored import CELL, Books, Frame, bookings, capital, owner_totals, services
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Line, Statement
 from crmlib.profitability import customer_profitability, group_profitability, own_costs_of, shares, total
@@ -55,7 +55,7 @@ def full_cost(books: Books, period: Period) -> Frame:
         [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
     )
     groups = _spread(_group_owned(books, period, customers))
-    charged = capital_charges(books, period)
+    charged = capital(books, period)["capital_charge"]
     charges = keys.map(lambda owner: charged.get(owner, Decimal(0)))
     margin = customers[books.statement_in(period).net_margin.id] + charges
     costs = pd.DataFrame(

@@ -32,6 +32,7 @@ LEAST = 0.002  # of a customer's sales: less is not worth a talk
 MORE_OFTEN = 1.05  # times the group's median, from which an activity is named as a cause
 QUARTILES = [0.25, 0.5, 0.75]
 ALL = "all customers"
+RETURNED = "Returns and allowances"  # what is given back after the invoice, apart from its discount
 PAID = "pays {paid:.1%} of the average price, the median of customers of its volume {usual:.1%}"
 GOODS = "goods are {rate:.1%} of its sales at average prices, the median of {group} {median:.1%}"
 FOUND = ["customer_id", "kind", "item", "expected", "low", "high", "ease", "owner", "evidence", "source"]
@@ -182,9 +183,7 @@ def _measures(books: Books, period: Period, buyers: Frame, spaced: Collection[st
     for line in (line for line in statement.leaves if line.is_trade and not line.is_revenue):
         owner, apart = line.owner, discount if "invoice_lines.discount" in line.sources else None
         rate = (buyers[line.id] - (0 if apart is None else apart)) / buyers["sales"]
-        yield compared(
-            "cost to serve", line.label if apart is None else "Returns and allowances", owner, rate, cause=notes
-        )
+        yield compared("cost to serve", line.label if apart is None else RETURNED, owner, rate, cause=notes)
     basket = baskets(books, period).reindex(buyers.index).astype(float)
     fifth = _groups(pd.qcut(buyers["sales"].rank(method="first"), max(1, min(5, len(buyers) // FEWEST)), labels=False))
     rate = 1 - basket["paid"] / basket["at_average"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib import accounts, agreements, criteria, opportunities, states, teams
+from crmlib import accounts, agreements, criteria, eva, opportunities, states, teams
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
@@ -236,6 +236,7 @@ def check_judgement(books: Books) -> None:
         agreements.read_agreements,
         teams.read_functions,
         teams.read_members,
+        eva.read_capital,
     )
     mistakes = []
     for read in readers:

@@ -67,11 +67,38 @@ finance,Credit desk,130,Develop;Core;Serve simply;Mend;Silent;Change terms;Inact
 """
 
 
+CAPITAL = """\
+# What the sample company employs, by its balance sheets, and how far 2026 may lie from today; made by data/generate.py
+cost_of_capital:
+  equity: {cost: 0.12, share: 0.60}
+  debt: {cost: 0.06, share: 0.40}    # before tax
+assets:
+  - {asset: "Land, buildings and plant", branch: fixed assets, amount: {2023-01: 4900000, 2024-01: 5050000, 2025-01: 5200000}, includes: dedicated_assets, owner: Production}
+  - {asset: Stock of goods and materials, branch: inventory, amount: {2023-01: 2700000, 2024-01: 2800000, 2025-01: 3000000}, includes: inventory, owner: Logistics}
+  - {asset: Cash and prepayments, branch: other current assets, amount: 650000, owner: Finance}
+  - {asset: Accounts payable, branch: other current assets, amount: -1600000, owner: Finance}
+ranges:
+  - {driver: volume, low: -0.04, expected: 0.02, high: 0.06, because: quarters of the last two years lay so far from the year before}
+  - {driver: price, low: -0.015, expected: 0, high: 0.015, because: two chains tender again}
+  - {driver: cost of goods, low: -0.02, expected: 0.005, high: 0.03, because: resin and freight contracts end in June}
+  - {driver: expenses, low: -0.02, expected: 0.01, high: 0.035, because: wage agreement}
+  - {driver: inventory, low: -0.15, high: 0.05, because: the new planning may need fewer weeks of stock}
+  - {driver: other current assets, low: -0.10, high: 0.10, shape: normal, because: days outstanding of the last two years}
+  - {driver: fixed assets, low: 0, expected: 0.02, high: 0.06, because: second palletiser under discussion}
+  - {driver: cost of capital, low: -0.08, high: 0.08, shape: uniform, because: half a point of interest either way}
+correlations:
+  - {between: [price, cost of goods], value: 0.5}   # a part of dearer goods can be passed on
+  - {between: [volume, price], value: -0.3}
+  - {between: [volume, inventory], value: 0.4}
+"""
+
+
 def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, seed: int) -> None:
     """Write every judgement file into a folder, the same for the same seed."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "strategy.yml").write_text(STRATEGY, encoding="utf-8")
     (folder / "opportunities.csv").write_text(OPPORTUNITIES, encoding="utf-8")
+    (folder / "capital.yml").write_text(CAPITAL, encoding="utf-8")
     (folder / "teams.csv").write_text(TEAMS, encoding="utf-8")
     for name in ("criteria.yml", "segments.yml", "functions.yml"):
         (folder / name).write_text((RULES / name).read_text(encoding="utf-8"), encoding="utf-8")

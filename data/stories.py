@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
+from crmlib.declared import capital
+
 HERE = Path(__file__).resolve().parent
 YEAR, BEFORE = "2025", "2024"
 CAPITAL_RATE = 0.09 / (1 - 0.25) / 12  # charge for capital before tax, a month
@@ -225,6 +227,11 @@ JUDGEMENT = {
         "accounts": "customer_ids and segments that the member serves, set apart by semicolons; of several who serve the same each has an equal part",
         "role": "what the member does in the team; `lead` leads it",
     },
+    "capital.yml": "What the firm employs, what its capital costs, and how far the future may lie from today; read by notebooks 32 and 14. The rates themselves stand in engagement.yml.",
+    "capital.yml, equity and debt of cost_of_capital": capital.Money,
+    "capital.yml, each of assets": capital.Asset,
+    "capital.yml, each of ranges": capital.Range,
+    "capital.yml, each of correlations": capital.Correlation,
 }  # fmt: skip
 
 
@@ -590,12 +597,13 @@ def judgement_dictionary() -> str:
         if isinstance(told, str):
             parts.append(f"### {title}\n\n{told}")
             continue
-        record = records.get(title) or records.get(place.removeprefix("each of "))
+        record = told if isinstance(told, type) else records.get(title) or records.get(place.removeprefix("each of "))
         fields = record.model_fields if record else {}
         inherited = set(agreements.Terms.model_fields) if record is agreements.Agreement else set()
         keys = set(fields) - {"criteria", "rules", "flags", "functions", "agreements"} - inherited or {
             *judgement.RATINGS
         }
+        told = {name: fields[name].description for name in fields} if isinstance(told, type) else told
         if unlike := (keys ^ set(told)) - {"(the entry)"} if "(the entry)" not in told else set():
             raise KeyError(f"{title}: {', '.join(sorted(unlike))}")
         rows = [(name, *key_described(fields.get(name)), meaning) for name, meaning in told.items()]
@@ -623,7 +631,7 @@ def key_described(field: Any) -> tuple[str, str]:
         return "text", ""
     written = getattr(field.annotation, "__name__", "") if isinstance(field.annotation, type) else str(field.annotation)
     written = re.sub(r"^(?:typing\.)?(?:Optional|Annotated)\[(?:typing\.)?(?:Annotated\[)?", "", written)
-    allowed = [value for value in re.findall(r"'([^']*)'", written) if value]
+    allowed = list(dict.fromkeys(value for value in re.findall(r"'([^']*)'", written) if value))
     words = {
         **dict.fromkeys(("Terms", "Contacts", "Expected", "crmlib.declared.agreements.Expected"), "keys of its own"),
         "Decimal": "number",
@@ -636,6 +644,7 @@ def key_described(field: Any) -> tuple[str, str]:
         "tuple[float, float]": "two numbers",
         "bool": "true or false",
         "tuple": "list",
+        "dict[str, typing": "number, or months with numbers",
         "dict": "texts with numbers",
     }
     kind = ", ".join(allowed) or next((word for name, word in words.items() if written.startswith(name)), "list")

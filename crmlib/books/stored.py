@@ -19,7 +19,7 @@ from crmlib.books.ledger import plain
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
-from crmlib.declared.statement import Line, Statement
+from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
 from crmlib.declared.versions import versions
 
 if TYPE_CHECKING:
@@ -319,10 +319,16 @@ def bookings(books: Books, period: Period) -> Frame:
     return _summed(books, "bookings", [*OWNER, "line", "avoidable"], period).reindex(columns=BOOKINGS)
 
 
-def capital_charges(books: Books, period: Period) -> pd.Series:
-    """Charges for capital of each customer ('' for what has none), by owner."""
-    charges = _summed(books, "capital", ["owner"], period).reindex(columns=["owner", "capital_charge"])
-    return charges.set_index("owner")["capital_charge"]
+def capital(books: Books, period: Period) -> Frame:
+    """The capital tied up with each customer ('' for what has none): mean receivables, inventory and dedicated_assets, and capital_charge, by owner."""
+    sums = _summed(books, "capital", ["owner"], period).set_index("owner")
+    sums = sums.reindex(columns=[*CAPITAL_BALANCES, "capital_charge"], fill_value=Decimal(0))
+    return sums.assign(
+        **{
+            balance: (sums[balance] / period.months).map(lambda mean: mean.quantize(CELL))
+            for balance in CAPITAL_BALANCES
+        }
+    )
 
 
 def summed_by_account(

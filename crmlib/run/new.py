@@ -28,6 +28,7 @@ DECIDED = (
     "segments.yml",
     "functions.yml",
     "agreements.yml",
+    "capital.yml",
 )  # templates that say something
 DATABASES = {".duckdb", ".db"}
 TEXTS = {".txt", ".tsv"}  # CSV by another name

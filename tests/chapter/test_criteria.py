@@ -154,6 +154,7 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
         "menu.csv",
         "menu_levels.csv",
         "agreements.yml",
+        "capital.yml",
     }
 
 
