@@ -101,12 +101,12 @@ def of_customers(books: Books, period: Period) -> Frame:
 def of_groups(books: Books, period: Period, by: str) -> Frame:
     """What each group adds: that of its customers less the costs that it owns, after tax; as `group_profitability`, its `rest` too.
 
-    One row per group (the index): customers, sales, margin, value_added. Empty where something is lacking.
+    One row per group (the index): sales, margin, value_added. Empty where something is lacking.
     """
     report, tax = profitability.group_profitability(books, period, by), books.engagement.settings.rates.tax_rate
     rows = pd.concat([part for part in (report.groups, report.rest) if len(part)])
     margin = rows[books.statement_in(period).net_margin.id]
-    valued = rows[["customers", "sales"]].assign(margin=margin, value_added=margin * (1 - tax))
+    valued = rows[["sales"]].assign(margin=margin, value_added=margin * (1 - tax))
     return valued.iloc[:0] if lacking(books, period, of_firm=False) else valued
 
 
@@ -288,8 +288,10 @@ def _branch(kind: str, item: str, line: Line | None) -> str:
 def eva_when(parts: Mapping[str, float], changes: Mapping[str, Floats]) -> Floats:
     """The firm's value added when drivers change by shares of their amounts (as `Firm.parts`), one number or an array of draws.
 
-    Volume moves net sales, goods, costs that vary, and receivables; price moves net sales and receivables.
+    Volume moves net sales, goods, costs that vary, and receivables; price moves net sales and receivables. Missing without parts.
     """
+    if not parts:
+        return float("nan")
     more = {driver: 1 + changes.get(driver, 0.0) for driver in get_args(Driver)}
     volume, sold = more["volume"], more["volume"] * more["price"]
     varying, rest, owed = parts["varying"], parts["expenses"] - parts["varying"], parts["receivables"]
@@ -314,6 +316,12 @@ def ranges(judged: Capital) -> list[Range]:
     ]  # fmt: skip
 
 
+def spans(firm: Firm, judged: Capital) -> Frame:
+    """The ranges as a table: driver, low_share, expected_share, high_share, shape, because; empty where something is lacking."""
+    rows = [(r.driver, r.low, r.likeliest, r.high, r.shape, r.because) for r in ranges(judged) if firm.parts]
+    return pd.DataFrame(rows, columns=["driver", "low_share", "expected_share", "high_share", "shape", "because"])
+
+
 def tornado(firm: Firm, judged: Capital) -> Frame:
     """The value added when one driver lies at either end of its range and all others where they are expected, the widest first.
 
@@ -326,6 +334,11 @@ def tornado(firm: Firm, judged: Capital) -> Frame:
     ends["base"] = eva_when(firm.parts, expected) if drivers else None
     wide = (ends["at_high"] - ends["at_low"]).abs()
     return ends.loc[wide.sort_values(ascending=False, kind="stable").index]
+
+
+def in_tenths(cases: np.ndarray) -> dict[str, float]:
+    """Where one case in ten, half of the cases and nine in ten lie below, named; nothing of no cases."""
+    return {name: float(np.quantile(cases, part)) for name, part in MARKS.items() if len(cases)}
 
 
 def simulated(firm: Firm, judged: Capital, *, draws: int, seed: int) -> np.ndarray:

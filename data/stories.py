@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
+from judgement import CAPITAL
 
 from crmlib.declared import capital
 
@@ -386,6 +387,7 @@ def figures(books: Books) -> dict[str, Any]:
     sales = (
         books["invoice_lines"].groupby(~books["invoice_lines"]["customer_id"].isin(names.index))["gross_sales"].sum()
     )
+    assets = yaml.safe_load(CAPITAL)["assets"]  # the customers' stock and dedicated assets are a part of them
     return {
         "names": names,
         "now": now.loc["customer"],
@@ -395,11 +397,17 @@ def figures(books: Books) -> dict[str, Any]:
         "types": full_cost_by_type(books, now, pools["uncharged"].sum()),
         "net_sales": now["net_sales"].sum(),
         "operating_profit": now["net_segment_margin"].sum() - pools["uncharged"].sum() - joint + capital,
+        "employed": sum(values_in(asset["amount"], YEAR) for asset in assets) + now["charge on receivables"].sum() / (CAPITAL_RATE * 12),
         "top_fifth": margin[: round(len(margin) / 5)].sum() / margin.sum(),
         "peak": margin.clip(lower=0).sum() / margin.sum(),
         "lost_sales": sales[True],
         "lost_share": sales[True] / sales.sum(),
     }
+
+
+def values_in(amount: float | dict[str, float], year: str) -> float:
+    """The amount of an asset in a year."""
+    return amount.get(f"{year}-01", 0) if isinstance(amount, dict) else amount
 
 
 def customer_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, str, str]]:
@@ -535,7 +543,11 @@ def firm_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, st
     double = f"{len(twice)} invoice lines, {twice['gross_sales'].sum():,.2f}; "
     double += f"{len(booked_twice)} bookings of costs, {booked_twice['amount'].sum():,.2f}"
     differences = "; ".join(f"{row.line} {row.period} {row.amount:,.2f}" for row in items.itertuples())
+    profit, price = found["operating_profit"] * (1 - 0.25), found["employed"] * 0.09
+    added = f"operating profit {whole(found['operating_profit'])}, after tax {whole(profit)}; capital of {whole(found['employed'])} costs {whole(price)}: "
+    added += f"value added {whole(profit - price)}"
     return [
+        ("A profit, and less than its capital costs", "the firm", "32, value added", added),
         ("A few customers earn it all", "the top fifth", "27, whale curve", whale),
         ("Worst at full cost, yet contributes", worst, "31, verdicts that flip", full),
         ("Costs of an account type and of no customer", f"all, most {owner}", "27, account types", own),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlib import teams
+from crmlib import eva, teams
 from crmlib.books.stored import Books, read_cube, sales_of, services
 from crmlib.declared.reading import PROJECT
 from crmlib.full_cost import full_cost, time_driven
@@ -258,3 +258,10 @@ def test_a_key_account_manager_has_more_to_do_than_hours_and_one_account_changes
     new = {"C172", "C293"}  # key accounts of this year, whom nobody of logistics has on the list
     assert new <= set(placed.loc[(placed["member"] == teams.NOBODY) & (placed["function"] == "logistics"), "unit"])
     assert "purchasing" not in set(members["function"])
+
+
+def test_the_firm_earns_a_profit_and_less_than_its_capital_costs(sample: Books) -> None:
+    account = eva.of_firm(sample, sample.period("2025")).account
+    figures = [abs(round(account[name])) for name in ("profit", "nopat", "employed", "charge", "eva")]
+    assert account["eva"] < 0 < account["profit"]
+    assert list(map(abs, amounts("A profit, and less than its capital costs"))) == figures

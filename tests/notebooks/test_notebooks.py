@@ -75,6 +75,7 @@ def test_the_notebooks_are_there() -> None:
         "24_opportunities",
         "27_profitability",
         "31_contribution_approach",
+        "32_eva",
     } <= {path.stem for path in NOTEBOOKS}
 
 
