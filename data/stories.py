@@ -397,7 +397,8 @@ def figures(books: Books) -> dict[str, Any]:
         "types": full_cost_by_type(books, now, pools["uncharged"].sum()),
         "net_sales": now["net_sales"].sum(),
         "operating_profit": now["net_segment_margin"].sum() - pools["uncharged"].sum() - joint + capital,
-        "employed": sum(values_in(asset["amount"], YEAR) for asset in assets) + now["charge on receivables"].sum() / (CAPITAL_RATE * 12),
+        "employed": sum(values_in(asset["amount"], YEAR) for asset in assets)
+        + now["charge on receivables"].sum() / (CAPITAL_RATE * 12),
         "top_fifth": margin[: round(len(margin) / 5)].sum() / margin.sum(),
         "peak": margin.clip(lower=0).sum() / margin.sum(),
         "lost_sales": sales[True],
