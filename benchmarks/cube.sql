@@ -12,16 +12,17 @@ CREATE TEMP TABLE trade AS
     WITH by_customer AS (
         SELECT customer_id, year(invoice_date) AS y, month(invoice_date) AS m, sum(gross_sales) FILTER (gross_sales >= 0) AS sales,
                sum(-gross_sales) FILTER (gross_sales < 0) AS returns, sum(discount) AS discount, sum(cost_of_goods) AS goods, sum(freight) AS freight,
-               sum(quantity) FILTER (quantity > 0) AS units, count(*) AS lines
+               sum(quantity) FILTER (quantity > 0) AS units, count(*) FILTER (gross_sales >= 0) AS lines,
+               count(*) FILTER (gross_sales < 0) AS returned
         FROM invoice_lines WHERE covered(invoice_date) GROUP BY ALL
     )
     SELECT c.customer_id AS known, make_date(y, m, 1) AS month, sum(sales) AS sales, sum(returns) AS returns, sum(discount) AS discount,
-           sum(goods) AS goods, sum(freight) AS freight, sum(units) AS units, sum(lines) AS lines
+           sum(goods) AS goods, sum(freight) AS freight, sum(units) AS units, sum(lines) AS lines, sum(returned) AS returned
     FROM by_customer t LEFT JOIN customers c ON c.customer_id = t.customer_id GROUP BY ALL;
 
 CREATE TEMP TABLE ordered AS
     WITH firsts AS (
-        SELECT customer_id, min(invoice_date) AS day FROM invoice_lines WHERE covered(invoice_date) AND order_id IS NOT NULL GROUP BY customer_id, order_id
+        SELECT customer_id, min(invoice_date) AS day FROM invoice_lines WHERE covered(invoice_date) AND order_id IS NOT NULL AND gross_sales >= 0 GROUP BY customer_id, order_id
     ), by_customer AS (
         SELECT customer_id, year(day) AS y, month(day) AS m, count(*) AS orders FROM firsts GROUP BY ALL
     )
@@ -129,7 +130,9 @@ COPY (
 
 -- drivers
 COPY (
-    SELECT level_of(known) AS level, coalesce(known, '') AS owner, month, lines::DECIMAL(38, 8) AS invoice_lines, coalesce(units, 0)::DECIMAL(38, 8) AS units FROM trade
+    SELECT level_of(known) AS level, coalesce(known, '') AS owner, month, lines::DECIMAL(38, 8) AS invoice_lines, returned::DECIMAL(38, 8) AS credits,
+           coalesce(units, 0)::DECIMAL(38, 8) AS units
+    FROM trade
 ) TO '{out}/drivers/trade.parquet' (FORMAT parquet);
 COPY (
     SELECT level_of(known) AS level, coalesce(known, '') AS owner, month, orders::DECIMAL(38, 8) AS orders FROM ordered

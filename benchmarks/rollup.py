@@ -4,19 +4,13 @@ Each in a process of its own, in turn, several rounds: CPU seconds (user and sys
 counted, and the peak memory of the process. The results are compared before a figure is printed.
 """
 
-import argparse
-import importlib
 import itertools
-import json
-import resource
-import shutil
-import subprocess
-import sys
 import tempfile
-import time
 from decimal import ROUND_HALF_UP, Decimal, localcontext
+from functools import partial
 from pathlib import Path
 
+from in_turn import Run, arguments, run_in_turn
 from ledger import write_ledger
 
 WAYS = {
@@ -42,18 +36,6 @@ KEYS = {"level", "owner", "month"}
 # --- the ways --------------------------------------------------------------------------------------------------------
 
 
-def imports_of(way: str) -> None:
-    """What the way needs, before the clock starts."""
-    if way == "pandas":
-        needed = ("pandas", "pyarrow.parquet")
-    elif way in {"cube", "whole"}:
-        needed = ("pandas", "pyarrow.parquet", "ibis", "ibis.backends.duckdb", "crmlib.books.rollups")
-    else:
-        needed = ("duckdb", "pyarrow")
-    for name in needed:
-        importlib.import_module(name)
-
-
 def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
     from crmlib.books.availability import with_sources
     from crmlib.books.ledger import Ledger, connect
@@ -67,14 +49,12 @@ def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
         assert not ledger.defects
     else:
         con = connect()
-        files = sorted((folder / "ledger").glob("*.parquet"))
-        ledger = Ledger(engagement, con, {f.stem: con.read_parquet(str(f)) for f in files}, ())
+        tables = {f.stem: con.read_parquet(str(f)) for f in sorted((folder / "ledger").glob("*.parquet"))}
+        returned = tables["invoice_lines"].gross_sales < 0
+        tables["invoice_lines"] = tables["invoice_lines"].mutate(kind=returned.ifelse("return", "sale"))
+        ledger = Ledger(engagement, con, tables, ())
     statement = with_sources(engagement.statement, ledger)
     write_cube(ledger, statement, out)
-
-
-def roll_up_whole(folder: Path, out: Path) -> None:
-    roll_up_cube(folder, out, whole=True)
 
 
 def roll_up_sql(folder: Path, out: Path) -> None:
@@ -121,8 +101,9 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
     lines["sales"] = lines["gross_sales"].clip(lower=0)
     lines["units"] = lines["quantity"].clip(lower=0)
     cube = lines.groupby(by)[["sales", "returns", "discount", "cost_of_goods", "freight", "units"]].sum()
-    cube["lines"] = lines.groupby(by).size()
-    orders = lines.groupby(["customer_id", "order_id"], dropna=False).agg(
+    cube["lines"] = lines[lines["gross_sales"] >= 0].groupby(by).size()
+    cube["returned"] = lines[lines["gross_sales"] < 0].groupby(by).size()
+    orders = lines[lines["gross_sales"] >= 0].groupby(["customer_id", "order_id"], dropna=False).agg(
         owner=("owner", "first"), month=("month", "min")
     )
     cube["orders"] = orders.groupby(by).size()
@@ -143,6 +124,7 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
         cube = cube.merge(part, how="outer", left_index=True, right_index=True)
     cube = cube.fillna(0).reset_index()
 
+    cube["credits"] += cube["returned"]
     rates = read("rates").pivot_table(index="valid_from", columns="activity", values="rate")
     rates.index = pd.to_datetime(rates.index)
     rates = rates.reindex(sorted(cube["month"].unique()), method="ffill")
@@ -169,7 +151,7 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
     cube.rename(columns={"lines": "invoice_lines"}).to_parquet(out / "cube.parquet")
 
 
-def roll_up_scan(folder: Path, out: Path) -> None:
+def roll_up_scan(folder: Path, _: Path) -> None:
     import duckdb
 
     con = duckdb.connect()
@@ -181,24 +163,6 @@ def roll_up_scan(folder: Path, out: Path) -> None:
 
 
 # --- measuring -------------------------------------------------------------------------------------------------------
-
-
-def run_child(way: str, folder: Path, out: Path) -> None:
-    """Do it in this process, and print CPU seconds, wall seconds and peak memory."""
-    imports_of(way)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir()
-    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    globals()[f"roll_up_{way}"](folder, out)
-    wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = used.ru_utime - before.ru_utime + used.ru_stime - before.ru_stime
-    print(json.dumps({"cpu": cpu, "wall": wall, "gib": used.ru_maxrss / 1024**2}))
-
-
-def measured(way: str, folder: Path, out: Path) -> dict[str, float]:
-    command = [sys.executable, "-W", "ignore", __file__, "--child", way, "--folder", str(folder), "--out", str(out)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def assert_same(folder: Path) -> None:
@@ -227,52 +191,43 @@ def assert_same(folder: Path) -> None:
     assert rows == floats.count("*").fetchone(), rows
 
 
-def table(runs: dict[str, list[dict[str, float]]]) -> str:
-    """The median of each way, and its CPU beside SQL and its CPU and memory beside pandas."""
-    median = {w: {k: sorted(r[k] for r in found)[len(found) // 2] for k in found[0]} for w, found in runs.items()}
+def table(median: dict[str, Run]) -> str:
+    """What each way took, its CPU beside SQL, and its CPU and memory beside pandas."""
     rows = [
         "| | CPU s | wall s | peak GiB | CPU / SQL | CPU / pandas | memory / pandas |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for way, m in median.items():
-        ratios = (
-            m["cpu"] / median["sql"]["cpu"],
-            m["cpu"] / median["pandas"]["cpu"],
-            m["gib"] / median["pandas"]["gib"],
-        )
-        rows.append(
-            f"| {WAYS[way]} | {m['cpu']:.2f} | {m['wall']:.2f} | {m['gib']:.2f} | "
-            + " | ".join(f"{r:.2f}" for r in ratios)
-            + " |"
-        )
+        ratios = [m["cpu"] / median[other]["cpu"] for other in ("sql", "pandas")] + [m["gib"] / median["pandas"]["gib"]]
+        amounts = " | ".join(f"{amount:.2f}" for amount in (m["cpu"], m["wall"], m["gib"], *ratios))
+        rows.append(f"| {WAYS[way]} | {amounts} |")
     return "\n".join(rows)
 
 
+CRMLIB = ("pandas", "pyarrow.parquet", "ibis", "ibis.backends.duckdb", "crmlib.books.rollups")
+WORK = {
+    "cube": (roll_up_cube, CRMLIB),
+    "whole": (partial(roll_up_cube, whole=True), CRMLIB),
+    "sql": (roll_up_sql, ("duckdb", "pyarrow")),
+    "pandas": (roll_up_pandas, ("pandas", "pyarrow.parquet")),
+    "scan": (roll_up_scan, ("duckdb", "pyarrow")),
+}
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--lines", type=int, default=1_000_000, help="invoice lines")
+    parser = arguments(__doc__, repeat=3)
     parser.add_argument("--customers", type=int, help="default: one for every 2,000 lines")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--repeat", type=int, default=3, help="rounds; the median is shown")
-    parser.add_argument("--folder", type=Path, help="keep the ledger here, and use it if it is there")
-    parser.add_argument("--child", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.child:
-        run_child(given.child, given.folder, given.out)
-        return
     with tempfile.TemporaryDirectory() as temporary:
         folder = (given.folder or Path(temporary)).resolve()
         if not (folder / "engagement.yml").exists():
             customers = given.customers or max(1, given.lines // 2000)
             write_ledger(folder, lines=given.lines, customers=customers, seed=given.seed)
-        runs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-        for _ in range(given.repeat):
-            for way, found in runs.items():
-                found.append(measured(way, folder, folder / way))
+        median = run_in_turn(WORK, folder, folder, given.repeat)
         assert_same(folder)
     print(f"{given.lines:,} invoice lines, median of {given.repeat} rounds; results compared and equal\n")
-    print(table(runs))
+    print(table(median))
 
 
 if __name__ == "__main__":
