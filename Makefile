@@ -1,17 +1,21 @@
 # make report   set up everything and regenerate all reports of the sample engagement
 # make test     set up everything and pass the tests
+# make test-long   the same without notebooks, ten times as many random books (an hour)
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: report test check generated clean
+.PHONY: report test test-long check generated clean
 
 report: $(READY)
 	$(BIN)/crm run data/sample
 
+# nbval runs every notebook of the sample as JupyterLab does
 test: $(READY)
-	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder
-	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 -p no:cacheprovider notebooks
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
+
+test-long: $(READY)
+	$(BIN)/pytest -n auto --hypothesis-profile long
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import hashlib
+import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,9 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, Phase, settings
 
+from crmlib.books import cache
 from crmlib.books.stored import Books, open_books
+from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import PROJECT
 
 settings.register_profile(
@@ -25,7 +30,14 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.generate],  # shrinking whole ledgers takes minutes; examples are small anyway
 )
+settings.register_profile("long", settings.get_profile("tests"), max_examples=300)
 settings.load_profile("tests")
+
+
+def costly(examples: int) -> settings:
+    """A property that opens books for each example: so many where others have 30, and ten times as many in `make test-long`."""
+    return settings(max_examples=examples * settings().max_examples // 30)
+
 
 Table = str | Sequence[Mapping[str, object]]
 SMALLEST: dict[str, Table] = {
@@ -115,9 +127,35 @@ def make_engagement(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def make_books(make_engagement: Callable[..., Path]) -> Callable[..., Books]:
-    """Write an engagement and open its books."""
-    return lambda tables=None, /, **given: open_books(make_engagement(tables, **given))
+def make_books(tmp_path: Path, session_cache: Path) -> Callable[..., Books]:
+    """Write an engagement and open its books, which are computed once in a session for all of the same content."""
+    made = itertools.count()
+
+    def make(tables: Mapping[str, Table] | None = None, /, **given: Any) -> Books:
+        content = {**SMALLEST, **(tables or {})}
+        name = hashlib.sha256(repr((content, given)).encode()).hexdigest()[:12]
+        folder = write_engagement(tmp_path / f"books-{next(made)}" / name, content, **given)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CRM_CACHE", str(session_cache))
+            return open_books(folder)
+
+    return make
+
+
+@pytest.fixture
+def compute_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first books are computed and all others copied from them: where they are kept is what is tested."""
+    compute, first = cache._compute, tmp_path / "first"
+
+    def copied(engagement: Engagement, work: Path) -> str:
+        if first.exists():
+            shutil.copytree(first, work, dirs_exist_ok=True)
+            return ""
+        state = compute(engagement, work)
+        shutil.copytree(work, first)
+        return state
+
+    monkeypatch.setattr(cache, "_compute", copied)
 
 
 def cells(frame: pd.DataFrame) -> dict[tuple[Any, ...], Any]:

@@ -257,6 +257,7 @@ def test_books_are_computed_once_and_then_opened_from_the_cache(
     pd.testing.assert_frame_equal(again.tie_out, first.tie_out)
 
 
+@pytest.mark.usefixtures("compute_once")
 @pytest.mark.parametrize(("file", "old"), [("ledger/invoice_lines.csv", "100"), ("engagement.yml", "client: Test")])
 def test_other_data_or_settings_are_other_books_and_the_last_three_are_kept(
     make_engagement: Make, file: str, old: str

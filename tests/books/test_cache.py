@@ -63,6 +63,7 @@ def test_another_statement_gives_other_books(make_engagement: Make) -> None:
     assert first == ["Sales", "Turnover"]
 
 
+@pytest.mark.usefixtures("compute_once")
 def test_everything_that_reads_and_checks_the_books_is_in_the_key(make_engagement: Make, tmp_path: Path,
                                                                  monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     floors = [Path(cache.__file__).parent, DECLARED]
@@ -112,6 +113,7 @@ def remove(folder: Path, name: str) -> None:
     (folder / name).unlink()
 
 
+@pytest.mark.usefixtures("compute_once")
 @pytest.mark.parametrize("harm", [empty, remove])
 def test_a_cache_that_lost_anything_is_filled_anew(make_engagement: Make, harm: Callable[[Path, str], None]) -> None:
     folder = make_engagement()
@@ -125,6 +127,7 @@ def test_a_cache_that_lost_anything_is_filled_anew(make_engagement: Make, harm: 
         assert sorted(str(f.relative_to(kept)) for f in kept.rglob("*") if f.is_file()) == names
 
 
+@pytest.mark.usefixtures("compute_once")
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"lines": []}', None])
 def test_a_folder_that_is_there_already_is_no_obstacle(make_engagement: Make, content: str | None) -> None:
     folder = make_engagement()

@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import cells, write_engagement
-from hypothesis import given, settings
+from conftest import cells, costly, write_engagement
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crmlib.books.stored import Books, open_books, read_cube, sales_of
@@ -269,7 +269,7 @@ def opened(rows: Sequence[Mapping[str, object]], split: bool = False, **given: A
         )
 
 
-@settings(max_examples=6)
+@costly(4)
 @given(lines, st.data())
 def test_random_books_are_the_same_in_twelve_files_and_with_lines_booked_and_cancelled(
     rows: list[Row], data: st.DataObject

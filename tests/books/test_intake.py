@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -25,6 +24,7 @@ from crmlib.declared.ledger import tables
 CORPUS = yaml.safe_load((Path(__file__).parent / "ledgers.yml").read_text(encoding="utf-8"))
 GOOD, READ = CORPUS["good"], CORPUS["header"] + CORPUS["values"]
 CASES = READ + CORPUS["form"] + CORPUS["cases"]
+TYPED = [case for case in READ + CORPUS["form"] if case.get("typed", True)]
 SETTINGS = {"client": "Test", "currency": "USD", "coverage": {"start": "2024-01", "end": "2024-02"}}
 
 
@@ -35,6 +35,14 @@ BESIDE = {
     "products": (), "credits": (), "balances": (), "costs": (), "joint_costs": (),
     "control_totals": ("costs", "joint_costs", "reconciliation"), "reconciliation": ("control_totals", "costs", "joint_costs"),
 }  # fmt: skip
+NO_LINES = {
+    "credits",
+    "balances",
+    "costs",
+    "joint_costs",
+    "control_totals",
+    "reconciliation",
+}  # need no more of the lines than must be
 
 
 def files_of(case: dict[str, Any]) -> dict[str, str]:
@@ -44,6 +52,9 @@ def files_of(case: dict[str, Any]) -> dict[str, str]:
     }
     wanted = {"customers", "invoice_lines", *touched, *(other for name in touched for other in BESIDE.get(name, ()))}
     good = {file: text for file, text in GOOD.items() if Path(file).stem in wanted}
+    if touched and touched <= NO_LINES:
+        rows = good["invoice_lines.csv"].splitlines()
+        good["invoice_lines.csv"] = "".join(f"{','.join(row.split(',')[:3])}\n" for row in rows)
     files = {**(good if touched else GOOD), **case.get("files", {})}
     for file, changes in case.get("change", {}).items():
         for old, new in changes.items():
@@ -124,15 +135,6 @@ def test_a_bad_csv_ledger_is_told_with_its_place(case: dict[str, Any], tmp_path:
     for file, text in files_of(case).items():
         (folder / "ledger" / file).write_text(text, encoding="utf-8", newline="")
     assert_as_expected(check(folder), case)
-
-
-@pytest.mark.parametrize("case", [c for c in CASES if c.get("typed", True)], ids=lambda case: case["name"])
-def test_a_bad_parquet_ledger_is_told_with_its_place(case: dict[str, Any], tmp_path: Path) -> None:
-    folder = make_engagement(tmp_path / "e", case.get("settings"))
-    for file, text in files_of(case).items():
-        name = Path(file).stem
-        pq.write_table(as_parquet(text, name.split("-")[0]), folder / "ledger" / f"{name}.parquet")
-    assert_as_expected(check(folder), case, "{}.parquet")
 
 
 def test_read_is_assigned_and_unassigned_and_excluded(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every reader tells the same of a bad ledger: CSV files, a workbook, a .sql file over both, and a DuckDB file (Parquet in test_intake)."""
+"""Every reader tells the same of a bad ledger: CSV files, a workbook, a .sql file over both, a DuckDB file and Parquet."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import csv
 import io
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import openpyxl
+import pyarrow.parquet as pq
 import pytest
-from test_intake import READ, as_parquet, assert_as_expected, check, files_of, make_engagement
+from test_intake import CORPUS, READ, TYPED, as_parquet, assert_as_expected, check, files_of, make_engagement
+
+
+def write_csv(folder: Path, files: dict[str, str]) -> None:
+    for file, text in files.items():
+        (folder / "ledger" / file).write_text(text, encoding="utf-8", newline="")
 
 
 def write_workbook(folder: Path, files: dict[str, str], *, native: bool) -> None:
@@ -34,29 +41,38 @@ def write_duckdb(folder: Path, files: dict[str, str]) -> None:
             con.unregister("arrow")
 
 
-READERS = {  # the source, how it is written, as what it names a file, and whether its values are typed
-    "sql over csv": ("ledger", None, "{}.csv", False),
-    "xlsx": ("books.xlsx", partial(write_workbook, native=False), "books.xlsx:{}", False),
-    "sql over xlsx": ("books.xlsx", partial(write_workbook, native=False), "books.xlsx:{}", False),
-    "xlsx typed": ("books.xlsx", partial(write_workbook, native=True), "books.xlsx:{}", True),
-    "duckdb": ("books.duckdb", write_duckdb, "{}", True),
-}
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_every_reader_tells_the_same_of_a_bad_ledger(reader: str, tmp_path: Path) -> None:
-    source, write, name, is_typed = READERS[reader]
-    for case in (case for case in READ if case.get("typed", True) or not is_typed):
-        files, settings = files_of(case), case.get("settings", {})
-        tables = settings.get("tables", {})
-        if "sql" in reader:
-            tables = {t: {**tables.get(t, {}), "source": f"{t}.sql"} for t in (Path(file).stem for file in files)}
-        folder = make_engagement(
-            tmp_path / case["name"].replace(" ", "_"), {**settings, "source": source, "tables": tables}
+def write_parquet(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        pq.write_table(
+            as_parquet(text, Path(name).stem.split("-")[0]), folder / "ledger" / Path(name).with_suffix(".parquet")
         )
-        for file, text in files.items():
-            (folder / f"{Path(file).stem}.sql").write_text(f"SELECT * FROM {Path(file).stem}\n")
-            (folder / "ledger" / file).write_text(text, encoding="utf-8", newline="")
-        if write:
-            write(folder, files)
-        assert_as_expected(check(folder), case, name)
+
+
+FILES = [
+    case for case in CORPUS["cases"] if case.get("typed", True) and any("-" in file for file in case.get("files", {}))
+]
+READERS = {  # the source, how it is written, as what it names a file, and the ledgers: those of text only for a reader of text
+    "sql over csv": ("ledger", write_csv, "{}.csv", READ),
+    "xlsx": ("books.xlsx", partial(write_workbook, native=False), "books.xlsx:{}", READ),
+    "sql over xlsx": ("books.xlsx", partial(write_workbook, native=False), "books.xlsx:{}", CORPUS["header"]),
+    "xlsx typed": ("books.xlsx", partial(write_workbook, native=True), "books.xlsx:{}", TYPED),
+    "duckdb": ("books.duckdb", write_duckdb, "{}", TYPED),
+    "parquet": ("ledger", write_parquet, "{}.parquet", TYPED + FILES),
+}
+TRIED = {f"{reader}, {case['name']}": (reader, case) for reader, (*_, cases) in READERS.items() for case in cases}
+
+
+@pytest.mark.parametrize(("reader", "case"), TRIED.values(), ids=TRIED)
+def test_every_reader_tells_the_same_of_a_bad_ledger(reader: str, case: dict[str, Any], tmp_path: Path) -> None:
+    source, write, name, _ = READERS[reader]
+    files, settings = files_of(case), case.get("settings", {})
+    tables = settings.get("tables", {})
+    if "sql" in reader:
+        changed = {file for part in ("files", "change", "add") for file in case.get(part, {})} & {*files}
+        sources = {Path(file).stem: {"source": f"{Path(file).stem}.sql"} for file in changed}
+        tables = {**tables, **{table: {**tables.get(table, {}), **source} for table, source in sources.items()}}
+    folder = make_engagement(tmp_path / "e", {**settings, "source": source, "tables": tables})
+    for table in map(Path, files):
+        (folder / f"{table.stem}.sql").write_text(f"SELECT * FROM {table.stem}\n")
+    write(folder, files)
+    assert_as_expected(check(folder), case, name)

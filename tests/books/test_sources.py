@@ -15,7 +15,8 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from conftest import costly
+from hypothesis import given
 from hypothesis import strategies as st
 from test_intake import GOOD, as_parquet, check, make_engagement, places
 
@@ -95,7 +96,7 @@ def test_values_are_shown_with_visible_escapes_and_a_mark_where_cut() -> None:
 CELLS = st.text(alphabet=',"\n\r;x1é 0-\0', max_size=6)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@costly(20)
 @given(body=st.one_of(st.lists(CELLS, max_size=12).map("\n".join).map(str.encode), st.binary(max_size=60)))
 def test_no_row_is_lost_in_silence(body: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = csv_engagement(tmp_path_factory.mktemp("fuzz") / "e")
