@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,17 +17,16 @@ from crmlib.profitability import customer_profitability, group_profitability
 CASES = sorted(path.parent.name for path in study.TEXTBOOK.glob("*/expected.yml"))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("cache")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRM_CACHE", str(folder))
-        yield folder
+@pytest.fixture(autouse=True)
+def cache(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_CACHE", str(session_cache))
 
 
 @pytest.fixture(scope="module")
-def figures(cache: Path) -> pd.DataFrame:
-    return study.textbook_cases()
+def figures(session_cache: Path) -> pd.DataFrame:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRM_CACHE", str(session_cache))
+        return study.textbook_cases()
 
 
 def test_every_case_of_the_issue_is_there() -> None:

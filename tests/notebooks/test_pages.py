@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from bs4 import BeautifulSoup
 
-from crmlib.books.stored import Books, open_books
+from crmlib.books.stored import Books
 from crmlib.declared.reading import PROJECT
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -116,17 +116,18 @@ def page(notebook: Path, engagement: Path, period: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, dict[str, str]]:
+def pages(
+    session_cache: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> dict[str, dict[str, str]]:
     """Every notebook's page on one of the ugly books."""
     from conftest import write_engagement
 
-    name = request.param
-    books, folder = dict(UGLY[name]), tmp_path_factory.mktemp("ugly")
+    books = dict(UGLY[request.param])
     tables, period, mapping = books.pop("tables"), books.pop("period", "2024"), books.pop("settings", {})
-    engagement = write_engagement(folder / "books", tables, **books, **({"tables": mapping} if mapping else {}))
+    folder = tmp_path_factory.mktemp("ugly") / request.param
+    engagement = write_engagement(folder, tables, **books, **({"tables": mapping} if mapping else {}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRM_CACHE", str(folder / "cache"))
-        open_books(engagement)
+        patch.setenv("CRM_CACHE", str(session_cache))  # in which the textbook's cases are, too
         return {
             notebook.stem: {cell: shown(value) for cell, value in page(notebook, engagement, period).items()}
             for notebook in NOTEBOOKS
@@ -179,7 +180,10 @@ def figures_in_table(markup: str) -> Iterator[tuple[Figure, int, int]]:
                 yield (owner, OTHERWISE_CALLED.get(line, line), period[0]), number * step, step
 
 
-def test_a_name_has_one_number_on_all_pages(sample: Books) -> None:
+def test_a_name_has_one_number_on_all_pages(
+    sample: Books, session_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRM_CACHE", str(session_cache))
     seen: dict[Figure, dict[str, tuple[int, int]]] = {}
     said: dict[str, set[str]] = {}
     for notebook in NOTEBOOKS:
