@@ -103,8 +103,10 @@ def roll_up_pandas(folder: Path, out: Path) -> None:
     cube = lines.groupby(by)[["sales", "returns", "discount", "cost_of_goods", "freight", "units"]].sum()
     cube["lines"] = lines[lines["gross_sales"] >= 0].groupby(by).size()
     cube["returned"] = lines[lines["gross_sales"] < 0].groupby(by).size()
-    orders = lines[lines["gross_sales"] >= 0].groupby(["customer_id", "order_id"], dropna=False).agg(
-        owner=("owner", "first"), month=("month", "min")
+    orders = (
+        lines[lines["gross_sales"] >= 0]
+        .groupby(["customer_id", "order_id"], dropna=False)
+        .agg(owner=("owner", "first"), month=("month", "min"))
     )
     cube["orders"] = orders.groupby(by).size()
     notes = owned(read("credits"), "date").groupby(by).agg(
