@@ -197,6 +197,7 @@ def _sign() -> str:
 
 def _number(form: tuple[str, str]) -> str:
     (decimal, thousands), sign = form, _sign()
-    whole = rf"\d{{1,3}}(?:{re.escape(thousands)}\d{{3}})+" if thousands else ""
+    between = "[ \u00a0\u202f]" if thousands == " " else re.escape(thousands)
+    whole = rf"\d{{1,3}}(?:{between}\d{{3}})+" if thousands else ""
     body = rf"(?:{whole}|\d+)(?:{re.escape(decimal)}\d+)?" if whole else rf"\d+(?:{re.escape(decimal)}\d+)?"
     return rf"^(?:-?{sign}? ?-?{body} ?{sign}?-?|\({sign}? ?{body} ?{sign}?\))$"

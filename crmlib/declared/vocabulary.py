@@ -34,6 +34,9 @@ class Vocabulary(Record):
     tables: dict[str, Words]
     kinds: dict[str, list[str]]
     codes: list[Code]
+    short: dict[str, list[str]]
+    yes: list[str]
+    no: list[str]
     own: list[str]
     local: list[str]
     currencies: dict[str, str]
@@ -63,13 +66,36 @@ def parts(name: str) -> tuple[str, ...]:
 
 
 @functools.cache
+def _in_full() -> dict[str, str]:
+    return {short: word for word, each in vocabulary().short.items() for short in each}
+
+
+@functools.cache
+def spelt(name: str) -> tuple[str, ...]:
+    """The words of a name, those that are short for another in full."""
+    return tuple(_in_full().get(part, part) for part in parts(name))
+
+
+@functools.cache
 def likeness(name: str, words: tuple[str, ...]) -> float:
     """How sure a name means what one of the words means: 1 the first of them, 0.9 the last, less where it is only near."""
-    bare = tuple(p for p in parts(name) if p not in vocabulary().currencies and not p.isdigit()) or parts(name)
+    bare = tuple(p for p in spelt(name) if p not in vocabulary().currencies and not p.isdigit()) or spelt(name)
     plain = "".join(bare)
-    known = {"".join(parts(word)): 1 - 0.1 * place / len(words) for place, word in reversed([*enumerate(words)])}
+    known = {"".join(spelt(word)): 1 - 0.1 * place / len(words) for place, word in reversed([*enumerate(words)])}
     if plain in known:
         return known[plain]
-    inside = [len(parts(w)) / len(bare) for w in words if set(parts(w)) <= set(bare)]
+    inside = [len(spelt(w)) / len(bare) for w in words if set(spelt(w)) <= set(bare)]
     near = 0.8 if len(plain) > 4 and nearest(plain, known, 0.88) else 0
     return max([near, *(0.3 + 0.4 * share for share in inside if share > 0.6)])
+
+
+@functools.cache
+def kind_of(value: str) -> str:
+    """The kind of line that a value says by itself, such as `Sales credit note`; '' where it says none."""
+    said = parts(value)
+    for kind, words in vocabulary().kinds.items():
+        for word in map(parts, words):
+            inside = len(word) > 1 and any(said[i : i + len(word)] == word for i in range(len(said)))
+            if inside or said == word or "".join(said) == "".join(word):
+                return kind
+    return ""

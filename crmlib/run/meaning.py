@@ -8,7 +8,7 @@ from datetime import date
 
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import parts, vocabulary
+from crmlib.declared.vocabulary import kind_of, parts, vocabulary
 from crmlib.run.proposal import Ask, Draft, Proposal, Question, recognised
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
@@ -142,25 +142,39 @@ def _is_of_one_unit(look: Sniffer, whole: Sheet, x: dict[str, str]) -> bool:
 
 
 def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
-    """What a line is, by the words or codes in columns of status and type: kind → condition."""
-    words = {"".join(parts(w)): kind for kind, each in vocabulary().kinds.items() for w in each}
-    names = {"".join(parts(name.rsplit(".", 1)[-1])) for name in whole.columns}
+    """What a line is, by the words or codes in columns of status and type, or by a yes in a column named like a kind: kind → condition."""
+    names = {_plain(name) for name in whole.columns}
     tests: dict[str, list[str]] = {}
     for name, column in whole.columns.items():
         if not 0 < column.distinct <= MOST_KINDS or column.kind == "float" or name in lines.columns.values():
             continue
-        plain = "".join(parts(name.rsplit(".", 1)[-1]))
-        codes = [
-            c
-            for c in vocabulary().codes
-            if "".join(parts(c.column)) == plain and "".join(parts(c.beside)) in {"", *names}
-        ]
+        codes = [c for c in vocabulary().codes if _plain(c.column) == _plain(name) and _plain(c.beside) in {"", *names}]
         known = {value: kind for code in codes for kind, values in code.kinds.items() for value in values}
-        kinds = {value: known.get(value) or words.get("".join(parts(value)), "") for value in look.values(whole, name)}
+        values = [*look.values(whole, name)]
+        kinds = {value: known.get(value) or kind_of(value) for value in values}
+        if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values)):
+            kinds = {value: flag for value in values if value.casefold() in vocabulary().yes}
         for kind in sorted({*kinds.values()} - {""}):
-            given = ", ".join(f"'{value}'" for value in kinds if kinds[value] == kind)
+            given = ", ".join(f"'{value}'" for value in values if kinds.get(value) == kind)
             tests.setdefault(kind, []).append(f"{whole.spoken(name)} in ({given})")
     return {kind: " or ".join(each) for kind, each in tests.items()}
+
+
+def _plain(name: str) -> str:
+    return "".join(parts(name.rsplit(".", 1)[-1]))
+
+
+def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str]) -> str:
+    """The kind that a column of yes and no is named like; a cancellation that still has its amount is left out, as nothing else takes it back."""
+    yes, no = ([v for v in values if v.casefold() in words] for words in (vocabulary().yes, vocabulary().no))
+    kind = kind_of(re.sub(r"(?i)^(is|ist|est|es)\b", "", name.rsplit(".", 1)[-1]))
+    if not (kind and yes and len(yes) + len(no) == len(values)):
+        return ""
+    amount = next((lines.columns[role] for role in ("gross_sales", "quantity") if role in lines.columns), "")
+    said = ", ".join(f"'{value}'" for value in yes)
+    marked = f"{whole.spoken(name)} in ({said})"
+    stands = bool(amount) and look.total(whole, whole.spoken(amount), marked) > 0
+    return "exclude" if kind == "cancellation" and stands else kind
 
 
 def _turn_signs(look: Sniffer, lines: Draft, whole: Sheet) -> None:

@@ -20,7 +20,7 @@ from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.declared.teams import Member
 from crmlib.run.meaning import NO_CURRENCY, proposed
-from crmlib.run.proposal import Ask, Draft, Proposal
+from crmlib.run.proposal import DERIVED, Ask, Draft, Proposal
 
 DECIDED = (
     "strategy.yml",
@@ -31,6 +31,8 @@ DECIDED = (
     "capital.yml",
 )  # templates that say something
 DATABASES = {".duckdb", ".db"}
+TAX = ("tax", "with_tax")
+EXTRAS = {"discount", "freight", "commission"}  # amounts that a line may be without
 TEXTS = {".txt", ".tsv"}  # CSV by another name
 
 
@@ -81,7 +83,7 @@ def _file_name(source: str) -> str:
 
 
 def _texts(folder: Path, source: str, p: Proposal) -> dict[str, str]:
-    """engagement.yml, and the query of derived customers, as the proposal has them."""
+    """engagement.yml, and the queries of derived tables, as the proposal has them."""
     place = (
         source
         if source.startswith("env:")
@@ -90,8 +92,7 @@ def _texts(folder: Path, source: str, p: Proposal) -> dict[str, str]:
         else "ledger"
     )
     texts = {"engagement.yml": "\n".join([*_settings(folder, place, p), *_mapping(p), ""])}
-    customers = p.tables.get("customers")
-    return texts | ({"customers.sql": _customers(customers)} if customers and customers.derived else {})
+    return texts | {f"{name}.sql": _derived(name, draft) for name, draft in p.tables.items() if draft.derived}
 
 
 def _write(folder: Path, texts: dict[str, str]) -> None:
@@ -153,7 +154,7 @@ def _mapping(p: Proposal) -> Iterator[str]:
 def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     sheet = draft.sheet
     if draft.derived:
-        yield "source: customers.sql  # the export is flat: its customers, one row each"
+        yield f"source: {table}.sql  # the export is flat: its {table}, one row each"
     else:
         yield f"source: {_source(p, sheet)}"
     if sheet.header_row > 1:
@@ -178,6 +179,16 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
             f"  {role}: {_column(draft, table, role, name) if name else f'{{value: {p.currency}}}'}"
             for role, name in mapped.items()
         )
+    elsewhere = [
+        name for d in p.tables.values() if d.derived and d.sheet.source == sheet.source for name in d.columns.values()
+    ]
+    unread = [
+        c
+        for c in (*elsewhere, *(draft.columns.get(role, "") for role in TAX))
+        if c in sheet.columns and c not in mapped.values()
+    ]
+    if unread and table == "invoice_lines":
+        yield f"unread: [{', '.join(map(_text, dict.fromkeys(unread)))}]  # read for customers and products, or tax"
     for key, text in p.open.items():
         if key.startswith((f"{table}.", f"tables.{table}.")):
             yield f"# OPEN: {text}"
@@ -205,7 +216,12 @@ def _column(draft: Draft, table: str, role: str, name: str) -> str:
         and any("timed" in c.marks for c in columns)
         and draft.sheet.file.suffix.lower() not in WORKBOOKS
     )
-    more = ", ".join(["sign: turned"] * (role in draft.turned) + ["cast: true"] * cast)
+    blanks = record.numeric and any(c.filled < s.rows for s in sheets for c in s.columns.values() if c.name == name)
+    more = ", ".join(
+        ["sign: turned"] * (role in draft.turned)
+        + ["cast: true"] * cast
+        + ["blank: zero"] * (blanks and role in EXTRAS)
+    )
     return f"{{column: {_text(name)}, {more}}}" if more else _text(name)
 
 
@@ -224,20 +240,16 @@ def _formats(draft: Draft) -> Iterator[str]:
         yield f"formats: {{{', '.join(written)}}}  # borne out by every value"
 
 
-def _customers(draft: Draft) -> str:
-    """The query that makes customers of a flat export: one row each, with what is the same in all rows of one."""
+def _derived(table: str, draft: Draft) -> str:
+    """The query that makes customers or products of a flat export: one row each, with what is the same in all rows of one."""
     names, sheet = {role: identifier(name) for role, name in draft.columns.items()}, draft.sheet
-    key = names["customer_id"]
+    first, name, *others = DERIVED[table]
+    key, there = names[first], [role for role in others if role in names]
     rows = " UNION ALL ".join(f"SELECT * FROM {identifier(source)}" for source in sheet.source)
-    columns = [
-        f"trim(CAST({key} AS VARCHAR)) AS customer_id",
-        f"max({names.get('customer_name', key)}) AS customer_name",
-    ]
-    columns += [
-        f"max({name}) AS {role}" for role, name in names.items() if role not in {"customer_id", "customer_name"}
-    ]
+    columns = [f"trim(CAST({key} AS VARCHAR)) AS {first}", f"max({names.get(name, key)}) AS {name}"]
+    columns += [f"max({names[role]}) AS {role}" for role in there]
     lines = ",\n    ".join(columns)
-    return f"-- The customers of these books, one row each, as the invoice lines name them.\nSELECT\n    {lines}\nFROM ({rows}) AS lines\nWHERE {key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''\nGROUP BY 1\nORDER BY 1\n"
+    return f"-- The {table} of these books, one row each, as the invoice lines name them.\nSELECT\n    {lines}\nFROM ({rows}) AS lines\nWHERE {key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''\nGROUP BY 1\nORDER BY 1\n"
 
 
 def _text(text: str) -> str:

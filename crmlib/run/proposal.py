@@ -15,7 +15,10 @@ NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_i
           "documents": ("order_id", "invoice_date", "customer_id"), "invoice_lines": ("gross_sales", "customer_id", "invoice_date")}  # fmt: skip
 KEYS = {"customers": "customer_id", "products": "product_id", "documents": "order_id"}
 LIKE_LINES = ("invoice_lines", "customers", "products")  # whose columns stand in a flat export
-ATTRIBUTES = ("customer_id", "customer_name", "account_type", "region", "account_manager")  # of a derived customer
+DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region", "account_manager"),  # from a flat export
+           "products": ("product_id", "product_name", "product_family")}  # fmt: skip
+NAMES = {"customer_name": "customer_id", "product_name": "product_id"}
+MANY = 5  # names from which on it is no chance that they go with the keys one by one
 HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
 
 
@@ -71,6 +74,7 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
     likely = [
         (role in needed, likeness(c.name, (*(vocabulary().own if role == key else ()), *synonyms)), role, c.name)
         for role, synonyms in words.items() for c in sheet.columns.values() if c.filled and _fits(c, table, role)
+        and not (role == "customer_id" and c.distinct == 1 < sheet.rows)  # what is the same everywhere tells nobody from another
         and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
     ]  # fmt: skip
     found: dict[str, tuple[str, float]] = {}
@@ -142,11 +146,14 @@ def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) ->
     for table, key in KEYS.items():
         if table in p.tables:
             _refer(look, lines, p.tables[table], key)
+    _prove_names(look, lines)
     for table, draft in p.tables.items():
         _confirm(draft, table, ask)
     _leave_totals(look, lines)
-    if "customers" not in p.tables and "customer_id" in lines.columns:
-        p.tables["customers"] = _derived(look, lines)
+    for table, attributes in DERIVED.items():
+        known = [role for role in attributes if lines.columns.get(role)]
+        if table not in p.tables and KEYS[table] in known and (table == "customers" or len(known) > 1):
+            p.tables[table] = _derived(look, lines, table)
     read = {name for d in p.tables.values() for s in (d.sheet, d.head) if s for name in s.source}
     p.unread = [name for sheet in sheets for name in sheet.source if name not in read]
 
@@ -162,16 +169,44 @@ def _leave_totals(look: Sniffer, lines: Draft) -> None:
         lines.where, lines.sheet = dated, look.filled(lines.sheet, day)
 
 
-def _derived(look: Sniffer, lines: Draft) -> Draft:
-    """The customers of a flat export: the key, a name, and what is the same in all rows of one."""
-    before = (
-        f"{lines.head.name}." if lines.head and lines.columns["customer_id"].startswith(f"{lines.head.name}.") else ""
-    )
+def _prove_names(look: Sniffer, lines: Draft) -> None:
+    """Take the one text that is another for each customer or product, and the same in all its rows, for its name; a product without a key has its name for one."""
+    columns, sheet = lines.columns, lines.sheet
+    if "product_id" not in columns and "product_name" in columns and "product_name" not in lines.unsure:
+        columns["product_id"] = columns.pop("product_name")
+    for role, key in NAMES.items():
+        if (
+            columns.get(key) not in sheet.columns
+            or {key} & lines.unsure
+            or (role in columns and role not in lines.unsure)
+        ):
+            continue
+        ours, taken = sheet.spoken(columns[key]), {c for r, c in columns.items() if r != role}
+        texts = [
+            c.name
+            for c in sheet.columns.values()
+            if c.filled == sheet.rows and _content(c) == "text" and c.name not in taken
+        ]
+        same = [
+            c
+            for c in texts
+            if sheet.columns[c].distinct == sheet.columns[columns[key]].distinct
+            and look.depends(sheet, sheet.spoken(c), ours)
+        ]
+        if columns.get(role) in same or (len(same) == 1 and sheet.columns[same[0]].distinct >= MANY):
+            columns[role] = columns[role] if columns.get(role) in same else same[0]
+            lines.unsure.discard(role)
+
+
+def _derived(look: Sniffer, lines: Draft, table: str) -> Draft:
+    """The customers or products of a flat export: the key, a name, and what is the same in all rows of one."""
+    key = KEYS[table]
+    before = f"{lines.head.name}." if lines.head and lines.columns[key].startswith(f"{lines.head.name}.") else ""
     sheet = lines.head if lines.head and before else lines.sheet
-    named = {role: lines.columns.get(role, "").removeprefix(before) for role in ATTRIBUTES}
+    named = {role: lines.columns.get(role, "").removeprefix(before) for role in DERIVED[table]}
     own = {role: name for role, name in named.items() if name in sheet.columns}
-    key, certain = sheet.spoken(own["customer_id"]), NEEDED["customers"]
-    columns = {r: c for r, c in own.items() if r in certain or look.depends(sheet, sheet.spoken(c), key)}
+    theirs, certain = sheet.spoken(own[key]), NEEDED[table]
+    columns = {r: c for r, c in own.items() if r in certain or look.depends(sheet, sheet.spoken(c), theirs)}
     return Draft(sheet, columns, derived=True)
 
 

@@ -1,4 +1,4 @@
-"""The same forty-eight invoice lines as thirteen companies would send them, each in a form of its own."""
+"""The same forty-eight invoice lines as sixteen companies would send them, each in a form of its own."""
 
 from __future__ import annotations
 
@@ -245,7 +245,64 @@ def american(folder: Path) -> list[Path]:
     return [_csv(folder / "Invoice Register.csv", header, rows, ",")]
 
 
+def accounting(folder: Path) -> list[Path]:
+    """Customers by name alone, a type in words of its own, credit notes with positive quantities, percent where there is a discount, and an account that is everywhere the same."""
+    rows = [
+        (r["name"], r["document"], f"{r['day']:%d/%m/%Y}", f"{r['day']:%d/%m/%Y}", r["product"], abs(r["quantity"]),
+         r["price"] if r["quantity"] > 0 else -r["price"], 10 if r["discount"] else "", f"{r['net']:.2f}", 200, f"{r['net'] / 5:.2f}",
+         r["cost"], "GBP", "Sales invoice" if r["quantity"] > 0 else "Sales credit note", "Paid")
+        for r in lines()
+    ]  # fmt: skip
+    header = "ContactName,InvoiceNumber,InvoiceDate,DueDate,InventoryItemCode,Quantity,UnitAmount,Discount,LineAmount,AccountCode,TaxAmount,CostOfSales,Currency,Type,Status"
+    return [_csv(folder / "SalesInvoices.csv", header, rows, ",")]
+
+
+def piece(folder: Path) -> list[Path]:
+    """French, with protected blanks between thousands, in Windows' encoding, and a key called number of a piece."""
+    rows = [
+        (r["document"], f"{r['day']:%d/%m/%Y}", r["customer"], r["name"], r["product"], PRODUCTS[r["product"]], r["quantity"], 10 if r["discount"] else 0,
+         *(_money(r[n], ",", "\N{NO-BREAK SPACE}") for n in ("price", "net", "cost")), "Facture" if r["quantity"] > 0 else "Avoir")
+        for r in lines()
+    ]  # fmt: skip
+    header = "N° pièce;Date;Code client;Intitulé client;Référence article;Désignation;Qté;Remise %;P.U. HT;Montant HT;Prix de revient;Domaine"
+    return [_csv(folder / "ventes.csv", header, rows, encoding="cp1252")]
+
+
+def short_names(folder: Path) -> list[Path]:
+    """A workbook with heads, lines, customers and products under short names, a discount and prices, and heads that were cancelled."""
+    from openpyxl import Workbook
+
+    book, sheets = Workbook(), {}
+    for title, header in {"Kunden": "Kd-Nr,Firma,Branche", "Rechnungen": "RechNr,RechDatum,KdNr,Storno", "Artikel": "ArtNr,Bezeichnung,Warengruppe",
+                          "Positionen": "RechNr,Pos,ArtNr,Menge,VK-Preis,Rabatt in %,EK-Preis"}.items():  # fmt: skip
+        sheets[title] = book.create_sheet(title)
+        sheets[title].append(header.split(","))
+    for key, name in CUSTOMERS.items():
+        sheets["Kunden"].append([key, name, "Handel"])
+    for key, name in PRODUCTS.items():
+        sheets["Artikel"].append([key, name, "Teile"])
+    for r in lines():
+        if r["line"] == 1:
+            sheets["Rechnungen"].append([r["document"], r["day"], r["customer"], "N"])
+        sheets["Positionen"].append(
+            [
+                r["document"],
+                r["line"],
+                r["product"],
+                r["quantity"],
+                float(r["price"]),
+                10 if r["discount"] else 0,
+                float(COSTS[r["product"]]),
+            ]
+        )
+    sheets["Rechnungen"].append(["R9", date(2024, 6, 6), "K100", "J"])
+    sheets["Positionen"].append(["R9", 1, "A-1", 4, 12.5, 0, 7.25])
+    book.save(folder / "Faktura.xlsx")
+    return [folder / "Faktura.xlsx"]
+
+
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
     "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss, "american": american,
+    "accounting": accounting, "piece": piece, "short_names": short_names,
 }  # fmt: skip
