@@ -58,7 +58,7 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
 
 
 def _missing_tables(raws: Mapping[str, Raw], defects: list[Finding]) -> list[Finding]:
-    blamed = {finding.table for finding in defects}
+    blamed = {finding.table for finding in defects if finding.verdict == "reject"}
     return [
         rejection("table-missing", f"the ledger has no table {t.name}", f"add it, or map it under tables.{t.name}",
                   table=t.name)

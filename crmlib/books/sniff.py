@@ -23,7 +23,7 @@ DATES = {
     "%d/%m/%y": r"\d\d?/\d\d?/\d\d", "%m/%d/%y": r"\d\d?/\d\d?/\d\d", "%d-%b-%Y": r"\d\d?-[A-Za-z]{3}-\d{4}",
     "%d %b %Y": r"\d\d? [A-Za-z]{3} \d{4}", "%b %d, %Y": r"[A-Za-z]{3} \d\d?, \d{4}", "%d %B %Y": r"\d\d? [A-Za-z]{3,9} \d{4}",
 }  # fmt: skip
-TIME = r"(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"
+TIME = r"(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?Z| ?[+-]\d\d:?\d\d)?)?"
 
 
 def has_figure(name: str) -> str:

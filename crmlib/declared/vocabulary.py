@@ -73,7 +73,7 @@ def _in_full() -> dict[str, str]:
 @functools.cache
 def spelt(name: str) -> tuple[str, ...]:
     """The words of a name, those that are short for another in full."""
-    return tuple(_in_full().get(part, part) for part in parts(name))
+    return tuple(word for part in parts(name) if (word := _in_full().get(part, part)))
 
 
 @functools.cache

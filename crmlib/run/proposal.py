@@ -173,29 +173,35 @@ def _prove_names(look: Sniffer, lines: Draft) -> None:
     """Take the one text that is another for each customer or product, and the same in all its rows, for its name; a product without a key has its name for one."""
     columns, sheet = lines.columns, lines.sheet
     if "product_id" not in columns and "product_name" in columns and "product_name" not in lines.unsure:
-        columns["product_id"] = columns.pop("product_name")
+        keys = [
+            c for c in _one_by_one(look, sheet, columns["product_name"]) if c not in columns.values() and _is_own(c)
+        ]
+        columns["product_id"] = keys[0] if keys else columns.pop("product_name")
+    if (
+        parts(columns.get("customer_id", "")) == ("name",) and "customer_name" in columns
+    ):  # the document's, as it is not the customer's
+        columns.setdefault("order_id", columns["customer_id"])
+        columns["customer_id"] = columns.pop("customer_name")
     for role, key in NAMES.items():
-        if (
-            columns.get(key) not in sheet.columns
-            or {key} & lines.unsure
-            or (role in columns and role not in lines.unsure)
-        ):
+        known = role in columns and role not in lines.unsure
+        if known or columns.get(key) not in sheet.columns or key in lines.unsure:
             continue
-        ours, taken = sheet.spoken(columns[key]), {c for r, c in columns.items() if r != role}
+        taken = {c for r, c in columns.items() if r != role}
         texts = [
-            c.name
-            for c in sheet.columns.values()
-            if c.filled == sheet.rows and _content(c) == "text" and c.name not in taken
+            c for c in _one_by_one(look, sheet, columns[key]) if _content(sheet.columns[c]) == "text" and c not in taken
         ]
-        same = [
-            c
-            for c in texts
-            if sheet.columns[c].distinct == sheet.columns[columns[key]].distinct
-            and look.depends(sheet, sheet.spoken(c), ours)
-        ]
-        if columns.get(role) in same or (len(same) == 1 and sheet.columns[same[0]].distinct >= MANY):
-            columns[role] = columns[role] if columns.get(role) in same else same[0]
+        if columns.get(role) in texts or (len(texts) == 1 and sheet.columns[texts[0]].distinct >= MANY):
+            columns[role] = columns[role] if columns.get(role) in texts else texts[0]
             lines.unsure.discard(role)
+
+
+def _one_by_one(look: Sniffer, sheet: Sheet, column: str) -> list[str]:
+    """The columns that have one value for each of another column's, and another for each."""
+    ours, count = sheet.spoken(column), sheet.columns[column].distinct
+    able = [
+        c.name for c in sheet.columns.values() if c.name != column and (c.filled, c.distinct) == (sheet.rows, count)
+    ]
+    return [c for c in able if look.depends(sheet, sheet.spoken(c), ours)]
 
 
 def _derived(look: Sniffer, lines: Draft, table: str) -> Draft:
@@ -270,12 +276,29 @@ def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
             continue  # no one name says which
         for lines in sorted((s for s in sheets if s is not head), key=lambda s: -s.rows):
             draft = _draft(lines, "invoice_lines")
-            ours, key = draft.columns, draft.columns.get("order_id")
+            ours = draft.columns
             if {"customer_id", "invoice_date"} <= set(ours) or not {"gross_sales", "unit_price"} & set(ours):
                 continue
-            if key and not lines.unique(key) and look.held(lines, key, head, theirs["order_id"]) >= HELD:
-                taken = {r: f"{head.name}.{c}" for r, c in theirs.items() if r not in {"order_id", "total"}}
-                return replace(draft, columns=taken | ours, head=head, key=(key, theirs["order_id"]))
+            if key := _shared_key(look, lines, ours.get("order_id", ""), head, theirs["order_id"]):
+                taken = {
+                    r: f"{head.name}.{c}" for r, c in theirs.items() if r not in {"order_id", "total"} and c != key[1]
+                }
+                return replace(draft, columns=taken | ours | {"order_id": key[0]}, head=head, key=key)
+    return None
+
+
+def _shared_key(look: Sniffer, lines: Sheet, ours: str, head: Sheet, theirs: str) -> tuple[str, str] | None:
+    """The columns by which lines name their head: those known as its number, or of one name, where the head has what the lines name, each once."""
+    pairs = [(ours, theirs), *((name, name) for name in lines.columns if name in head.columns)]
+    for own, other in pairs:
+        if (
+            own in lines.columns
+            and lines.columns[own].filled
+            and not lines.unique(own)
+            and head.unique(other)
+            and look.held(lines, own, head, other) >= HELD
+        ):
+            return own, other
     return None
 
 
