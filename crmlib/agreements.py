@@ -1,84 +1,447 @@
-"""What is promised to accounts and segments, what it costs, and what is left: the menu and the product and service agreements."""
+"""Product and service agreements (PSA): drafted for each key account and segment, priced, and held against what came of those in force.
+
+The customer's copy is a `Document`, which holds words alone; what an agreement costs and leaves is in frames that it never sees.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
 import pandas as pd
-from pydantic import BaseModel
 
+from crmlib.assignment import choices
 from crmlib.books.stored import Books, Frame
-from crmlib.criteria import judgement_records
-from crmlib.declared.agreements import Agreements, Level, Option
-from crmlib.declared.reading import did_you_mean, refuse_mistakes
+from crmlib.declared.agreements import Agreement, Agreements, Commitment, Contacts, Terms
+from crmlib.declared.periods import Period, add_months
+from crmlib.declared.reading import file_part
+from crmlib.menu import CENT, cost, priced_menu, read_agreements, read_menu, volumes
+from crmlib.opportunities import opportunities
+from crmlib.profitability import customer_profitability
+
+MONTHS_AGREED = 24  # that a draft is valid
+NONE = Decimal(0)
+PROJECTS = {
+    "white space": "A review of the range: {item}", "cost to serve": "Less effort for both sides in {item}",
+    "payment terms": "Payment within the agreed days", "other": "{item}",
+}  # fmt: skip
+MOST_PROJECTS = 3
+RETURNS = "Returns and allowances"  # as opportunities call it
+TERMS = ["code", "option", "name", "process", "line", "level", "volume", "unit_cost", "cost", "today_cost", "before_level", "before_cost",
+         "months", "months_below", "penalty_cost"]  # fmt: skip
 
 
-def read_menu(books: Books) -> Frame:
-    """The options of judgement/menu.csv in their order, columns as `Option`; empty without the file.
+@dataclass(frozen=True)
+class Draft:
+    """The next version of an agreement, with whom, and the version before it; a draft of the menu, or as people wrote it.
 
-    Raises
-    ------
-    SettingsError
-        All mistakes, each with row, column, value and what is allowed.
+    `code` names its files and says nothing of the segment; `name` is what a customer reads, '' of a segment's.
     """
-    rows, wrong = judgement_records(books, "menu.csv", Option)
-    rated, served = books.table("rates"), books.table("service_levels")
-    known = {
-        "line": [line.id for line in books.engagement.statement.lines if line.is_cost],
-        "activity": [] if rated is None else sorted(set(rated["activity"])),
-        "measure": [] if served is None else sorted(set(served["measure"])),
-    }
-    for column, names in known.items():
-        given = rows.loc[rows[column] != "", column]
-        # without the table of service a measure may be promised all the same
-        strange = given[~given.isin(names)] if names or column != "measure" else given.iloc[:0]
-        there = ", ".join(names) or "none"
-        wrong += [f"row {i + 2}, {column}: {v!r}: the ledger has no such {column}; there are {there}{did_you_mean(v, names)}" for i, v in zip(strange.index, strange, strict=True)]  # fmt: skip
-    twice = rows.loc[rows.duplicated("option", keep=False), "option"]
-    wrong += [
-        f"row {i + 2}, option: {v!r}: stands here twice; keep one row" for i, v in zip(twice.index, twice, strict=True)
+
+    code: str
+    name: str
+    segment: str
+    customers: tuple[str, ...]
+    agreement: Agreement
+    before: Agreement | None
+
+    @property
+    def with_whom(self) -> str:
+        """The account's name or the segment, for our own eyes."""
+        return self.name or self.segment
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A clause of the customer's copy: paragraphs, and a table with its head."""
+
+    heading: str
+    text: tuple[str, ...] = ()
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Document:
+    """The customer's copy of an agreement."""
+
+    title: str
+    number: str
+    client: str
+    customer: str
+    valid: str
+    clauses: tuple[Clause, ...]
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What all drafts stand on: the books, every version agreed, the menu, what segments are offered, and joint projects by customer."""
+
+    books: Books
+    period: Period
+    agreed: Agreements
+    menu: Any
+    guide: Frame
+    projects: dict[str, tuple[str, ...]]
+
+
+def drafts(books: Books, period: Period, decided: Frame, guide: Frame) -> list[Draft]:
+    """The next agreement of each key account, of each other account that has had one, and of each segment, in this order; none without a menu.
+
+    Parameters
+    ----------
+    books
+        With the segments of the period (`segments.with_segments`).
+    decided
+        As `segments.differentiate`.
+    guide
+        As `menu.guidelines`.
+    """
+    agreed, menu = read_agreements(books), read_menu(books).set_index("option").to_dict("index")
+    if not menu:
+        return []
+    ground = _Ground(books, period, agreed, menu, guide, _projects(books, period))
+    rows = decided[decided["customer_id"].isin(volumes(books, period).index)]
+    named = rows[rows["key"] | rows["customer_id"].isin({a.account for a in agreed.agreements})]
+    party = named["account_id"].where(named["key"], named["customer_id"])
+    first = [str(account) for account in pd.concat([party[named["key"]], party]).drop_duplicates()]
+    others = rows[~rows["customer_id"].isin(named["customer_id"])]
+    offered = {*others["segment"]} & {*guide["segment"], *(a.segment for a in agreed.agreements)}
+    groups = [others[others["segment"] == s] for s in books.engagement.segments if s in offered]
+    return [
+        *(_draft(ground, account, named[party == account]) for account in first),
+        *(_draft(ground, "", own) for own in groups),
     ]
-    refuse_mistakes("judgement/menu.csv", wrong)
-    return _values(rows, Option)
 
 
-def read_levels(books: Books, menu: Frame) -> Frame:
-    """Floor, target and ceiling of each option by segment, of judgement/menu_levels.csv (errors as `read_menu`)."""
-    rows, wrong = judgement_records(books, "menu_levels.csv", Level)
-    for column, names in {"segment": books.engagement.segments, "option": list(menu["option"])}.items():
-        strange = rows.loc[~rows[column].isin(names), column]
-        there = ", ".join(names) or "none"
-        wrong += [f"row {i + 2}, {column}: {v!r}: no such {column}; there are {there}{did_you_mean(v, names)}" for i, v in zip(strange.index, strange, strict=True)]  # fmt: skip
-    twice = rows.loc[rows.duplicated(["segment", "option"], keep=False), "option"]
-    wrong += [
-        f"row {i + 2}, option: {v!r}: stands here twice for this segment; keep one row"
-        for i, v in zip(twice.index, twice, strict=True)
+def _draft(ground: _Ground, account: str, own: Frame) -> Draft:
+    """With an account, or '' for the customers of a segment: the version that people wrote for the time after the period, else one of the menu."""
+    names = ground.books.customers.set_index("customer_id")["customer_name"]
+    segment, customers = str(own["segment"].iloc[0]), tuple(own["customer_id"])
+    versions = ground.agreed.of(account, "" if account else segment)
+    before = next((a for a in reversed(versions) if a.valid_from < ground.period.end), None)
+    written = next((a for a in reversed(versions) if a.valid_from >= ground.period.end), None)
+    code = file_part(account) if account else f"standard-{ground.books.engagement.segments.index(segment) + 1:02}"
+    return Draft(code, str(names.get(account, "")), segment, customers, written or Agreement(
+        account=account, segment="" if account else segment, version=before.version + 1 if before else 1, **_validity(ground.period, before),
+        contacts=before.contacts if before else Contacts(ours=_managers(ground.books, customers) if account else ()),
+        commitments=_offered(ground, segment), projects=ground.projects.get(account, ()), **(before.model_dump(include={*Terms.model_fields}) if before else {}),
+    ), before)  # fmt: skip
+
+
+def _validity(period: Period, before: Agreement | None) -> dict[str, Any]:
+    start = max(period.end, before.valid_to + timedelta(days=1)) if before else period.end
+    end = add_months(start, MONTHS_AGREED).replace(day=min(start.day, 28)) - timedelta(days=1)
+    return {"valid_from": start, "valid_to": end}
+
+
+def _managers(books: Books, customers: Sequence[str]) -> tuple[str, ...]:
+    own = books.customers[books.customers["customer_id"].isin(customers)]
+    return tuple(dict.fromkeys(m for m in own.get("account_manager", ()) if m))
+
+
+def _offered(ground: _Ground, segment: str) -> tuple[Commitment, ...]:
+    """What the guidelines offer a segment, as commitments in the order of the menu."""
+    own = ground.guide[ground.guide["segment"] == segment]
+    levels = {o: level for o, level in zip(own["option"], own["offered_level"], strict=True) if level > 0}
+    how = ("measure", "target", "method", "penalty", "bonus")
+    return tuple(
+        Commitment.model_validate({"option": o, "level": levels[o], **{k: row[k] for k in how if row[k] is not None}})
+        for o, row in ground.menu.items() if o in levels
+    )  # fmt: skip
+
+
+def _projects(books: Books, period: Period) -> dict[str, tuple[str, ...]]:
+    """Joint projects by customer: its largest opportunities that both sides can work on, named without a figure or another customer."""
+    found, types = opportunities(books, period), books.table("activity_types")
+    done = set() if types is None else {books.statement[line].label for line in set(types["line"])}
+    joint = found["item"].isin({*done, RETURNS}) | (found["kind"] != "cost to serve")
+    found = found[
+        joint & found["kind"].isin(list(PROJECTS)) & ((found["item"] != "") | (found["kind"] == "payment terms"))
     ]
-    refuse_mistakes("judgement/menu_levels.csv", wrong)
-    return _values(rows, Level)
+    pairs = zip(found["kind"], found["item"], strict=True)
+    texts = [PROJECTS[kind].format(item=item.lower() if kind == "cost to serve" else item) for kind, item in pairs]
+    found = found.assign(text=texts).drop_duplicates(["customer_id", "text"]).groupby("customer_id").head(MOST_PROJECTS)
+    return {str(customer): tuple(own["text"]) for customer, own in found.groupby("customer_id")}
 
 
-def _values(rows: Frame, record: type[BaseModel]) -> Frame:
-    """Rows that hold as what their record makes of them: numbers, and None for what is blank."""
-    values = [record.model_validate(row).model_dump() for row in rows.to_dict("records")]
-    return pd.DataFrame(values, columns=list(record.model_fields), dtype=object)
+def commitments(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Frame:
+    """What each draft promises and what it costs in a period like this one, each amount to the cent.
+
+    Parameters
+    ----------
+    rows
+        As `menu.priced`.
+
+    Returns
+    -------
+    One row per draft and option that it or the version before promises: code, option, name, process, line, level, volume (of what levels are
+    counted by), unit_cost, cost (the sum over its customers of level × volume × unit cost), today_cost, before_level and before_cost (of the version
+    before, at today's volumes), months (in which the measure is known) and months_below (its target), penalty_cost (what that would cost, less
+    bonuses; 0 where nothing is known).
+    """
+    menu: Any = priced_menu(books, period).to_dict("index")
+    bought: Any = volumes(books, period).to_dict("index")
+    today: Any = rows.set_index(["customer_id", "option"])["today_cost"].to_dict()
+    found = list[tuple[Any, ...]]()
+    held = _months_held(books, period)
+    for draft in made:
+        new, old = ({c.option: c for c in a.commitments} if a else {} for a in (draft.agreement, draft.before))
+        for o, row in ((o, row) for o, row in menu.items() if o in new or o in old):
+            volume = {c: bought[c][row["per"]] for c in draft.customers}
+            levels = [side[o].level if o in side else NONE for side in (new, old)]
+            costs = [sum((cost(level, v, row["unit_cost"]) for v in volume.values()), NONE) for level in levels]
+            now = sum((today.get((c, o), NONE) for c in draft.customers), NONE)
+            missed = _missed(held, new.get(o), {c: bought[c]["net_sales"] / period.months for c in draft.customers})
+            found.append((draft.code, o, row["name"], row["process"], row["line"], levels[0], sum(volume.values(), NONE), row["unit_cost"], costs[0], now,
+                          levels[1], costs[1], *missed))  # fmt: skip
+    return pd.DataFrame(found, columns=TERMS)
 
 
-def read_agreements(books: Books) -> Agreements:
-    """The shared words and every version that was agreed, of judgement/agreements.yml (errors as `reading.read`, and names that are not known)."""
-    agreed, options = books.engagement.judgement("agreements.yml", Agreements), list(read_menu(books)["option"])
-    served = books.table("service_levels")
-    measures = None if served is None else sorted(set(served["measure"]))
-    accounts, segments, wrong = list(books.customers["customer_id"]), books.engagement.segments, []
-    for i, agreement in enumerate(agreed.agreements):
-        place = f"agreements[{i}] ({agreement.account or agreement.segment})"
-        named = [("account", agreement.account, accounts), ("segment", agreement.segment, segments)]
-        for j, promised in enumerate(agreement.commitments):
-            at = f"commitments[{j}]"
-            named += [(f"{at}.option", promised.option, options)]
-            named += [] if measures is None else [(f"{at}.measure", promised.measure, measures)]
-        wrong += [
-            f"{place}.{key}: {value!r} is not known{did_you_mean(value, names)}" for key, value, names in named if value and value not in names
-        ]  # fmt: skip
-    if agreed.template and not (books.engagement.folder / "judgement" / agreed.template).is_file():
-        wrong.append(f"template: there is no file {agreed.template!r} in the folder judgement")
-    refuse_mistakes("judgement/agreements.yml", wrong)
-    return agreed
+def _months_held(books: Books, period: Period) -> dict[tuple[str, str], list[tuple[Decimal, Decimal]]]:
+    """By customer and measure of service: numerator and denominator of each month in which there was something to measure."""
+    table, held = books.table("service_levels"), dict[tuple[str, str], list[tuple[Decimal, Decimal]]]()
+    rows: Any = period.rows(table).itertuples() if table is not None else ()
+    for row in rows:
+        if row.denominator > 0:
+            held.setdefault((str(row.customer_id), str(row.measure)), []).append((row.numerator, row.denominator))
+    return held
+
+
+def _missed(held: Any, promised: Commitment | None, month: dict[str, Decimal]) -> tuple[int, int, Decimal]:
+    """Months of a measure, those below the promised target, and the penalty less the bonus at each customer's net sales of a month, to the cent."""
+    if promised is None or promised.target is None:
+        return 0, 0, NONE
+    below = [
+        (each, numerator < promised.target * denominator)
+        for c, each in month.items()
+        for numerator, denominator in held.get((c, promised.measure), ())
+    ]
+    owed = sum((each * (promised.penalty if missed else -promised.bonus) for each, missed in below), NONE)
+    return len(below), sum(missed for _, missed in below), owed.quantize(CENT, ROUND_HALF_UP)
+
+
+def economics(books: Books, period: Period, made: Sequence[Draft], promised: Frame, rows: Frame) -> Frame:
+    """What each draft leaves in a period like this one, if what is not promised is not given.
+
+    Parameters
+    ----------
+    promised, rows
+        As `commitments` and `menu.priced`.
+
+    Returns
+    -------
+    One row per draft: code, with_whom, segment, version, customers, sales, margin (net, today), today_cost (of all options on the menu), committed,
+    penalty_cost, expected (margin + today_cost − committed − penalty_cost), beside_today (expected − margin), judged_gain (what the judged uplifts
+    of what is promised would bring beside today, in none of the others) and walk_away_share (expected / sales: a lower price by so much leaves
+    nothing; missing where nothing is left).
+    """
+    report, net = (
+        customer_profitability(books, period).set_index("customer_id"),
+        books.statement_in(period).net_margin.id,
+    )
+    today, sums = (
+        rows.groupby("customer_id")["today_cost"].sum(),
+        promised.groupby("code")[["cost", "penalty_cost"]].sum(),
+    )
+    found = []
+    for draft in made:
+        own = report.loc[list(draft.customers)]
+        sales, margin, given = (
+            own["sales"].sum(),
+            own[net].sum(),
+            sum((today.get(c, NONE) for c in draft.customers), NONE),
+        )
+        committed, penalty = sums.loc[draft.code] if draft.code in sums.index else (NONE, NONE)
+        found.append(
+            (
+                draft.code,
+                draft.with_whom,
+                draft.segment,
+                draft.agreement.version,
+                len(own),
+                sales,
+                margin,
+                given,
+                committed,
+                penalty,
+            )
+        )
+    names = [
+        "code",
+        "with_whom",
+        "segment",
+        "version",
+        "customers",
+        "sales",
+        "margin",
+        "today_cost",
+        "committed",
+        "penalty_cost",
+    ]
+    table = pd.DataFrame(found, columns=names).astype(dict.fromkeys(names[5:], object))
+    table["expected"] = table["margin"] + table["today_cost"] - table["committed"] - table["penalty_cost"]
+    table["beside_today"] = table["expected"] - table["margin"]
+    share = [e / s if e > 0 else None for e, s in zip(table["expected"], table["sales"], strict=True)]
+    gain = _judged_gain(choices(books, period, rows), made)
+    return table.assign(
+        judged_gain=[gain.get(draft.code, 0.0) for draft in made],
+        walk_away_share=pd.Series(share, table.index, dtype=object),
+    )
+
+
+def _judged_gain(choice: Frame, made: Sequence[Draft]) -> dict[str, float]:
+    """By draft: the uplift of each level promised, less that of what is given today, in floats."""
+    whose = {c: draft for draft in made for c in draft.customers}
+    gain = dict.fromkeys((draft.code for draft in made), 0.0)
+    for row in choice[choice["customer_id"].isin(list(whose))].to_dict("records"):
+        draft = whose[row["customer_id"]]
+        level = next((float(c.level) for c in draft.agreement.commitments if c.option == row["option"]), 0.0)
+        part = (level - row["floor"]) / (row["target"] - row["floor"]) if row["target"] > row["floor"] else 0.0
+        gain[draft.code] += row["uplift"] * (min(max(part, 0.0), 1.0) - row["today_part"])
+    return gain
+
+
+def realised(books: Books, period: Period) -> Frame:
+    """What the agreements in force in a period were expected to bring, beside what they brought in those of its months in which they held.
+
+    Returns
+    -------
+    One row per agreement with an expectation: party (customer_id or segment), with_whom, version, months, expected_sales, sales, expected_margin, margin
+    (net), difference (of margins). A segment's are those of today's customers without an agreement of their own.
+    """
+    agreed, names, found = read_agreements(books), books.customers.set_index("customer_id")["customer_name"], []
+    named = {a.account for a in agreed.agreements}
+    for a in agreed.in_force(period.start, period.end):
+        if a.expected is None:
+            continue
+        months = Period(max(period.start, a.valid_from.replace(day=1)), min(period.end, add_months(a.valid_to, 1)))
+        report: Any = customer_profitability(books, months)
+        own = (
+            report[report["customer_id"] == a.account]
+            if a.account
+            else report[(report["segment"] == a.segment) & ~report["customer_id"].isin(named)]
+        )
+        sales, margin = (NONE + own[column].sum() for column in ("sales", books.statement_in(months).net_margin.id))
+        expected = [
+            (amount * months.months / 12).quantize(CENT, ROUND_HALF_UP)
+            for amount in (a.expected.sales, a.expected.margin)
+        ]
+        whose = (a.account or a.segment, str(names.get(a.account, a.segment)))
+        found.append((*whose, a.version, months.months, expected[0], sales, expected[1], margin, margin - expected[1]))
+    columns = [
+        "party",
+        "with_whom",
+        "version",
+        "months",
+        "expected_sales",
+        "sales",
+        "expected_margin",
+        "margin",
+        "difference",
+    ]
+    return pd.DataFrame(found, columns=columns).sort_values("difference", ignore_index=True)
+
+
+# --- the customer's copy ---------------------------------------------------------------------------------------------
+
+
+def documents(books: Books, made: Sequence[Draft]) -> list[Document]:
+    """The customer's copies: nothing of costs, margins, segments or others is in them."""
+    client, general, menu = (
+        books.engagement.settings.client,
+        read_agreements(books).terms,
+        read_menu(books).set_index("option").to_dict("index"),
+    )
+    found = []
+    for draft in made:
+        agreement = draft.agreement
+        words = {clause: getattr(agreement, clause) or getattr(general, clause) for clause in Terms.model_fields}
+        clauses = (*_clauses(agreement, menu, words, (client, draft.name)), _last(draft, words["law"]), SIGNATURES)
+        title = "Product and service agreement" + ("" if draft.name else ", standard terms")
+        valid = f"{_day(agreement.valid_from)} to {_day(agreement.valid_to)}"
+        whole = tuple(clause for clause in clauses if any(clause.text) or clause.rows)
+        found.append(Document(title, f"{draft.code}, version {agreement.version}", client, draft.name, valid, whole))
+    return found
+
+
+def _clauses(agreement: Agreement, menu: Any, words: dict[str, str], parties: tuple[str, str]) -> Iterator[Clause]:
+    client, customer = parties
+    sides = [
+        f"{client} (the supplier)",
+        f"{customer} (the customer)" if customer else "The customer named at its signature (the customer)",
+    ]
+    contacts = [", ".join(names) or "to be named" for names in (agreement.contacts.ours, agreement.contacts.theirs)]
+    yield Clause("Parties and contacts", (), ("Party", "Contacts"), tuple(zip(sides, contacts, strict=True)))
+    yield Clause("Products and services", (words["scope"],))
+    rows = [
+        (menu[c.option]["name"], level_in_words(c.level, menu[c.option]["per"]), "" if c.target is None else f"{c.measure}: {_plain(c.target * 100)}%", _sanction(c))
+        for c in agreement.commitments
+    ]  # fmt: skip
+    methods = [
+        f"{c.measure[:1].upper()}{c.measure[1:]}: {c.method}, by month."
+        for c in agreement.commitments
+        if c.measure and c.method
+    ]
+    yield Clause(
+        "Service commitments",
+        tuple(methods),
+        ("Commitment", "How much", "Measure and target", "What follows"),
+        tuple(rows),
+    )
+    yield Clause("Orders and delivery", (words["delivery"],))
+    yield Clause("Payment", (words["payment"],))
+    yield Clause("Forecasts", (words["forecast_sharing"],))
+    yield Clause("Returns", (words["returns"],))
+    yield Clause("Joint improvement projects", agreement.projects)
+    yield Clause("Sharing of gains", (words["gain_sharing"],))
+    yield Clause("Communication and reviews", (words["reviews"],))
+
+
+SIGNATURES = Clause(
+    "Signatures",
+    (),
+    ("For the supplier", "For the customer"),
+    tuple((f"{what}:",) * 2 for what in ("Name", "Place and date", "Signature")),
+)
+
+
+def _last(draft: Draft, law: str) -> Clause:
+    valid = f"This agreement is valid from {_day(draft.agreement.valid_from)} to {_day(draft.agreement.valid_to)}."
+    replaced = f" It takes the place of version {draft.before.version}." if draft.before else ""
+    return Clause("Validity", tuple(text for text in (valid + replaced, law) if text))
+
+
+def level_in_words(level: Decimal, per: str) -> str:
+    """How much a level is, as a customer reads it."""
+    counted = {"order": "order", "invoice_line": "order line", "unit": "unit"}.get(per)
+    if counted:
+        return f"with every {counted}" if level == 1 else f"up to {_plain(level * 100)} for every 100 {counted}s"
+    if per == "net_sales":
+        return f"up to {_plain(level * 100)}% of net sales"
+    if per == "month" and level % 1 == 0:
+        return f"{_plain(level)} a month"
+    yearly = level * (12 if per == "month" else 1)
+    years = 1 / yearly if yearly else yearly
+    return f"1 every {_plain(years)} years" if years > 1 and years % 1 == 0 else f"{_plain(yearly)} a year"
+
+
+def _plain(number: Decimal) -> str:
+    return f"{number.normalize():f}"
+
+
+def _sanction(promised: Commitment) -> str:
+    """What follows where a target is missed or met, in words."""
+    share = "of the net invoice value of each month"
+    missed = f"{_plain(promised.penalty * 100)}% {share} below the target is credited" if promised.penalty else ""
+    met = (
+        f"{_plain(promised.bonus * 100)}% {share} at the target or above is paid in addition" if promised.bonus else ""
+    )
+    return "; ".join(part for part in (missed, met) if part)
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%B %Y}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib import accounts, agreements, criteria, eva, opportunities, states, teams
+from crmlib import accounts, criteria, eva, menu, opportunities, states, teams
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
@@ -232,8 +232,8 @@ def check_judgement(books: Books) -> None:
         lambda b: criteria.read_ratings(b, criteria.read_criteria(b)),
         read_segments,
         opportunities.read_opportunities,
-        lambda b: agreements.read_levels(b, agreements.read_menu(b)),
-        agreements.read_agreements,
+        lambda b: menu.read_levels(b, menu.read_menu(b)),
+        menu.read_agreements,
         teams.read_functions,
         teams.read_members,
         eva.read_capital,

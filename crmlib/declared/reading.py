@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -228,6 +230,17 @@ def folded(text: str) -> str:
 def safe_code(text: str) -> str:
     """A file name made from a text: letters, digits, dot, dash and underscore only."""
     return re.sub(r"[^\w.-]+", "-", text, flags=re.ASCII).strip(".-") or "engagement"
+
+
+def file_part(value: object) -> str:
+    """A value as a part of a file's name, another for each."""
+    text, code = str(value), safe_code(str(value))
+    return code if code == text else f"{code}-{content_hash(text)[:8]}"
+
+
+def content_hash(content: object) -> str:
+    """SHA-256 of what JSON can say."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def visible(text: str) -> str:

@@ -27,6 +27,7 @@ FILES = {
     "by account type": "data/account_type_profitability",
     "by segment": "data/segment_profitability",
     "by month": "data/cube",
+    "Agreements": "agreements_internal/index",
     "Segments": "data/segments",
     "Key accounts": "data/key_accounts",
     "At risk": "data/at_risk",

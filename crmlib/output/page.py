@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from copy import deepcopy
@@ -15,6 +16,7 @@ from crmlib.declared.reading import CrmError, visible
 from crmlib.look.words import FINDINGS
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from nbformat import NotebookNode
 
 
@@ -90,11 +92,16 @@ def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()
 
 def rendered(template: str, **values: Any) -> str:
     """A template of this floor, filled in; text stays text."""
+    return visible(_environment().get_template(template).render(**values))
+
+
+@functools.cache
+def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     environment.filters["css_text"] = _css_text
-    return visible(environment.get_template(template).render(**values))
+    return environment
 
 
 def tags_of(cell: NotebookNode) -> set[str]:

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.declared.engagement import Engagement, open_engagement
-from crmlib.declared.reading import SettingsError, did_you_mean
+from crmlib.declared.reading import SettingsError, did_you_mean, file_part
 from crmlib.run.kernels import Failure, Kernels, Session, execute_again, load_papermill, place_of, write_notebook
 from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
-from crmlib.run.plan import file_part
 from crmlib.run.report import REPORTS, Request, Step, Tell
 from crmlib.run.safety import claim, locked, put_into_place, recover, scratch, stoppable
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.books.ledger import sha256
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.reading import PACKAGE, safe_code
+from crmlib.declared.reading import PACKAGE, content_hash, file_part
 from crmlib.declared.versions import versions
 from crmlib.run.notebooks import Notebook
 
@@ -60,17 +59,6 @@ def units(notebook: Notebook, sets: Sequence[Mapping[str, Any]]) -> list[Unit]:
     differing = [name for name in sets[0] if any(values[name] != sets[0][name] for values in sets)]
     names = ["-".join([notebook.name, *(file_part(values[name]) for name in differing)]) for values in sets]
     return [Unit(name, notebook, values) for name, values in zip(names, sets, strict=True)]
-
-
-def file_part(value: object) -> str:
-    """A value as a part of a file's name, another for each."""
-    text, code = str(value), safe_code(str(value))
-    return code if code == text else f"{code}-{content_hash(text)[:8]}"
-
-
-def content_hash(content: object) -> str:
-    """SHA-256 of what JSON can say."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def file_hashes(root: Path, counts: Callable[[Path], bool] = lambda path: True) -> dict[str, str]:

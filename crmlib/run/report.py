@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError
+from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError, content_hash
 from crmlib.run.kernels import Failure, Kernels, execute, load_papermill, place_of, write_notebook
 from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import NOTEBOOKS, Notebook, check_parameters, list_notebooks, select_notebooks
-from crmlib.run.plan import Plan, Unit, code_hash, content_hash, read_manifest, settings_hashes, units, write_manifest
+from crmlib.run.plan import Plan, Unit, code_hash, read_manifest, settings_hashes, units, write_manifest
 from crmlib.run.safety import claim, locked, put_into_place, recover, scratch, stoppable
 
 if TYPE_CHECKING:
@@ -213,7 +213,9 @@ def _plan(job: _Job, last: Mapping[str, Any], origin: str) -> Plan:
         job.tell(Step(name, state))
     exports_fingerprint = f"{content_hash(job.parameters)}-{origin}"
     whole = last["whole"] and last["exports"] == exports_fingerprint
-    exports = [file for file in last["files"] if whole and Path(file).suffix not in {".html", ".ipynb"}]
+    exports = [
+        file for file in last["files"] if whole and ("/" in file or Path(file).suffix not in {".html", ".ipynb"})
+    ]
     linked = last.get("packs") == packs_index(job.target, job.period)
     nothing_to_do = whole and linked and not stale and not dropped
     return Plan(tuple(stale), tuple(fresh), origin, tuple(exports), exports_fingerprint, nothing_to_do)
@@ -287,11 +289,12 @@ def _failed_notebook(job: _Job, name: str) -> Path:
 
 def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> list[Page]:
     from crmlib.output.data import export_data
+    from crmlib.output.document import export_agreements
     from crmlib.output.lists import lists
     from crmlib.output.packs import packs_index
     from crmlib.output.site import write_site
     from crmlib.output.workbook import export_workbook
-    from crmlib.segments import check_judgement, with_segments
+    from crmlib.segments import check_judgement, differentiate, with_segments
 
     check_judgement(books)
     private = job.scratch("new")
@@ -303,11 +306,13 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
         load_papermill()
     with _pages(job, plan, books) as making:
         if not plan.exports:
-            segmented = with_segments(books, job.period)
+            decided = differentiate(books, job.period)
+            segmented = with_segments(books, job.period, decided)
             complete = lists(books, job.period)
             book = private / "workbook.xlsx"
             export_workbook(segmented, job.period, book, parameters=job.parameters, lists=complete)
             export_data(segmented, job.period, private / "data", complete)
+            export_agreements(segmented, job.period, decided, private)
         failures = [failure for page in making if (failure := page.exception())]
     if failures:
         others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crmlib import agreements
+from crmlib import menu
 from crmlib.books.stored import Books
 from crmlib.declared.agreements import Level, Option
 from crmlib.declared.reading import SettingsError
@@ -53,7 +53,7 @@ def option(name: str = "visit", **given: Any) -> str:
 )  # fmt: skip
 def test_a_mistake_in_the_menu_is_told_with_row_column_value_and_way_out(make_books: Make, row: str, told: str) -> None:
     with pytest.raises(SettingsError, match=rf"judgement/menu.csv has \d mistake[\s\S]*{told}"):
-        agreements.read_menu(put(make_books(), menu=row))
+        menu.read_menu(put(make_books(), menu=row))
 
 
 def test_all_mistakes_of_the_levels_are_told_at_once(make_books: Make) -> None:
@@ -63,7 +63,7 @@ def test_all_mistakes_of_the_levels_are_told_at_once(make_books: Make) -> None:
         menu_levels="Core,visits,1,2,3\nCor,visit,1,2,3\nCore,visit,3,2,1\nCore,visit,0,-1,2",
     )
     with pytest.raises(SettingsError) as told:
-        agreements.read_levels(books, agreements.read_menu(books))
+        menu.read_levels(books, menu.read_menu(books))
     for line in (
         "row 2, option: 'visits': no such option; there are visit; did you mean 'visit'?", "row 3, segment: 'Cor': no such segment",
         "row 4, target: '2': must lie between floor and ceiling", "row 5, target: '-1': a number of zero or more",
@@ -90,4 +90,4 @@ AGREED = "agreements: [{{account: A, version: 1, valid_from: 2024-01-01, valid_t
 )  # fmt: skip
 def test_a_mistake_in_the_agreements_is_told_with_its_place(make_books: Make, text: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
-        agreements.read_agreements(put(make_books(), menu=option(), agreements=text))
+        menu.read_agreements(put(make_books(), menu=option(), agreements=text))

@@ -1,0 +1,133 @@
+"""Who gets the target of an option and who its floor, so that all together are worth most under limited capacity: an integer programme.
+
+The target is worth the judged uplift beside the floor, a level between them its part of it; beyond the target nothing is judged and nothing
+counted. Options without a judged uplift are in no programme. Solved by HiGHS (scipy); expectations, in floats.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from crmlib.books.stored import Books, Frame
+from crmlib.declared.periods import Period
+from crmlib.menu import priced_menu
+from crmlib.profitability import customer_profitability
+
+GAP = 1e-9  # of the worth, by which a solution may fall short of the best there is
+NODES = 20_000  # of a search, so that it ends alike on every machine
+MORE_SHARE = 0.1  # of a capacity, that is tried beside one unit
+CHOICES = [
+    "customer_id",
+    "segment",
+    "option",
+    "capacity",
+    "floor",
+    "target",
+    "uplift",
+    "today_part",
+    *(f"{at}_{what}" for at in ("floor", "target", "today") for what in ("units", "worth")),
+]
+
+
+def choices(books: Books, period: Period, rows: Frame, judged: str = "uplift") -> Frame:
+    """What floor, target and today are worth with each customer, of the options with a judged uplift.
+
+    An uplift in sales brings contribution margin, one in retention keeps net margin.
+
+    Parameters
+    ----------
+    rows
+        As `menu.priced`.
+    judged
+        uplift, or an end of its range: uplift_low, uplift_high.
+
+    Returns
+    -------
+    One row per customer and option: customer_id, segment, option, capacity (units in the period, missing without a limit), floor and target
+    (levels), uplift (of the target beside the floor), today_part (of it that today has), and units and worth (uplift less cost) of floor, target and today.
+    """
+    menu, base = priced_menu(books, period), _bases(books, period)
+    rows = rows[rows["option"].isin(menu.index[menu["uplift_on"] != ""])].reset_index(drop=True)
+    if rows.empty:
+        return pd.DataFrame(columns=CHOICES)
+    numbers = rows[["floor", "target", "volume", "today"]].astype(float)
+    given = (numbers["today"] / numbers["volume"].where(numbers["volume"] > 0)).fillna(0)
+    step = (numbers["target"] - numbers["floor"]).where(numbers["target"] > numbers["floor"])
+    parts = {"floor": 0.0, "target": 1.0, "today": ((given - numbers["floor"]) / step).fillna(0).clip(0, 1)}
+    on = pd.MultiIndex.from_arrays([rows["customer_id"], rows["option"].map(menu["uplift_on"])])
+    uplift: Any = base.stack().reindex(on).to_numpy() * rows["option"].map(menu[judged]).astype(float)
+    uplift = uplift.where(step.notna(), 0.0)
+    found = {f"{at}_worth": uplift * share - rows[f"{at}_cost"].astype(float) for at, share in parts.items()}
+    units = {
+        "floor": numbers["floor"] * numbers["volume"],
+        "target": numbers["target"] * numbers["volume"],
+        "today": numbers["today"],
+    }
+    found |= {f"{at}_units": quantity for at, quantity in units.items()}
+    found |= {"floor": numbers["floor"], "target": numbers["target"], "uplift": uplift, "today_part": parts["today"]}
+    capacity = rows["option"].map(menu["capacity"]).astype(float) * period.months / 12
+    return rows[["customer_id", "segment", "option"]].assign(capacity=capacity, **found)[CHOICES]
+
+
+def _bases(books: Books, period: Period) -> Frame:
+    """By customer, what an uplift is a share of: contribution margin (sales) and net margin (retention)."""
+    report, statement = customer_profitability(books, period).set_index("customer_id"), books.statement_in(period)
+    variable = [line for line in statement.leaves if not (line.is_assignable or line.is_pool)]
+    contribution = sum((report[line.id] * line.sign for line in variable), report["sales"] * 0)
+    return pd.DataFrame({"sales": contribution, "retention": report[statement.net_margin.id]}).astype(float)
+
+
+def at_target(rows: Frame, more: float = 0) -> pd.Series:
+    """Whether each row of `choices` gets the target in the best assignment, with so many `more` units of each limited option.
+
+    Where not even all floors fit, a floor is what everybody gets, and nobody gets more.
+    """
+    parts = [_solved(own, more) for _, own in rows.groupby("option", sort=False)]
+    return pd.concat(parts).reindex(rows.index) if parts else pd.Series(dtype=bool)
+
+
+def _solved(own: Frame, more: float) -> pd.Series:
+    """The same of one option: options share no capacity, so that each is a programme of its own."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    gain, need = (own[f"target_{what}"] - own[f"floor_{what}"] for what in ("worth", "units"))
+    room = own["capacity"].iloc[0] + more - own["floor_units"].sum()
+    if pd.isna(room) or need[gain > 0].sum() <= room:
+        return gain > 0
+    limit = LinearConstraint(need.to_numpy(), ub=max(room, 0.0))
+    solved = milp(
+        -gain,
+        integrality=np.ones(len(own)),
+        bounds=Bounds(0, 1),
+        constraints=limit,
+        options={"mip_rel_gap": GAP, "node_limit": NODES},
+    )
+    assert solved.x is not None, solved.message
+    return pd.Series(solved.x > 0.5, own.index)
+
+
+def worth(rows: Frame, target: pd.Series) -> float:
+    """What an assignment of `choices` is worth: uplift less cost of all."""
+    return float(rows["target_worth"].where(target, rows["floor_worth"]).sum())
+
+
+def limits(rows: Frame) -> Frame:
+    """How the best assignment uses each limited option, and what more of it would bring, by solving again.
+
+    Returns
+    -------
+    One row per option (the index) with a capacity: capacity, used today and used at best (units), wanted (by all with whom the target gains),
+    one_more (worth of one more unit), tenth_more (worth of `MORE_SHARE` more), no_limit (worth of as much as is wanted).
+    """
+    found = {}
+    for option, own in rows[rows["capacity"].notna()].groupby("option", sort=False):
+        limit, target = own["capacity"].iloc[0], at_target(own)
+        at = [worth(own, at_target(own, extra)) - worth(own, target) for extra in (1, MORE_SHARE * limit, np.inf)]
+        gains = own["target_worth"] > own["floor_worth"]
+        used, wanted = (own["target_units"].where(chosen, own["floor_units"]).sum() for chosen in (target, gains))
+        names = ["capacity", "today", "used", "wanted", "one_more", "tenth_more", "no_limit"]
+        found[option] = dict(zip(names, [limit, own["today_units"].sum(), used, wanted, *at], strict=True))
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("option")
