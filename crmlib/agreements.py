@@ -1,24 +1,24 @@
 """Product and service agreements (PSA): drafted for each key account and segment, priced, and held against what came of those in force.
 
-The customer's copy is a `Document`, which holds words alone; what an agreement costs and leaves is in frames that it never sees.
+What a customer reads is in `clauses`, which sees none of these amounts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pandas as pd
 
-from crmlib.assignment import choices
+from crmlib.assignment import at_target, choices
 from crmlib.books.stored import Books, Frame
 from crmlib.declared.agreements import Agreement, Agreements, Commitment, Contacts, Terms
 from crmlib.declared.periods import Period, add_months
 from crmlib.declared.reading import file_part
-from crmlib.menu import CENT, cost, priced_menu, read_agreements, read_menu, volumes
+from crmlib.menu import CENT, cost, guidelines, priced_menu, read_agreements, read_menu, volumes
 from crmlib.opportunities import opportunities
 from crmlib.profitability import customer_profitability
 
@@ -30,7 +30,7 @@ PROJECTS = {
 }  # fmt: skip
 MOST_PROJECTS = 3
 RETURNS = "Returns and allowances"  # as opportunities call it
-TERMS = ["code", "option", "name", "process", "line", "level", "volume", "unit_cost", "cost", "today_cost", "before_level", "before_cost",
+TERMS = ["code", "with_whom", "option", "name", "process", "line", "level", "volume", "unit_cost", "cost", "today_cost", "before_level", "before_cost",
          "months", "months_below", "penalty_cost"]  # fmt: skip
 
 
@@ -55,60 +55,43 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Clause:
-    """A clause of the customer's copy: paragraphs, and a table with its head."""
-
-    heading: str
-    text: tuple[str, ...] = ()
-    head: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-
-
-@dataclass(frozen=True)
-class Document:
-    """The customer's copy of an agreement."""
-
-    title: str
-    number: str
-    client: str
-    customer: str
-    valid: str
-    clauses: tuple[Clause, ...]
-
-
-@dataclass(frozen=True)
 class _Ground:
-    """What all drafts stand on: the books, every version agreed, the menu, what segments are offered, and joint projects by customer."""
+    """What all drafts stand on: the books, every version agreed, the menu, what segments are offered, who gets a floor all the same, joint projects."""
 
     books: Books
     period: Period
     agreed: Agreements
     menu: Any
     guide: Frame
+    at_floor: set[tuple[str, str]]
     projects: dict[str, tuple[str, ...]]
 
 
-def drafts(books: Books, period: Period, decided: Frame, guide: Frame) -> list[Draft]:
+def drafts(books: Books, period: Period, decided: Frame, rows: Frame) -> list[Draft]:
     """The next agreement of each key account, of each other account that has had one, and of each segment, in this order; none without a menu.
+
+    It offers what the guidelines offer the segment; of an option with a judged uplift the floor, where that is best for the account, or for most
+    customers of the segment, within the capacity of the option (`assignment.at_target`).
 
     Parameters
     ----------
     books
         With the segments of the period (`segments.with_segments`).
-    decided
-        As `segments.differentiate`.
-    guide
-        As `menu.guidelines`.
+    decided, rows
+        As `segments.differentiate` and `menu.priced`.
     """
     agreed, menu = read_agreements(books), read_menu(books).set_index("option").to_dict("index")
     if not menu:
         return []
-    ground = _Ground(books, period, agreed, menu, guide, _projects(books, period))
-    rows = decided[decided["customer_id"].isin(volumes(books, period).index)]
-    named = rows[rows["key"] | rows["customer_id"].isin({a.account for a in agreed.agreements})]
+    guide, choice = guidelines(books, period, rows), choices(books, period, rows)
+    back = choice[~at_target(choice).astype(bool)]
+    at_floor = set(zip(back["customer_id"], back["option"], strict=True))
+    ground = _Ground(books, period, agreed, menu, guide, at_floor, _projects(books, period))
+    buyers = decided[decided["customer_id"].isin(volumes(books, period).index)]
+    named = buyers[buyers["key"] | buyers["customer_id"].isin({a.account for a in agreed.agreements})]
     party = named["account_id"].where(named["key"], named["customer_id"])
     first = [str(account) for account in pd.concat([party[named["key"]], party]).drop_duplicates()]
-    others = rows[~rows["customer_id"].isin(named["customer_id"])]
+    others = buyers[~buyers["customer_id"].isin(named["customer_id"])]
     offered = {*others["segment"]} & {*guide["segment"], *(a.segment for a in agreed.agreements)}
     groups = [others[others["segment"] == s] for s in books.engagement.segments if s in offered]
     return [
@@ -128,7 +111,7 @@ def _draft(ground: _Ground, account: str, own: Frame) -> Draft:
     return Draft(code, str(names.get(account, "")), segment, customers, written or Agreement(
         account=account, segment="" if account else segment, version=before.version + 1 if before else 1, **_validity(ground.period, before),
         contacts=before.contacts if before else Contacts(ours=_managers(ground.books, customers) if account else ()),
-        commitments=_offered(ground, segment), projects=ground.projects.get(account, ()), **(before.model_dump(include={*Terms.model_fields}) if before else {}),
+        commitments=_offered(ground, segment, customers), projects=ground.projects.get(account, ()), **(before.model_dump(include={*Terms.model_fields}) if before else {}),
     ), before)  # fmt: skip
 
 
@@ -143,15 +126,16 @@ def _managers(books: Books, customers: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(m for m in own.get("account_manager", ()) if m))
 
 
-def _offered(ground: _Ground, segment: str) -> tuple[Commitment, ...]:
-    """What the guidelines offer a segment, as commitments in the order of the menu."""
-    own = ground.guide[ground.guide["segment"] == segment]
-    levels = {o: level for o, level in zip(own["option"], own["offered_level"], strict=True) if level > 0}
+def _offered(ground: _Ground, segment: str, customers: Sequence[str]) -> tuple[Commitment, ...]:
+    """What customers of a segment are offered, as commitments in the order of the menu."""
+    own = ground.guide[ground.guide["segment"] == segment].set_index("option").to_dict("index")
     how = ("measure", "target", "method", "penalty", "bonus")
-    return tuple(
-        Commitment.model_validate({"option": o, "level": levels[o], **{k: row[k] for k in how if row[k] is not None}})
-        for o, row in ground.menu.items() if o in levels
-    )  # fmt: skip
+    found = []
+    for option, row in ((option, row) for option, row in ground.menu.items() if option in own):
+        held = sum((customer, option) in ground.at_floor for customer in customers)
+        level = own[option]["floor" if 2 * held > len(customers) else "offered_level"]
+        found.append({"option": option, "level": level, **{k: row[k] for k in how if row[k] is not None}})
+    return tuple(Commitment.model_validate(each) for each in found if each["level"] > 0)
 
 
 def _projects(books: Books, period: Period) -> dict[str, tuple[str, ...]]:
@@ -178,7 +162,7 @@ def commitments(books: Books, period: Period, made: Sequence[Draft], rows: Frame
 
     Returns
     -------
-    One row per draft and option that it or the version before promises: code, option, name, process, line, level, volume (of what levels are
+    One row per draft and option that it or the version before promises: code, with_whom, option, name, process, line, level, volume (of what levels are
     counted by), unit_cost, cost (the sum over its customers of level × volume × unit cost), today_cost, before_level and before_cost (of the version
     before, at today's volumes), months (in which the measure is known) and months_below (its target), penalty_cost (what that would cost, less
     bonuses; 0 where nothing is known).
@@ -196,7 +180,7 @@ def commitments(books: Books, period: Period, made: Sequence[Draft], rows: Frame
             costs = [sum((cost(level, v, row["unit_cost"]) for v in volume.values()), NONE) for level in levels]
             now = sum((today.get((c, o), NONE) for c in draft.customers), NONE)
             missed = _missed(held, new.get(o), {c: bought[c]["net_sales"] / period.months for c in draft.customers})
-            found.append((draft.code, o, row["name"], row["process"], row["line"], levels[0], sum(volume.values(), NONE), row["unit_cost"], costs[0], now,
+            found.append((draft.code, draft.with_whom, o, row["name"], row["process"], row["line"], levels[0], sum(volume.values(), NONE), row["unit_cost"], costs[0], now,
                           levels[1], costs[1], *missed))  # fmt: skip
     return pd.DataFrame(found, columns=TERMS)
 
@@ -286,9 +270,10 @@ def economics(books: Books, period: Period, made: Sequence[Draft], promised: Fra
     table["expected"] = table["margin"] + table["today_cost"] - table["committed"] - table["penalty_cost"]
     table["beside_today"] = table["expected"] - table["margin"]
     share = [e / s if e > 0 else None for e, s in zip(table["expected"], table["sales"], strict=True)]
-    gain = _judged_gain(choices(books, period, rows), made)
+    gains = _judged_gain(choices(books, period, rows), made)
+    gain = [Decimal(gains[draft.code]).quantize(CENT) for draft in made]
     return table.assign(
-        judged_gain=[gain.get(draft.code, 0.0) for draft in made],
+        judged_gain=pd.Series(gain, table.index, dtype=object),
         walk_away_share=pd.Series(share, table.index, dtype=object),
     )
 
@@ -344,104 +329,3 @@ def realised(books: Books, period: Period) -> Frame:
         "difference",
     ]
     return pd.DataFrame(found, columns=columns).sort_values("difference", ignore_index=True)
-
-
-# --- the customer's copy ---------------------------------------------------------------------------------------------
-
-
-def documents(books: Books, made: Sequence[Draft]) -> list[Document]:
-    """The customer's copies: nothing of costs, margins, segments or others is in them."""
-    client, general, menu = (
-        books.engagement.settings.client,
-        read_agreements(books).terms,
-        read_menu(books).set_index("option").to_dict("index"),
-    )
-    found = []
-    for draft in made:
-        agreement = draft.agreement
-        words = {clause: getattr(agreement, clause) or getattr(general, clause) for clause in Terms.model_fields}
-        clauses = (*_clauses(agreement, menu, words, (client, draft.name)), _last(draft, words["law"]), SIGNATURES)
-        title = "Product and service agreement" + ("" if draft.name else ", standard terms")
-        valid = f"{_day(agreement.valid_from)} to {_day(agreement.valid_to)}"
-        whole = tuple(clause for clause in clauses if any(clause.text) or clause.rows)
-        found.append(Document(title, f"{draft.code}, version {agreement.version}", client, draft.name, valid, whole))
-    return found
-
-
-def _clauses(agreement: Agreement, menu: Any, words: dict[str, str], parties: tuple[str, str]) -> Iterator[Clause]:
-    client, customer = parties
-    sides = [
-        f"{client} (the supplier)",
-        f"{customer} (the customer)" if customer else "The customer named at its signature (the customer)",
-    ]
-    contacts = [", ".join(names) or "to be named" for names in (agreement.contacts.ours, agreement.contacts.theirs)]
-    yield Clause("Parties and contacts", (), ("Party", "Contacts"), tuple(zip(sides, contacts, strict=True)))
-    yield Clause("Products and services", (words["scope"],))
-    rows = [
-        (menu[c.option]["name"], level_in_words(c.level, menu[c.option]["per"]), "" if c.target is None else f"{c.measure}: {_plain(c.target * 100)}%", _sanction(c))
-        for c in agreement.commitments
-    ]  # fmt: skip
-    methods = [
-        f"{c.measure[:1].upper()}{c.measure[1:]}: {c.method}, by month."
-        for c in agreement.commitments
-        if c.measure and c.method
-    ]
-    yield Clause(
-        "Service commitments",
-        tuple(methods),
-        ("Commitment", "How much", "Measure and target", "What follows"),
-        tuple(rows),
-    )
-    yield Clause("Orders and delivery", (words["delivery"],))
-    yield Clause("Payment", (words["payment"],))
-    yield Clause("Forecasts", (words["forecast_sharing"],))
-    yield Clause("Returns", (words["returns"],))
-    yield Clause("Joint improvement projects", agreement.projects)
-    yield Clause("Sharing of gains", (words["gain_sharing"],))
-    yield Clause("Communication and reviews", (words["reviews"],))
-
-
-SIGNATURES = Clause(
-    "Signatures",
-    (),
-    ("For the supplier", "For the customer"),
-    tuple((f"{what}:",) * 2 for what in ("Name", "Place and date", "Signature")),
-)
-
-
-def _last(draft: Draft, law: str) -> Clause:
-    valid = f"This agreement is valid from {_day(draft.agreement.valid_from)} to {_day(draft.agreement.valid_to)}."
-    replaced = f" It takes the place of version {draft.before.version}." if draft.before else ""
-    return Clause("Validity", tuple(text for text in (valid + replaced, law) if text))
-
-
-def level_in_words(level: Decimal, per: str) -> str:
-    """How much a level is, as a customer reads it."""
-    counted = {"order": "order", "invoice_line": "order line", "unit": "unit"}.get(per)
-    if counted:
-        return f"with every {counted}" if level == 1 else f"up to {_plain(level * 100)} for every 100 {counted}s"
-    if per == "net_sales":
-        return f"up to {_plain(level * 100)}% of net sales"
-    if per == "month" and level % 1 == 0:
-        return f"{_plain(level)} a month"
-    yearly = level * (12 if per == "month" else 1)
-    years = 1 / yearly if yearly else yearly
-    return f"1 every {_plain(years)} years" if years > 1 and years % 1 == 0 else f"{_plain(yearly)} a year"
-
-
-def _plain(number: Decimal) -> str:
-    return f"{number.normalize():f}"
-
-
-def _sanction(promised: Commitment) -> str:
-    """What follows where a target is missed or met, in words."""
-    share = "of the net invoice value of each month"
-    missed = f"{_plain(promised.penalty * 100)}% {share} below the target is credited" if promised.penalty else ""
-    met = (
-        f"{_plain(promised.bonus * 100)}% {share} at the target or above is paid in addition" if promised.bonus else ""
-    )
-    return "; ".join(part for part in (missed, met) if part)
-
-
-def _day(day: date) -> str:
-    return f"{day.day} {day:%B %Y}"

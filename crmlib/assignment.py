@@ -23,6 +23,7 @@ CHOICES = [
     "customer_id",
     "segment",
     "option",
+    "name",
     "capacity",
     "floor",
     "target",
@@ -46,13 +47,13 @@ def choices(books: Books, period: Period, rows: Frame, judged: str = "uplift") -
 
     Returns
     -------
-    One row per customer and option: customer_id, segment, option, capacity (units in the period, missing without a limit), floor and target
+    One row per customer and option: customer_id, segment, option, name, capacity (units in the period, missing without a limit), floor and target
     (levels), uplift (of the target beside the floor), today_part (of it that today has), and units and worth (uplift less cost) of floor, target and today.
     """
     menu, base = priced_menu(books, period), _bases(books, period)
     rows = rows[rows["option"].isin(menu.index[menu["uplift_on"] != ""])].reset_index(drop=True)
     if rows.empty:
-        return pd.DataFrame(columns=CHOICES)
+        return pd.DataFrame(columns=CHOICES).astype(dict.fromkeys(CHOICES[4:], float))
     numbers = rows[["floor", "target", "volume", "today"]].astype(float)
     given = (numbers["today"] / numbers["volume"].where(numbers["volume"] > 0)).fillna(0)
     step = (numbers["target"] - numbers["floor"]).where(numbers["target"] > numbers["floor"])
@@ -69,7 +70,7 @@ def choices(books: Books, period: Period, rows: Frame, judged: str = "uplift") -
     found |= {f"{at}_units": quantity for at, quantity in units.items()}
     found |= {"floor": numbers["floor"], "target": numbers["target"], "uplift": uplift, "today_part": parts["today"]}
     capacity = rows["option"].map(menu["capacity"]).astype(float) * period.months / 12
-    return rows[["customer_id", "segment", "option"]].assign(capacity=capacity, **found)[CHOICES]
+    return rows.assign(name=rows["option"].map(menu["name"]), capacity=capacity, **found)[CHOICES]
 
 
 def _bases(books: Books, period: Period) -> Frame:
@@ -119,15 +120,37 @@ def limits(rows: Frame) -> Frame:
 
     Returns
     -------
-    One row per option (the index) with a capacity: capacity, used today and used at best (units), wanted (by all with whom the target gains),
+    One row per option with a capacity, by name (the index): capacity, used today and used at best (units), wanted (by all with whom the target gains),
     one_more (worth of one more unit), tenth_more (worth of `MORE_SHARE` more), no_limit (worth of as much as is wanted).
     """
-    found = {}
-    for option, own in rows[rows["capacity"].notna()].groupby("option", sort=False):
+    columns, found = ["capacity", "today", "used", "wanted", "one_more", "tenth_more", "no_limit"], {}
+    for name, own in rows[rows["capacity"].notna()].groupby("name", sort=False):
         limit, target = own["capacity"].iloc[0], at_target(own)
         at = [worth(own, at_target(own, extra)) - worth(own, target) for extra in (1, MORE_SHARE * limit, np.inf)]
         gains = own["target_worth"] > own["floor_worth"]
-        used, wanted = (own["target_units"].where(chosen, own["floor_units"]).sum() for chosen in (target, gains))
-        names = ["capacity", "today", "used", "wanted", "one_more", "tenth_more", "no_limit"]
-        found[option] = dict(zip(names, [limit, own["today_units"].sum(), used, wanted, *at], strict=True))
-    return pd.DataFrame.from_dict(found, orient="index").rename_axis("option")
+        used, wanted = (own["target_units"].where(best, own["floor_units"]).sum() for best in (target, gains))
+        found[name] = [limit, own["today_units"].sum(), used, wanted, *at]
+    return pd.DataFrame.from_dict(found, orient="index", columns=columns).rename_axis("option")
+
+
+def compared(rows: Frame, target: pd.Series) -> Frame:
+    """By option (its name, the index): customers, at_target (how many get it), and what today, all at target, and the assignment are worth."""
+    parts = rows.assign(
+        customers=1, at_target=target.astype(int), assigned=rows["target_worth"].where(target, rows["floor_worth"])
+    )
+    parts = parts.rename(columns={"today_worth": "today", "target_worth": "all_at_target"})
+    columns = ["customers", "at_target", "today", "all_at_target", "assigned"]
+    return parts.groupby("name", sort=False)[columns].sum().rename_axis("option")
+
+
+def sensitivity(books: Books, period: Period, priced: Frame, target: pd.Series) -> Frame:
+    """What today, an assignment, and the best then are worth where uplifts are at the ends of their ranges, and on how many it would differ."""
+    found = []
+    for end, name in (("uplift_low", "Lowest"), ("uplift", "Expected"), ("uplift_high", "Highest")):
+        rows = choices(books, period, priced, end)
+        best = at_target(rows)
+        found.append(
+            (name, rows["today_worth"].sum(), worth(rows, target), worth(rows, best), int((best != target).sum()))
+        )
+    columns = ["uplifts", "today", "as_chosen", "best_then", "would_differ"]
+    return pd.DataFrame(found if len(target) else [], columns=columns)

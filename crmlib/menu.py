@@ -213,22 +213,23 @@ def guidelines(books: Books, period: Period, rows: Frame) -> Frame:
 
     Returns
     -------
-    One row per segment and option: customers, today_cost, floor_cost, target_cost, ceiling_cost, extra (target beside today), room (what the segment
+    One row per segment and option: name, customers, floor (level), today_cost, floor_cost, target_cost, ceiling_cost, extra (target beside today), room (what the segment
     still earns before it), offered (target or floor), offered_level, offered_cost, short (what the room lacks for a refused target, else 0).
     """
     margins: Any = group_profitability(books, period, "segment").groups[books.statement_in(period).net_margin.id]
-    parts, order = [], list(read_menu(books)["option"])
+    parts, menu = [], read_menu(books).set_index("option")
     sums = [f"{level}_cost" for level in ("today", *LEVELS)]
     for segment in (s for s in books.engagement.segments if s in set(rows["segment"])):
         own = rows[rows["segment"] == segment]
         by = own.groupby("option", sort=False)
         table = by[sums].sum().join(by[list(LEVELS)].first()).assign(customers=by["customer_id"].nunique())
-        table = table.reindex([o for o in order if o in table.index])
+        table = table.reindex([o for o in menu.index if o in table.index])
         table["extra"] = table["target_cost"] - table["today_cost"]
         table = pd.concat([table[table["extra"] <= 0], table[table["extra"] > 0]])
-        parts.append(_within(table, margins[segment]).rename_axis("option").reset_index().assign(segment=segment))
+        table = _within(table, margins[segment]).assign(segment=segment, name=menu["name"])
+        parts.append(table.rename_axis("option").reset_index())
     offer = ["extra", "room", "offered", "offered_level", "offered_cost", "short"]
-    columns = ["segment", "option", "customers", *sums, *offer]
+    columns = ["segment", "option", "name", "customers", "floor", *sums, *offer]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib.agreements import Document, Draft, commitments, documents, drafts, economics
+from crmlib.agreements import Draft, commitments, drafts, economics
+from crmlib.clauses import Document, changes, documents
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError, visible
 from crmlib.look.words import amount, digits_text, percent
@@ -32,10 +33,10 @@ def export_agreements(books: Books, period: Period, decided: pd.DataFrame, folde
     decided
         As `segments.differentiate`.
     """
-    from crmlib.menu import guidelines, priced, read_agreements
+    from crmlib.menu import priced, read_agreements
 
     rows = priced(books, period)
-    made = drafts(books, period, decided, guidelines(books, period, rows))
+    made = drafts(books, period, decided, rows)
     if not made:
         return
     for name in (FOLDER, INTERNAL):
@@ -56,9 +57,18 @@ def _write_internal(
     settings, whole = books.engagement.settings, left.to_dict("records")
     told = {"client": settings.client, "currency": settings.currency, "period": period, "cents": _cents, "percent": percent,
             "margin": books.statement_in(period).net_margin.title, "amount": lambda value: amount(value, settings.currency)}  # fmt: skip
+    words = changes(books, made)
     for draft, row in zip(made, whole, strict=True):
-        own = promised[promised["code"] == draft.code].to_dict("records")
-        _page(folder / f"{draft.code}.html", "agreement_internal.html.j2", draft=draft, left=row, rows=own, **told)
+        own, new = (rows[rows["code"] == draft.code].to_dict("records") for rows in (promised, words))
+        _page(
+            folder / f"{draft.code}.html",
+            "agreement_internal.html.j2",
+            draft=draft,
+            left=row,
+            rows=own,
+            changes=new,
+            **told,
+        )
     _page(folder / "index.html", "agreements.html.j2", rows=whole, **told)
 
 

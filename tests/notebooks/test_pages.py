@@ -16,6 +16,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from crmlib.books.stored import Books
+from crmlib.declared.agreements import Level, Option
 from crmlib.declared.reading import PROJECT
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
@@ -45,6 +46,13 @@ LOSS = "level, key, date, line, amount\n" + "\n".join(
     f"customer, {c}, 2024-0{m}-28, salaries, 90" for c in TEN for m in (1, 2)
 )
 BALANCES = "customer_id, month, receivables\n" + "\n".join(f"{c}, 2024-0{m}-01, 500" for c in TEN for m in range(1, 10))
+MENU = f"""{",".join(Option.model_fields)}
+visit,Visit,service,order fulfilment,salaries,month,visit,,30,12,on time,0.9,all orders,0.01,,sales,0.1,0.2,0.3
+crate,Crate,product,demand management,salaries,order,crate,,1,,,,,,,,,,"""
+LEVELS = f"{','.join(Level.model_fields)}\nCore,visit,0,1,2\nCore,crate,0,1,1"
+ONE_SEGMENT = "rules: [{segment: Core, when: [], because: all are, stance: keep}]"
+AGREED = """agreements: [{account: A, version: 1, valid_from: 2024-01-01, valid_to: 2024-12-31, commitments: [{option: crate, level: 0.5}],
+  expected: {sales: 1000, margin: 100}}]"""
 UGLY: dict[str, dict[str, Any]] = {
     "one customer": {"tables": {"customers": customers("A"), "invoice_lines": sales("A", months=range(1, 13))}},
     "one month": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(3, 4))}, "period": "2024-03",
@@ -65,6 +73,11 @@ UGLY: dict[str, dict[str, Any]] = {
                        "settings": {"invoice_lines": {"sign": "as written"}}},
     "long names": {"tables": {"customers": customers(*TEN, names=dict.fromkeys(TEN, LONG)), "invoice_lines": sales(*TEN, months=range(1, 13)),
                               "balances": BALANCES}},
+    "a menu for one": {"tables": {"customers": customers("A", "B", names={"A": LONG}), "invoice_lines": sales("A", "B", months=range(1, 13))},
+                       "judgement": {"menu.csv": MENU, "menu_levels.csv": LEVELS, "segments.yml": ONE_SEGMENT, "agreements.yml": AGREED}},
+    "a menu beyond means": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(1, 3)), "costs": LOSS},
+                            "period": "2024-01..2024-02", "coverage": {"start": "2024-01", "end": "2024-02"},
+                            "judgement": {"menu.csv": MENU, "menu_levels.csv": LEVELS, "segments.yml": ONE_SEGMENT}},
     "a new and a lost one": {"tables": {"customers": customers("A", "B", "C"), "invoice_lines": "\n".join(
         [sales("A", months=range(1, 25)), *sales("B", months=range(1, 8)).splitlines()[1:], *sales("C", months=range(20, 25)).splitlines()[1:]])},
         "period": "2025", "coverage": {"start": "2024-01", "end": "2025-12"}},
@@ -124,8 +137,12 @@ def pages(
 
     books = dict(UGLY[request.param])
     tables, period, mapping = books.pop("tables"), books.pop("period", "2024"), books.pop("settings", {})
+    judgement = books.pop("judgement", {})
     folder = tmp_path_factory.mktemp("ugly") / request.param
     engagement = write_engagement(folder, tables, **books, **({"tables": mapping} if mapping else {}))
+    (folder / "judgement").mkdir()
+    for file, text in judgement.items():
+        (folder / "judgement" / file).write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CRM_CACHE", str(session_cache))  # in which the textbook's cases are, too
         return {
