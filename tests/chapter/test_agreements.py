@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from crmlib import menu
+from crmlib import agreements, assignment, clauses, menu, segments
 from crmlib.books.stored import Books
 from crmlib.declared.agreements import Level, Option
 from crmlib.declared.reading import SettingsError
@@ -91,3 +95,217 @@ AGREED = "agreements: [{{account: A, version: 1, valid_from: 2024-01-01, valid_t
 def test_a_mistake_in_the_agreements_is_told_with_its_place(make_books: Make, text: str, told: str) -> None:
     with pytest.raises(SettingsError, match=told):
         menu.read_agreements(put(make_books(), menu=option(), agreements=text))
+
+
+# --- what it costs ---------------------------------------------------------------------------------------------------
+
+LINES = "customer_id, invoice_date, gross_sales, order_id, quantity\n"
+ORDERS = LINES + "\n".join(
+    f"{c}, 2024-{m:02}-10, {s}, {c}{m}, 1" for c, s in (("A", 100), ("B", 50)) for m in range(1, 13)
+)
+ACTIVITIES = {
+    "activity_types": "activity, line\nrush, order_processing",
+    "activities": "customer_id, date, activity, quantity\nA, 2024-02-01, rush, 5\nB, 2024-08-01, rush, 1",
+    "rates": "activity, valid_from, rate\nrush, 2024-01-01, 2\nrush, 2024-07-01, 3.333333",
+}
+ALL_CORE = "rules: [{segment: Core, when: [], because: all are, stance: keep}]"
+KEY_A = "rules: [{segment: Key, when: [sales >= 1000], because: large, stance: invest, key: true}, {segment: Core, when: [], because: rest, stance: keep}]"
+
+
+def opened(make_books: Make, *options: str, levels: str, tables: Any = None, **files: str) -> tuple[Books, Any, Any]:
+    """Books of two customers with a menu, their segments decided, and their period."""
+    books = make_books({"invoice_lines": ORDERS, **(tables or {})})
+    put(books, menu="\n".join(options), menu_levels=levels, **{"segments": ALL_CORE, **files})
+    period = books.period("2024")
+    decided = segments.differentiate(books, period)
+    return segments.with_segments(books, period, decided), period, decided
+
+
+def test_a_level_costs_level_times_volume_times_the_rate_in_force_each_customer_to_the_cent(make_books: Make) -> None:
+    books, period, _ = opened(
+        make_books, option(activity="rush", line="order_processing"), levels="Core,visit,0,0.25,1", tables=ACTIVITIES
+    )
+    rows = menu.priced(books, period).set_index("customer_id")
+    assert list(rows["target_cost"]) == [Decimal("10.00")] * 2  # 0.25 × 12 orders × 3.333333 = 9.999999
+    assert list(rows["today"]) == [5, 1]
+    assert list(rows["today_cost"]) == [Decimal("10.00"), Decimal("3.33")]  # as booked: 5 × 2 and 1 × 3.333333
+    guide = menu.guidelines(books, period, menu.priced(books, period)).iloc[0]
+    assert (guide["target_cost"], guide["today_cost"], guide["extra"]) == (
+        Decimal("20.00"),
+        Decimal("13.33"),
+        Decimal("6.67"),
+    )
+
+
+def test_what_the_margin_does_not_bear_is_refused_with_the_amount_and_what_saves_makes_room(make_books: Make) -> None:
+    plenty, dear, small = (
+        option("plenty", unit_cost="60"),
+        option("dear", unit_cost="50"),
+        option("small", unit_cost="10"),
+    )
+    agreed = "agreements: [{segment: Core, version: 1, valid_from: 2024-01-01, valid_to: 2025-12-31, commitments: [{option: small, level: 2}]}]"
+    books, period, _ = opened(
+        make_books,
+        plenty,
+        dear,
+        small,
+        levels="Core,plenty,0,1,1\nCore,dear,0,1,1\nCore,small,0,1,2",
+        agreements=agreed,
+    )
+    guide = menu.guidelines(books, period, menu.priced(books, period)).set_index("option")
+    # sales of 1,800 are the margin; small saves 240 of the 480 it costs today; plenty takes 1,440 of 2,040, and dear's 1,200 do not fit
+    assert dict(guide["room"].astype(int)) == {"small": 1800, "plenty": 2040, "dear": 600}
+    assert dict(guide["offered"]) == {"small": "target", "plenty": "target", "dear": "floor"}
+    assert guide.at["dear", "short"] == 600
+
+
+def worth(gain: float, units: float, capacity: float = 10.0) -> dict[str, Any]:
+    return {"option": "o", "name": "O", "capacity": capacity, "floor_worth": 0.0, "target_worth": gain, "today_worth": 0.0,
+            "floor_units": 0.0, "target_units": units, "today_units": 0.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_best_assignment_is_what_trying_all_of_them_finds(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows = pd.DataFrame(
+        [worth(float(g), float(u)) for g, u in zip(rng.integers(-3, 20, 9), rng.integers(1, 6, 9), strict=True)]
+    )
+    every = [pd.Series(chosen) for chosen in itertools.product([False, True], repeat=9)]
+    allowed = [chosen for chosen in every if rows["target_units"][chosen].sum() <= 10]
+    assert assignment.worth(rows, assignment.at_target(rows)) == max(
+        assignment.worth(rows, chosen) for chosen in allowed
+    )
+
+
+def test_one_more_unit_is_worth_what_solving_again_finds() -> None:
+    rows = pd.DataFrame(
+        [worth(6, 6), worth(9, 11), worth(4, 5)]
+    )  # within 10 the first; within 11 the first with the third
+    limits = assignment.limits(rows).loc["O"]
+    assert (limits["used"], limits["one_more"], limits["tenth_more"], limits["no_limit"]) == (6, 4, 4, 13)
+
+
+def test_a_floor_that_does_not_fit_is_given_all_the_same_and_nobody_gets_more() -> None:
+    rows = pd.DataFrame([worth(6, 9) | {"floor_units": 8.0}, worth(9, 9) | {"floor_units": 8.0}])
+    assert not assignment.at_target(rows).any()
+
+
+def test_an_uplift_in_sales_counts_at_contribution_margin_and_today_for_its_part(make_books: Make) -> None:
+    given = option("visit", unit_cost="1", uplift_on="sales", uplift_low="0.1", uplift="0.5", uplift_high="0.5")
+    agreed = "agreements: [{account: A, version: 1, valid_from: 2024-01-01, valid_to: 2025-12-31, commitments: [{option: visit, level: 0.5}]}]"
+    books, period, _ = opened(make_books, given, levels="Core,visit,0,1,2", agreements=agreed)
+    rows = assignment.choices(books, period, menu.priced(books, period)).set_index("customer_id")
+    assert list(rows["target_worth"]) == [1200 * 0.5 - 12, 600 * 0.5 - 12]
+    assert list(rows["today_worth"]) == [1200 * 0.25 - 6, 0]
+
+
+# --- agreements ------------------------------------------------------------------------------------------------------
+
+
+def drafted(books: Books, period: Any, decided: Any) -> tuple[Any, pd.DataFrame, pd.DataFrame]:
+    rows = menu.priced(books, period)
+    made = agreements.drafts(books, period, decided, rows)
+    promised = agreements.commitments(books, period, made, rows)
+    return made, promised, agreements.economics(books, period, made, promised, rows)
+
+
+SERVED = {
+    "service": "customer_id, month, measure, numerator, denominator\nA, 2024-01-01, on time, 8, 10\nA, 2024-02-01, on time, 9, 10\nA, 2024-03-01, on time, 10, 10"
+}
+
+
+def test_a_key_account_and_a_segment_are_drafted_and_every_amount_traces_and_adds_up(make_books: Make) -> None:
+    visit = option(measure="on time", target="0.9", penalty="0.01", unit_cost="3.335")
+    books, period, decided = opened(
+        make_books, visit, levels="Key,visit,0,1,2\nCore,visit,0,0.5,2", tables=SERVED, segments=KEY_A
+    )
+    made, promised, left = drafted(books, period, decided)
+    assert [(d.code, d.name, d.segment, d.customers) for d in made] == [
+        ("A", "Adler", "Key", ("A",)),
+        ("standard-02", "", "Core", ("B",)),
+    ]
+    for row in promised.to_dict("records"):
+        assert row["cost"] == menu.cost(row["level"], row["volume"], row["unit_cost"])
+    assert list(promised["cost"]) == [Decimal("40.02"), Decimal("20.01")]
+    # one of three months below 0.9; 1 % of a month's net sales of 100
+    assert list(promised[["months", "months_below", "penalty_cost"]].iloc[0]) == [3, 1, Decimal("1.00")]
+    assert list(left["expected"]) == [1200 - Decimal("41.02"), 600 - Decimal("20.01")]
+    assert left["walk_away_share"].iloc[0] == (1200 - Decimal("41.02")) / 1200
+
+
+VERSIONS = "agreements: [{account: A, version: 1, valid_from: 2023-07-01, valid_to: 2025-06-30, commitments: [{option: visit, level: 1}], payment: At once., expected: {sales: 1000, margin: 1300}}]"
+
+
+def test_a_draft_follows_the_version_in_force_and_keeps_its_words(make_books: Make) -> None:
+    books, period, decided = opened(make_books, option(), levels="Core,visit,0,2,2", agreements=VERSIONS)
+    made, promised, _ = drafted(books, period, decided)
+    draft = made[0].agreement
+    assert (draft.version, str(draft.valid_from), str(draft.valid_to), draft.payment) == (
+        2,
+        "2025-07-01",
+        "2027-06-30",
+        "At once.",
+    )
+    assert list(promised[["level", "cost", "before_level", "before_cost"]].iloc[0]) == [2, 240, 1, 120]
+    changed = clauses.changes(books, made).set_index("clause")
+    assert changed.at["Service commitments: Visit", "before"] == "with every order"
+    assert "Payment" not in changed.index
+
+
+def test_a_version_that_people_wrote_for_the_time_after_takes_the_place_of_the_draft(make_books: Make) -> None:
+    written = VERSIONS.replace(
+        "}}]",
+        "}}, {account: A, version: 2, valid_from: 2025-07-01, valid_to: 2025-12-31, commitments: [{option: visit, level: 1.5}]}]",
+    )
+    books, period, decided = opened(make_books, option(), levels="Core,visit,0,2,2", agreements=written)
+    made, _, _ = drafted(books, period, decided)
+    assert (made[0].agreement.version, made[0].agreement.commitments[0].level, made[0].before.version) == (
+        2,
+        Decimal("1.5"),
+        1,
+    )
+
+
+def test_an_agreement_in_force_is_held_against_what_it_brought(make_books: Make) -> None:
+    books, period, _ = opened(make_books, option(), levels="Core,visit,0,2,2", agreements=VERSIONS)
+    row = agreements.realised(books, period).iloc[0]
+    assert list(row[["party", "months", "expected_sales", "sales", "expected_margin", "margin", "difference"]]) == [
+        "A",
+        12,
+        1000,
+        1200,
+        1300,
+        1200,
+        -100,
+    ]
+    half = agreements.realised(books, books.period("2024-01..2024-06")).iloc[0]
+    assert list(half[["months", "expected_margin", "margin"]]) == [6, 650, 600]
+
+
+def test_without_a_menu_nothing_is_drafted(make_books: Make) -> None:
+    books = make_books()
+    decided = segments.differentiate(books, books.period("2024"))
+    books = segments.with_segments(books, books.period("2024"), decided)
+    made, promised, left = drafted(books, books.period("2024"), decided)
+    assert made == []
+    assert promised.empty
+    assert left.empty
+
+
+def test_hundreds_of_key_accounts_each_get_an_agreement(make_books: Make) -> None:
+    ids = [f"K{i:03}" for i in range(300)]
+    tables = {"customers": "customer_id, customer_name\n" + "\n".join(f"{i}, Name {i}" for i in ids),
+              "invoice_lines": LINES + "\n".join(f"{i}, 2024-01-10, 2000, {i}, 1" for i in ids)}  # fmt: skip
+    books, period, decided = opened(make_books, option(), levels="Key,visit,0,1,2", tables=tables, segments=KEY_A)
+    made, promised, left = drafted(books, period, decided)
+    assert len(made) == len({draft.code for draft in made}) == 300
+    assert promised["cost"].sum() == left["committed"].sum() == 3_000
+
+
+@pytest.mark.parametrize(
+    ("level", "per", "words"),
+    [("0.05", "order", "up to 5 for every 100 orders"), ("1", "order", "with every order"), ("0.02", "net_sales", "up to 2% of net sales"), ("2", "month", "2 a month"),
+     ("0.25", "month", "3 a year"), ("0.5", "year", "1 every 2 years"), ("4", "year", "4 a year"), ("0.125", "unit", "up to 12.5 for every 100 units")],
+)  # fmt: skip
+def test_a_level_reads_as_a_customer_would_say_it(level: str, per: str, words: str) -> None:
+    assert clauses.level_in_words(Decimal(level), per) == words
