@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from company import MANAGERS
 from offer import write_offer
+from worth import METRICS
 
 HERE = Path(__file__).resolve().parent
 RULES = HERE.parent / "crmlib" / "declared"
@@ -99,6 +100,7 @@ def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, 
     (folder / "strategy.yml").write_text(STRATEGY, encoding="utf-8")
     (folder / "opportunities.csv").write_text(OPPORTUNITIES, encoding="utf-8")
     (folder / "capital.yml").write_text(CAPITAL, encoding="utf-8")
+    (folder / "metrics.yml").write_text(METRICS, encoding="utf-8")
     (folder / "teams.csv").write_text(TEAMS, encoding="utf-8")
     for name in ("criteria.yml", "segments.yml", "functions.yml"):
         (folder / name).write_text((RULES / name).read_text(encoding="utf-8"), encoding="utf-8")

@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 from judgement import CAPITAL
 
-from crmlib.declared import capital
+from crmlib.declared import capital, metrics
 
 HERE = Path(__file__).resolve().parent
 YEAR, BEFORE = "2025", "2024"
@@ -233,6 +233,9 @@ JUDGEMENT = {
     "capital.yml, each of assets": capital.Asset,
     "capital.yml, each of ranges": capital.Range,
     "capital.yml, each of correlations": capital.Correlation,
+    "metrics.yml": "The measures of the processes, whose they are, and what each moves; read by notebook 14.",
+    "metrics.yml, each of metrics": metrics.Metric,
+    "metrics.yml, each of moves": metrics.Move,
 }  # fmt: skip
 
 

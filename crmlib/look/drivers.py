@@ -27,7 +27,7 @@ def plot_tree(frame: pd.DataFrame, *, unit: str, gained: str = "more", ax: Axes 
     Parameters
     ----------
     frame
-        One row per node (the index), the root first: parent ('' for the root), amount, gain (nothing is written for none), note.
+        One row per node (the index; what follows an arrow tells equal names apart and is not written), the root first: parent ('' for the root), amount, gain (nothing is written for none), note.
     gained
         What the gains are, for the alternative text.
     """
@@ -74,8 +74,8 @@ def _draw_node(ax: Axes, at: tuple[float, float], name: str, amount: str, gain: 
     x, y = at
     ax.add_patch(Rectangle((x, y - TALL / 2), BOX, TALL, facecolor=drawing.BAND, edgecolor=drawing.RULE, linewidth=0.8))
     style: Any = {"ha": "left", "va": "center", "fontsize": 9}
-    lines = textwrap.wrap(words.heading(name), 26)[:2]
-    ax.text(x + 0.07, y + 0.12, "\n".join(lines), fontweight="bold", linespacing=0.95, **style)
+    label = words.wrapped(words.heading(name.partition(" → ")[0]), 22)
+    ax.text(x + 0.07, y + 0.1, label, fontweight="bold", linespacing=0.95, **{**style, "fontsize": 8.5})
     ax.text(x + 0.07, y - 0.19, amount, **style)
     ax.text(x + BOX - 0.07, y - 0.19, gain, color=drawing.BETTER, fontweight="bold", **{**style, "ha": "right"})
 

@@ -29,6 +29,7 @@ DECIDED = (
     "functions.yml",
     "agreements.yml",
     "capital.yml",
+    "metrics.yml",
 )  # templates that say something
 DATABASES = {".duckdb", ".db"}
 TAX = ("tax", "with_tax")

@@ -155,6 +155,7 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
         "menu_levels.csv",
         "agreements.yml",
         "capital.yml",
+        "metrics.yml",
     }
 
 

@@ -69,6 +69,7 @@ def test_the_notebooks_are_there() -> None:
         "00_data_review",
         "11_strategy_review",
         "12_criteria",
+        "14_metrics",
         "21_segments",
         "13_differentiation",
         "22_teams",

@@ -1,0 +1,18 @@
+"""What the sample company decided about metrics and about sharing gains: metrics.yml and gain_sharing.yml."""
+
+METRICS = """\
+# Measures of the sample company's processes, made by data/generate.py
+metrics:
+  - {metric: Rush orders for each order, measure: "activity: rush_order", process: order fulfilment, owner: Logistics, unit: rush orders, direction: lower, step: 0.02, moves: [{on: order_processing}]}
+  - {metric: Sales of an order, measure: order_value, process: customer relationship management, owner: Sales, unit: USD, direction: higher, step: 20,
+     moves: [{on: order_processing}, {on: transportation}]}
+  - {metric: Orders a month, measure: orders_per_month, process: demand management, owner: Supply planning, unit: orders, direction: higher, step: 0.5,
+     moves: [{on: warehouse_handling, low: -22000, by: -15000, high: -8000, because: steadier days in the warehouse}, {on: order_processing}]}
+  - {metric: Cases packed specially for each order, measure: "activity: special_pack", process: manufacturing flow management, owner: Production, unit: cases, direction: lower, step: 1, moves: [{on: special_packaging}]}
+  - {metric: Credit note lines for each order, measure: credits_per_order, process: returns management, owner: Quality, unit: lines, direction: lower, step: 0.02, moves: [{on: discounts_returns_allowances}, {on: order_processing}]}
+  - {metric: Days outstanding, measure: days_outstanding, process: customer service management, owner: Finance, unit: days, direction: lower, step: 1, moves: [{on: receivables}]}
+  - {metric: Delivered on time, measure: "service: delivered on time", process: order fulfilment, owner: Logistics, unit: share, direction: higher, step: 0.01, moves: [{on: discounts_returns_allowances}]}
+  - {metric: Forecast error, process: demand management, owner: Supply planning, unit: share, direction: lower, step: 0.01,
+     moves: [{on: inventory, low: 20000, by: 35000, high: 60000, because: safety stock of the last planning project}]}
+  - {metric: Answered within a day, measure: "service: answered within a day", process: customer service management, unit: share, direction: higher, step: 0.01}
+"""
