@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from crmlib.books.stored import Books, read_cube
+from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
-from crmlib.profitability import total
+from crmlib.profitability import customer_profitability, total
 
 Frame = pd.DataFrame
 HASH_DIGITS = 8  # of a file's hash, that tell one content from another
@@ -34,7 +37,8 @@ class Edition:
     @property
     def name(self) -> str:
         """Its period and the time at which it was finished."""
-        return f"{self.manifest['period']['label']}, finished {self.manifest['finished'][:16].replace('T', ' ')}"
+        start, end = (date.fromisoformat(self.manifest["period"][side]) for side in ("start", "end"))
+        return f"{Period(start, end).words}, finished {self.manifest['finished'][:16].replace('T', ' ')}"
 
     @property
     def lines(self) -> dict[str, str]:
@@ -77,6 +81,23 @@ def read_edition(folder: str | Path) -> Edition:
             f"{folder} is no report of this version: name the folder that has its index.html, or make it anew by `crm run`"
         ) from None
     return edition
+
+
+def edition_of(books: Books, period: Period) -> Edition:
+    """The report that these books, whose customers have their segment, would make now."""
+    manifest = {
+        "period": {"label": period.label, "start": str(period.start), "end": str(period.end)}, "finished": "now", "parameters": {},
+        "settings": books.engagement.settings.model_dump(mode="json"), "inputs": {"ledger": dict(books.sources), "settings": {}},
+        "statement": {line.id: asdict(line) for line in books.statement_in(period).lines}, "versions": {},
+    }  # fmt: skip
+    rows = customer_profitability(books, period).set_index("customer_id", drop=False)
+    return Edition(manifest, rows, read_cube(books, period), books.customers)
+
+
+def since(last_report: str, books: Books, period: Period) -> Comparison:
+    """What moved from an earlier report's folder to these books, as `edition_of`; without one nothing did, and `before` is empty."""
+    now = edition_of(books, period)
+    return compare(read_edition(last_report), now) if last_report else replace(compare(now, now), before="")
 
 
 def _leaves(tree: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -200,8 +221,7 @@ def _restated(before: Edition, after: Edition, lines: Mapping[str, str]) -> Fram
     starts, ends = zip(
         *((e.manifest["period"]["start"], e.manifest["period"]["end"]) for e in (before, after)), strict=True
     )
-    months = (
-        e.cube[(e.cube["month"].astype(str) >= max(starts)) & (e.cube["month"].astype(str) < min(ends))]
-        for e in (before, after)
-    )
-    return _changes(*(_long(rows, lines, keys) for rows in months)).rename_axis([*keys, "line"]).reset_index()
+    months = (e.cube.assign(month=e.cube["month"].astype(str)) for e in (before, after))
+    both = (rows[(rows["month"] >= max(starts)) & (rows["month"] < min(ends))] for rows in months)
+    moved = _changes(*(_long(rows, lines, keys) for rows in both)).rename_axis([*keys, "line"]).reset_index()
+    return moved.assign(month=moved["month"].str[:7])

@@ -79,15 +79,24 @@ def code_hash(engagement: Engagement) -> str:
     )
 
 
+def raw_manifest(folder: Path) -> dict[str, Any]:
+    """A report's manifest as it stands; nothing where there is none that can be read."""
+    try:
+        found = json.loads((folder / "manifest.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The last report's manifest, with those of its files only that are as they were written."""
     try:
-        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text("utf-8"))
+        manifest = raw_manifest(folder)
         written, there = manifest["files"], file_hashes(folder, lambda p: p.name != "manifest.json")
         same = {file: sha for file, sha in written.items() if there.get(file) == sha}
         whole = same == written and manifest["status"] == "complete"
         return {**manifest, "pages": dict(manifest["pages"]), "files": same, "whole": whole}
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
+    except (KeyError, AttributeError, TypeError):
         return {"pages": {}, "files": {}, "exports": "", "whole": False}
 
 

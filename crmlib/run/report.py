@@ -17,7 +17,7 @@ from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsErr
 from crmlib.run.kernels import Failure, Kernels, execute, load_papermill, place_of, write_notebook
 from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import NOTEBOOKS, Notebook, check_parameters, list_notebooks, select_notebooks
-from crmlib.run.plan import Plan, Unit, code_hash, read_manifest, settings_hashes, units, write_manifest
+from crmlib.run.plan import Plan, Unit, code_hash, raw_manifest, read_manifest, settings_hashes, units, write_manifest
 from crmlib.run.safety import claim, locked, put_into_place, recover, scratch, stoppable
 
 if TYPE_CHECKING:
@@ -78,6 +78,7 @@ class _Job:
     period: Period
     notebooks: tuple[Notebook, ...]
     units: tuple[Unit, ...]
+    last_report: str = ""  # folder of the last one that is not of the same books and period
 
     @property
     def folder(self) -> Path:
@@ -124,7 +125,7 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
         stack.callback(shutil.rmtree, job.scratch("new"), ignore_errors=True)
         last, origin = read_manifest(job.target), code_hash(job.engagement)
         books = _open_books(job)
-        job = _of_costs_alone(job, books)
+        job = replace(_of_costs_alone(job, books), last_report=_last_report(job, books))
         plan = _plan(job, last, f"{origin}-{books.data_hash}")
         pages = [_page(unit, last["pages"][unit.name]["seconds"], reused=True) for unit in plan.fresh]
         if not plan.nothing_to_do:
@@ -172,6 +173,18 @@ def _open_books(job: _Job) -> Books:
         raise
     job.tell(Step("books", "done", time.monotonic() - begun))
     return books
+
+
+def _last_report(job: _Job, books: Books) -> str:
+    """The folder of the engagement's last report of another period or of other books, in the same currency; '' where there is none."""
+    last = [(folder, raw_manifest(folder)) for folder in job.folder.iterdir() if folder.name[0] != "."]
+    now = (job.period.label, books.data_hash)
+    others = [
+        (manifest["finished"], str(folder)) for folder, manifest in last if "statement" in manifest
+        and (manifest["period"]["label"], manifest["inputs"]["data_hash"]) != now
+        and manifest["settings"]["currency"] == job.engagement.settings.currency
+    ]  # fmt: skip
+    return max(others, default=("", ""))[1]
 
 
 def _of_costs_alone(job: _Job, books: Books) -> _Job:
@@ -248,6 +261,8 @@ def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:
     values, path = dict(unit.values), unit.notebook.path
     if any(p.name == "engagement" for p in unit.notebook.parameters):
         values["engagement"] = str(job.engagement.folder)
+    if not values.get("last_report", "none"):
+        values["last_report"] = job.last_report
     for _ in range(2):  # a kernel may have been killed by a moment's want of memory
         executed, failure = execute(path, values, kernels, timeout_seconds=job.request.cell_timeout_seconds)
         if not (failure and failure.dead) or kernels.stopped.is_set():

@@ -61,7 +61,7 @@ def test_a_month_booked_anew_is_found_with_customer_line_and_amount(tmp_path: Pa
         read_edition(report(tmp_path / "b", after, segments={"A": "Key"}, inputs=inputs)),
     )
     assert moved.restated[["month", "owner", "line", "change"]].to_numpy().tolist() == [
-        ["2024-02-01", "A", "Salaries", 5], ["2024-03-01", "C", "Sales", 5],
+        ["2024-02", "A", "Salaries", 5], ["2024-03", "C", "Sales", 5],
     ]  # fmt: skip
     assert moved.margins[["customer_id", "before", "after"]].to_numpy().tolist() == [["A", 130, 125], ["C", 0, 5]]
     assert moved.segments.to_numpy().tolist() == [["A", "Mr A", "Core", "Key"], ["C", "Mr C", "", "Core"]]
