@@ -117,10 +117,12 @@ class Comparison:
     ----------
     made_from
         what, before, after: parts of what they were made from ('' where one has it not).
+    line, margin
+        The net margin of customers: its id and its label.
     figures
         label, before, after, change: lines and subtotals of all customers together.
     customers
-        customer_id, customer_name, line, before, after, change: the same by customer, the largest change of the net margin first.
+        customer_id, customer_name, line (its id), before, after, change: the same by customer, the largest change of the net margin first.
     segments
         customer_id, customer_name, before, after: who is in another segment, or in one report only.
     restated
@@ -130,6 +132,7 @@ class Comparison:
     before: str
     after: str
     currency: str
+    line: str
     margin: str
     made_from: Frame
     figures: Frame
@@ -139,8 +142,8 @@ class Comparison:
 
     @property
     def margins(self) -> Frame:
-        """Of `customers` the net margin alone."""
-        return self.customers[self.customers["line"] == self.margin]
+        """Of `customers` the net margin alone, the last of their lines."""
+        return self.customers[self.customers["line"] == self.line]
 
     @property
     def is_same(self) -> bool:
@@ -160,25 +163,17 @@ def compare(before: Edition, after: Edition) -> Comparison:
     if currencies[0] != currencies[1]:
         raise SettingsError(f"reports in {currencies[0]} and in {currencies[1]} cannot be compared")
     lines = {**before.lines, **after.lines}
-    margin = list(lines.values())[-1]
-    sums = (
-        pd.Series({label: total(e.customers[i]) for i, label in e.lines.items()}, dtype=object) for e in (before, after)
-    )
-    figures = _changes(*sums).rename_axis("label").reset_index()
-    customers = (
-        _changes(*(_long(e.customers, lines, []) for e in (before, after)))
-        .rename_axis(["customer_id", "line"])
-        .reset_index()
-    )
-    names = {**_names(before), **_names(after)}
+    line, names = list(after.lines)[-1], {**_names(before), **_names(after)}
+    sums = (pd.Series({i: total(e.customers[i]) for i in e.lines}, dtype=object) for e in (before, after))
+    figures = _changes(*sums).rename(index=lines).rename_axis("label").reset_index()
+    customers = _changes(*(_long(e.customers, lines) for e in (before, after)))
+    customers = customers.rename_axis(["customer_id", "line"]).reset_index()
     customers.insert(1, "customer_name", customers["customer_id"].map(names))
-    moved = customers[customers["line"] == margin].set_index("customer_id")["change"].astype(float).abs()
-    customers = customers.assign(by=customers["customer_id"].map(moved).fillna(0.0)).sort_values(
-        "by", ascending=False, kind="stable"
-    )
+    moved = customers[customers["line"] == line].set_index("customer_id")["change"].astype(float).abs()
+    first = customers["customer_id"].map(moved).fillna(0.0).sort_values(ascending=False, kind="stable").index
     return Comparison(
-        before.name, after.name, currencies[0], margin, _differences(before.origin, after.origin, "what"), figures,
-        customers.drop(columns="by").reset_index(drop=True), _moved(before, after, names), _restated(before, after, lines),
+        before.name, after.name, currencies[0], line, lines[line], _differences(before.origin, after.origin, "what"), figures,
+        customers.loc[first].reset_index(drop=True), _moved(before, after, names), _restated(before, after, lines),
     )  # fmt: skip
 
 
@@ -193,10 +188,9 @@ def _changes(before: pd.Series, after: pd.Series) -> Frame:
     return both[both["change"] != 0]
 
 
-def _long(rows: Frame, lines: Mapping[str, str], keys: list[str]) -> pd.Series:
-    """Amounts by keys (or the index) and label of the line."""
-    wide = rows.set_index(keys) if keys else rows
-    return pd.Series(wide[[i for i in lines if i in wide]].rename(columns=dict(lines)).stack())
+def _long(rows: Frame, lines: Mapping[str, str]) -> pd.Series:
+    """Amounts by the index and the line's id."""
+    return pd.Series(rows[[i for i in lines if i in rows]].stack())
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str], name: str) -> Frame:
@@ -223,5 +217,5 @@ def _restated(before: Edition, after: Edition, lines: Mapping[str, str]) -> Fram
     )
     months = (e.cube.assign(month=e.cube["month"].astype(str)) for e in (before, after))
     both = (rows[(rows["month"] >= max(starts)) & (rows["month"] < min(ends))] for rows in months)
-    moved = _changes(*(_long(rows, lines, keys) for rows in both)).rename_axis([*keys, "line"]).reset_index()
-    return moved.assign(month=moved["month"].str[:7])
+    moved = _changes(*(_long(rows.set_index(keys), lines) for rows in both)).rename_axis([*keys, "line"]).reset_index()
+    return moved.assign(month=moved["month"].str[:7], line=moved["line"].map(dict(lines)))

@@ -14,7 +14,12 @@ from crmlib.comparison import compare, read_edition
 from crmlib.declared.reading import SettingsError
 from crmlib.run.cli import app
 
-STATEMENT = {"sales": {"label": "Sales"}, "salaries": {"label": "Salaries"}, "net": {"label": "Net margin"}}
+STATEMENT = {
+    "sales": {"label": "Sales"},
+    "contribution": {"label": "Net margin"},
+    "salaries": {"label": "Salaries"},
+    "net": {"label": "Net margin"},
+}
 
 
 def report(folder: Path, cells: dict[tuple[str, str], tuple[int, int]], **other: object) -> Path:
@@ -31,7 +36,9 @@ def report(folder: Path, cells: dict[tuple[str, str], tuple[int, int]], **other:
     cube = pd.DataFrame(rows, columns=["level", "owner", "month", "sales", "salaries"])
     customers = cube.groupby("owner")[["sales", "salaries"]].sum().rename_axis("customer_id").reset_index()
     customers = customers.assign(
-        net=customers["sales"] - customers["salaries"], customer_name="Mr " + customers["customer_id"]
+        contribution=customers["sales"],
+        net=customers["sales"] - customers["salaries"],
+        customer_name="Mr " + customers["customer_id"],
     )
     named = pd.DataFrame(
         {
@@ -66,8 +73,8 @@ def test_a_month_booked_anew_is_found_with_customer_line_and_amount(tmp_path: Pa
     assert moved.margins[["customer_id", "before", "after"]].to_numpy().tolist() == [["A", 130, 125], ["C", 0, 5]]
     assert moved.segments.to_numpy().tolist() == [["A", "Mr A", "Core", "Key"], ["C", "Mr C", "", "Core"]]
     assert moved.made_from.to_numpy().tolist() == [["data.costs.csv", "aaaaaaaa", "bbbbbbbb"]]
-    by_customer = moved.customers.groupby("line")["change"].sum()
-    assert moved.figures.set_index("label")["change"].to_dict() == {k: v for k, v in by_customer.items() if v}
+    by_customer = moved.customers.groupby("line", sort=False)["change"].sum()
+    assert sorted(moved.figures["change"]) == sorted(change for change in by_customer if change)
 
 
 def test_a_month_that_one_report_does_not_hold_is_not_restated(tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
         has_sales=lambda period: True,
         data_hash="data-1",
         sources={"a.csv": "hash"},
+        statement_in=lambda period: SimpleNamespace(lines=()),
         findings=pd.DataFrame(),
     )
     patch(stored, "open_books", lambda engagement: made)
