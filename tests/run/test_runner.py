@@ -25,7 +25,7 @@ import pytest
 from crmlib import segments
 from crmlib.books import stored
 from crmlib.declared.reading import CrmError, DataRejected, SettingsError, safe_code
-from crmlib.output import data, lists, site, workbook
+from crmlib.output import data, document, lists, site, workbook
 from crmlib.run import messages, plan, report, safety
 from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.report import NotebookFailed, Report, Request, Step, run_report
@@ -79,7 +79,9 @@ def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     )
     patch(stored, "open_books", lambda engagement: made)
     patch(segments, "check_judgement", lambda books: None)
-    patch(segments, "with_segments", lambda books, period: books)
+    patch(segments, "differentiate", lambda books, period: None)
+    patch(segments, "with_segments", lambda books, period, decided=None: books)
+    patch(document, "export_agreements", lambda books, period, decided, folder: None)
     patch(lists, "lists", lambda books, period: {})
     patch(
         workbook,
@@ -330,13 +332,7 @@ def test_a_change_of_what_a_page_comes_from_runs_it_again(
         "page": ("out/client/2025/27_a.html", "edited"),
     }
     if change == "data":
-        made = SimpleNamespace(
-            refuse_empty=lambda period: None,
-            has_sales=lambda period: True,
-            data_hash="data-2",
-            sources={},
-            findings=pd.DataFrame(),
-        )
+        made = SimpleNamespace(**{**vars(stored.open_books(None)), "data_hash": "data-2"})  # type: ignore[arg-type]
         monkeypatch.setattr(stored, "open_books", lambda engagement: made)
     else:
         (place.root / texts[change][0]).write_text(texts[change][1])
@@ -620,3 +616,14 @@ def test_a_run_killed_between_the_renames_loses_no_report(place: Place) -> None:
     assert place.run_instantly().nothing_to_do
     assert place.files() == before
     assert place.left_over() == []
+
+
+def test_a_notebook_is_told_the_last_report_of_another_period_or_of_other_books(place: Place) -> None:
+    cell = "from pathlib import Path; shown = Path(last_report).name; shown"
+    write_toy(place.notebooks, "27_a", cell, parameters=f'{PARAMETERS}\nlast_report: str = ""  # an earlier report')
+    names = []
+    for period in ("2024", "2025", "2025"):
+        place.run(parameters={"period": period})
+        notebook = json.loads((place.report.parent / period / "27_a.ipynb").read_text())
+        names.append("".join(notebook["cells"][-1]["outputs"][0]["data"]["text/plain"]))
+    assert names == ["''", "'2024'", "'2024'"]
