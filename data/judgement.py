@@ -66,6 +66,21 @@ production,H. Eriksen,90,Key account;Develop;Core,forecast and capacity
 finance,K. Amundsen,70,Key account,profitability of accounts
 finance,Credit desk,130,Develop;Core;Serve simply;Mend;Silent;Change terms;Inactive;Lost,credit and payment
 """
+PLAN = """\
+id,account,segment,process,task,owner,start,end,depends_on,done
+pallets,C135,,manufacturing flow management,Packing line set up for pallets in shop order,H. Eriksen,2025-09-01,2025-10-31,,2025-11-07
+windows,C135,,order fulfilment,Windows at the ten largest stores agreed with the carrier,T. Vasquez,2025-10-01,2025-11-28,,
+ramp,C135,,order fulfilment,All orders in booked windows,T. Vasquez,2025-12-01,2026-01-30,windows;pallets,
+forecast,C135,,demand management,Twelve weeks of forecast shared each month,M. Lindqvist,2025-10-15,2025-12-19,,2025-12-12
+stock,C265,,demand management,Reserved stock held apart from other stock,H. Eriksen,2025-11-03,2026-01-16,,
+fill,C265,,order fulfilment,Orders picked from the reserved stock,Dispatch,2026-01-19,2026-02-27,stock,
+fibre,,,supplier relationship management,Second source of certified fibre under contract,K. Amundsen,2025-11-03,2026-02-27,,
+label,,,product development and commercialisation,Own label ready for trial,G. Sato,2026-03-02,2026-04-30,fibre,
+trial,C265,,product development and commercialisation,Trial of the own label in two depots,D. Whitlock,2026-05-04,2026-06-26,label;fill,
+returns,C235,,returns management,Reasons of returns recorded at the dock,Dispatch,2025-10-01,2025-11-14,,2025-11-12
+desk,,Serve simply,customer service management,Order desk answers from the portal,Inside sales,2025-11-03,2026-01-30,,
+invoice,,Serve simply,customer service management,Electronic invoices for all,Credit desk,2025-12-01,2026-02-13,desk,
+"""
 
 
 CAPITAL = """\
@@ -102,6 +117,7 @@ def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, 
     (folder / "capital.yml").write_text(CAPITAL, encoding="utf-8")
     (folder / "metrics.yml").write_text(METRICS, encoding="utf-8")
     (folder / "teams.csv").write_text(TEAMS, encoding="utf-8")
+    (folder / "plan.csv").write_text(PLAN, encoding="utf-8")
     for name in ("criteria.yml", "segments.yml", "functions.yml"):
         (folder / name).write_text((RULES / name).read_text(encoding="utf-8"), encoding="utf-8")
     write_offer(folder, (RULES / "agreements.yml").read_text(encoding="utf-8"))

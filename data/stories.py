@@ -236,6 +236,12 @@ JUDGEMENT = {
     "metrics.yml": "The measures of the processes, whose they are, and what each moves; read by notebook 14.",
     "metrics.yml, each of metrics": metrics.Metric,
     "metrics.yml, each of moves": metrics.Move,
+    "plan.csv": "One row per milestone by which agreements become what people do, UTF-8 with commas; read by notebook 26. What is late is told as of the end of the period.",
+    "plan.csv, columns": {
+        "id": "short name of its own", "account": "customer_id of the account that it is for", "segment": "or the segment; neither is for all",
+        "process": "which of the eight processes does it", "task": "what is to be done", "owner": "who answers for it", "start": "first day", "end": "last day",
+        "depends_on": "ids of what must be done before, set apart by semicolons", "done": "the day on which it was done; blank: not yet",
+    },
 }  # fmt: skip
 
 
@@ -606,7 +612,7 @@ def judgement_dictionary() -> str:
                "goals": judgement.Goal, "markets": judgement.Market, "beside criteria": judgement.Register, "criteria": judgement.Criterion,
                "beside rules and flags": judgement.Rules, "states": judgement.States, "rules": judgement.Rule, "flags": judgement.Flag,
                "opportunities.csv, columns": judgement.Opportunity, "beside functions": teams.Functions, "tasks": teams.Task,
-               "functions": teams.Brings, "teams.csv, columns": teams.Member}  # fmt: skip
+               "functions": teams.Brings, "teams.csv, columns": teams.Member, "plan.csv, columns": teams.Milestone}  # fmt: skip
     parts = []
     for title, told in JUDGEMENT.items():
         file, _, place = title.partition(", ")

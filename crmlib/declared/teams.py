@@ -1,11 +1,13 @@
-"""Account teams as records: what each function brings and the hours that takes (functions.yml), who gives how many (teams.csv)."""
+"""Account teams as records: what each function brings and the hours that takes (functions.yml), who gives how many (teams.csv), the plan (plan.csv)."""
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from crmlib.declared.agreements import PROCESSES
 from crmlib.declared.judgement import Amount, Positive, Record, Text
 
 Function = Literal["marketing", "sales", "research and development", "logistics", "production", "purchasing", "finance"]
@@ -61,3 +63,30 @@ class Member(Record):
     hours_month: Amount
     accounts: str
     role: str
+
+
+Day = Annotated[date, Field(description="write the day as 2025-11-30")]
+NotYet = BeforeValidator(lambda value: None if value == "" else value)
+
+
+class Milestone(Record):
+    """One row of plan.csv: a step by which an agreement becomes what people do."""
+
+    id: Text = Field(description="write a short name of its own")
+    account: str
+    segment: str
+    process: Literal[PROCESSES] = Field(description=f"one of {', '.join(PROCESSES)}")  # type: ignore[valid-type]
+    task: Text = Field(description="write what is to be done")
+    owner: Text = Field(description="write who answers for it")
+    start: Day
+    end: Day
+    depends_on: str
+    done: Annotated[date | None, NotYet, Field(description="the day on which it was done, as 2025-11-30, or blank")]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Milestone:
+        if self.end < self.start:
+            raise ValueError("end: must not be before start")
+        if self.account and self.segment:
+            raise ValueError("segment: give an account or a segment, and not both; neither is for all")
+        return self

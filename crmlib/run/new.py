@@ -18,7 +18,7 @@ from crmlib.declared.agreements import Level, Option
 from crmlib.declared.judgement import RATINGS, Opportunity
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
-from crmlib.declared.teams import Member
+from crmlib.declared.teams import Member, Milestone
 from crmlib.run.meaning import NO_CURRENCY, proposed
 from crmlib.run.proposal import DERIVED, Ask, Draft, Proposal
 
@@ -117,6 +117,7 @@ def judgement_templates() -> dict[str, str]:
         "ratings.csv": RATINGS,
         "opportunities.csv": Opportunity.model_fields,
         "teams.csv": Member.model_fields,
+        "plan.csv": Milestone.model_fields,
         "menu.csv": Option.model_fields,
         "menu_levels.csv": Level.model_fields,
     }

@@ -151,6 +151,7 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
         "opportunities.csv",
         "functions.yml",
         "teams.csv",
+        "plan.csv",
         "menu.csv",
         "menu_levels.csv",
         "agreements.yml",
