@@ -23,9 +23,10 @@ from crmlib.menu import read_agreements
 from crmlib.profitability import customer_profitability, total
 
 FALSE_ALARM = 0.00135  # chance of a month outside a limit though nothing changed: that of three sigmas
+BASE = 12  # months before the period, from which on they alone say what is usual
 DAY, ZERO = timedelta(days=1), Decimal(0)
 HELD = ["with_whom", "measure", "target", "customer_id", "month", "numerator", "denominator", "sales", "deducted", "held", "below", "owed"]  # fmt: skip
-SINCE = ["with_whom", "version", "months", "months_before", "sales_before", "sales", "margin_before", "margin", "others_before", "others"]  # fmt: skip
+SINCE = ["party", "with_whom", "version", "months", "months_before", "sales_before", "sales", "margin_before", "margin", "others_before", "others"]  # fmt: skip
 
 
 def read_plan(books: Books) -> Frame:
@@ -145,7 +146,7 @@ def control_limits(held: Frame) -> Frame:
 
     The usual limits, three sigmas of the normal distribution (Shewhart 1931), are wrong for few cases of a share near one (Montgomery,
     *Statistical Quality Control*): of seven deliveries one late is no signal. So limits are quantiles of the binomial distribution around
-    the mean of all months, each passed by chance as seldom as three sigmas are.
+    the mean of the months before the period (of all, where there are fewer than `BASE`), each passed by chance as seldom as three sigmas are.
 
     Parameters
     ----------
@@ -162,8 +163,10 @@ def control_limits(held: Frame) -> Frame:
     sums = {"numerator": "sum", "denominator": "sum", "target": "first", "held": "any"}
     rows = held.astype({"numerator": float, "denominator": float, "target": float, "held": bool})
     rows = rows.groupby([*by, "month"], as_index=False).agg(sums)
-    whole = rows.groupby(by)[["numerator", "denominator"]].transform("sum")
-    mean, cases = whole["numerator"] / whole["denominator"], rows["denominator"]
+    early = rows["month"] < rows["month"].where(rows["held"]).groupby([rows[c] for c in by]).transform("min")
+    based = early.groupby([rows[c] for c in by]).transform("sum") >= BASE
+    base = rows[["numerator", "denominator"]].where(early | ~based, 0).groupby([rows[c] for c in by]).transform("sum")
+    mean, cases = base["numerator"] / base["denominator"], rows["denominator"]
     lower, upper = (binom.ppf(tail, cases.round(), mean) / cases for tail in (FALSE_ALARM, 1 - FALSE_ALARM))
     share = rows["numerator"] / cases
     return rows.assign(share=share, mean=mean, lower=lower, upper=upper, outside=share < lower)
@@ -179,7 +182,7 @@ def since(books: Books, period: Period) -> Frame:
 
     Returns
     -------
-    One row per agreement that held in a whole month: with_whom, version, months, months_before (in words), sales_before, sales, margin_before, margin
+    One row per agreement that held in a whole month: party (customer_id or segment), with_whom, version, months, months_before (in words), sales_before, sales, margin_before, margin
     (net), others_before and others (margin of the customers without an agreement); amounts are missing where the books do not hold the months before
     with the same lines.
     """
@@ -195,7 +198,9 @@ def since(books: Books, period: Period) -> Frame:
         amounts: list[Any] = [None] * 6
         if books.comparable(before) and _lines(books, before) == _lines(books, now):
             amounts = [pair for both in zip(*(_sums(books, p, customers, agreed) for p in (before, now)), strict=True) for pair in both]  # fmt: skip
-        found.append((with_whom, agreement.version, now.months, before.words, *amounts))
+        found.append(
+            (agreement.account or agreement.segment, with_whom, agreement.version, now.months, before.words, *amounts)
+        )
     return pd.DataFrame(found, columns=SINCE)
 
 

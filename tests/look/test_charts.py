@@ -316,3 +316,47 @@ def test_a_chart_draws_into_the_axes_it_is_given_and_changes_no_input() -> None:
     assert charts.plot_bars(frame["contribution"], unit="USD", ax=axes[0]) is axes[0]
     assert charts.plot_paired_bars(frame, unit="USD", ax=axes[1]) is axes[1]
     pd.testing.assert_frame_equal(frame, before)
+
+
+def test_a_plan_says_what_is_behind_and_what_is_not_drawn() -> None:
+    from datetime import date
+
+    from crmlib.look.plans import plot_gantt
+
+    day = date(2025, 1, 1)
+    late = {
+        "start": day,
+        "end": date(2025, 1, 9),
+        "begins": day,
+        "ends": date(2025, 1, 20),
+        "state": "late",
+        "critical": True,
+    }
+    done = {**late, "ends": date(2025, 1, 5), "state": "done", "critical": False}
+    frame = pd.DataFrame([late, done], index=["Windows <b>", "Pallets $5$"])
+    ax = plot_gantt(frame, today=date(2025, 1, 15))
+    assert [tick.get_fontweight() for tick in ax.get_yticklabels()] == ["bold", "normal"]
+    assert "Plan of 2 milestones. Behind: Windows <b> (late)." in str(ax.get_figure(root=True).get_label())
+    assert "1 more are not drawn." in str(plot_gantt(frame, today=day, most=1).get_figure(root=True).get_label())
+
+
+def test_months_outside_their_limits_are_marked() -> None:
+    from datetime import date
+
+    from crmlib.look.plans import plot_control
+
+    rows = [
+        {
+            "month": date(2025, m, 1),
+            "share": share,
+            "mean": 0.9,
+            "lower": 0.5,
+            "upper": 1.0,
+            "target": 0.95,
+            "outside": share < 0.5,
+        }
+        for m, share in enumerate([0.9, 0.2, 1.0], 1)
+    ]
+    ax = plot_control(pd.DataFrame(rows))
+    assert ax.lines[1].get_xdata().tolist() == [1]
+    assert "Lowest: 20.0% in February 2025; outside the limits: 1." in str(ax.get_figure(root=True).get_label())
