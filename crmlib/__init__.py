@@ -3,8 +3,9 @@
 What a notebook calls are the flat files, the nouns of the chapter: `profitability`, `movement` and `full_cost` (the report, what
 moved, which costs do not belong); `accounts`, `criteria`, `segments` and `lenses` (who is compared on what, and who is in which
 segment); `value`, `forecasts` and `purchases` (what customers are worth over time); `opportunities` (what could be gained with them);
-`menu`, `assignment`, `agreements` and `clauses` (what is
-promised, to whom, what it costs, what the customer reads); `teams` (who serves whom, with how many hours); `study` (exercises). All take pandas and give pandas. Behind them the engine, in folders: `declared` (what people declare), `books` (what the books hold, read, checked, rolled up,
+`menu`, `assignment`, `agreements` and `clauses` (what is promised, to whom, what it costs, what the customer reads); `teams` and
+`implementation` (who serves whom; what is on plan, and as agreed); `study` (exercises). All take pandas and give pandas. Behind them the
+engine, in folders: `declared` (what people declare), `books` (what the books hold, read, checked, rolled up,
 tied out), `look` (words, tables, charts), `output` (what leaves the house), `run` (how it runs). Arrows go down only: see
 CONTRIBUTING.
 """

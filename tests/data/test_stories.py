@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlib import eva, teams
+from crmlib import agreements, eva, implementation, teams
 from crmlib.books.stored import Books, read_cube, sales_of, services
 from crmlib.declared.reading import PROJECT
 from crmlib.full_cost import full_cost, time_driven
@@ -265,3 +265,26 @@ def test_the_firm_earns_a_profit_and_less_than_its_capital_costs(sample: Books) 
     figures = [abs(round(account[name])) for name in ("profit", "nopat", "employed", "charge", "eva")]
     assert account["eva"] < 0 < account["profit"]
     assert list(map(abs, amounts("A profit, and less than its capital costs"))) == figures
+
+
+def test_two_customers_are_served_below_what_was_agreed_and_it_shows_in_the_scorecard(sample: Books) -> None:
+    period = sample.period("2025")
+    held = implementation.service_held(with_segments(sample, period), period)
+    months = implementation.control_limits(held).query("held")
+    sums = months.groupby(["with_whom", "measure"])[["numerator", "denominator", "outside"]].sum()
+    given = sums["numerator"] / sums["denominator"]
+    below = given[given < months.groupby(["with_whom", "measure"])["target"].first()]
+    assert set(below.index) == {(who("Delivered late"), "delivered on time"), (who("Delivered short"), "delivered in full")}  # fmt: skip
+    assert {name for name, n in sums["outside"].items() if n} == set(below.index)
+    assert held[held["below"].astype(bool) & held["held"].astype(bool)]["owed"].sum() > 10_000
+
+
+def test_one_agreement_pays_and_one_does_not(sample: Books) -> None:
+    period = sample.period("2025")
+    books = with_segments(sample, period)
+    realised = agreements.realised(books, period).set_index("party")["difference"]
+    assert realised.idxmin() == "C235"
+    assert realised["C235"] < -100_000 < 0 < realised["C135"]
+    since = implementation.since(books, period).set_index("party")
+    assert since.loc["C235", "margin"] < since.loc["C235", "margin_before"] < 0 < since.loc["C135", "margin"]
+    assert since["months_before"].eq("2023").all()

@@ -76,6 +76,7 @@ def test_the_notebooks_are_there() -> None:
         "23_account_review",
         "24_opportunities",
         "25_agreements",
+        "26_implementation",
         "27_profitability",
         "31_contribution_approach",
         "32_eva",

@@ -18,6 +18,7 @@ from bs4 import BeautifulSoup
 from crmlib.books.stored import Books
 from crmlib.declared.agreements import Level, Option
 from crmlib.declared.reading import PROJECT
+from crmlib.declared.teams import Member, Milestone
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SALES = "customer_id, invoice_date, gross_sales, discount, product_id, quantity, cost_of_goods, order_id"
@@ -51,8 +52,13 @@ visit,Visit,service,order fulfilment,salaries,month,visit,,30,12,on time,0.9,all
 crate,Crate,product,demand management,salaries,order,crate,,1,,,,,,,,,,"""
 LEVELS = f"{','.join(Level.model_fields)}\nCore,visit,0,1,2\nCore,crate,0,1,1"
 ONE_SEGMENT = "rules: [{segment: Core, when: [], because: all are, stance: keep}]"
-AGREED = """agreements: [{account: A, version: 1, valid_from: 2024-01-01, valid_to: 2024-12-31, commitments: [{option: crate, level: 0.5}],
-  expected: {sales: 1000, margin: 100}}]"""
+AGREED = """agreements: [{account: A, version: 1, valid_from: 2024-01-01, valid_to: 2024-12-31, commitments: [{option: crate, level: 0.5},
+  {option: visit, level: 1, measure: on time, target: 0.9, penalty: 0.01}], expected: {sales: 1000, margin: 100}}]"""
+SERVED = (
+    "customer_id, month, measure, numerator, denominator\nA, 2024-03-01, on time, 1, 2\nA, 2024-04-01, on time, 2, 2"
+)
+MEMBERS = f"{','.join(Member.model_fields)}\nsales,Ann,0.1,A;Core,lead\nsales,Bo,0,,"
+PLAN = f"{','.join(Milestone.model_fields)}\na,A,,order fulfilment,Visits begin,Ann,2024-11-01,2024-11-30,,\nb,,,returns management,Trial,Bo,2024-12-01,2024-12-31,a,"
 UGLY: dict[str, dict[str, Any]] = {
     "one customer": {"tables": {"customers": customers("A"), "invoice_lines": sales("A", months=range(1, 13))}},
     "one month": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(3, 4))}, "period": "2024-03",
@@ -73,8 +79,9 @@ UGLY: dict[str, dict[str, Any]] = {
                        "settings": {"invoice_lines": {"sign": "as written"}}},
     "long names": {"tables": {"customers": customers(*TEN, names=dict.fromkeys(TEN, LONG)), "invoice_lines": sales(*TEN, months=range(1, 13)),
                               "balances": BALANCES}},
-    "a menu for one": {"tables": {"customers": customers("A", "B", names={"A": LONG}), "invoice_lines": sales("A", "B", months=range(1, 13))},
-                       "judgement": {"menu.csv": MENU, "menu_levels.csv": LEVELS, "segments.yml": ONE_SEGMENT, "agreements.yml": AGREED}},
+    "a menu for one": {"tables": {"customers": customers("A", "B", names={"A": LONG}), "invoice_lines": sales("A", "B", months=range(1, 13)), "service": SERVED},
+                       "judgement": {"menu.csv": MENU, "menu_levels.csv": LEVELS, "segments.yml": ONE_SEGMENT, "agreements.yml": AGREED,
+                                     "teams.csv": MEMBERS, "plan.csv": PLAN}},
     "a menu beyond means": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(1, 3)), "costs": LOSS},
                             "period": "2024-01..2024-02", "coverage": {"start": "2024-01", "end": "2024-02"},
                             "judgement": {"menu.csv": MENU, "menu_levels.csv": LEVELS, "segments.yml": ONE_SEGMENT}},
