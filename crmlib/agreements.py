@@ -50,8 +50,13 @@ class Draft:
 
     @property
     def with_whom(self) -> str:
-        """The account's name or the segment, for our own eyes."""
-        return self.name or self.segment
+        """The account's name or the segment's standard terms, for our own eyes."""
+        return self.name or standard(self.segment)
+
+
+def standard(segment: str) -> str:
+    """What we call the agreement of a segment, which is with those of its customers who have none of their own."""
+    return f"{segment}: standard terms"
 
 
 @dataclass(frozen=True)
@@ -219,8 +224,8 @@ def economics(books: Books, period: Period, made: Sequence[Draft], promised: Fra
     Returns
     -------
     One row per draft: code, with_whom, segment, version, customers, sales, margin (net, today), today_cost (of all options on the menu), committed,
-    penalty_cost, expected (margin + today_cost − committed − penalty_cost), beside_today (expected − margin), judged_gain (what the judged uplifts
-    of what is promised would bring beside today, in none of the others) and walk_away_share (expected / sales: a lower price by so much leaves
+    penalty_cost, margin_then (margin + today_cost − committed − penalty_cost), beside_today (margin_then − margin), judged_gain (what the judged uplifts
+    of what is promised would bring beside today, in none of the others) and walk_away_share (margin_then / sales: a lower price by so much leaves
     nothing; missing where nothing is left).
     """
     report, net = (
@@ -267,9 +272,9 @@ def economics(books: Books, period: Period, made: Sequence[Draft], promised: Fra
         "penalty_cost",
     ]
     table = pd.DataFrame(found, columns=names).astype(dict.fromkeys(names[5:], object))
-    table["expected"] = table["margin"] + table["today_cost"] - table["committed"] - table["penalty_cost"]
-    table["beside_today"] = table["expected"] - table["margin"]
-    share = [e / s if e > 0 else None for e, s in zip(table["expected"], table["sales"], strict=True)]
+    table["margin_then"] = table["margin"] + table["today_cost"] - table["committed"] - table["penalty_cost"]
+    table["beside_today"] = table["margin_then"] - table["margin"]
+    share = [e / s if e > 0 else None for e, s in zip(table["margin_then"], table["sales"], strict=True)]
     gains = _judged_gain(choices(books, period, rows), made)
     gain = [Decimal(gains[draft.code]).quantize(CENT) for draft in made]
     return table.assign(
@@ -315,7 +320,7 @@ def realised(books: Books, period: Period) -> Frame:
             (amount * months.months / 12).quantize(CENT, ROUND_HALF_UP)
             for amount in (a.expected.sales, a.expected.margin)
         ]
-        whose = (a.account or a.segment, str(names.get(a.account, a.segment)))
+        whose = (a.account or a.segment, str(names[a.account]) if a.account else standard(a.segment))
         found.append((*whose, a.version, months.months, expected[0], sales, expected[1], margin, margin - expected[1]))
     columns = [
         "party",

@@ -72,7 +72,7 @@ def changes(books: Books, made: Sequence[Draft]) -> Frame:
 def _lines(clause: Clause) -> Iterator[tuple[str, str]]:
     """The lines of a clause by what they are about: the first cell of a row, or the heading."""
     for first, *others in clause.rows:
-        yield f"{clause.heading}: {first}", ", ".join(filter(None, others))
+        yield first, ", ".join(filter(None, others))
     if text := " ".join(filter(None, clause.text)):
         yield clause.heading, text
 

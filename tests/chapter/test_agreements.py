@@ -229,7 +229,7 @@ def test_a_key_account_and_a_segment_are_drafted_and_every_amount_traces_and_add
     assert list(promised["cost"]) == [Decimal("40.02"), Decimal("20.01")]
     # one of three months below 0.9; 1 % of a month's net sales of 100
     assert list(promised[["months", "months_below", "penalty_cost"]].iloc[0]) == [3, 1, Decimal("1.00")]
-    assert list(left["expected"]) == [1200 - Decimal("41.02"), 600 - Decimal("20.01")]
+    assert list(left["margin_then"]) == [1200 - Decimal("41.02"), 600 - Decimal("20.01")]
     assert left["walk_away_share"].iloc[0] == (1200 - Decimal("41.02")) / 1200
 
 
@@ -248,7 +248,7 @@ def test_a_draft_follows_the_version_in_force_and_keeps_its_words(make_books: Ma
     )
     assert list(promised[["level", "cost", "before_level", "before_cost"]].iloc[0]) == [2, 240, 1, 120]
     changed = clauses.changes(books, made).set_index("clause")
-    assert changed.at["Service commitments: Visit", "before"] == "with every order"
+    assert changed.at["Visit", "before"] == "with every order"
     assert "Payment" not in changed.index
 
 

@@ -63,7 +63,7 @@ def test_the_customers_copy_holds_no_internal_figure_and_no_other_customer(sampl
     for draft in made:
         own, row = promised[promised["code"] == draft.code], left[left["code"] == draft.code].iloc[0]
         amounts = [*own["cost"], *own["today_cost"], *own["before_cost"], *own["penalty_cost"], *own["unit_cost"],
-                   *row[["sales", "margin", "today_cost", "committed", "penalty_cost", "expected", "beside_today", "judged_gain"]]]  # fmt: skip
+                   *row[["sales", "margin", "today_cost", "committed", "penalty_cost", "margin_then", "beside_today", "judged_gain"]]]  # fmt: skip
         figures = {text for amount in amounts if amount for text in spellings(amount)}
         for file in (f"{draft.code}.docx", f"{draft.code}.html"):
             text = parts(folder / "agreements" / file)
