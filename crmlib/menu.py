@@ -15,7 +15,7 @@ from crmlib.books.stored import Books, Frame, services
 from crmlib.criteria import judgement_records
 from crmlib.declared.agreements import PER, Agreements, Level, Option
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError, did_you_mean, refuse_mistakes
+from crmlib.declared.reading import did_you_mean, refuse_mistakes
 from crmlib.profitability import customer_profitability, group_profitability
 
 CENT = Decimal("0.01")
@@ -43,7 +43,9 @@ def read_menu(books: Books) -> Frame:
     """
     rows, wrong = judgement_records(books, "menu.csv", Option)
     rated, served = books.table("rates"), books.table("service_levels")
+    lines = books.columns["invoice_lines"]
     known = {
+        "per": [per for per in PER if {"order": "order_id", "unit": "quantity"}.get(per, "gross_sales") in lines],
         "line": [line.id for line in books.engagement.statement.lines if line.is_cost],
         "activity": [] if rated is None else sorted(set(rated["activity"])),
         "measure": [] if served is None else sorted(set(served["measure"])),
@@ -158,10 +160,6 @@ def priced(books: Books, period: Period) -> Frame:
     ledger or, of an option without activity, promised by the agreement in force), today_cost, floor_cost, target_cost, ceiling_cost.
     """
     menu, levels, bought = priced_menu(books, period), read_levels(books, read_menu(books)), volumes(books, period)
-    if absent := sorted(set(menu["per"]) - set(bought)):
-        raise SettingsError(
-            f"judgement/menu.csv: the ledger does not tell {', '.join(absent)}; count by one of {', '.join(set(PER) & set(bought))}"
-        )
     rows: Any = bought[["segment"]].rename_axis("customer_id").reset_index().merge(levels, on="segment")
     each = {per: bought[per].to_dict() for per in bought if per != "segment"}
     rows["volume"] = [each[menu.at[o, "per"]][c] for c, o in zip(rows["customer_id"], rows["option"], strict=True)]

@@ -475,6 +475,28 @@ def served_below(books: Books, measure: str) -> tuple[str, str, str]:
     return far.idxmax(), "23, service", f"{given[far.idxmax()]:.1%} {measure}, {agreed[far.idxmax()]:.0%} agreed"
 
 
+def agreement_stories(found: dict[str, Any], path: Path) -> list[tuple[str, str, str, str]]:
+    """Rows of the table of stories on the agreements with accounts in force: the one that pays best and the one that pays least."""
+    agreed = [
+        a for a in yaml.safe_load(path.read_text("utf-8"))["agreements"] if "account" in a and str(a["valid_to"]) > YEAR
+    ]
+    expected = pd.Series({a["account"]: float(a["expected"]["margin"]) for a in agreed})
+    margin = found["now"]["net_segment_margin"][expected.index]
+    rows = [
+        ("Agreement that pays", (margin - expected).idxmax()),
+        ("Agreement that does not pay", (margin - expected).idxmin()),
+    ]
+    return [
+        (
+            story,
+            f"{found['names'][who]} ({who})",
+            "25, agreements in force",
+            f"margin {whole(margin[who])}, {whole(expected[who])} expected in a year",
+        )
+        for story, who in rows
+    ]
+
+
 def state_stories(found: dict[str, Any], books: Books) -> list[tuple[str, str, str, str]]:
     """Rows of the table of stories that name a customer of each state at the end of the year, from the days on which it ordered."""
     lines = books["invoice_lines"]
@@ -714,7 +736,12 @@ def readme(ledger: Path) -> str:
     found = figures(books)
     stories = markdown(
         ("story", "who", "where to see it", "how large"),
-        [*firm_stories(found, books), *customer_stories(found, books), *state_stories(found, books)],
+        [
+            *firm_stories(found, books),
+            *customer_stories(found, books),
+            *state_stories(found, books),
+            *agreement_stories(found, ledger.parent / "judgement" / "agreements.yml"),
+        ],
     )
     return TEMPLATE.format(
         customers=len(books["customers"]),

@@ -34,7 +34,7 @@ def put(books: Books, **files: str) -> Books:
 
 def option(name: str = "visit", **given: Any) -> str:
     """A row of menu.csv."""
-    plain = {"option": name, "name": name.title(), "kind": "service", "process": "order fulfilment", "line": "salaries", "per": "order",
+    plain = {"option": name, "name": name.title(), "kind": "service", "process": "order fulfilment", "line": "salaries", "per": "month",
              "unit": "visit", "unit_cost": "" if "activity" in given else "10"}  # fmt: skip
     return ",".join(str((plain | given).get(column, "")) for column in Option.model_fields)
 
@@ -42,6 +42,7 @@ def option(name: str = "visit", **given: Any) -> str:
 @pytest.mark.parametrize(
     ("row", "told"),
     [
+        (option(per="unit"), "row 2, per: 'unit': the ledger has no such per; there are invoice_line, net_sales, month, year"),
         (option(kind="servise"), "row 2, kind: 'servise': service or product"),
         (option(process="logistics"), "row 2, process: 'logistics': the process that delivers it: customer relationship"),
         (option(unit_cost=""), "row 2, unit_cost: '': give an activity of the ledger or a unit cost, and not both"),
@@ -126,7 +127,7 @@ def test_a_level_costs_level_times_volume_times_the_rate_in_force_each_customer_
         make_books, option(activity="rush", line="order_processing"), levels="Core,visit,0,0.25,1", tables=ACTIVITIES
     )
     rows = menu.priced(books, period).set_index("customer_id")
-    assert list(rows["target_cost"]) == [Decimal("10.00")] * 2  # 0.25 × 12 orders × 3.333333 = 9.999999
+    assert list(rows["target_cost"]) == [Decimal("10.00")] * 2  # 0.25 × 12 months × 3.333333 = 9.999999
     assert list(rows["today"]) == [5, 1]
     assert list(rows["today_cost"]) == [Decimal("10.00"), Decimal("3.33")]  # as booked: 5 × 2 and 1 × 3.333333
     guide = menu.guidelines(books, period, menu.priced(books, period)).iloc[0]
@@ -237,7 +238,7 @@ VERSIONS = "agreements: [{account: A, version: 1, valid_from: 2023-07-01, valid_
 
 
 def test_a_draft_follows_the_version_in_force_and_keeps_its_words(make_books: Make) -> None:
-    books, period, decided = opened(make_books, option(), levels="Core,visit,0,2,2", agreements=VERSIONS)
+    books, period, decided = opened(make_books, option(per="order"), levels="Core,visit,0,2,2", agreements=VERSIONS)
     made, promised, _ = drafted(books, period, decided)
     draft = made[0].agreement
     assert (draft.version, str(draft.valid_from), str(draft.valid_to), draft.payment) == (
@@ -296,7 +297,9 @@ def test_hundreds_of_key_accounts_each_get_an_agreement(make_books: Make) -> Non
     ids = [f"K{i:03}" for i in range(300)]
     tables = {"customers": "customer_id, customer_name\n" + "\n".join(f"{i}, Name {i}" for i in ids),
               "invoice_lines": LINES + "\n".join(f"{i}, 2024-01-10, 2000, {i}, 1" for i in ids)}  # fmt: skip
-    books, period, decided = opened(make_books, option(), levels="Key,visit,0,1,2", tables=tables, segments=KEY_A)
+    books, period, decided = opened(
+        make_books, option(per="order"), levels="Key,visit,0,1,2", tables=tables, segments=KEY_A
+    )
     made, promised, left = drafted(books, period, decided)
     assert len(made) == len({draft.code for draft in made}) == 300
     assert promised["cost"].sum() == left["committed"].sum() == 3_000

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlib import agreements, eva, implementation, teams
+from crmlib import agreements, eva, implementation, menu, teams
 from crmlib.books.stored import Books, read_cube, sales_of, services
 from crmlib.declared.reading import PROJECT
 from crmlib.full_cost import full_cost, time_driven
@@ -288,3 +288,42 @@ def test_one_agreement_pays_and_one_does_not(sample: Books) -> None:
     since = implementation.since(books, period).set_index("party")
     assert since.loc["C235", "margin"] < since.loc["C235", "margin_before"] < 0 < since.loc["C135", "margin"]
     assert since["months_before"].eq("2023").all()
+
+
+def test_one_agreement_in_force_pays_and_one_does_not(sample: Books) -> None:
+    period = sample.period("2025")
+    found = agreements.realised(with_segments(sample, period), period)
+    of_accounts = found[found["party"].isin(sample.customers["customer_id"])].set_index("with_whom")
+    for story, row in (
+        ("Agreement that does not pay", of_accounts.iloc[0]),
+        ("Agreement that pays", of_accounts.iloc[-1]),
+    ):
+        assert row.name == who(story)
+        assert amounts(story) == [round(row["margin"]), row["expected_margin"]]
+    assert of_accounts["difference"].iloc[0] < 0 < of_accounts["difference"].iloc[-1]
+
+
+def test_who_is_served_below_what_was_agreed_would_be_owed_most(sample: Books) -> None:
+    period = sample.period("2025")
+    decided = differentiate(sample, period)
+    books = with_segments(sample, period, decided)
+    rows = menu.priced(books, period)
+    promised = agreements.commitments(books, period, agreements.drafts(books, period, decided, rows), rows)
+    owed = {option: own.set_index("with_whom")["penalty_cost"] for option, own in promised.groupby("option")}
+    assert highest(owed["booked_window"]) == who("Delivered late")
+    assert highest(owed["reserved_stock"]) == who("Delivered short")
+
+
+def test_what_the_rush_orderer_and_the_returner_cost_shows_on_the_menu(sample: Books) -> None:
+    period = sample.period("2025")
+    rows = menu.priced(with_segments(sample, period), period)
+    names = sample.customers.set_index("customer_id")["customer_name"]
+    for option, story in (("rush_orders", "Rush orderer"), ("collected_returns", "Serial returner")):
+        own = rows[rows["option"] == option]
+        beyond = (
+            own[own["today"] > 3 * own["target"] * own["volume"]]
+            .assign(name=own["customer_id"].map(names))
+            .set_index("name")
+        )
+        assert who(story) in beyond.index
+        assert beyond.at[who(story), "today_cost"] > own["today_cost"].map(float).quantile(0.9)
