@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from company import MANAGERS
 from offer import write_offer
-from worth import METRICS
+from worth import GAIN_SHARING, METRICS
 
 HERE = Path(__file__).resolve().parent
 RULES = HERE.parent / "crmlib" / "declared"
@@ -116,6 +116,7 @@ def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, 
     (folder / "opportunities.csv").write_text(OPPORTUNITIES, encoding="utf-8")
     (folder / "capital.yml").write_text(CAPITAL, encoding="utf-8")
     (folder / "metrics.yml").write_text(METRICS, encoding="utf-8")
+    (folder / "gain_sharing.yml").write_text(GAIN_SHARING, encoding="utf-8")
     (folder / "teams.csv").write_text(TEAMS, encoding="utf-8")
     (folder / "plan.csv").write_text(PLAN, encoding="utf-8")
     for name in ("criteria.yml", "segments.yml", "functions.yml"):

@@ -14,7 +14,7 @@ import pandas as pd
 import yaml
 from judgement import CAPITAL
 
-from crmlib.declared import capital, metrics
+from crmlib.declared import capital, gain_sharing, metrics
 
 HERE = Path(__file__).resolve().parent
 YEAR, BEFORE = "2025", "2024"
@@ -242,6 +242,10 @@ JUDGEMENT = {
         "process": "which of the eight processes does it", "task": "what is to be done", "owner": "who answers for it", "start": "first day", "end": "last day",
         "depends_on": "ids of what must be done before, set apart by semicolons", "done": "the day on which it was done; blank: not yet",
     },
+    "gain_sharing.yml": "By what rule gains of joint improvements are shared, and on which projects; read by notebook 15.",
+    "gain_sharing.yml, policy": gain_sharing.Policy,
+    "gain_sharing.yml, each of projects": gain_sharing.Project,
+    "gain_sharing.yml, each of savings": gain_sharing.Saving,
 }  # fmt: skip
 
 

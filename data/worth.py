@@ -16,3 +16,12 @@ metrics:
      moves: [{on: inventory, low: 20000, by: 35000, high: 60000, because: safety stock of the last planning project}]}
   - {metric: Answered within a day, measure: "service: answered within a day", process: customer service management, unit: share, direction: higher, step: 0.01}
 """
+GAIN_SHARING = """\
+# How the sample company shares gains of joint improvements, made by data/generate.py
+policy: {our_share: 0.55, shortfall: shared, least_gain: 1000, measured_by: "Logistics of both firms, each January"}
+projects:
+  - {project: Pallets ready for the store, account: C235, baseline: 2024, measured: 2025, years: 4, savings: [{line: special_packaging, driver: units, expected_share: 0.10}],
+     our_investment: 9000, their_investment: 6000, their_gain: 4500, their_cost_of_capital: 0.11, their_tax_rate: 0.24}
+  - {project: Orders in whole pallets, account: C135, baseline: 2025, years: 3, savings: [{line: warehouse_handling, driver: units, expected_share: 0.12}, {line: transportation, driver: units, expected_share: 0.06}],
+     our_investment: 12000, their_investment: 10000, their_gain: 2500, their_cost_of_capital: 0.10, their_tax_rate: 0.25}
+"""

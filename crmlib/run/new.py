@@ -30,6 +30,7 @@ DECIDED = (
     "agreements.yml",
     "capital.yml",
     "metrics.yml",
+    "gain_sharing.yml",
 )  # templates that say something
 DATABASES = {".duckdb", ".db"}
 TAX = ("tax", "with_tax")

@@ -157,6 +157,7 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
         "agreements.yml",
         "capital.yml",
         "metrics.yml",
+        "gain_sharing.yml",
     }
 
 

@@ -70,6 +70,7 @@ def test_the_notebooks_are_there() -> None:
         "11_strategy_review",
         "12_criteria",
         "14_metrics",
+        "15_gain_sharing",
         "21_segments",
         "13_differentiation",
         "22_teams",
