@@ -73,7 +73,7 @@ def _lines(clause: Clause) -> Iterator[tuple[str, str]]:
     """The lines of a clause by what they are about: the first cell of a row, or the heading."""
     for first, *others in clause.rows:
         yield first, ", ".join(filter(None, others))
-    if text := " ".join(filter(None, clause.text)):
+    if text := " ".join(f"{each.removesuffix('.')}." for each in clause.text if each):
         yield clause.heading, text
 
 
