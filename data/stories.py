@@ -152,7 +152,7 @@ JUDGEMENT = {
         "parents": "whether a parent and its subsidiaries are one account",
         "hold": "memory: how far score and ranks of who was key a year before may lie below what a key rule asks; 0 is no memory",
         "most_key": "key accounts at most, the most profitable first, equals together; below 1 a share of the customers who bought; without it no limit",
-        "teams_serve": "key accounts that the account teams can serve: notebook 21 warns of more", "states": "from when a customer is new, slowing, silent or lost",
+        "teams_serve": "key accounts that the account teams can serve: notebook 21 warns of more, notebook 22 says how many the hours of teams.csv are enough for", "states": "from when a customer is new, slowing, silent or lost",
         "material_share": "of the margin of all who contribute: value at risk below it is counted and not listed",
     },
     "segments.yml, states": {
