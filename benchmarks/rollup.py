@@ -38,9 +38,10 @@ KEYS = {"level", "owner", "month"}
 
 def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
     from crmlib.books.availability import with_sources
-    from crmlib.books.ledger import Ledger, connect
+    from crmlib.books.ledger import Ledger, connect, rows_of
     from crmlib.books.reader import read_ledger
     from crmlib.books.rollups import write_cube
+    from crmlib.books.views import make_views
     from crmlib.declared.engagement import open_engagement
 
     engagement = open_engagement(folder)
@@ -49,10 +50,17 @@ def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
         assert not ledger.defects
     else:
         con = connect()
-        tables = {f.stem: con.read_parquet(str(f)) for f in sorted((folder / "ledger").glob("*.parquet"))}
-        returned = tables["invoice_lines"].gross_sales < 0
-        tables["invoice_lines"] = tables["invoice_lines"].mutate(kind=returned.ifelse("return", "sale"))
-        ledger = Ledger(engagement, con, tables, ())
+        files = sorted((folder / "ledger").glob("*.parquet"))
+        ledger = Ledger(engagement, con, {f.stem: rows_of(con, f"FROM '{f}'") for f in files}, ())
+        kind = "CASE WHEN gross_sales < 0 THEN 'return' ELSE 'sale' END AS kind"
+        con.execute("CREATE SCHEMA memory.typed")
+        for file in files:
+            columns = f"*, {kind}" if file.stem == "invoice_lines" else "*"
+            place = f"{columns}, '{file.name}' AS _file, file_row_number + 2 AS _row"
+            con.execute(
+                f"CREATE VIEW memory.typed.{file.stem} AS SELECT {place} FROM read_parquet('{file}', file_row_number = true)"
+            )
+        make_views(ledger)
     statement = with_sources(engagement.statement, ledger)
     write_cube(ledger, statement, out)
 

@@ -18,6 +18,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, settings
 
 from crmlib.books import cache
+from crmlib.books.ledger import Ledger
 from crmlib.books.stored import Books, open_books
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import PROJECT
@@ -44,6 +45,13 @@ SMALLEST: dict[str, Table] = {
     "customers": "customer_id, customer_name\nA, Adler\nB, Birch",
     "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100\nB, 2024-02-10, 50",
 }
+
+
+def values(ledger: Ledger, table: str, *columns: str) -> list[Any]:
+    """The values of a column of a typed table, or tuples of several, in the order of the source."""
+    named = ", ".join(f'"{column}"' for column in columns)
+    rows = ledger.con.execute(f"SELECT {named} FROM typed.{table} ORDER BY _file, _row").fetchall()
+    return [row[0] if len(columns) == 1 else row for row in rows]
 
 
 def write_engagement(

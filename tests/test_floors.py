@@ -51,7 +51,7 @@ def test_arrows_go_down_only_and_no_private_name_crosses_a_file(file: Path) -> N
 @each_file
 def test_the_engine_stays_in_books_and_yaml_is_read_in_one_place(file: Path) -> None:
     roots, inside = {module.split(".")[0] for module, _ in imports(file)}, file.relative_to(PACKAGE).as_posix()
-    assert inside.startswith("books/") or not roots & {"ibis", "duckdb", "sqlglot"}
+    assert inside.startswith("books/") or not roots & {"duckdb", "sqlglot"}
     assert inside == "declared/reading.py" or "yaml" not in roots
 
 

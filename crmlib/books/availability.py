@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
-import pandas as pd
-
-from crmlib.books.ledger import Ledger, plain
+from crmlib.books.ledger import Ledger
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
@@ -52,14 +50,10 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
 def _filled(statement: Statement, ledger: Ledger) -> dict[str, tuple[str, ...]]:
     """The sources that have something for each leaf: a column that is there, an activity with its line, a booking."""
     named: dict[str, set[str]] = {}
-    if ledger.has("costs"):
-        named["costs"] = set(ledger.tables["costs"].select("line").distinct().execute()["line"])
-    if ledger.has("activity_types"):
-        kinds = ledger.tables["activity_types"]
-        driven = kinds.filter(kinds.driver.notnull()) if "driver" in kinds.columns else kinds.limit(0)
-        named["rates"] = set(
-            (kinds if ledger.has("activities") else driven).select("line").distinct().execute()["line"]
-        )
+    query = """SELECT DISTINCT 'costs', line FROM books.costs
+               UNION SELECT 'rates', line FROM books.activity_types WHERE driver IS NOT NULL OR EXISTS (FROM books.activities)"""
+    for source, line in ledger.con.execute(query).fetchall():
+        named.setdefault(source, set()).add(line)
     filled = {}
     for line in (li for li in statement.lines if not li.subtotal):
         found = [s for s in line.sources if s not in {"rates", "costs"} and _there(s, ledger)]
@@ -75,7 +69,7 @@ def _there(source: str, ledger: Ledger) -> bool:
         return ledger.has("capacity") and ledger.has("activity_types", "pool")
     if source in KINDS:
         rows = f"SELECT 1 FROM books.sums_invoice_lines WHERE _covered AND kind = '{KINDS[source]}' LIMIT 1"
-        return bool(ledger.con.raw_sql(rows).fetchall())
+        return bool(ledger.con.execute(rows).fetchall())
     table, _, column = source.partition(".")
     return ledger.has(table, *([column] if column else []))
 
@@ -97,9 +91,9 @@ def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, da
 
 def _span(ledger: Ledger, name: str) -> tuple[date, date]:
     """The first and last covered month that a table of states has; all where it has none."""
-    covered, whole = ledger.covered(name), ledger.engagement.coverage
-    months = plain(covered.aggregate(first=covered.month.min(), last=covered.month.max()).execute()).iloc[0]
-    return (whole.start, whole.end) if pd.isna(months["first"]) else (months["first"], months["last"])
+    whole = ledger.engagement.coverage
+    [(first, last)] = ledger.con.execute(f"SELECT min(month), max(month) FROM books.{name} WHERE _covered").fetchall()
+    return (whole.start, whole.end) if first is None else (first, last)
 
 
 def noted(lines: Sequence[Line]) -> list[Line]:

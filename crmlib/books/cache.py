@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from crmlib.books.findings import refuse_rejected
-from crmlib.books.ledger import sha256
-from crmlib.books.raw import database_url, source_files
+from crmlib.books.ledger import identifier, quoted, sha256
+from crmlib.books.raw import PLACE, database_url, source_files
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError
 from crmlib.declared.versions import versions
@@ -177,11 +177,12 @@ def _compute(engagement: Engagement, work: Path) -> str:
     rules = availability.with_sources(engagement.statement, books)
     rollups.write_cube(books, rules, work)
     rollups.write_sales(books, work / "sales")
-    books.con.to_parquet(rollups.order_days(books), work / "orders.parquet")
+    rollups.write_orders(books, work / "orders.parquet")
     for name, file in KEPT_TABLES.items():
         if books.has(name):
-            kept = books.covered(name).drop("_file", "_row").execute()
-            kept.to_parquet(work / f"{file}.parquet")
+            own = ", ".join(identifier(c) for c in books.tables[name].columns if c not in PLACE)
+            kept = f"SELECT {own} FROM books.{name} WHERE _covered"
+            books.con.execute(f"COPY ({kept}) TO {quoted(work / f'{file}.parquet')} (FORMAT parquet)")
     amounts = tie_out.intake_amounts(books)
     tied = tie_out.tie_out(books, rules, amounts, work)
     refuse_rejected(tie_out.with_untied(tied, findings))

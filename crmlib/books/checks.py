@@ -147,7 +147,7 @@ def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> list[_Check]:
         return []
     flags = ", ".join(f"{c.text('where')} AS c{i}" for i, c in enumerate(checks))
     sums = ", ".join(f"count_if(c{i})" for i, _ in enumerate(checks))
-    [counts] = ledger.con.raw_sql(f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})").fetchall()
+    [counts] = ledger.con.execute(f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})").fetchall()
     return [check for check, count in zip(checks, counts, strict=True) if count]
 
 
@@ -184,7 +184,7 @@ def _whole(ledger: Ledger, query: str, amount: str, numbers: Sequence[str], *, p
 
 
 def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:
-    return list(ledger.con.raw_sql(query).to_arrow_table().to_pylist())
+    return list(ledger.con.execute(query).to_arrow_table().to_pylist())
 
 
 def _row_finding(check: _Check, column: str, record: Mapping[str, Any], choices: Sequence[str]) -> Finding:
@@ -200,7 +200,7 @@ def _choices(ledger: Ledger, check: _Check) -> list[str]:
     """What is allowed, where it is few enough to look for the nearest."""
     if not check.spec.allowed:
         return []
-    rows = ledger.con.raw_sql(f"SELECT DISTINCT * FROM ({check.text('allowed')}) LIMIT {MOST_CHOICES + 1}").fetchall()
+    rows = ledger.con.execute(f"SELECT DISTINCT * FROM ({check.text('allowed')}) LIMIT {MOST_CHOICES + 1}").fetchall()
     return sorted(row[0] for row in rows if row[0]) if len(rows) <= MOST_CHOICES else []
 
 
@@ -249,10 +249,10 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     there, keys = " AND ".join(f"{c} IS NOT NULL" for c in key), ", ".join(key)
     mark = f"CASE WHEN {there} THEN hash({keys}) ELSE hash({content}) END" if key else f"hash({content})"
     several = f"SELECT {mark} AS mark FROM typed.{name} GROUP BY mark HAVING count(*) > 1"
-    ledger.con.raw_sql(f"CREATE OR REPLACE TEMP TABLE several AS {several}")
+    ledger.con.execute(f"CREATE OR REPLACE TEMP TABLE several AS {several}")
     if not _asked(ledger, "FROM several LIMIT 1"):
         return []
-    ledger.con.raw_sql(f"""
+    ledger.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE copies AS SELECT *, min(_file) OVER (PARTITION BY {content}) AS _other_file,
             row_number() OVER (PARTITION BY {content} ORDER BY _file, _row) AS _copy, count(*) OVER (PARTITION BY _file, {content}) AS _here
         FROM books.{name} WHERE {mark} IN (FROM several)""")

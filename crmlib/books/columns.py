@@ -5,21 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crmlib.books.defects import gravest
 from crmlib.books.expressions import names_in, parsed, summed, with_computed
 from crmlib.books.findings import Finding, rejection, shortened
+from crmlib.books.ledger import Rows, identifier, quoted
 from crmlib.books.raw import PLACE, Reader
-from crmlib.books.typing import typed_value
+from crmlib.books.typing import step, stepped, typed_value
 from crmlib.books.unread import unread_columns
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import Column, Table
 from crmlib.declared.reading import SettingsError, did_you_mean, nearest
 from crmlib.declared.settings import ColumnSource, Formats, Kind, TableSource
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 WHERE = "where"  # the column that says whether a row meets the mapping's condition
 COMPUTED = "= "  # begins the name of what is computed
@@ -27,45 +25,46 @@ COMPUTED = "= "  # begins the name of what is computed
 
 @dataclass(frozen=True)
 class TypedColumn:
-    """A column of the ledger: its record, its value, what it was read from, and the code of the defect or null."""
+    """A column of the ledger: its record, and in SQL its value, what it was read from, and the code of the defect or null."""
 
     record: Column
-    value: ir.Value
-    text: ir.Value
-    problem: ir.StringValue
+    value: str
+    text: str
+    problem: str
 
 
-def typed_columns(reader: Reader, table: Table, raw: ir.Table) -> tuple[ir.Table, list[TypedColumn], list[Finding]]:
+def typed_columns(reader: Reader, table: Table, raw: Rows) -> tuple[Rows, list[TypedColumn], list[Finding]]:
     """The client's table with what was computed, each record's column that is there, and what is wrong with the header."""
-    import ibis
-
     spec = reader.engagement.table(table.name)
     records = {**table.columns, **_own_columns(reader.engagement, table)}
     given = raw
     raw, absent = _with_computed(reader, table, raw, records)
     found = _unknown_mappings(table, spec.columns, records) + [f for each in absent.values() for f in each]
-    typed = []
+    typed, steps = [], dict[str, dict[str, str]]()
     for column in records.values():
         source = spec.column(column.name)
         if one := _given(raw, column, source, reader.formats(table.name)):
-            typed.append(one)
+            steps[column.name], text, worse = one
+            code = gravest(*worse, step("code", column.name)) if worse else step("code", column.name)
+            typed.append(TypedColumn(column, step("value", column.name), text, code))
         elif column.name not in absent:
             needed = column.required or column.name in spec.columns
             found += column_missing(reader, table.name, ", ".join(source.column), raw, needed=needed)
     found += unread_columns(reader, table, given, _read(spec, given, records), {t.record.name for t in typed})
-    typed = [replace(t, value=-t.value) if _is_turned(spec, t.record) else t for t in typed]
+    typed = [replace(t, value=f"(-{t.value})") if _is_turned(spec, t.record) else t for t in typed]
     typed = _documented(typed, raw, table, spec.document)
     if table.name == "invoice_lines":
         typed = _without_excluded(typed)
-    if (name := COMPUTED + WHERE) in raw.columns:
-        typed = [replace(t, problem=raw[name].ifelse(t.problem, ibis.null("string"))) for t in typed]
-        undecided = raw[f"{name}_bad"].substitute({"blank": "undecided"})
+    if COMPUTED + WHERE in raw.columns:
+        value, text, bad = (identifier(f"{COMPUTED}{WHERE}{part}") for part in ("", "_text", "_bad"))
+        typed = [replace(t, problem=f"CASE WHEN {value} THEN {t.problem} END") for t in typed]
+        undecided = f"CASE {bad} WHEN 'blank' THEN 'undecided' ELSE {bad} END"
         where = Column(name=WHERE, type="text", meaning="whether the row is kept")
-        typed.append(TypedColumn(where, raw[name], raw[f"{name}_text"], undecided))
-    return raw, typed, found
+        typed.append(TypedColumn(where, value, text, undecided))
+    return replace(raw, query=stepped(raw.query, steps)), typed, found
 
 
-def _read(spec: TableSource, raw: ir.Table, records: Mapping[str, Column]) -> set[str]:
+def _read(spec: TableSource, raw: Rows, records: Mapping[str, Column]) -> set[str]:
     """The client's columns that the mapping or their own names put to use."""
     texts = [text for name in records for text in spec.column(name).column]
     trees = [
@@ -82,17 +81,15 @@ def _is_turned(spec: TableSource, record: Column) -> bool:
 
 def _without_excluded(typed: list[TypedColumn]) -> list[TypedColumn]:
     """The columns of invoice lines, of which none need be readable in a line that is excluded."""
-    import ibis
-
     kinds = [t.value for t in typed if t.record.name == "kind"]
     return [
-        replace(t, problem=(kind == "exclude").fill_null(False).ifelse(ibis.null("string"), t.problem))
+        replace(t, problem=f"CASE WHEN {kind} IS DISTINCT FROM 'exclude' THEN {t.problem} END")
         for kind in kinds
         for t in typed
     ] or typed
 
 
-def _documented(typed: list[TypedColumn], raw: ir.Table, table: Table, document: Sequence[str]) -> list[TypedColumn]:
+def _documented(typed: list[TypedColumn], raw: Rows, table: Table, document: Sequence[str]) -> list[TypedColumn]:
     """The columns, with the number of a document made whole where numbers begin again: 2024/1001.
 
     Raises
@@ -110,31 +107,37 @@ def _documented(typed: list[TypedColumn], raw: ir.Table, table: Table, document:
         raise SettingsError(f"tables.{table.name}.document: {unknown[0]!r} is not in the header; {there}")
     whole = values["order_id"]
     for name in reversed([name for name in document if name != "order_id"]):
-        part = raw[name] if name in own else values[str(table.date)].year()
-        whole = part.cast("string").strip().fill_null("") + "/" + whole
+        part = identifier(name) if name in own else f"year({values[str(table.date)]})"
+        whole = f"coalesce(stripped({part}::VARCHAR), '') || '/' || {whole}"
     return [replace(t, value=whole) if t.record.name == "order_id" else t for t in typed]
 
 
-def _given(raw: ir.Table, column: Column, source: ColumnSource, formats: Formats) -> TypedColumn | None:
-    """A column as it comes: computed, a constant, or the client's; None where it is not there."""
-    import ibis
+def _given(
+    raw: Rows, column: Column, source: ColumnSource, formats: Formats
+) -> tuple[dict[str, str], str, list[str]] | None:
+    """A column as it comes, computed, a constant, or the client's; None where it is not there.
 
+    Returns the steps that type it, what it is read from, and codes of what was wrong before.
+    """
     if (name := COMPUTED + column.name) in raw.columns:
-        value, problem = typed_value(raw[name], column, source.model_copy(update={"cast": True}), formats)
-        return TypedColumn(column, value, raw[f"{name}_text"], gravest(raw[f"{name}_bad"], problem))
+        spec, given = source.model_copy(update={"cast": True}), identifier(name)
+        steps = typed_value(given, raw.types[name], column, spec, formats)
+        return steps, identifier(f"{name}_text"), [identifier(f"{name}_bad")]
     if source.value is not None:
-        text = ibis.literal(source.value)
-        value, problem = typed_value(text, column, source, Formats.model_validate({}))
-        return TypedColumn(column, value, text, problem)
-    if len(source.column) == 1 and source.column[0] in raw.columns:
-        value, problem = typed_value(raw[source.column[0]], column, source, formats)
-        return TypedColumn(column, value, raw[source.column[0]].cast("string"), problem)
+        given = f"{quoted(source.value)}::VARCHAR"
+        return typed_value(given, "VARCHAR", column, source, Formats.model_validate({})), given, []
+    if len(source.column) == 1 and (name := source.column[0]) in raw.columns:
+        return (
+            typed_value(identifier(name), raw.types[name], column, source, formats),
+            f"{identifier(name)}::VARCHAR",
+            [],
+        )
     return None
 
 
 def _with_computed(
-    reader: Reader, table: Table, raw: ir.Table, records: Mapping[str, Column]
-) -> tuple[ir.Table, dict[str, list[Finding]]]:
+    reader: Reader, table: Table, raw: Rows, records: Mapping[str, Column]
+) -> tuple[Rows, dict[str, list[Finding]]]:
     """The table with the mapping's condition and its expressions, and by these the columns that are not in the header.
 
     Raises
@@ -162,12 +165,14 @@ def _with_computed(
             raw = with_computed(raw, COMPUTED + name, tree, source, formats, number=number)
         except Exception as error:  # the engine's own error says why
             raise SettingsError(f"{place}: {reader.said(error)}") from None
-        if key == "where" and not (kind := raw[COMPUTED + name].type()).is_boolean():
-            raise SettingsError(f"{place}: {spec.where!r} is {kind}, not true or false; such as state = 'posted'")
+        if key == "where" and (kind := raw.types[COMPUTED + name]) != "BOOLEAN":
+            raise SettingsError(
+                f"{place}: {spec.where!r} is {kind.lower()}, not true or false; such as state = 'posted'"
+            )
     return raw, found
 
 
-def _tree(source: ColumnSource, raw: ir.Table, *, named: bool) -> Any:
+def _tree(source: ColumnSource, raw: Rows, *, named: bool) -> Any:
     """What is to be computed; None where nothing is, since the client's column is named, if a name may stand alone."""
     if len(source.column) > 1:
         return summed(source.column)
@@ -216,20 +221,19 @@ def _unknown_mappings(table: Table, mapped: Mapping[str, Any], records: Mapping[
     ]  # fmt: skip
 
 
-def column_missing(reader: Reader, table: str, wanted: str, raw: ir.Table, *, needed: bool = True) -> list[Finding]:
+def column_missing(reader: Reader, table: str, wanted: str, raw: Rows, *, needed: bool = True) -> list[Finding]:
     """The rejection of a column that is not in the header, but for one that is not needed and that none is like."""
     same = _same_name(wanted, raw.columns)
     near = same or nearest(wanted, [c for c in raw.columns if not c.startswith("_")]) if needed else same
     if not (near or needed):
         return []
     hint = f"; {near!r} is near" if near else ""
-    file = raw.limit(1)["_file"].execute()
     way_out = f"rename it, or map it under tables.{table}.columns"
     if re.search(r"[;,|\t]", "".join(c for c in raw.columns if c not in PLACE)) and len(raw.columns) == 1 + len(PLACE):
         way_out = "the header is read as one name: declare formats.delimiter"
     hint += "" if re.fullmatch(r"[\w\s.-]+", wanted) else ", nor an expression on the columns of one row"
     return [rejection("column-missing", f"column {wanted!r} is not in the header{hint}", way_out, table=table,
-                      file=file.iloc[0] if len(file) else "", row=reader.engagement.table(table).header_row, column=wanted, value=shortened(near))]  # fmt: skip
+                      file=raw.first_file(), row=reader.engagement.table(table).header_row, column=wanted, value=shortened(near))]  # fmt: skip
 
 
 def _same_name(wanted: str, present: tuple[str, ...]) -> str:

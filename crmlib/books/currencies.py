@@ -12,7 +12,7 @@ from crmlib.declared.ledger import DTYPES, SCALES, Table, tables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ibis.backends.duckdb import Backend
+    from duckdb import DuckDBPyConnection
 
 RATED = """
     CREATE VIEW memory.typed.rated_{table} AS SELECT t.*, r.rate AS _rate, r.source AS _source
@@ -23,7 +23,7 @@ TOLD = """
     FROM memory.typed.rated_{table} WHERE _rate IS NOT NULL GROUP BY currency ORDER BY currency"""
 
 
-def convert(con: Backend, engagement: Engagement, name: str, columns: Sequence[str]) -> list[Finding]:
+def convert(con: DuckDBPyConnection, engagement: Engagement, name: str, columns: Sequence[str]) -> list[Finding]:
     """Replace the view of a table by one whose amounts are in the engagement's currency; what was converted, by currency.
 
     A row whose currency has no rate on its day keeps its amounts, and a blank `_rate`.
@@ -35,14 +35,14 @@ def convert(con: Backend, engagement: Engagement, name: str, columns: Sequence[s
     date = f"t.{table.date}"
     day = f"last_day({date})" if table.columns[table.date].type == "month" else date
     wanted = quoted(engagement.settings.currency)
-    con.raw_sql(f"ALTER VIEW memory.typed.{name} RENAME TO foreign_{name}")
-    con.raw_sql(RATED.format(table=name, day=day, wanted=wanted))
+    con.execute(f"ALTER VIEW memory.typed.{name} RENAME TO foreign_{name}")
+    con.execute(RATED.format(table=name, day=day, wanted=wanted))
     replaced = ", ".join(f"coalesce({_converted(table, c)}, {identifier(c)}) AS {identifier(c)}" for c in amounts)
-    con.raw_sql(
+    con.execute(
         f"CREATE VIEW memory.typed.{name} AS SELECT * EXCLUDE (_source) REPLACE ({replaced}) FROM memory.typed.rated_{name}"
     )
     first = amounts[0]
-    rows = con.raw_sql(TOLD.format(table=name, amount=identifier(first), converted=_converted(table, first))).fetchall()
+    rows = con.execute(TOLD.format(table=name, amount=identifier(first), converted=_converted(table, first))).fetchall()
     return [
         Finding("accept", "currency-converted", f"{before:,.2f} {currency} are {after:,.2f} {engagement.settings.currency} by the rates of {source}", "nothing to do",
                 table=name, file=file, row=row, column=first, value=currency, count=count, amount=after)

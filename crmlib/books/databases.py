@@ -23,10 +23,10 @@ def database(reader: Reader, path: Path) -> Source:
         The file cannot be opened.
     """
     try:
-        reader.con.raw_sql(f"ATTACH {quoted(path)} AS client (READ_ONLY); SET search_path = 'client.main,memory.main'")
+        reader.con.execute(f"ATTACH {quoted(path)} AS client (READ_ONLY); SET search_path = 'client.main,memory.main'")
     except Exception as error:  # the engine's own error says why
         raise SettingsError(f"source {path.name} cannot be opened as a DuckDB file: {reader.said(error)}") from None
-    names = [name for (name,) in reader.con.raw_sql(KNOWN).fetchall()]
+    names = [name for (name,) in reader.con.execute(KNOWN).fetchall()]
     return Source({name: [Part(name, partial(_table, reader, name))] for name in names})
 
 

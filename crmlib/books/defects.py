@@ -10,7 +10,7 @@ from crmlib.books.ledger import SHOWN
 from crmlib.declared.ledger import Column
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
+    from duckdb import DuckDBPyConnection
 
 TOLD = {
     "key-trimmed": ("a key with blanks around it; read without them", "trim it at the source"),
@@ -52,31 +52,30 @@ def _odd_mark(code: str, text: str) -> str:
     return f"; it holds {unicodedata.name(odd, 'a character')} (U+{ord(odd):04X})" if odd else ""
 
 
-def gravest(*codes: ir.StringValue) -> ir.StringValue:
+def gravest(*codes: str) -> str:
     """The first code that is a rejection, else the first that there is."""
-    import ibis
+    grave = [f"CASE WHEN {code} NOT IN {ACCEPTED} THEN {code} END" for code in codes]
+    return f"coalesce({', '.join([*grave, *codes])})"
 
-    return ibis.coalesce(*(code.isin(ACCEPTED).ifelse(ibis.null("string"), code) for code in codes), *codes)
 
-
-def listed(shown: ir.Table, column: Column, table: str) -> list[Finding]:
-    """A finding per row of a table of places, codes, texts and amounts; the last of a hundred counts those beyond."""
+def listed(con: DuckDBPyConnection, shown: str, column: Column, table: str) -> list[Finding]:
+    """A finding per row of a query for places, codes, texts and amounts; the last of a hundred counts those beyond."""
     findings = []
     filled = {"values": ", ".join(column.values), "digits": column.dtype}
-    kinds = shown.group_by("code").aggregate(total=shown.count(), amount=shown.amount.sum()).order_by("code")
-    for kind in kinds.to_pyarrow().to_pylist():
-        code, total, accepted = kind["code"], kind["total"], kind["code"] in ACCEPTED
-        most = 1 if accepted else SHOWN
-        rows = shown.filter(shown.code == code).order_by("_file", "_row").limit(most).to_pyarrow().to_pylist()
-        verdict = "accept" if accepted else "warn" if code == "key-trimmed" else "reject"
-        for i, row in enumerate(rows, 1):
-            left = total - most if i == most else 0
-            more = f"; {left:,} more rows like this" if left else ""
-            place = {"table": table, "file": row["_file"], "row": row["_row"], "column": column.name}
-            message = TOLD[code][0].format(**filled) + _odd_mark(code, row["text"] or "") + more
-            message += RESULT if row["_file"].endswith(".sql") else ""
-            value, amount = shortened(row["text"] or ""), kind["amount"] if accepted else None
-            findings.append(
-                Finding(verdict, code, message, TOLD[code][1], value=value, count=1 + left, amount=amount, **place)
-            )
+    kinds = con.execute(f"SELECT code, count(*), sum(amount) FROM ({shown}) GROUP BY code ORDER BY code").fetchall()
+    for code, total, amount in kinds:
+        accepted = code in ACCEPTED
+        most, verdict = (
+            1 if accepted else SHOWN,
+            "accept" if accepted else "warn" if code == "key-trimmed" else "reject",
+        )
+        first = f"SELECT _file, _row, text FROM ({shown}) WHERE code = '{code}' ORDER BY _file, _row LIMIT {most}"
+        for i, (file, row, given) in enumerate(con.execute(first).fetchall(), 1):
+            left, text = total - most if i == most else 0, given or ""
+            message = TOLD[code][0].format(**filled) + _odd_mark(code, text)
+            message += f"; {left:,} more rows like this" if left else ""
+            message += RESULT if file.endswith(".sql") else ""
+            place = {"table": table, "file": file, "row": row, "column": column.name, "value": shortened(text)}
+            place |= {"count": 1 + left, "amount": amount if accepted else None}
+            findings.append(Finding(verdict, code, message, TOLD[code][1], **place))
     return findings

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from crmlib.books.defects import gravest
-from crmlib.books.ledger import identifier
-from crmlib.books.typing import typed_value
+from crmlib.books.ledger import Rows, identifier, rows_of
+from crmlib.books.typing import step, stepped, typed_value
 from crmlib.declared.ledger import SCALES, Column
 from crmlib.declared.settings import ColumnSource, Formats
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     from sqlglot import exp
 
 HELPERS = {"NUMBER": "number", "MONEY": "money", "DAY": "date"}  # what reads by the declared formats: as which type
 EXACT = "DECIMAL(38, 8)"  # of what is divided
+NUMERIC = re.compile("DECIMAL|DOUBLE|FLOAT|U?[A-Z]*INT")  # types of numbers
 
 
 def parsed(text: str) -> exp.Expression | None:
@@ -56,8 +57,8 @@ def _name(column: exp.Column) -> str:
 
 
 def with_computed(
-    raw: ir.Table, name: str, tree: exp.Expression, source: ColumnSource, formats: Formats, *, number: bool
-) -> ir.Table:
+    raw: Rows, name: str, tree: exp.Expression, source: ColumnSource, formats: Formats, *, number: bool
+) -> Rows:
     """The table with a condition or expression as NAME, with the text it was read from and the code of what is wrong.
 
     Raises
@@ -67,33 +68,28 @@ def with_computed(
     Exception
         The engine's own, where functions or types do not fit.
     """
-    import ibis
-
     tree, operands = _read(tree.copy(), raw, name, number=number)
-    for operand, (sql, kind) in operands.items():
-        raw = _with(raw, f"{operand}_text", sql)
+    raw, steps, wide = raw.adding({f"{operand}_text": sql for operand, (sql, _) in operands.items()}), {}, {}
+    for operand, (_, kind) in operands.items():
         column = Column.model_validate({"name": operand, "type": kind, "meaning": "", "blank": True})
-        value, problem = typed_value(raw[f"{operand}_text"], column, source, formats)
-        wide = value.cast(f"decimal(38, {SCALES[kind]})") if kind in SCALES else value
-        raw = raw.mutate(**{operand: wide, f"{operand}_bad": problem})
-    raw = _with(raw, name, tree.sql("duckdb", identify=True))
-    texts = [ibis.coalesce(raw[f"{operand}_text"].cast("string"), "") for operand in operands]
-    blank = ibis.ifelse(raw[name].isnull(), "blank", ibis.null("string"))
-    problem = gravest(*(raw[f"{operand}_bad"] for operand in operands), blank)
-    return raw.mutate(
-        **{f"{name}_text": ibis.literal(" | ").join(texts or [raw[name].cast("string")]), f"{name}_bad": problem}
-    )
-
-
-def _with(raw: ir.Table, name: str, sql: str) -> ir.Table:
-    """A table with one more column."""
-    return raw.get_backend().sql(f"SELECT *, {sql} AS {identifier(name)} FROM ({raw.compile()})")
+        text = f"{operand}_text"
+        steps[operand] = typed_value(identifier(text), raw.types[text], column, source, formats)
+        value = step("value", operand)
+        wide[operand] = f"{value}::DECIMAL(38, {SCALES[kind]})" if kind in SCALES else value
+        wide[f"{operand}_bad"] = step("code", operand)
+    raw = rows_of(raw.con, stepped(raw.query, steps)).adding(wide).adding({name: tree.sql("duckdb", identify=True)})
+    own = identifier(name)
+    texts = ", ".join(f"coalesce({identifier(f'{operand}_text')}::VARCHAR, '')" for operand in operands)
+    text = f"concat_ws(' | ', {texts})" if texts else f"{own}::VARCHAR"
+    blank = f"CASE WHEN {own} IS NULL THEN 'blank' END"
+    code = gravest(*(identifier(f"{operand}_bad") for operand in operands), blank)
+    return raw.adding({f"{name}_text": text, f"{name}_bad": code})
 
 
 Operands = dict[str, tuple[str, str]]  # new name: SQL of what is read, and the type as which it is
 
 
-def _read(tree: exp.Expression, raw: ir.Table, prefix: str, *, number: bool) -> tuple[exp.Expression, Operands]:
+def _read(tree: exp.Expression, raw: Rows, prefix: str, *, number: bool) -> tuple[exp.Expression, Operands]:
     """The tree with what stands for a number or a day replaced by its value, and what that is read from."""
     from sqlglot import exp
 
@@ -106,11 +102,9 @@ def _read(tree: exp.Expression, raw: ir.Table, prefix: str, *, number: bool) -> 
 
     def visit(node: exp.Expression, wanted: bool) -> exp.Expression:
         if isinstance(node, exp.Column):
-            dtype = raw[_name(node)].type()
+            read = wanted and (raw.is_text(_name(node)) or (number and NUMERIC.match(raw.types[_name(node)])))
             node = exp.column(exp.to_identifier(_name(node), quoted=True))
-            return (
-                as_read(node, "number") if wanted and (dtype.is_string() or (number and dtype.is_numeric())) else node
-            )
+            return as_read(node, "number") if read else node
         if kind := HELPERS.get(node.name.upper() if isinstance(node, exp.Anonymous) else node.key.upper()):
             arguments = list(node.iter_expressions())
             if len(arguments) != 1:
@@ -118,7 +112,7 @@ def _read(tree: exp.Expression, raw: ir.Table, prefix: str, *, number: bool) -> 
             return as_read(visit(arguments[0], False), kind)
         ordered = isinstance(node, exp.GT | exp.GTE | exp.LT | exp.LTE | exp.Between)
         for key, child, inner in _children(node, wanted):
-            if ordered and not inner and isinstance(child, exp.Column) and raw[_name(child)].type().is_string():
+            if ordered and not inner and isinstance(child, exp.Column) and raw.is_text(_name(child)):
                 raise ValueError(
                     f"{_name(child)} is text and would be compared by its letters; write number({_name(child)}) or day({_name(child)})"
                 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from crmlib.books.ledger import identifier
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from duckdb import DuckDBPyConnection
 
 
 TABLES = """
@@ -66,12 +66,12 @@ SETTLED = """
     FROM memory.typed.given LEFT JOIN (SELECT *, true AS _cancelled FROM memory.typed.cancelled) USING (_file, _row)"""
 
 
-def settle_lines(con: Backend, columns: Sequence[str]) -> None:
+def settle_lines(con: DuckDBPyConnection, columns: Sequence[str]) -> None:
     """Make the view typed.invoice_lines, in which every line has its kind, from typed.plain_lines with these columns.
 
     What a cancellation cancels is a cancellation too: both stand in typed.cancelled.
     """
-    con.raw_sql(TABLES)
+    con.execute(TABLES)
     known = "kind" in columns
     lines = (
         "memory.typed.plain_lines"
@@ -79,34 +79,34 @@ def settle_lines(con: Backend, columns: Sequence[str]) -> None:
         else "(SELECT *, CAST(NULL AS VARCHAR) AS kind FROM memory.typed.plain_lines)"
     )
     if not set(NEEDED) <= set(columns):  # there is no reading them
-        con.raw_sql(f"CREATE VIEW memory.typed.invoice_lines AS FROM {lines}")
+        con.execute(f"CREATE VIEW memory.typed.invoice_lines AS FROM {lines}")
         return
     there = {name: identifier(name) if name in columns else "NULL" for name in OPTIONAL}
     _give_kinds(con, lines, there, moved=known and _any(con, "plain_lines", "discount"))
     if known and _any(con, "given", "cancellation"):
         _end_lines(con, there)
-        con.raw_sql(SETTLED)
+        con.execute(SETTLED)
     else:
-        con.raw_sql("CREATE VIEW memory.typed.invoice_lines AS FROM memory.typed.given")
+        con.execute("CREATE VIEW memory.typed.invoice_lines AS FROM memory.typed.given")
 
 
-def _give_kinds(con: Backend, lines: str, there: dict[str, str], *, moved: bool) -> None:
+def _give_kinds(con: DuckDBPyConnection, lines: str, there: dict[str, str], *, moved: bool) -> None:
     """Make the view typed.given; with `moved`, discounts that are written as sales stand in `discount`."""
     discount, known = DISCOUNT.format(**there), there["discount"] != "NULL"
     amounts = GROSS + (f", {discount}" if known else "") if moved else ""
     added = f", {discount}" if moved and not known else ""
-    con.raw_sql(GIVEN.format(lines=lines, **there, amounts=amounts, added=added))
+    con.execute(GIVEN.format(lines=lines, **there, amounts=amounts, added=added))
 
 
-def _any(con: Backend, table: str, kind: str) -> bool:
-    return bool(con.raw_sql(f"SELECT 1 FROM memory.typed.{table} WHERE kind = '{kind}' LIMIT 1").fetchall())
+def _any(con: DuckDBPyConnection, table: str, kind: str) -> bool:
+    return bool(con.execute(f"SELECT 1 FROM memory.typed.{table} WHERE kind = '{kind}' LIMIT 1").fetchall())
 
 
-def _end_lines(con: Backend, there: dict[str, str]) -> None:
+def _end_lines(con: DuckDBPyConnection, there: dict[str, str]) -> None:
     """Find what each cancellation cancels: first in the document that it names or is part of, then anywhere; opposite amounts before equal ones."""
     named = f"CASE WHEN ends THEN coalesce({there['cancels']}, {there['order_id']}) ELSE {there['order_id']} END"
     unnamed = f"kind <> 'cancellation' OR {there['cancels']} IS NULL"
     for side, (document, which) in itertools.product(
         (-1, 1), ((named, f"coalesce({there['cancels']}, {there['order_id']}) IS NOT NULL"), ("NULL", unnamed))
     ):
-        con.raw_sql(ENDED.format(**there, keys=KEYS, side=side, document=document, which=which))
+        con.execute(ENDED.format(**there, keys=KEYS, side=side, document=document, which=which))

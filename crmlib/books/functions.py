@@ -5,18 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
 
 from crmlib.books.defects import ACCEPTED, TOLD, listed
 from crmlib.books.expressions import HELPERS
 from crmlib.books.findings import Finding, rejection, shortened
+from crmlib.books.ledger import identifier
 from crmlib.books.raw import Raw, Reader
-from crmlib.books.typing import typed_value
+from crmlib.books.typing import Value, inlined, typed_value
 from crmlib.declared.ledger import SCALES, Column
 from crmlib.declared.settings import ColumnSource, Formats
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 MARK = "unread"  # begins the engine's error where a value cannot be read, before its code and the value
 
@@ -24,18 +21,10 @@ MARK = "unread"  # begins the engine's error where a value cannot be read, befor
 @contextmanager
 def reading_functions(reader: Reader, table: str) -> Iterator[None]:
     """The functions for the query of a table; text that is no number stops the query, a blank too, NULL is NULL."""
-    import ibis
-    import sqlglot
-    from sqlglot import exp
-
-    texts, given = ibis.table({"x": "string"}, name="texts"), sqlglot.parse_one("x::VARCHAR", read="duckdb")
     for name, kind in HELPERS.items():
-        query = ibis.to_sql(texts.select(*_read(texts.x, kind, reader.formats(table))), dialect="duckdb")
-        read = sqlglot.parse_one(query, read="duckdb").args["expressions"]
-        read = [each.transform(lambda node: given.copy() if isinstance(node, exp.Column) else node) for each in read]
-        value, problem = (each.unalias().sql("duckdb") for each in read)
+        value, problem = _read("x::VARCHAR", kind, reader.formats(table))
         dtype = f"DECIMAL(38, {SCALES[kind]})" if kind in SCALES else "DATE"
-        reader.con.raw_sql(f"""
+        reader.con.execute(f"""
             CREATE OR REPLACE MACRO memory.main.{name.lower()}(x) AS CASE
             WHEN x IS NULL THEN NULL WHEN typeof(x) <> 'VARCHAR' THEN x::{dtype}
             WHEN coalesce({problem}, '{ACCEPTED[0]}') IN {ACCEPTED} THEN {value}::{dtype}
@@ -44,14 +33,13 @@ def reading_functions(reader: Reader, table: str) -> Iterator[None]:
         yield
     finally:
         for name in HELPERS:  # the engine has a `day` of its own, which the checks use
-            reader.con.raw_sql(f"DROP MACRO memory.main.{name.lower()}")
+            reader.con.execute(f"DROP MACRO memory.main.{name.lower()}")
 
 
-def _read(text: Any, kind: str, formats: Formats) -> tuple[ir.Value, ir.StringValue]:
+def _read(text: str, kind: str, formats: Formats) -> Value:
     """A text as number, money or date, and the code of what is wrong with it; a blank is wrong where a number is needed."""
     column = Column.model_validate({"name": kind, "type": kind, "meaning": "", "blank": kind == "date"})
-    value, problem = typed_value(text, column, ColumnSource.model_validate({}), formats)
-    return value.name("value"), problem.name("problem")
+    return inlined(typed_value(text, "VARCHAR", column, ColumnSource.model_validate({}), formats), kind)
 
 
 def unread_values(
@@ -81,12 +69,10 @@ def _calls(query: str) -> Iterator[tuple[str, str]]:
 
 
 def _unread(reader: Reader, raw: Raw, name: str, kind: str, where: Mapping[str, str]) -> list[Finding]:
-    import ibis
-
-    if raw.table is None or name not in raw.table.columns or not raw.table[name].type().is_string():
+    if raw.table is None or name not in raw.table.columns or not raw.table.is_text(name):
         return []
-    text = raw.table[name]
-    _, problem = _read(text, kind, reader.formats(where["table"]))
-    shown = raw.table.select("_file", "_row", code=problem, text=text, amount=ibis.null("decimal(18, 4)"))
+    _, problem = _read(identifier(name), kind, reader.formats(where["table"]))
+    shown = f"""SELECT _file, _row, {problem} AS code, {identifier(name)} AS text, NULL::DECIMAL(18, 4) AS amount
+                FROM ({raw.table.query}) WHERE code NOT IN {ACCEPTED}"""
     column = Column.model_validate({"name": name, "type": kind, "meaning": ""})
-    return listed(shown.filter(shown.code.notnull() & shown.code.notin(ACCEPTED)), column, where["table"])
+    return listed(reader.con, shown, column, where["table"])

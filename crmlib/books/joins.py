@@ -5,15 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from crmlib.books.columns import column_missing
 from crmlib.books.findings import Finding, shortened
-from crmlib.books.ledger import identifier
+from crmlib.books.ledger import Rows, identifier, rows_of
 from crmlib.books.raw import Raw, Reader
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 
 def joined(reader: Reader, raw: Raw, table: str, others: Mapping[str, Raw]) -> Raw:
@@ -39,24 +35,22 @@ def joined(reader: Reader, raw: Raw, table: str, others: Mapping[str, Raw]) -> R
         own = [c for c in right.columns if not c.startswith("_")]
         columns = [f"r.{identifier(c)} AS {identifier(f'{alias}.{c}')}" for c in own]
         columns += [f"r.{identifier(c)}" for c in own if every.count(c) == 1]
-        left = reader.con.sql(f"SELECT l.*, {', '.join(columns)} FROM {_sides('LEFT', left, right, keys)}")
+        left = rows_of(reader.con, f"SELECT l.*, {', '.join(columns)} FROM {_sides('LEFT', left, right, keys)}")
     return replace(raw, table=left, findings=tuple(findings), text=True)
 
 
-def _sides(how: str, left: ir.Table, right: ir.Table, keys: Mapping[str, str]) -> str:
+def _sides(how: str, left: Rows, right: Rows, keys: Mapping[str, str]) -> str:
     """Two tables by their keys, without the blanks around them; a blank key finds nothing."""
     pairs = [(f"trim(l.{identifier(a)}::VARCHAR)", f"trim(r.{identifier(b)}::VARCHAR)") for a, b in keys.items()]
     on = " AND ".join(f"{ours} = {theirs} AND {ours} <> ''" for ours, theirs in pairs)
-    return f"({left.compile()}) l {how} JOIN ({right.compile()}) r ON {on}"
+    return f"({left.query}) l {how} JOIN ({right.query}) r ON {on}"
 
 
-def _broken_joins(
-    reader: Reader, left: ir.Table, right: ir.Table, keys: Mapping[str, str], table: str
-) -> list[Finding]:
+def _broken_joins(reader: Reader, left: Rows, right: Rows, keys: Mapping[str, str], table: str) -> list[Finding]:
     """Rows that find nothing by their key, and rows of the other table that have the key of an earlier one."""
     by = ", ".join(map(identifier, keys.values()))
-    again = right.get_backend().sql(
-        f"FROM ({right.compile()}) QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY _file, _row) > 1"
+    again = rows_of(
+        reader.con, f"FROM ({right.query}) QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY _file, _row) > 1"
     )
     lost = f"its {', '.join(keys)} is not there; what comes from there is blank", "add the row there, or mend the key"
     twice = "the key of an earlier row: a row would find two", "keep one row of each key, or join by more columns"
@@ -68,7 +62,7 @@ def _broken_joins(
     for verdict, code, message, way_out, columns, sides in told:
         value = f"concat_ws(' ', {', '.join(f'l.{identifier(c)}' for c in columns)})"
         query = f"SELECT l._file, l._row, {value}, count(*) OVER () FROM {sides} ORDER BY 1, 2 LIMIT 1"
-        for file, row, key, count in reader.con.raw_sql(query).fetchall():
+        for file, row, key, count in reader.con.execute(query).fetchall():
             place = {
                 "table": table,
                 "file": file,

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING
 
 from crmlib.books.findings import Finding
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.ledger import COUNTED, tables
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
     import pandas as pd
-    from ibis.backends.duckdb import Backend
+    from duckdb import DuckDBPyConnection
 
 
 SHOWN = 100  # defects of one kind in one column that are listed row by row; the rest is counted in the last
@@ -27,15 +25,48 @@ STRIPPED = f"""CREATE TEMP MACRO stripped(text) AS CASE WHEN text < '!' OR {" OR
 
 
 @dataclass(frozen=True)
+class Rows:
+    """A table as it is asked for, by a query that has not run: `types` says what the engine calls each column's type."""
+
+    con: DuckDBPyConnection
+    query: str
+    types: Mapping[str, str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.types)
+
+    def adding(self, columns: Mapping[str, str]) -> Rows:
+        """The table with more columns, each by its expression."""
+        added = ", ".join(f"{value} AS {identifier(name)}" for name, value in columns.items())
+        return rows_of(self.con, f"SELECT *, {added} FROM ({self.query})") if columns else self
+
+    def is_text(self, column: str) -> bool:
+        """Whether a column is text, not a type of its own."""
+        return self.types[column].startswith(("VARCHAR", "ENUM"))
+
+    def first_file(self) -> str:
+        """The file of the first row; '' without rows."""
+        return next((file for (file,) in self.con.execute(f"SELECT _file FROM ({self.query}) LIMIT 1").fetchall()), "")
+
+
+def rows_of(con: DuckDBPyConnection, query: str) -> Rows:
+    """The table that a query asks for."""
+    described = con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {query})").fetchall()
+    return Rows(con, query, dict(described))
+
+
+@dataclass(frozen=True)
 class Ledger:
-    """The typed tables that are there, with `_file` and `_row` (as a spreadsheet counts), as unexecuted expressions.
+    """The typed tables that are there, views in the schema `typed`, with `_file` and `_row` (as a spreadsheet counts).
 
     `defects` holds what could not be read, `state` what the database was when it was read.
     """
 
     engagement: Engagement
-    con: Backend
-    tables: Mapping[str, ir.Table]
+    con: DuckDBPyConnection
+    tables: Mapping[str, Rows]
     defects: tuple[Finding, ...]
     state: str = ""
 
@@ -43,28 +74,21 @@ class Ledger:
         """Whether a table is there, with all these columns."""
         return table in self.tables and all(c in self.tables[table].columns for c in columns)
 
-    def covered(self, table: str) -> ir.Table:
-        """Rows of a table that count: within the engagement's coverage (all, where the table has no date), and of a kind that does."""
-        expr, day, coverage = self.tables[table], tables()[table].date, self.engagement.coverage
-        if table == "invoice_lines":
-            expr = expr.filter(expr.kind.isin(COUNTED))
-        return expr if day is None else expr.filter((expr[day] >= coverage.start) & (expr[day] < coverage.end))
 
-
-def connect() -> Backend:
+def connect() -> DuckDBPyConnection:
     """A private engine in memory that fetches nothing."""
-    import ibis
+    import duckdb
 
-    con = ibis.duckdb.connect()
-    con.raw_sql("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false")
-    con.raw_sql(STRIPPED)
+    con = duckdb.connect()
+    con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+    con.execute(STRIPPED)
     return con
 
 
-def close(con: Backend, folder: Path, files: Iterable[Path]) -> None:
+def close(con: DuckDBPyConnection, folder: Path, files: Iterable[Path]) -> None:
     """Let an engine read and write in one folder, read these files beside it, and nothing else: not to be undone."""
     others = ", ".join(quoted(file) for file in files)
-    con.raw_sql(
+    con.execute(
         f"SET temp_directory = {quoted(folder / 'spilt')}; SET allowed_directories = [{quoted(folder)}]; "
         f"SET allowed_paths = [{others}]; SET python_enable_replacements = false; "
         "SET enable_external_access = false; SET lock_configuration = true"
@@ -87,9 +111,9 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def numeric_columns(expr: ir.Table) -> list[str]:
+def numeric_columns(rows: Rows) -> list[str]:
     """Money, quantity, rate and measure columns of a typed table."""
-    return [c for c, dtype in expr.schema().items() if dtype.is_decimal() and not c.startswith("_")]
+    return [c for c, kind in rows.types.items() if kind.startswith("DECIMAL") and not c.startswith("_")]
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:

@@ -273,10 +273,10 @@ def _fitted(reader: Reader, file: Path, free: list[str], where: Mapping[str, str
         query = (
             f"SELECT _row, {column} FROM {rows} WHERE NOT regexp_full_match({column}, '[-0-9.]+') ORDER BY _row LIMIT 1"
         )
-        for row, value in reader.con.raw_sql(query).fetchall():
+        for row, value in reader.con.execute(query).fetchall():
             return Raw(findings=(_no_number(row, name, value, where),))
         parts = f"max(length(split_part(ltrim({column}, '-'), '.', 1))), max(length(rtrim(split_part({column}, '.', 2), '0')))"
-        whole, decimals = (part or 0 for part in reader.con.raw_sql(f"SELECT {parts} FROM {rows}").fetchall()[0])
+        whole, decimals = (part or 0 for part in reader.con.execute(f"SELECT {parts} FROM {rows}").fetchall()[0])
         if whole + decimals > WIDEST:
             message, way_out = (
                 f"{whole} digits and {decimals} decimals, more than {WIDEST} together",

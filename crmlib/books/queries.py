@@ -77,7 +77,7 @@ def _text(file: Path, table: str) -> str:
 def _check_select(reader: Reader, text: str, query: str) -> None:
     from duckdb import StatementType
 
-    statements = reader.con.con.extract_statements(text)
+    statements = reader.con.extract_statements(text)
     if len(statements) != 1 or statements[0].type != StatementType.SELECT:
         kinds = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise SettingsError(f"{query}: a query is one SELECT; found {kinds}")
@@ -106,7 +106,7 @@ def _make_views(reader: Reader, seen: Mapping[str, Raw], placed: Container[str])
         if raw.table is not None:
             columns = "*" if name in placed else "* EXCLUDE (_file, _row)"
             view = f"CREATE OR REPLACE VIEW memory.main.{identifier(name)} AS SELECT {columns} FROM"
-            reader.con.raw_sql(f"{view} ({raw.table.compile()})")
+            reader.con.execute(f"{view} ({raw.table.query})")
 
 
 def _with_places(text: str, seen: Iterable[str]) -> tuple[str, str]:
@@ -146,7 +146,7 @@ def _staged(reader: Reader, text: str, seen: Mapping[str, Raw], where: Mapping[s
 
 
 def _written(reader: Reader, query: str, where: Mapping[str, str]) -> Path:
-    batches = reader.con.con.execute(query).to_arrow_reader(BATCH)
+    batches = reader.con.execute(query).to_arrow_reader(BATCH)
     check_header([name for name in batches.schema.names if name not in PLACE], where)
     kinds = {field.name: str(field.type) for field in batches.schema if field.name in PLACE}
     if not set(kinds.items()) <= {

@@ -80,36 +80,27 @@ def price_list(ledger: Ledger) -> PriceList:
 
 
 def _activities(ledger: Ledger) -> tuple[Activity, ...]:
-    if not ledger.has("activity_types"):
-        return ()
-    rows = ledger.tables["activity_types"].order_by("activity").to_pyarrow().to_pylist()
+    rows = ledger.con.execute(
+        "SELECT activity, line, pool, driver, unit_minutes FROM books.activity_types ORDER BY activity"
+    )
     return tuple(
-        Activity(
-            name=row["activity"],
-            line=row["line"],
-            pool=row.get("pool") or "",
-            driver=row.get("driver") or "",
-            unit_minutes=Decimal(1) if row.get("unit_minutes") is None else row["unit_minutes"],
-        )
-        for row in rows
+        Activity(name, line, pool or "", driver or "", Decimal(1) if minutes is None else minutes)
+        for name, line, pool, driver, minutes in rows.fetchall()
     )
 
 
 def _histories(ledger: Ledger) -> dict[str, dict[date, Decimal]]:
     """By activity that has rates of its own: each rate by its first day."""
     histories: dict[str, dict[date, Decimal]] = {}
-    if ledger.has("rates"):
-        for row in ledger.tables["rates"].to_pyarrow().to_pylist():
-            histories.setdefault(row["activity"], {})[row["valid_from"]] = row["rate"]
+    for activity, day, rate in ledger.con.execute("SELECT activity, valid_from, rate FROM books.rates").fetchall():
+        histories.setdefault(activity, {})[day] = rate
     return histories
 
 
 def _pools(ledger: Ledger) -> dict[tuple[str, date], tuple[Decimal, Decimal]]:
     """By pool and month: booked cost and practical capacity."""
-    if not ledger.has("capacity"):
-        return {}
-    rows = ledger.covered("capacity").to_pyarrow().to_pylist()
-    return {(row["pool"], row["month"]): (row["cost"], row["practical_capacity"]) for row in rows}
+    rows = ledger.con.execute("SELECT pool, month, cost, practical_capacity FROM books.capacity WHERE _covered")
+    return {(pool, month): (cost, capacity) for pool, month, cost, capacity in rows.fetchall()}
 
 
 def _spans(ledger: Ledger, changes: set[date]) -> tuple[Span, ...]:

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.findings import Finding, rejection
-from crmlib.books.ledger import quoted, sha256
+from crmlib.books.ledger import Rows, quoted, rows_of, sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError, did_you_mean
 from crmlib.declared.settings import Formats
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
-    from ibis.backends.duckdb import Backend
+    from duckdb import DuckDBPyConnection
 
 LOG = logging.getLogger(__name__)  # of progress
 PLACE = ("_file", "_row")  # of a row in the source, in every table
@@ -36,7 +35,7 @@ class Raw:
     that of the database, for a source as a whole.
     """
 
-    table: ir.Table | None = None
+    table: Rows | None = None
     findings: tuple[Finding, ...] = ()
     text: bool = False
     state: str = ""
@@ -47,7 +46,7 @@ class Reader:
     """What every reader needs: the engagement, the engine, and a folder in which text is staged as Parquet."""
 
     engagement: Engagement
-    con: Backend
+    con: DuckDBPyConnection
     work: Path
 
     def formats(self, table: str) -> Formats:
@@ -61,10 +60,10 @@ class Reader:
     def raw(self, query: str, where: Mapping[str, str], findings: Iterable[Finding] = (), *, text: bool = False) -> Raw:
         """The rows of a query; a rejection where there are columns and no row, the same for every reader."""
         findings = tuple(findings)
-        if not findings and not self.con.raw_sql(f"SELECT 1 FROM ({query}) LIMIT 1").fetchall():
+        if not findings and not self.con.execute(f"SELECT 1 FROM ({query}) LIMIT 1").fetchall():
             message, way_out = "there are columns and no row", "fill it or take it away"
             return Raw(findings=(rejection("header-only", message, way_out, **where),))
-        return Raw(self.con.sql(query), findings, text)
+        return Raw(rows_of(self.con, query), findings, text)
 
     def staged(self, file: Path, where: Mapping[str, str], findings: Iterable[Finding] = ()) -> Raw:
         """A table that was staged as text."""
@@ -176,12 +175,12 @@ def together(parts: Sequence[Part], table: str) -> Raw:
     raws = [part.read(table) for part in parts]
     tables = [raw.table for raw in raws if raw.table is not None]
     findings = [*_copies(parts, table), *(f for raw in raws for f in raw.findings)]
-    if len({frozenset((name, dtype.is_string()) for name, dtype in t.schema().items()) for t in tables}) > 1:
+    if len({frozenset((name, t.is_text(name)) for name in t.columns) for t in tables}) > 1:
         message, way_out = f"the files of {table} differ in their headers", "give all files of a table the same header"
         return Raw(findings=(*findings, rejection("headers-differ", message, way_out, table=table)))
     whole = next(iter(tables), None)
-    if len(tables) > 1:
-        whole = tables[0].get_backend().sql(" UNION ALL BY NAME ".join(f"FROM ({t.compile()})" for t in tables))
+    if whole and len(tables) > 1:
+        whole = rows_of(whole.con, " UNION ALL BY NAME ".join(f"FROM ({t.query})" for t in tables))
     return Raw(whole, tuple(findings), text=all(raw.text for raw in raws))
 
 

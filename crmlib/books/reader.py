@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from crmlib.books.currencies import convert
 from crmlib.books.defects import listed
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.forms import settle_lines
-from crmlib.books.ledger import Ledger, close, connect, identifier, quoted
+from crmlib.books.ledger import Ledger, Rows, close, connect, identifier, quoted, rows_of
 from crmlib.books.raw import Raw, Reader, source_files
 from crmlib.books.sources import read_raw
 from crmlib.books.views import make_views
@@ -19,8 +19,7 @@ from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
 
 if TYPE_CHECKING:
-    import ibis.expr.types as ir
-    from ibis.backends.duckdb import Backend
+    from duckdb import DuckDBPyConnection
 
 
 def read_ledger(engagement: Engagement, work: Path) -> Ledger:
@@ -39,10 +38,10 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
     native += [file.with_name(f"{file.name}.wal") for file in native]  # which a database looks for, there or not
     close(reader.con, work.parent, native)
     raws = read_raw(reader)
-    reader.con.raw_sql("CREATE SCHEMA memory.typed")
+    reader.con.execute("CREATE SCHEMA memory.typed")
     defects = list(dict.fromkeys(finding for raw in raws.values() for finding in raw.findings))
     defects += _missing_tables(raws, defects)
-    typed: dict[str, ir.Table] = {}
+    typed: dict[str, Rows] = {}
     for name, raw in raws.items():
         if raw.table is not None:
             table, findings = _typed_table(reader, name, raw, raw.table)
@@ -51,7 +50,7 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
     if "exchange_rates" in typed:
         for name in typed:
             defects += convert(reader.con, engagement, name, typed[name].columns)
-            typed[name] = reader.con.table(name, database=("memory", "typed"))
+            typed[name] = rows_of(reader.con, f"FROM memory.typed.{name}")
     ledger = Ledger(engagement, reader.con, typed, tuple(defects), raws[""].state)
     make_views(ledger)
     return ledger
@@ -67,29 +66,35 @@ def _missing_tables(raws: Mapping[str, Raw], defects: list[Finding]) -> list[Fin
     ]  # fmt: skip
 
 
-def _typed_table(reader: Reader, name: str, raw: Raw, expr: ir.Table) -> tuple[dict[str, ir.Table], list[Finding]]:
+def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict[str, Rows], list[Finding]]:
     """A table with its columns typed, if its header is right, and what is wrong with it."""
-    expr, columns, header = typed_columns(reader, tables()[name], expr)
+    rows, columns, header = typed_columns(reader, tables()[name], given)
+    costly = raw.text or any(column.startswith(COMPUTED) for column in rows.columns)
+    texts = {} if costly else {c.record.name: c.text for c in columns if c.record.dtype == "string"}
     values = {c.record.name: c.value for c in columns}
-    costly = raw.text or any(name.startswith(COMPUTED) for name in expr.columns)
-    texts = {} if costly else {c.record.name: c.text for c in columns if c.value.type() == c.text.type()}
-    same = {f"_same_{c}": values[c].identical_to(text) for c, text in texts.items()}
-    checked = expr.select("_file", "_row", **values, **{f"_bad_{c.record.name}": c.problem for c in columns}, **same)
+    marks = {f"_bad_{c.record.name}": c.problem for c in columns}
+    marks |= {f"_same_{c}": f"{values[c]} IS NOT DISTINCT FROM {text}" for c, text in texts.items()}
     try:
         # text is converted once, then as quick as what came typed
-        _make_typed(reader.con, checked, name, reader.work / f"{name}.parquet" if costly else None)
-        counts = _counted(reader.con, checked, name)
-        findings = header + _value_defects(expr, columns, counts, name) + _left_out(reader, columns, name)
+        path = reader.work / f"{name}.parquet" if costly else None
+        _make_typed(reader.con, _selected(rows, values | marks), name, [*values], path)
+        counts = _counted(reader.con, marks, name)
+        findings = header + _value_defects(rows, columns, counts, name) + _left_out(reader, columns, name)
         if as_given := {c: text for c, text in texts.items() if counts[f"_same_{c}"] == counts["rows"]}:
-            plain = expr.select("_file", "_row", **{**values, **as_given})  # none of it is trimmed again and again
-            reader.con.create_view(_plain(name), plain, database=("memory", "typed"), overwrite=True)
+            plain = _selected(rows, values | as_given)  # none of it is trimmed again and again
+            reader.con.execute(f"CREATE OR REPLACE VIEW memory.typed.{_plain(name)} AS {plain}")
         if name == "invoice_lines":
             settle_lines(reader.con, list(values))
     except Exception as error:  # a damaged file or a client's view may fail where its rows are read
         message = shortened(f"the table cannot be read: {reader.said(error)}", 200)
         return {}, [rejection("table-unreadable", message, "export it anew, or mend the view", table=name)]
     unusable = any(f.verdict == "reject" and f.code != "column-misnamed" for f in header)
-    return ({} if unusable else {name: reader.con.table(name, database=("memory", "typed"))}), findings
+    return ({} if unusable else {name: rows_of(reader.con, f"FROM memory.typed.{name}")}), findings
+
+
+def _selected(rows: Rows, columns: Mapping[str, str]) -> str:
+    named = ", ".join(f"{value} AS {identifier(name)}" for name, value in columns.items())
+    return f"SELECT _file, _row, {named} FROM ({rows.query})"
 
 
 def _plain(name: str) -> str:
@@ -97,27 +102,22 @@ def _plain(name: str) -> str:
     return "plain_lines" if name == "invoice_lines" else name
 
 
-def _make_typed(con: Backend, checked: ir.Table, name: str, path: Path | None) -> None:
+def _make_typed(con: DuckDBPyConnection, checked: str, name: str, columns: Sequence[str], path: Path | None) -> None:
     """The view `typed.NAME` of the rows that are kept, and `typed.checked_NAME` of all, with the defects' codes."""
     if path:
-        con.to_parquet(checked, str(path))
-        con.raw_sql(f"CREATE VIEW memory.typed.checked_{name} AS FROM read_parquet({quoted(path)})")
-    else:
-        con.create_view(f"checked_{name}", checked, database=("memory", "typed"))
-    columns = [identifier(c) for c in checked.columns if not c.startswith(("_bad_", "_same_")) and c != WHERE]
-    kept = f" WHERE {identifier(WHERE)}" if WHERE in checked.columns else ""
-    query = f"SELECT {', '.join(columns)} FROM memory.typed.checked_{name}{kept}"
-    con.raw_sql(f"CREATE VIEW memory.typed.{_plain(name)} AS {query}")
+        con.execute(f"COPY ({checked}) TO {quoted(path)} (FORMAT parquet)")
+        checked = f"FROM read_parquet({quoted(path)})"
+    con.execute(f"CREATE VIEW memory.typed.checked_{name} AS {checked}")
+    named = ", ".join(["_file", "_row", *(identifier(c) for c in columns if c != WHERE)])
+    kept = f" WHERE {identifier(WHERE)}" if WHERE in columns else ""
+    con.execute(f"CREATE VIEW memory.typed.{_plain(name)} AS SELECT {named} FROM memory.typed.checked_{name}{kept}")
 
 
-def _counted(con: Backend, checked: ir.Table, name: str) -> dict[str, int]:
+def _counted(con: DuckDBPyConnection, marks: Iterable[str], name: str) -> dict[str, int]:
     """How many rows there are, have each defect, and hold each text as it was given: one pass."""
-    marks = [c for c in checked.columns if c.startswith(("_bad_", "_same_"))]
-    parts = [
-        f"count({c}) AS {c}" if c.startswith('"_bad_') else f"count_if({c}) AS {c}" for c in map(identifier, marks)
-    ]
-    query = f"SELECT {', '.join(['count(*) AS rows', *parts])} FROM memory.typed.checked_{name}"
-    return dict(con.raw_sql(query).to_arrow_table().to_pylist()[0])
+    parts = [f"{'count' if mark.startswith('_bad_') else 'count_if'}({identifier(mark)})" for mark in marks]
+    [counts] = con.execute(f"SELECT {', '.join(['count(*)', *parts])} FROM memory.typed.checked_{name}").fetchall()
+    return dict(zip(["rows", *marks], counts, strict=True))
 
 
 def _left_out(reader: Reader, columns: list[TypedColumn], table: str) -> list[Finding]:
@@ -128,7 +128,7 @@ def _left_out(reader: Reader, columns: list[TypedColumn], table: str) -> list[Fi
     amount = next((identifier(c.record.name) for c in columns if c.record.type == "money"), "NULL::DECIMAL(18, 4)")
     query = f"""SELECT count(*), sum({amount}), min(_file), min_by(_row, (_file, _row))
                 FROM memory.typed.checked_{table} WHERE NOT {identifier(WHERE)}"""
-    count, total, file, row = reader.con.raw_sql(query).fetchall()[0]
+    count, total, file, row = reader.con.execute(query).fetchall()[0]
     message, text = (
         "rows that do not meet the mapping's `where` are left out",
         reader.engagement.table(table).where or "",
@@ -139,14 +139,12 @@ def _left_out(reader: Reader, columns: list[TypedColumn], table: str) -> list[Fi
     )
 
 
-def _value_defects(raw: ir.Table, columns: list[TypedColumn], counts: Mapping[str, int], table: str) -> list[Finding]:
+def _value_defects(rows: Rows, columns: list[TypedColumn], counts: Mapping[str, int], table: str) -> list[Finding]:
     """One finding per row and column that cannot be read, listed only where there are any."""
-    import ibis
-
     found: list[Finding] = []
     for column in columns:
         if counts[f"_bad_{column.record.name}"]:
-            amount = column.value if column.record.type in {"money", "measure"} else ibis.null("decimal(18, 4)")
-            shown = raw.select("_file", "_row", code=column.problem, text=column.text, amount=amount)
-            found += listed(shown.filter(shown.code.notnull()), column.record, table)
+            amount = column.value if column.record.type in {"money", "measure"} else "NULL::DECIMAL(18, 4)"
+            shown = _selected(rows, {"code": column.problem, "text": column.text, "amount": amount})
+            found += listed(rows.con, f"{shown} WHERE code IS NOT NULL", column.record, table)
     return found

@@ -4,7 +4,7 @@
 capacity, joint_costs, capital_charges), one row per level, owner and month, one DECIMAL(38,8)
 column per line that the source feeds. *Drivers* hold the quantities that the ledger has by itself,
 likewise. *Records* say how lines came about: by activity (service), by balance (capital), by line
-and answer (bookings). All are unexecuted expressions until each is written by itself.
+and answer (bookings). Each is one query over the views of the books (views.sql), written by itself.
 
 Rounding: a quantity × its rate and a mean balance × a month's rate are exact in 38 digits, summed
 by owner, month, source and activity or balance, and then rounded once to 8 decimals, half away from
@@ -13,42 +13,40 @@ zero. All other sums are exact.
 
 from __future__ import annotations
 
-import functools
 import itertools
-import operator
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence, Set
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from crmlib.books.ledger import Ledger
-from crmlib.books.rates import STEP, PriceList, charge_rate, monthly_rate, price_list, write_rates
+from crmlib.books.ledger import Ledger, identifier, quoted
+from crmlib.books.rates import PriceList, charge_rate, monthly_rate, price_list, write_rates
 from crmlib.declared.ledger import DRIVERS, ORDERED
 from crmlib.declared.statement import CAPITAL_BALANCES, Statement
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
-    Tables = Mapping[str, ir.Table]
 
 ROUNDING_RULE = (
     "Ledger money has 4 decimals, rates 8, the monthly rate of charge for capital 16. Each amount "
     "of an owner, month, line and source is rounded once, half away from zero, to 8 decimals; sums "
     "of these are exact, and shown to the cent or in thousands."
 )
-UNASSIGNED = ""  # the owner's key of what has no known customer; no customer can have it
-OWNER = ("level", "owner")
-KEYS = (*OWNER, "month")
-AMOUNT = "decimal(38, 8)"
+KEYS = "level, owner, month"
+AMOUNT = "DECIMAL(38, 8)"
 FEEDS = {  # sums that feed a source of the statement, with signs; others are fed by their namesake
     "credits": {"credits.amount": 1},
     "invoice_lines.cost_of_goods": {"invoice_lines.cost_of_goods": 1, "credits.cost_recovered": -1},
 }
 BASES = ("fixed_cost_of_goods",)  # measures of invoice lines by which a full-cost system spreads
-
 RECORDS = {"activities": ("service", "rates"), "costs": ("bookings", "costs")}  # of which source
+
+# DuckDB divides numbers of 128 bits bit by bit, twenty times slower than all else here. So the amount in floating point is
+# taken where it is proven right, being less than half a step away.
+ROUNDED = """
+    CREATE OR REPLACE TEMP MACRO rounded(exact, near) AS
+    CASE WHEN abs(near::DECIMAL(38, 8) - exact) < 0.000000005 THEN near::DECIMAL(38, 8) ELSE round(exact, 8)::DECIMAL(38, 8) END"""
+
+Tables = Mapping[str, str]  # queries by name
+Types = Mapping[str, Mapping[str, int]]  # by table and amount: its decimals
 
 
 def write_cube(ledger: Ledger, statement: Statement, folder: Path) -> None:
@@ -58,176 +56,154 @@ def write_cube(ledger: Ledger, statement: Statement, folder: Path) -> None:
     """
     prices = price_list(ledger)
     write_rates(prices, folder / "rates.parquet")
-    rates = ledger.con.read_parquet(str(folder / "rates.parquet"))
+    ledger.con.execute(f"{ROUNDED}; CREATE OR REPLACE TEMP VIEW rates_of AS FROM {quoted(folder / 'rates.parquet')}")
     with tempfile.TemporaryDirectory(dir=folder) as work:  # several roll-ups read the facts
         sources = _stored(ledger, facts(ledger, statement, prices), Path(work))
-        details = _stored(ledger, records(ledger, statement, prices, sources, rates), folder)
+        details = _stored(ledger, records(ledger, statement, prices, sources), folder)
         _write(ledger, lines(ledger, statement, prices, sources, details), folder / "lines")
         _write(ledger, drivers(prices, sources), folder / "drivers")
 
 
-def _write(ledger: Ledger, tables: Tables, folder: Path) -> None:
+def _write(ledger: Ledger, queries: Tables, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    for name, table in tables.items():
-        ledger.con.to_parquet(table, folder / f"{name}.parquet")
+    for name, query in queries.items():
+        ledger.con.execute(f"COPY ({query}) TO {quoted(folder / f'{name}.parquet')} (FORMAT parquet)")
 
 
-def _stored(ledger: Ledger, tables: Tables, folder: Path) -> dict[str, ir.Table]:
-    """Each table written into a folder, and read back."""
-    _write(ledger, tables, folder)
-    return {name: ledger.con.read_parquet(str(folder / f"{name}.parquet")) for name in tables}
+def _stored(ledger: Ledger, queries: Tables, folder: Path) -> Types:
+    """Each query written into a folder, and read back as a view of its name."""
+    _write(ledger, queries, folder)
+    types: dict[str, Mapping[str, int]] = {}
+    for name in queries:
+        rows = f"FROM read_parquet({quoted(folder / f'{name}.parquet')})"
+        ledger.con.execute(f"CREATE OR REPLACE TEMP VIEW of_{name} AS {rows}")
+        described = ledger.con.execute(f"DESCRIBE of_{name}").fetchall()
+        decimals = {column: re.fullmatch(r"DECIMAL\(\d+,(\d+)\)", kind) for column, kind, *_ in described}
+        types[name] = {column: int(found[1]) for column, found in decimals.items() if found}
+    return types
+
+
+def _sums(columns: Iterable[str]) -> str:
+    return ", ".join(f"sum({c}) AS {c}" for c in map(identifier, columns))
 
 
 # --- facts: exact sums by owner and span ---------------------------------------------------------
 
 
-def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, ir.Table]:
+def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, str]:
     """What invoice lines (trade), orders and credits say of each owner in each span of rates.
 
     Columns: level, owner, span (its first day), sums named TABLE.COLUMN (gross sales apart from
     returns), and quantities named as drivers. An order counts in the span of its first line.
-    Unexecuted.
     """
-    rows = ledger.covered("invoice_lines")
     drivers = {f"invoice_lines.{kind.driver}" for kind in prices.activities}
     names = drivers.union(*(line.sources for line in statement.leaves))
-    tables = {"trade": _by_span(rows, ledger, prices, _trade_sums(rows, names))}
+    tables = {
+        "trade": _by_span("books.invoice_lines WHERE _covered", "invoice_date", prices, _trade_sums(ledger, names))
+    }
     if ledger.has("invoice_lines", "order_id"):
-        orders = ledger.con.table("orders", database=("memory", "books"))
-        documents = orders.filter(orders.order_id.notnull() & orders.first_day.notnull())
-        first_lines = documents.select("customer_id", date="first_day")
-        tables["orders"] = _by_span(first_lines, ledger, prices, {"orders": _count(first_lines)})
+        documents = "books.orders WHERE order_id IS NOT NULL AND first_day IS NOT NULL"
+        tables["orders"] = _by_span(documents, "first_day", prices, {"orders": _count()})
     if ledger.has("credits"):
-        notes = ledger.covered("credits")
-        amounts = [c for c in ("amount", "cost_recovered") if c in notes.columns]
-        sums = {"credits": _count(notes), **{f"credits.{c}": notes[c].sum() for c in amounts}}
-        tables["credits"] = _by_span(notes, ledger, prices, sums)
+        amounts = [c for c in ("amount", "cost_recovered") if ledger.has("credits", c)]
+        sums = {"credits": _count(), **{f"credits.{c}": f"sum({c})" for c in amounts}}
+        tables["credits"] = _by_span("books.credits WHERE _covered", "date", prices, sums)
     return tables
 
 
-def _trade_sums(rows: ir.Table, names: Set[str]) -> dict[str, Any]:
-    gross, returned = rows.gross_sales, rows.kind == "return"
-    apart = {"return", "fee"} if "fees" in names else {"return"}
+def _trade_sums(ledger: Ledger, names: Set[str]) -> dict[str, str]:
+    apart = ("return", "fee", "") if "fees" in names else ("return", "")
     sums = {
-        "invoice_lines": _count(rows, rows.kind.isin(ORDERED)),
-        "credits": _count(rows, returned),
-        "invoice_lines.gross_sales": gross.sum(where=rows.kind.notin(apart)),
-        "returns": (-gross).sum(where=returned),
+        "invoice_lines": _count(f"kind IN {ORDERED}"),
+        "credits": _count("kind = 'return'"),
+        "invoice_lines.gross_sales": f"sum(gross_sales) FILTER (kind NOT IN {apart})",
+        "returns": "-sum(gross_sales) FILTER (kind = 'return')",
     }
     if "fees" in names:
-        sums["fees"] = gross.sum(where=rows.kind == "fee")
-    if "quantity" in rows.columns:
-        sums["units"] = rows.quantity.sum(where=(rows.quantity > 0) & (rows.kind == "sale"))
-    measures = [c for c in rows.columns if f"invoice_lines.{c}" in names or c in BASES]
-    return {**{f"invoice_lines.{c}": rows[c].sum() for c in measures}, **sums}
+        sums["fees"] = "sum(gross_sales) FILTER (kind = 'fee')"
+    if ledger.has("invoice_lines", "quantity"):
+        sums["units"] = "sum(quantity) FILTER (quantity > 0 AND kind = 'sale')"
+    columns = ledger.tables["invoice_lines"].columns
+    measures = [c for c in columns if f"invoice_lines.{c}" in names or c in BASES]
+    return {**{f"invoice_lines.{c}": f"sum({identifier(c)})" for c in measures}, **sums}
 
 
-def _count(rows: ir.Table, which: Any = None) -> Any:
+def _count(which: str = "true") -> str:
     """Rows as a decimal, since DuckDB writes a sum of integers as floating point."""
-    return rows.count(where=which).cast("decimal(18, 0)")
+    return f"count_if({which})::DECIMAL(18, 0)"
 
 
-def _by_span(rows: ir.Table, ledger: Ledger, prices: PriceList, sums: Mapping[str, Any], *keys: str) -> ir.Table:
-    import ibis
-
-    day = rows.invoice_date if "invoice_date" in rows.columns else rows.date
-    parts = {"year": day.year(), "month": day.month()}  # cheaper than a date of every row
-    if in_month := [span for span in prices.spans if span.start.day != 1]:
-        cases = [((day >= s.start) & (day < s.end), s.start.day) for s in in_month]
-        parts["day"] = ibis.cases(*cases, else_=1)
-    by_customer = rows.group_by("customer_id", *keys, **parts).aggregate(**sums)
-    span = ibis.date(*(by_customer[part] for part in parts), *([] if in_month else [1]))
-    return _by_owner(by_customer.mutate(span=span).drop(*parts), ledger, "span", *keys)
+def _by_span(rows: str, day: str, prices: PriceList, sums: Mapping[str, str], *keys: str) -> str:
+    """Sums of rows by owner, span and keys."""
+    in_month = [span for span in prices.spans if span.start.day != 1]
+    cases = [f"WHEN {day} >= DATE '{s.start}' AND {day} < DATE '{s.end}' THEN {s.start.day}" for s in in_month]
+    start = f"CASE {' '.join(cases)} ELSE 1 END" if in_month else "1"
+    parts = f"year({day}) AS _year, month({day}) AS _month, {start} AS _day"  # cheaper than a date of every row
+    named = ", ".join(f"{value} AS {identifier(name)}" for name, value in sums.items())
+    by_customer = f"SELECT {', '.join(['customer_id', *keys, parts, named])} FROM {rows} GROUP BY ALL"
+    return _by_owner(f"SELECT *, make_date(_year, _month, _day) AS span FROM ({by_customer})", sums, "span", *keys)
 
 
-def _month(day: Any) -> Any:
-    """A date's month (truncation returns a timestamp that Ibis takes for a date)."""
-    import ibis
-
-    return ibis.date(day.year(), day.month(), 1)
-
-
-def _by_owner(table: ir.Table, ledger: Ledger, *keys: str) -> ir.Table:
-    """Sums by customer_id → by level, owner and keys; without a known customer, Unassigned."""
-    import ibis
-
-    rows = _placed(table, ledger)
-    keys = ("level", *keys) if "level" in rows.columns else keys
-    amounts = [c for c in rows.columns if c not in {"owner", *keys}]
-    sums = rows.group_by("owner", *keys).aggregate(_sums(rows, amounts))
-    level = sums.level if "level" in keys else ibis.literal("customer")
-    owners = {"level": sums.owner.isnull().ifelse("unassigned", level), "owner": sums.owner.fill_null(UNASSIGNED)}
-    return sums.select(**{**{c: sums[c] for c in (*keys, *amounts)}, **owners})
-
-
-def _placed(table: ir.Table, ledger: Ledger) -> ir.Table:
-    """Rows by customer_id → by owner: the customer if it is known, else null.
+def _by_owner(query: str, amounts: Iterable[str], *keys: str, level: str = "'customer'") -> str:
+    """Sums by customer_id → by level, owner and keys; without a known customer, Unassigned.
 
     Where the level is another than customer, the key is that of a group.
     """
-    customers = ledger.tables["customers"].select(customer="customer_id").distinct()
-    rows = table.left_join(customers, table.customer_id == customers.customer)
-    owner = rows.customer
-    if "level" in table.columns:
-        owner = (rows.level == "customer").ifelse(rows.customer, rows.customer_id)
-    return rows.select(*(c for c in table.columns if c != "customer_id"), owner=owner)
+    owner = f"CASE WHEN {level} = 'customer' THEN _known ELSE customer_id END"
+    return f"""
+        SELECT CASE WHEN {owner} IS NULL THEN 'unassigned' ELSE {level} END AS level, coalesce({owner}, '') AS owner,
+               {", ".join(keys)}, {_sums(amounts)}
+        FROM ({query}) LEFT JOIN (SELECT customer_id, customer_id AS _known FROM books.customer_ids) USING (customer_id)
+        GROUP BY ALL"""
 
 
-def _sums(table: ir.Table, columns: Sequence[str]) -> list[Any]:
-    return [table[c].sum().name(c) for c in columns]
-
-
-def _by_month(table: ir.Table, prices: PriceList, *keys: str) -> ir.Table:
+def _by_month(query: str, prices: PriceList, amounts: Iterable[str], *keys: str) -> str:
     """Sums by owner, span and keys → by owner, month and keys."""
     if prices.whole_months:
-        return table.rename(month="span")
-    amounts = [c for c in table.columns if c not in {*OWNER, "span", *keys}]
-    months = table.group_by(*OWNER, *keys, month=_month(table.span))
-    return months.aggregate(_sums(table, amounts))
+        return f"SELECT * RENAME (span AS month) FROM ({query})"
+    columns = ["level", "owner", *keys, "make_date(year(span), month(span), 1) AS month", _sums(amounts)]
+    return f"SELECT {', '.join(columns)} FROM ({query}) GROUP BY ALL"
 
 
 # --- records: how lines came about ---------------------------------------------------------------
 
 
-def records(
-    ledger: Ledger, statement: Statement, prices: PriceList, sources: Tables, rates: ir.Table
-) -> dict[str, ir.Table]:
+def records(ledger: Ledger, statement: Statement, prices: PriceList, sources: Types) -> dict[str, str]:
     """How lines came about that are not invoiced or credited, by level, owner and month.
 
     service: by activity (its line and pool, '' for none), quantity and amount (quantity × rate);
     net sales as a driver have two rows, from trade and from credits. capital: the mean of opening
     and closing receivables, inventory and dedicated_assets (DECIMAL(38,5)), and the capital_charge
     on all of them. bookings: by line and avoidable (now, never, '' where the booking does not say),
-    amount. All amounts and quantities are DECIMAL(38,8). Unexecuted.
+    amount. All amounts and quantities are DECIMAL(38,8).
     """
-    tables: dict[str, ir.Table] = {}
+    queries: dict[str, str] = {}
     if quantities := _quantities(ledger, statement, prices, sources):
-        first, *others = [_priced(table, prices, rates) for table in quantities]
-        tables["service"] = first.union(*others) if others else first
+        queries["service"] = " UNION ALL ".join(_priced(query, decimals, prices) for query, decimals in quantities)
     names = {source for line in statement.leaves for source in line.sources}
     if balances := [b for b in CAPITAL_BALANCES if f"balances.{b}" in names]:
-        tables["capital"] = _capital(ledger, balances)
+        queries["capital"] = _capital(ledger, balances)
     if ledger.has("costs"):
-        tables["bookings"] = _bookings(ledger)
-    return tables
+        rows = """SELECT level, key AS customer_id, make_date(year(date), month(date), 1) AS month, line,
+                         coalesce(avoidable, '') AS avoidable, amount FROM books.costs WHERE _covered"""
+        booked = _by_owner(rows, ["amount"], "month", "line", "avoidable", level="level")
+        queries["bookings"] = f"SELECT * REPLACE (amount::{AMOUNT} AS amount) FROM ({booked})"
+    return queries
 
 
-def _quantities(ledger: Ledger, statement: Statement, prices: PriceList, sources: Tables) -> list[ir.Table]:
-    """Level, owner, span, activity and quantity: of each source of a driver, and of the events."""
-    import ibis
-
-    tables = []
-    for kind, source in itertools.product(prices.activities, sources.values()):
-        quantity = _signed(source, _driver_sums(kind.driver, statement))
-        if kind.driver and quantity is not None:
-            activity = ibis.literal(kind.name)
-            tables.append(source.select(*OWNER, "span", activity=activity, quantity=quantity))
+def _quantities(ledger: Ledger, statement: Statement, prices: PriceList, sources: Types) -> list[tuple[str, int]]:
+    """Queries for level, owner, span, activity and quantity, of each source of a driver and of the events, with its decimals."""
+    queries = []
+    for kind, (name, decimals) in itertools.product(prices.activities, sources.items()):
+        signs = _driver_sums(kind.driver, statement)
+        if kind.driver and (quantity := _signed(decimals, signs)):
+            columns = f"level, owner, span, {quoted(kind.name)} AS activity, {quantity} AS quantity"
+            queries.append((f"SELECT {columns} FROM of_{name}", max(decimals[c] for c in signs if c in decimals)))
     if ledger.has("activities"):
-        names = [kind.name for kind in prices.activities if not kind.driver]
-        events = ledger.covered("activities").filter(lambda t: t.activity.isin(names))
-        sums = {"quantity": events.quantity.sum()}
-        tables.append(_by_span(events, ledger, prices, sums, "activity"))
-    return tables
+        names = ", ".join(quoted(kind.name) for kind in prices.activities if not kind.driver)
+        rows = f"books.activities WHERE _covered AND activity IN ({names or 'NULL'})"
+        queries.append((_by_span(rows, "date", prices, {"quantity": "sum(quantity)"}, "activity"), 4))
+    return queries
 
 
 def _driver_sums(driver: str, statement: Statement) -> dict[str, int]:
@@ -247,220 +223,155 @@ def _feeds(sources: Sequence[str]) -> dict[str, int]:
     return {c: sign for s in sources for c, sign in FEEDS.get(s, {s: 1}).items()}
 
 
-def _signed(table: ir.Table, signs: Mapping[str, int]) -> Any:
-    """The signed sum of those columns that a table has, null as zero; None where it has none."""
-    amounts = {c: table[c].fill_null(0) for c in signs if c in table.columns}
-    return _total(a if signs[c] > 0 else -a for c, a in amounts.items()) if amounts else None
+def _signed(there: Iterable[str], signs: Mapping[str, int]) -> str:
+    """The signed sum of those columns that are there, null as zero; '' where none is."""
+    amounts = [(identifier(c), sign) for c, sign in signs.items() if c in there]
+    return "".join(f" {'+' if sign > 0 else '-'} coalesce({c}, 0)" for c, sign in amounts)
 
 
-def _total(amounts: Iterable[Any]) -> Any:
-    return functools.reduce(operator.add, amounts)
+def _priced(query: str, decimals: int, prices: PriceList) -> str:
+    """Quantities by span and activity → by month, line and pool, with the amount that they are charged.
 
-
-def _priced(quantities: ir.Table, prices: PriceList, rates: ir.Table) -> ir.Table:
-    scale = quantities.quantity.type().scale  # a count 0, units and money 4, a measure 8
-    keys = ("activity", "line", "pool")
-    rows = quantities.left_join(rates.select(*keys, "rate", span="span_start"), ["activity", "span"])
-    quantity = rows.quantity.cast(f"decimal(38, {scale})")
-    exact, near = _product(quantity, rows.rate, scale + 8)
-    columns = {"quantity": quantity, "exact": exact, "near": near}
-    sums = _by_month(rows.select(*OWNER, "span", *keys, **columns), prices, *keys)
-    amount = _rounded(sums.exact, sums.near) if scale else sums.exact
-    return sums.select(*KEYS, *keys, quantity=sums.quantity.cast(AMOUNT), amount=amount)
-
-
-def _product(left: Any, right: Any, scale: int) -> tuple[Any, Any]:
-    """A product exactly, with all its decimals, and in floating point.
-
-    One of them must have more than 18 digits: of less DuckDB makes a product of 18, which may
-    overflow. Ibis infers a smaller scale than the engine computes, hence the cast.
+    A product exactly, with all its decimals, and in floating point. One factor must have more than 18 digits: of less
+    DuckDB makes a product of 18, which may overflow.
     """
-    exact = (left * right).cast(f"decimal(38, {scale})")
-    return exact, left.cast("float64") * right.cast("float64")
+    quantity, keys = f"q.quantity::DECIMAL(38, {decimals})", ("activity", "line", "pool")
+    rows = f"""
+        SELECT level, owner, span, q.activity, line, pool, {quantity} AS quantity,
+               ({quantity} * rate)::DECIMAL(38, {decimals + 8}) AS exact, {quantity}::DOUBLE * rate::DOUBLE AS near
+        FROM ({query}) q LEFT JOIN rates_of r ON q.activity = r.activity AND span = span_start"""
+    amount = "rounded(exact, near)" if decimals else "exact"
+    return f"""SELECT {KEYS}, {", ".join(keys)}, quantity::{AMOUNT} AS quantity, {amount} AS amount
+               FROM ({_by_month(rows, prices, ("quantity", "exact", "near"), *keys)})"""
 
 
-def _rounded(exact: Any, near: Any) -> Any:
-    """To 8 decimals, half away from zero.
-
-    DuckDB divides numbers of 128 bits bit by bit, twenty times slower than all else here. So the
-    amount in floating point is taken where it is proven right, being less than half a step away.
-    """
-    guess, half_step = near.cast(AMOUNT), _constant(STEP / 2, "decimal(38, 9)")
-    return ((guess - exact).abs() < half_step).ifelse(guess, exact.round(8).cast(AMOUNT))
-
-
-def _constant(value: Decimal, dtype: str) -> Any:
-    """A decimal by way of its text: Ibis writes a decimal literal with three decimals."""
-    import ibis
-
-    return ibis.literal(f"{value:f}").cast(dtype)
-
-
-def _capital(ledger: Ledger, balances: Sequence[str]) -> ir.Table:
+def _capital(ledger: Ledger, balances: Sequence[str]) -> str:
     """Mean balances and their charge for capital; the first month opens with its own end."""
-    import ibis
-
-    closing = ledger.covered("balances").select("customer_id", "month", *balances)
-    first_month = closing.month.min().to_pyarrow().as_py()
-    later = closing.mutate(month=_month(closing.month + ibis.interval(months=1)))
-    opening = later.filter(later.month < ledger.engagement.coverage.end)
-    first_opening = closing.filter(closing.month == first_month)
-    sums = _by_owner(closing.union(opening, first_opening), ledger, "month")
-    half = _constant(Decimal("0.5"), "decimal(2, 1)")
-    means = {b: (sums[b].fill_null(0) * half).cast("decimal(38, 5)") for b in balances}
-    rows = sums.select(*KEYS, **means)
+    closing = f"SELECT customer_id, month, {', '.join(balances)} FROM books.balances WHERE _covered"
+    query = f"""
+        WITH closing AS ({closing}), later AS (SELECT * REPLACE (CAST(month + INTERVAL 1 MONTH AS DATE) AS month) FROM closing)
+        FROM closing UNION ALL FROM later WHERE month < DATE '{ledger.engagement.coverage.end}'
+        UNION ALL FROM closing WHERE month = (SELECT min(month) FROM closing)"""
+    means = ", ".join(f"(coalesce({b}, 0) * 0.5)::DECIMAL(38, 5) AS {b}" for b in balances)
     rate = ledger.engagement.settings.rates.capital_charge_rate
-    return rows.mutate(capital_charge=_total(_charge(rows[b], rate) for b in balances))
+    charge = " + ".join(_charge(b, rate) for b in balances)
+    sums = _by_owner(query, balances, "month")
+    return f"SELECT *, ({charge})::{AMOUNT} AS capital_charge FROM (SELECT {KEYS}, {means} FROM ({sums}))"
 
 
-def _charge(mean: Any, yearly_rate: Decimal) -> Any:
-    rate = _constant(monthly_rate(yearly_rate), "decimal(38, 16)")
-    return _rounded(*_product(mean, rate, 21))
-
-
-def _bookings(ledger: Ledger) -> ir.Table:
-    import ibis
-
-    costs = ledger.covered("costs")
-    has_answers = "avoidable" in costs.columns
-    avoidable = costs.avoidable.fill_null("") if has_answers else ibis.literal("")
-    columns = {"customer_id": costs.key, "month": _month(costs.date), "avoidable": avoidable}
-    rows = costs.select("level", "line", "amount", **columns)
-    sums = _by_owner(rows, ledger, "month", "line", "avoidable")
-    return sums.mutate(amount=sums.amount.cast(AMOUNT))
+def _charge(mean: str, yearly_rate: Decimal) -> str:
+    rate = f"'{monthly_rate(yearly_rate):f}'::DECIMAL(38, 16)"
+    return f"rounded(({mean} * {rate})::DECIMAL(38, 21), {mean}::DOUBLE * {rate}::DOUBLE)"
 
 
 # --- lines and drivers ---------------------------------------------------------------------------
 
 
-def lines(
-    ledger: Ledger, statement: Statement, prices: PriceList, sources: Tables, details: Tables
-) -> dict[str, ir.Table]:
+def lines(ledger: Ledger, statement: Statement, prices: PriceList, sources: Types, details: Types) -> dict[str, str]:
     """Amounts of the statement's lines, by source: level, owner, month, one column per line.
 
     Levels are customer, unassigned (owner ''), the groups that own costs, and firm, whose owners
-    are pools, joint costs and the charges for capital. Unexecuted.
+    are pools, joint costs and the charges for capital.
     """
-    leaves = statement.leaves
-    sums = {line.id: _feeds(line.sources) for line in leaves}
-    facts_of = {name: sources[name] for name in ("trade", "credits") if name in sources}
+    sums = {line.id: _feeds(line.sources) for line in statement.leaves}
+    queries = {name: _columns(name, sources[name], prices, sums) for name in ("trade", "credits") if name in sources}
     if "capital" in details:
-        facts_of["balances"] = _charges(details["capital"], ledger)
-    tables = {name: _columns(table, prices, sums) for name, table in facts_of.items()}
+        queries["balances"] = _charges(ledger, statement, details["capital"])
     for name, (record, source) in RECORDS.items():
-        if record in details:
-            ids = [line.id for line in leaves if source in line.sources]
-            tables[name] = _by_line(details[record], ids)
-    tables |= _firm(ledger, statement, details)
-    return {name: table for name, table in tables.items() if len(table.columns) > len(KEYS)}
+        ids = [line.id for line in statement.leaves if source in line.sources]
+        if record in details and ids:
+            amounts = ", ".join(f"sum(amount) FILTER (line = {quoted(line)}) AS {identifier(line)}" for line in ids)
+            queries[name] = f"SELECT {KEYS}, {amounts} FROM of_{record} GROUP BY ALL"
+    return {name: query for name, query in (queries | _firm(ledger, statement, details)).items() if query}
 
 
-def _columns(source: ir.Table, prices: PriceList, sums: Mapping[str, Mapping[str, int]]) -> ir.Table:
-    """Facts → by month, one column for each signed sum that they have something of."""
-    totals = {name: _signed(source, signs) for name, signs in sums.items()}
-    totals = {name: total for name, total in totals.items() if total is not None}
-    months = _by_month(source.select(*OWNER, "span", **totals), prices)
-    return months.select(*KEYS, **{name: months[name].cast(AMOUNT) for name in totals})
+def _columns(name: str, there: Iterable[str], prices: PriceList, sums: Mapping[str, Mapping[str, int]]) -> str:
+    """Facts → by month, one column for each signed sum that they have something of; '' where they have nothing."""
+    totals = {column: total for column, signs in sums.items() if (total := _signed(there, signs))}
+    columns = ", ".join(f"{total} AS {identifier(column)}" for column, total in totals.items())
+    cast = ", ".join(f"{c}::{AMOUNT} AS {c}" for c in map(identifier, totals))
+    months = _by_month(f"SELECT level, owner, span, {columns} FROM of_{name}", prices, totals)
+    return f"SELECT {KEYS}, {cast} FROM ({months})" if totals else ""
 
 
-def _charges(capital: ir.Table, ledger: Ledger) -> ir.Table:
-    """Mean balances → their charges, named as the statement names the balances."""
+def _charges(ledger: Ledger, statement: Statement, there: Iterable[str]) -> str:
+    """Mean balances → the lines that they are charged as."""
     rates = ledger.engagement.settings.rates
-    balances = [b for b in CAPITAL_BALANCES if b in capital.columns]
-    charges = {f"balances.{b}": _charge(capital[b], charge_rate(b, rates)) for b in balances}
-    return capital.select(*OWNER, span="month", **charges)
+    charges = {f"balances.{b}": _charge(b, charge_rate(b, rates)) for b in CAPITAL_BALANCES if b in there}
+    columns = [
+        f"({' + '.join(charges[s] for s in line.sources if s in charges)})::{AMOUNT} AS {identifier(line.id)}"
+        for line in statement.leaves if charges.keys() & {*line.sources}
+    ]  # fmt: skip
+    return f"SELECT {KEYS}, {', '.join(columns)} FROM of_capital" if columns else ""
 
 
-def _by_line(table: ir.Table, ids: Sequence[str]) -> ir.Table:
-    """Records with a line and an amount → one column per line."""
-    sums = [table.amount.sum(where=table.line == line).name(line) for line in ids]
-    return table.group_by(*KEYS).aggregate(sums)
-
-
-def _firm(ledger: Ledger, statement: Statement, details: Tables) -> dict[str, ir.Table]:
+def _firm(ledger: Ledger, statement: Statement, details: Types) -> dict[str, str]:
     """Costs of no customer or group: uncharged capacity, joint costs, less charges for capital."""
-    import ibis
-
     line_of = {line.sources[0]: line.id for line in statement.leaves if line.is_pool}
-    tables: dict[str, ir.Table] = {}
+    rows = {"joint_costs": "SELECT line AS owner, month, amount FROM books.joint_costs WHERE _covered"}
     if "capacity" in line_of:
-        tables["capacity"] = _uncharged(ledger, details)
-    if "joint_costs" in line_of:
-        joint = ledger.covered("joint_costs")
-        tables["joint_costs"] = joint.select("month", "amount", owner="line")
-    if "capital_charges" in line_of and "capital" in details:
-        capital, owner = details["capital"], ibis.literal("charges for capital")
-        tables["capital_charges"] = capital.select("month", owner=owner, amount="capital_charge")
+        rows["capacity"] = _uncharged(details)
+    if "capital" in details:
+        rows["capital_charges"] = (
+            "SELECT 'charges for capital' AS owner, month, capital_charge AS amount FROM of_capital"
+        )
     return {
-        source: table.group_by("owner", "month")
-        .aggregate(table.amount.sum().cast(AMOUNT).name(line_of[source]))
-        .mutate(level=ibis.literal("firm"))
-        for source, table in tables.items()
-    }
+        source: f"""SELECT 'firm' AS level, owner, month, sum(amount)::{AMOUNT} AS {identifier(line_of[source])}
+                    FROM ({query}) GROUP BY ALL"""
+        for source, query in rows.items() if source in line_of
+    }  # fmt: skip
 
 
-def _uncharged(ledger: Ledger, details: Tables) -> ir.Table:
+def _uncharged(details: Types) -> str:
     """Booked cost of each pool and, negative, what customers were charged, maybe more."""
-    capacity, kinds = ledger.covered("capacity"), ledger.tables["activity_types"]
-    pools = capacity.semi_join(kinds, "pool")
-    costs = pools.select("month", owner="pool", amount=pools.cost.cast(AMOUNT))
-    if "service" not in details:
-        return costs
-    service = details["service"].semi_join(capacity, "pool")
-    return costs.union(service.select("month", owner="pool", amount=-service.amount))
+    pools = "FROM books.capacity WHERE _covered AND pool IN (SELECT pool FROM books.activity_types)"
+    booked = f"SELECT pool AS owner, month, cost::{AMOUNT} AS amount {pools}"
+    charged = (
+        "SELECT pool, month, -amount FROM of_service WHERE pool IN (SELECT pool FROM books.capacity WHERE _covered)"
+    )
+    return f"{booked} UNION ALL {charged}" if "service" in details else booked
 
 
-def drivers(prices: PriceList, sources: Tables) -> dict[str, ir.Table]:
+def drivers(prices: PriceList, sources: Types) -> dict[str, str]:
     """Quantities that the ledger holds by itself, by source: level, owner, month, one column each.
 
     Orders, invoice_lines and credits (counts), units, and fixed_cost_of_goods (money, a basis of
-    full cost), DECIMAL(38,8); those that it has. Unexecuted.
+    full cost), DECIMAL(38,8); those that it has.
     """
-    sums = {driver: {driver: 1} for driver in DRIVERS}
-    sums |= {measure: {f"invoice_lines.{measure}": 1} for measure in BASES}
-    return {name: _columns(source, prices, sums) for name, source in sources.items()}
+    sums = {driver: {driver: 1} for driver in DRIVERS} | {m: {f"invoice_lines.{m}": 1} for m in BASES}
+    queries = {name: _columns(name, there, prices, sums) for name, there in sources.items()}
+    return {name: query for name, query in queries.items() if query}
 
 
 # --- sales by product, orders by day -------------------------------------------------------------
 
 
 def write_sales(ledger: Ledger, folder: Path) -> None:
-    """Write the sales cube, each year by itself: its rows may be nearly as many as the lines, and are grouped in memory."""
-    years = sorted({month.year for month in ledger.engagement.coverage.month_starts()})
-    sales = {str(year): cube for year in years if (cube := sales_cube(ledger, year)) is not None}
-    if sales:
-        _write(ledger, sales, folder)
+    """Write sales by customer ('' where unknown), product ('' where none) and month, before what came back, by line or by credit.
 
-
-def sales_cube(ledger: Ledger, year: int | None = None) -> ir.Table | None:
-    """Sales by customer ('' where unknown), product ('' where none) and month, before what came back, by line or by credit.
-
-    Columns: customer_id, product_id, month, and of quantity, gross_sales, discount and
-    cost_of_goods those that the ledger has; of one year or all. None without products. Unexecuted.
+    Columns: customer_id, product_id, month, and of quantity, gross_sales, discount and cost_of_goods those that the ledger
+    has; none without products. Each year by itself: the rows may be nearly as many as the lines, and are grouped in memory.
     """
     if not ledger.has("invoice_lines", "product_id"):
-        return None
-    rows = ledger.covered("invoice_lines").filter(lambda t: t.kind != "return")
-    if year:
-        rows = rows.filter((rows.invoice_date >= date(year, 1, 1)) & (rows.invoice_date < date(year + 1, 1, 1)))
-    amounts = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if c in rows.columns]
-    sales = _placed(rows.select("customer_id", "product_id", "invoice_date", *amounts), ledger)
-    return sales.group_by(
-        customer_id=sales.owner.fill_null(UNASSIGNED),
-        product_id=sales.product_id.fill_null(""),
-        month=_month(sales.invoice_date),
-    ).aggregate(_sums(sales, amounts))
+        return
+    amounts = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if ledger.has("invoice_lines", c)]
+    query = f"""
+        SELECT CASE WHEN _assigned THEN customer_id ELSE '' END AS customer_id, coalesce(product_id, '') AS product_id,
+               make_date(year(invoice_date), month(invoice_date), 1) AS month, {_sums(amounts)}
+        FROM books.invoice_lines WHERE _covered AND kind <> 'return' AND invoice_date >= DATE '{{0}}-01-01' AND invoice_date <= DATE '{{0}}-12-31'
+        GROUP BY ALL"""
+    years = sorted({month.year for month in ledger.engagement.coverage.month_starts()})
+    _write(ledger, {str(year): query.format(year) for year in years}, folder)
 
 
-def order_days(ledger: Ledger) -> ir.Table:
-    """Orders of each known customer by day: customer_id, day, orders (count), gross_sales.
+def write_orders(ledger: Ledger, file: Path) -> None:
+    """Write the orders of each known customer by day: customer_id, day, orders (count), gross_sales.
 
     The day is the order date where the ledger has one, else the invoice date. An order counts once,
     on the day of its first line; what has no order number is one order a day. Only lines with
     positive gross sales order anything: a return does not. Lines are those invoiced within the
-    coverage, so a day may lie before it (ordered in December, invoiced in January). Unexecuted.
+    coverage, so a day may lie before it (ordered in December, invoiced in January).
     """
-    orders = ledger.con.table("orders", database=("memory", "books")).filter(lambda t: t.day.notnull())
-    orders = orders.semi_join(ledger.tables["customers"], "customer_id")
-    by_day = orders.group_by("customer_id", "day")
-    return by_day.aggregate(orders=orders.count(), gross_sales=orders.gross.sum())
+    rows = "books.orders SEMI JOIN books.customer_ids USING (customer_id) WHERE day IS NOT NULL"
+    query = f"SELECT customer_id, day, count(*) AS orders, sum(gross) AS gross_sales FROM {rows} GROUP BY ALL"
+    _write(ledger, {file.stem: query}, file.parent)

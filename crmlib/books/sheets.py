@@ -95,14 +95,14 @@ def _bare(name: str) -> str:
 @functools.cache
 def _keywords() -> set[str]:
     known = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
-    return {word for (word,) in connect().con.execute(known).fetchall()}
+    return {word for (word,) in connect().execute(known).fetchall()}
 
 
 class Opener:
     """A private engine, and the folder in which text is staged for it."""
 
     def __init__(self, work: Path) -> None:
-        self.con, self.work = connect().con, work
+        self.con, self.work = connect(), work
 
     def rows(self, query: str) -> list[Any]:
         """The rows of a query about the views."""

@@ -36,7 +36,7 @@ def read_raw(reader: Reader) -> dict[str, Raw]:
         tables |= read_queries(reader, source)
         tables = {name: _with_joins(reader, source, name, raw) for name, raw in tables.items()}
         unread = [] if source.findings else unread_files(reader, source, _read_parts(reader, source, direct), tables)
-    reader.con.raw_sql("SET search_path = 'memory.main'")  # a database's own names are no longer seen
+    reader.con.execute("SET search_path = 'memory.main'")  # a database's own names are no longer seen
     return {"": Raw(findings=(*source.findings, *unread), state=source.state), **tables}
 
 

@@ -72,11 +72,11 @@ def unknown_keys(ledger: Ledger) -> pd.DataFrame:
 
 
 def _rows(ledger: Ledger, query: str) -> list[tuple[Any, ...]]:
-    return list(ledger.con.raw_sql(query).fetchall())
+    return list(ledger.con.execute(query).fetchall())
 
 
 def _asked(ledger: Ledger, query: str) -> list[dict[str, Any]]:
-    return list(ledger.con.raw_sql(query).to_arrow_table().to_pylist())
+    return list(ledger.con.execute(query).to_arrow_table().to_pylist())
 
 
 Check = tuple[str, str, str, Decimal, Decimal]  # check, item, period, left, right
@@ -149,10 +149,10 @@ def _priced_anew(ledger: Ledger, statement: Statement, rolled: Frame) -> list[Ch
         [("line", pa.string()), ("owner", pa.string()), ("month", pa.date32()), ("amount", pa.decimal128(38, 8))]
     )
     periods = pa.schema([("period", pa.string()), ("month", pa.date32())])
-    ledger.con.con.register("rolled", pa.Table.from_pandas(rolled, months, preserve_index=False))
-    ledger.con.con.register("periods", pa.table(list(zip(*_periods(ledger), strict=True)) or [[], []], schema=periods))
+    ledger.con.register("rolled", pa.Table.from_pandas(rolled, months, preserve_index=False))
+    ledger.con.register("periods", pa.table(list(zip(*_periods(ledger), strict=True)) or [[], []], schema=periods))
     taken = {source for line in statement.leaves if line.is_trade for source in line.sources}
-    kinds = ledger.con.raw_sql("SELECT DISTINCT driver FROM books.activity_types WHERE driver IS NOT NULL").fetchall()
+    kinds = ledger.con.execute("SELECT DISTINCT driver FROM books.activity_types WHERE driver IS NOT NULL").fetchall()
     measures = sorted({driver for (driver,) in kinds} - set(DRIVERS))
     text = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
     return [tuple(row.values())[:5] for row in _asked(ledger, text.format(

@@ -1,126 +1,127 @@
-"""Values typed as the settings declare them, without guessing; what cannot be read gets the code of its defect."""
+"""Values typed as the settings declare them, without guessing; what cannot be read gets the code of its defect.
+
+All is SQL. A column is typed in steps, each a column that the next ones name: its text, its value, the code of what is wrong.
+"""
 
 from __future__ import annotations
 
-import functools
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
 
+from crmlib.books.ledger import identifier, quoted
 from crmlib.declared.ledger import SCALES, Column
 from crmlib.declared.settings import ColumnSource, Formats
 
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
-
-
 DATE_PARTS = {
-    "%Y": r"\d{4}",
-    "%y": r"\d{2}",
-    "%m": r"\d{1,2}",
-    "%d": r"\d{1,2}",
-    "%b": "[A-Za-z]{3}",
-    "%B": "[A-Za-z]{3,9}",
-}
+    "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}",
+}  # fmt: skip
 TIME_PARTS = {"%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}", "%f": r"\d{1,9}", "%p": "[AaPp][Mm]",
               "%z": r"(?:Z|[+-]\d{2}:?\d{2})"}  # fmt: skip
 ANY_TIME = r"(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?Z| ?[+-]\d{2}:?\d{2})?)?"
 BLANKS = "\u00a0\u202f"  # typographic twins of a blank
+NONE = "NULL::VARCHAR"
+STEPS = ("stripped", "text", "value", "code")  # of typing, in this order
+
+Value = tuple[str, str]  # a value, and the code of what is wrong with it, in SQL
 
 
-def typed_value(value: Any, column: Column, source: ColumnSource, formats: Formats) -> tuple[ir.Value, ir.StringValue]:
-    """A column's typed value, and the code of what is wrong with it (null where nothing is)."""
-    dtype = value.type()
-    if dtype.is_string():
-        typed, problem = _from_text(value, column, formats, cast=source.cast)
-        present = stripped(value) != ""
+def step(name: str, column: str) -> str:
+    """What a step of typing a column is called, as it stands in SQL."""
+    return identifier(f"= {name} of {column}")
+
+
+def stepped(query: str, steps: Mapping[str, Mapping[str, str]]) -> str:
+    """A query with the steps of typing these columns."""
+    for name in STEPS:
+        added = [f"{each[name]} AS {step(name, column)}" for column, each in steps.items() if name in each]
+        query = f"SELECT *, {', '.join(added)} FROM ({query})" if added else query
+    return query
+
+
+def inlined(steps: Mapping[str, str], column: str) -> Value:
+    """Value and code as expressions that name no step."""
+    whole: dict[str, str] = {}
+    for name, sql in steps.items():
+        for earlier, inner in whole.items():
+            sql = sql.replace(step(earlier, column), f"({inner})")
+        whole[name] = sql
+    return whole["value"], whole["code"]
+
+
+def typed_value(given: str, kind: str, column: Column, source: ColumnSource, formats: Formats) -> dict[str, str]:
+    """The steps that type a column: `value` is its value, `code` says what is wrong (null where nothing is).
+
+    `given` is what the client has, in SQL, and `kind` what the engine calls its type.
+    """
+    stripped, text, value = (step(name, column.name) for name in STEPS[:3])
+    if is_text := kind.startswith(("VARCHAR", "ENUM")):
+        typed, code = _from_text(given, stripped, text, value, column, formats, cast=source.cast)
+        present = f"coalesce({stripped} <> '', false)"
     else:
-        typed, problem = _from_native(value, column, cast=source.cast)
-        present = value.notnull()
-    present = present.fill_null(False)
+        typed, code = _from_native(given, kind, value, column, cast=source.cast)
+        present = f"({given} IS NOT NULL)"
     if column.numeric and source.blank == "zero":
-        return _cases(typed, (~present, 0), dtype=column.dtype), present.ifelse(problem, "blank-zero")
-    return typed, _blank_or(problem, present, column)
+        typed, otherwise = f"CASE WHEN {present} THEN {typed} ELSE 0::{column.dtype} END", "'blank-zero'"
+    else:
+        refused = not column.blank and (column.required or column.numeric)
+        otherwise = "'blank'" if refused else NONE
+    code = NONE if code == otherwise == NONE else f"CASE WHEN {present} THEN {code} ELSE {otherwise} END"
+    texts = {
+        "stripped": f"stripped({given}::VARCHAR)",
+        "text": _plain_marks(stripped, formats) if column.numeric else stripped,
+    }
+    return {**(texts if is_text else {}), "value": typed, "code": code}
 
 
-def stripped(text: Any) -> Any:
-    """Text without blanks around it."""
-    return _engine_text("stripped")(text)
-
-
-@functools.cache
-def _engine_text(name: str) -> Any:
-    """A function of the engine, or a macro that `ledger.connect` gives it, from text to text."""
-    import ibis
-
-    def function(text: Any) -> Any:
-        """As the engine defines it."""
-
-    return ibis.udf.scalar.builtin(function, name=name, signature=(("string",), "string"))
-
-
-def _cases(otherwise: Any, *cases: tuple[Any, Any], dtype: str) -> Any:
-    import ibis
-
-    return ibis.cases(*[(test, ibis.literal(v).cast(dtype)) for test, v in cases], else_=otherwise.cast(dtype))
-
-
-def _when(test: Any, problem: Any) -> Any:
-    import ibis
-
-    return ibis.ifelse(ibis.literal(False) if test is False else test, problem, ibis.null("string"))
-
-
-def _blank_or(problem: Any, present: Any, column: Column) -> Any:
-    """A blank is refused where a value is needed: in a required column, and in any number."""
-    import ibis
-
-    refused = not column.blank and (column.required or column.numeric)
-    return ibis.ifelse(present, problem, ibis.literal("blank") if refused else ibis.null("string"))
-
-
-def _from_text(value: Any, column: Column, formats: Formats, *, cast: bool) -> tuple[Any, Any]:
-    text = stripped(value)
+def _from_text(
+    given: str, stripped: str, text: str, value: str, column: Column, formats: Formats, *, cast: bool
+) -> Value:
     if column.numeric:
-        return _number(_plain_marks(text, formats), column, formats, cast=cast)
+        return _number(text, value, column, formats, cast=cast)
     if column.type in {"date", "month"}:
-        return _date(text, column, formats, cast=cast)
+        return _date(text, value, column, formats, cast=cast)
     if column.values:
-        known = text.isin(column.values)
-        return _when(known, text), _when(~known, "value-unknown")
-    return text.nullif(""), _untrimmed(value, text, column)
+        known = ", ".join(map(quoted, column.values))
+        return f"CASE WHEN {text} IN ({known}) THEN {text} END", f"CASE WHEN {value} IS NULL THEN 'value-unknown' END"
+    return f"nullif({stripped}, '')", _untrimmed(given, stripped, column)
 
 
-def _untrimmed(value: Any, text: Any, column: Column) -> Any:
-    return _when((value != text) & (text != ""), "key-trimmed") if column.type == "key" else _when(False, "")
+def _untrimmed(given: str, stripped: str, column: Column) -> str:
+    return (
+        f"CASE WHEN {given} <> {stripped} AND {stripped} <> '' THEN 'key-trimmed' END" if column.type == "key" else NONE
+    )
 
 
-def _plain_marks(text: Any, formats: Formats) -> Any:
-    """A number with the marks that a keyboard has, for the typographic twins of those that are declared."""
+def _plain_marks(text: str, formats: Formats) -> str:
+    """A number with the marks that a keyboard has, for the typographic twins of those that are declared.
+
+    All twins take several bytes, and translating costs more than all else here.
+    """
     twins = dict.fromkeys(BLANKS, " ") | ({} if formats.negative == "parentheses" else {"\u2212": "-"})
     twins |= {"\u2019": "'"} if formats.thousands == "'" else {}
-    rare = text.length() != _strlen()(
-        text
-    )  # all twins take several bytes, and translating costs more than all else here
-    return rare.ifelse(text.translate("".join(twins), "".join(twins.values())), text)
+    marks = quoted("".join(twins)), quoted("".join(twins.values()))
+    return f"CASE WHEN length({text}) <> strlen({text}) THEN translate({text}, {', '.join(marks)}) ELSE {text} END"
 
 
-def _number(text: Any, column: Column, formats: Formats, *, cast: bool) -> tuple[Any, Any]:
-    import ibis
-
+def _number(text: str, value: str, column: Column, formats: Formats, *, cast: bool) -> Value:
     normal = text
     for mark in filter(None, (formats.thousands, formats.currency_sign)):
-        normal = normal.replace(mark, "")
-    normal = normal if normal is text else stripped(normal)
-    normal = normal if formats.decimal == "." else normal.replace(formats.decimal, ".")
+        normal = f"replace({normal}, {quoted(mark)}, '')"
+    normal = normal if normal == text else f"stripped({normal})"
+    normal = normal if formats.decimal == "." else f"replace({normal}, {quoted(formats.decimal)}, '.')"
     if formats.negative == "trailing":
-        normal = normal.re_replace(r"^(.*)-$", r"-\1")
+        normal = rf"regexp_replace({normal}, '^(.*)-$', '-\1')"
     elif formats.negative == "parentheses":
-        normal = normal.re_replace(r"^\((.*)\)$", r"-\1")
-    fits = text.re_search(_number_pattern(formats, SCALES[column.type]))
-    longer = text.re_search(_number_pattern(formats, 99))
-    value = ibis.ifelse(longer if cast else fits, normal, ibis.null("string")).try_cast(column.dtype)
-    told = [(fits & value.notnull(), None), (value.notnull(), "rounded")] if cast else [(value.notnull(), None)]
-    return value, ibis.cases(*told, (longer, "number-too-long"), else_="number-format")
+        normal = rf"regexp_replace({normal}, '^\((.*)\)$', '-\1')"
+    fits, longer = (
+        f"regexp_matches({text}, {quoted(_number_pattern(formats, scale))})" for scale in (SCALES[column.type], 99)
+    )
+    read = f"CASE WHEN {longer if cast else fits} THEN TRY_CAST({normal} AS {column.dtype}) END"
+    rounded = f"CASE WHEN NOT {fits} THEN 'rounded' END" if cast else NONE
+    return (
+        read,
+        f"CASE WHEN {value} IS NOT NULL THEN {rounded} WHEN {longer} THEN 'number-too-long' ELSE 'number-format' END",
+    )
 
 
 def _number_pattern(formats: Formats, scale: int) -> str:
@@ -135,48 +136,31 @@ def _number_pattern(formats: Formats, scale: int) -> str:
     return f"^{forms[formats.negative]}$"
 
 
-def _date(text: Any, column: Column, formats: Formats, *, cast: bool) -> tuple[Any, Any]:
-    import ibis
-
+def _date(text: str, value: str, column: Column, formats: Formats, *, cast: bool) -> Value:
     forms = [_date_pattern(form, cast=cast) for form in formats.dates]
-    shaped = [text.re_search(pattern) for _, pattern, _ in forms]
-    days = [text.re_extract(pattern, 1) if timed else text for _, pattern, timed in forms]
+    shaped = [f"regexp_matches({text}, {quoted(pattern)})" for _, pattern, _ in forms]
+    days = [f"regexp_extract({text}, {quoted(pattern)}, 1)" if timed else text for _, pattern, timed in forms]
     read = [
-        ibis.ifelse(fits, _strptime()(day, form), ibis.null("timestamp")).cast("date")
+        f"CASE WHEN {fits} THEN CAST(try_strptime({day}, {quoted(form)}) AS DATE) END"
         for fits, day, (form, *_) in zip(shaped, days, forms, strict=True)
     ]
-    value = ibis.coalesce(*read)
-    several = [(ibis.greatest(*read) != ibis.least(*read), "date-ambiguous")] if len(read) > 1 else []
-    wrong = ibis.ifelse(functools.reduce(lambda a, b: a | b, shaped), "date-impossible", "date-format")
+    every = ", ".join(read)
+    several = [f"WHEN greatest({every}) <> least({every}) THEN 'date-ambiguous'"] if len(read) > 1 else []
+    shape = " OR ".join(shaped)
+    wrong = f"WHEN {value} IS NULL THEN CASE WHEN {shape} THEN 'date-impossible' ELSE 'date-format' END"
     cut = [
-        (fits & (day != text), "time-cut") for fits, day, (*_, timed) in zip(shaped, days, forms, strict=True) if timed
-    ]
-    cases = [*several, (value.isnull(), wrong), *_not_first(value, column), *cut]
-    return value, ibis.cases(*cases, else_=ibis.null("string"))
+        f"WHEN {fits} AND {day} <> {text} THEN 'time-cut'"
+        for fits, day, (*_, timed) in zip(shaped, days, forms, strict=True) if timed
+    ]  # fmt: skip
+    return f"coalesce({every})", _cases([*several, wrong, *_not_first(value, column), *cut])
 
 
-@functools.cache
-def _strlen() -> Any:
-    import ibis
-
-    def strlen(text: Any) -> Any:
-        """DuckDB's own: bytes, not characters."""
-
-    return ibis.udf.scalar.builtin(strlen, signature=(("string",), "int64"))
+def _cases(cases: Sequence[str], otherwise: str = NONE) -> str:
+    return f"CASE {' '.join(cases)} ELSE {otherwise} END" if cases else otherwise
 
 
-@functools.cache
-def _strptime() -> Any:
-    import ibis
-
-    def try_strptime(text: Any, form: Any) -> Any:
-        """DuckDB's own, for the text that is read there."""
-
-    return ibis.udf.scalar.builtin(try_strptime, signature=(("string", "string"), "timestamp"))
-
-
-def _not_first(value: Any, column: Column) -> list[tuple[Any, str]]:
-    return [(value.day() != 1, "month-not-first")] if column.type == "month" else []
+def _not_first(value: str, column: Column) -> list[str]:
+    return [f"WHEN day({value}) <> 1 THEN 'month-not-first'"] if column.type == "month" else []
 
 
 def _date_pattern(form: str, *, cast: bool) -> tuple[str, str, bool]:
@@ -191,48 +175,40 @@ def _date_pattern(form: str, *, cast: bool) -> tuple[str, str, bool]:
     return form[:end] if rest else form, f"^({day}){rest}$", bool(rest)
 
 
-def _from_native(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]:
+def _from_native(given: str, kind: str, value: str, column: Column, *, cast: bool) -> Value:
     """A value that a Parquet file or a database brings with its type."""
-    import ibis
-
-    dtype, none = value.type(), ibis.null("string")
+    floating, timed = kind in {"FLOAT", "DOUBLE"}, kind.startswith("TIMESTAMP")
     if column.numeric:
-        return _native_number(value, column, cast=cast)
+        return _native_number(given, kind, value, column, cast=cast)
     if column.type in {"date", "month"}:
-        if not (dtype.is_date() or dtype.is_timestamp()):
-            return ibis.null("date"), ibis.literal("type-not-date")
-        day = value.cast("date")
+        if not (timed or kind == "DATE"):
+            return "NULL::DATE", "'type-not-date'"
         code = "time-cut" if cast else "date-with-time"
-        timed = [] if dtype.is_date() else [(value != day.cast(dtype), code)]
-        timed += (
-            [(ibis.literal(True), "date-with-zone")] if dtype.is_timestamp() and dtype.timezone and not cast else []
-        )
-        cases = _not_first(day, column) + timed
-        return day, ibis.cases(*cases, else_=none) if cases else none
+        cases = [*_not_first(value, column), *([f"WHEN {given} <> {value}::{kind} THEN '{code}'"] if timed else [])]
+        cases += ["WHEN true THEN 'date-with-zone'"] if "WITH TIME ZONE" in kind and not cast else []
+        return f"{given}::DATE", _cases(cases)
     if not cast:  # text does not come here
-        return value.cast("string"), ibis.literal("type-not-text")
-    if dtype.is_floating():
-        whole = value.try_cast("int64")
-        exact = (whole.cast(dtype) == value).fill_null(False)
-        return whole.cast("string"), ibis.ifelse(exact, none, "key-not-whole")
-    given = value.cast("string")
-    return stripped(given).nullif(""), _untrimmed(given, stripped(given), column)
+        return f"{given}::VARCHAR", "'type-not-text'"
+    if floating:
+        whole = f"TRY_CAST({given} AS BIGINT)"
+        return f"{whole}::VARCHAR", f"CASE WHEN NOT coalesce({whole}::{kind} = {given}, false) THEN 'key-not-whole' END"
+    text = f"{given}::VARCHAR"
+    return f"nullif(stripped({text}), '')", _untrimmed(text, f"stripped({text})", column)
 
 
-def _native_number(value: Any, column: Column, *, cast: bool) -> tuple[Any, Any]:
-    import ibis
-
-    dtype, none = value.type(), ibis.null("string")
-    if dtype.copy(nullable=True) == ibis.dtype(column.dtype):
-        return value, none
-    if dtype.is_floating() and not cast:
-        return ibis.null(column.dtype), ibis.literal("type-floating")
-    if not dtype.is_numeric() or dtype.is_boolean():
-        return ibis.null(column.dtype), ibis.literal("type-not-number")
-    typed = value.try_cast(column.dtype)
-    if dtype.is_floating():
-        return typed, ibis.cases((value.isnan() | value.isinf() | typed.isnull(), "number-format"), else_="cast")
-    exact = typed.cast(dtype) == value  # types of unlike width do not compare
-    return typed, ibis.cases(
-        (typed.isnull(), "number-too-long"), (~exact, "rounded" if cast else "number-too-long"), else_=none
-    )
+def _native_number(given: str, kind: str, value: str, column: Column, *, cast: bool) -> Value:
+    floating = kind in {"FLOAT", "DOUBLE"}
+    if kind == column.dtype.upper().replace(" ", "").replace("INT64", "BIGINT"):
+        return given, NONE
+    if floating and not cast:
+        return f"NULL::{column.dtype}", "'type-floating'"
+    if not (floating or kind.startswith("DECIMAL") or re.fullmatch(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?", kind)):
+        return f"NULL::{column.dtype}", "'type-not-number'"
+    typed = f"TRY_CAST({given} AS {column.dtype})"
+    if floating:
+        return (
+            typed,
+            f"CASE WHEN isnan({given}) OR isinf({given}) OR {value} IS NULL THEN 'number-format' ELSE 'cast' END",
+        )
+    inexact = f"WHEN {value}::{kind} <> {given} THEN '{'rounded' if cast else 'number-too-long'}'"
+    return typed, _cases([f"WHEN {value} IS NULL THEN 'number-too-long'", inexact])

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from crmlib.books.findings import Finding, rejection, shortened
-from crmlib.books.ledger import identifier
+from crmlib.books.ledger import Rows, identifier
 from crmlib.books.raw import Reader, Source
 from crmlib.declared.ledger import Table, tables
 from crmlib.declared.reading import folded, nearest
-
-if TYPE_CHECKING:
-    import ibis.expr.types as ir
 
 NEAR = 0.88  # likeness of a misspelt name: discounts, not discount_rate
 MOST_NAMED = 20  # names and values in one message
@@ -72,15 +69,14 @@ def _listed(code: str, what: str, names: list[str], **place: Any) -> Finding:
 
 
 def unread_columns(
-    reader: Reader, table: Table, raw: ir.Table, read: Collection[str], there: Collection[str]
+    reader: Reader, table: Table, raw: Rows, read: Collection[str], there: Collection[str]
 ) -> list[Finding]:
     """The client's columns that nothing reads; `read` names those that are, `there` the ledger's columns that the table has."""
     spec = reader.engagement.table(table.name)
     left = [c for c in raw.columns if c not in read and not c.startswith("_") and "." not in c]
     if not left:
         return []
-    file = next(iter(raw.limit(1)["_file"].to_pyarrow().to_pylist()), "")
-    place = {"table": table.name, "file": file}
+    place = {"table": table.name, "file": raw.first_file()}
     absent = {
         n: c.also for n, c in table.columns.items() if not (c.required or n in there or any(_alike(n, o) for o in left))
     }
@@ -106,10 +102,10 @@ def _alike(name: str, other: str) -> bool:
     return re.sub(r"[\W_]", "", folded(name)) == re.sub(r"[\W_]", "", folded(other))
 
 
-def _telling(reader: Reader, raw: ir.Table, name: str, place: dict[str, Any]) -> list[Finding]:
+def _telling(reader: Reader, raw: Rows, name: str, place: dict[str, Any]) -> list[Finding]:
     """A warning, if the column has several values, or one that is another currency."""
-    query = f"SELECT DISTINCT CAST({identifier(name)} AS VARCHAR) AS value FROM ({raw.compile()}) ORDER BY value LIMIT {MOST_NAMED}"
-    values = [row[0] or "(blank)" for row in raw.get_backend().raw_sql(query).fetchall()]
+    query = f"SELECT DISTINCT CAST({identifier(name)} AS VARCHAR) AS value FROM ({raw.query}) ORDER BY value LIMIT {MOST_NAMED}"
+    values = [row[0] or "(blank)" for row in reader.con.execute(query).fetchall()]
     other_currency = re.fullmatch("[A-Z]{3}", values[0]) and values[0] != reader.engagement.settings.currency
     if len(values) < 2 and not other_currency:
         return []

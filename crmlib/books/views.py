@@ -31,7 +31,7 @@ def make_views(ledger: Ledger) -> None:
     sources = {**dict.fromkeys(measures, "invoice_lines"), **drivers, "": ""}
     coverage = ledger.engagement.coverage
     text = Path(__file__).with_name("views.sql").read_text(encoding="utf-8")
-    ledger.con.raw_sql(text.format(
+    ledger.con.execute(text.format(
         customers=_placed(ledger, "customers"), tables="\n".join(others), lines=", ".join(lines),
         start=coverage.start, end=coverage.end, ordered=ORDERED, sums="\n".join(_summed(ledger, name) for name in tables()),
         segments=", ".join(map(quoted, ledger.engagement.segments)) or "NULL",

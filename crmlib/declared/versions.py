@@ -9,7 +9,7 @@ from importlib.metadata import version
 from crmlib import __version__
 
 LIBRARIES = (
-    "duckdb", "great-tables", "ibis-framework", "ipykernel", "matplotlib", "nbconvert", "numpy", "pandas", "papermill", "pyarrow",
+    "duckdb", "great-tables", "ipykernel", "matplotlib", "nbconvert", "numpy", "pandas", "papermill", "pyarrow",
     "scikit-learn", "scipy", "seaborn", "sqlglot", "xlsxwriter",
 )  # fmt: skip
 

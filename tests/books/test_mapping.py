@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from conftest import values
 from test_intake import check as everything
 from test_intake import places
 
@@ -39,8 +40,7 @@ def lines_of(folder: Path, *columns: str) -> list[Any]:
     """Columns of invoice_lines in the order of file and row; nothing may be refused."""
     ledger = read_ledger(open_engagement(folder), folder / "work")
     assert [d for d in ledger.defects if d.verdict != "accept" and d.code not in UNREAD] == []
-    rows = ledger.tables["invoice_lines"].order_by("_file", "_row").to_pyarrow().to_pylist()
-    return [row[columns[0]] if len(columns) == 1 else tuple(row[c] for c in columns) for row in rows]
+    return values(ledger, "invoice_lines", *columns)
 
 
 def told(folder: Path, code: str) -> list[tuple[Any, ...]]:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import conftest
 import nbformat
 import pytest
 import yaml
@@ -89,7 +90,7 @@ def make(execute: Execute, tmp_path: Path) -> Make:
 def values(folder: Path, table: str, column: str) -> list[Any]:
     ledger = read_ledger(open_engagement(folder), folder / f"work-{time.monotonic_ns()}")
     assert not [d for d in ledger.defects if d.verdict != "accept" and d.code != "file-misnamed"]
-    return ledger.tables[table].order_by("_row")[column].to_pyarrow().to_pylist()
+    return conftest.values(ledger, table, column)
 
 
 # --- what is read ----------------------------------------------------------------------------------------------------

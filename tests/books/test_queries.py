@@ -10,7 +10,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from conftest import default_statement, write_engagement
+from conftest import default_statement, values, write_engagement
 from test_intake import check, places
 
 from crmlib.books.reader import read_ledger
@@ -40,7 +40,7 @@ def mapped(make_engagement: Make) -> Callable[..., Path]:
 def credits_of(folder: Path) -> list[Any]:
     ledger = read_ledger(open_engagement(folder), folder / "work")
     assert not [d for d in ledger.defects if d.code != "files-unread"]
-    return ledger.tables["credits"].amount.to_pyarrow().to_pylist()
+    return values(ledger, "credits", "amount")
 
 
 # --- what a query may do ---------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from crmlib.books.availability import with_sources
 from crmlib.books.reader import read_ledger
-from crmlib.books.rollups import sales_cube, write_cube
+from crmlib.books.rollups import write_cube, write_sales
 from crmlib.books.stored import Books, read_rollup
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
@@ -63,8 +63,9 @@ def rolled_up(engagement: Engagement, folder: Path) -> RolledUp:
     assert not ledger.defects
     folder.mkdir(exist_ok=True)
     write_cube(ledger, with_sources(engagement.statement, ledger), folder)
-    sales = sales_cube(ledger)
-    return RolledUp(sales=_sold(sales.to_pandas()) if sales is not None else {}, **read_back(engagement, folder))
+    write_sales(ledger, folder / "sales")
+    sales = folder / "sales"
+    return RolledUp(sales=_sold(pd.read_parquet(sales)) if sales.exists() else {}, **read_back(engagement, folder))
 
 
 PLACE = ["level", "owner", "month"]

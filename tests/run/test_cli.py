@@ -65,7 +65,7 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, outcome: object = None) -> list[Re
 
 
 def test_help_is_fast_for_nothing_heavy_is_imported() -> None:
-    heavy = {"pandas", "papermill", "nbconvert", "matplotlib", "pydantic", "ibis", "duckdb"}
+    heavy = {"pandas", "papermill", "nbconvert", "matplotlib", "pydantic", "duckdb"}
     code = f"import sys, crmlib.run.cli; print(sorted(set(sys.modules) & {heavy!r}))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
