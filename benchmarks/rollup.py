@@ -214,7 +214,7 @@ def table(median: dict[str, Run]) -> str:
     return "\n".join(rows)
 
 
-CRMLIB = ("pandas", "pyarrow.parquet", "ibis", "ibis.backends.duckdb", "crmlib.books.rollups")
+CRMLIB = ("pandas", "pyarrow.parquet", "duckdb", "sqlglot", "crmlib.books.rollups")
 WORK = {
     "cube": (roll_up_cube, CRMLIB),
     "whole": (partial(roll_up_cube, whole=True), CRMLIB),

@@ -66,7 +66,7 @@ def write_text(folder: Path) -> None:
         duckdb.execute(f"COPY (FROM '{file}') TO '{folder}/csv/ledger/{file.stem}.csv' (HEADER)")
 
 
-CRMLIB = ("pandas", "pyarrow.parquet", "ibis.backends.duckdb", "crmlib.books.stored")
+CRMLIB = ("pandas", "pyarrow.parquet", "duckdb", "sqlglot", "crmlib.books.stored")
 WORK = {
     "parquet": (partial(open_whole, kind="parquet"), CRMLIB),
     "csv": (partial(open_whole, kind="csv"), CRMLIB),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import codecs
 import csv
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, shortened, tally
-from crmlib.books.raw import Raw, Reader
+from crmlib.books.ledger import identifier, quoted
+from crmlib.books.raw import PLACE, Raw, Reader
 
 BATCH = 50_000  # records held in memory
 
@@ -51,10 +53,10 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
     text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], header_row, reader.new_file())
     header, skipped = _header(text, where)
     text = replace(text, header=header)
-    broken = [] if _staged_plain(text) else _staged_records(text)
-    return reader.staged(
-        text.staged, where, [*skipped, *(replace(f, table=where["table"], file=where["file"]) for f in broken)]
-    )
+    if query := _plain(reader, text, where):
+        return reader.raw(query, where, skipped, text=True)
+    broken = [replace(f, table=where["table"], file=where["file"]) for f in _staged_records(text)]
+    return reader.staged(text.staged, where, [*skipped, *broken])
 
 
 def _encoding(file: Path, declared: str) -> str:
@@ -103,42 +105,45 @@ def skipped_rows(above: Sequence[Sequence[Any]], where: Mapping[str, Any]) -> li
     ]
 
 
-def _staged_plain(text: _Text) -> bool:
-    """Stage a whole file in blocks where that is sure to give the same as record by record, and say whether it was.
+def _plain(reader: Reader, text: _Text, where: Mapping[str, str]) -> str:
+    """Query for a whole file as the engine reads it, where that is sure to give the same as record by record, else ''.
 
-    Sure is UTF-8 without a quotation mark or NUL in which every line has all its values.
+    Sure is UTF-8 without a quotation mark or NUL in which every line has all its values, and none is blank.
     """
-    import pyarrow as pa
-    import pyarrow.compute as compute
-    import pyarrow.csv as pc
-    import pyarrow.parquet as pq
+    import duckdb
 
-    if text.encoding != "utf-8-sig" or not text.delimiter.isascii() or _holds(text.file, b'"', b"\0"):
-        return False
-    row = text.header_row + 1
+    if text.encoding != "utf-8-sig" or {*text.header} & {*PLACE} or _holds_oddities(text.file):
+        return ""
+    link = text.staged.with_suffix(".csv")  # the engine reads nothing outside its folder
     try:
-        with pq.ParquetWriter(text.staged, text.schema) as writer:
-            for block in pc.open_csv(
-                text.file,
-                read_options=pc.ReadOptions(block_size=2**24, skip_rows=text.header_row, column_names=text.header),
-                parse_options=pc.ParseOptions(delimiter=text.delimiter, quote_char=False, ignore_empty_lines=False),
-                convert_options=pc.ConvertOptions(column_types=dict.fromkeys(text.header, pa.string())),
-            ):
-                bare = block.filter(compute.equal(compute.utf8_trim_whitespace(block.column(0)), ""))
-                if any(not "".join(values).strip() for values in zip(*bare.to_pydict().values(), strict=True)):
-                    return False  # a blank line counts as a row and is no record
-                numbers = pa.array(range(row, row + len(block)), pa.int64())
-                columns = [*block.columns, pa.repeat(text.file.name, len(block)), numbers]
-                writer.write_batch(pa.record_batch(columns, schema=text.schema))
-                row += len(block)
-    except pa.ArrowInvalid:
-        return False
-    return True
+        link.hardlink_to(text.file.resolve())
+    except OSError:  # on another disk
+        shutil.copyfile(text.file, link)
+    columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in text.header)
+    options = f"delim = {quoted(text.delimiter)}, skip = {text.header_row}, columns = {{{columns}}}, nullstr = '\u0001'"
+    rows = f"read_csv({quoted(link)}, auto_detect = false, header = false, quote = '', escape = '', {options})"
+    blank = " AND ".join(f"{identifier(name)} < '!'" for name in text.header)
+    try:
+        if reader.con.execute(f"SELECT count(*) FROM {rows} WHERE {blank}").fetchall() != [(0,)]:
+            return ""  # a blank line counts as a row and is no record
+    except duckdb.Error:
+        return ""
+    place = f"{quoted(where['file'])} AS _file, row_number() OVER () + {text.header_row} AS _row"
+    return f"SELECT *, {place} FROM {rows}"
 
 
-def _holds(file: Path, *marks: bytes) -> bool:
+def _holds_oddities(file: Path) -> bool:
+    """Whether a file holds a quotation mark, NUL, a blank line, or a line end that is none everywhere."""
     with file.open("rb") as stream:
-        return any(mark in block for block in iter(lambda: stream.read(2**24), b"") for mark in marks)
+        before = b"\n"
+        for block in iter(lambda: stream.read(2**24), b""):
+            piece = before + block
+            if any(mark in piece for mark in (b'"', b"\0", b"\n\n", b"\n\r\n")):
+                return True
+            if piece.removesuffix(b"\r").count(b"\r") != piece.count(b"\r\n"):
+                return True
+            before = piece[-2:]
+    return False
 
 
 def _staged_records(text: _Text) -> list[Finding]:

@@ -20,7 +20,7 @@ TIME_PARTS = {"%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}"
 ANY_TIME = r"(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?Z| ?[+-]\d{2}:?\d{2})?)?"
 BLANKS = "\u00a0\u202f"  # typographic twins of a blank
 NONE = "NULL::VARCHAR"
-STEPS = ("stripped", "text", "value", "code")  # of typing, in this order
+STEPS = ("text", "value", "code")  # of typing, in this order
 
 Value = tuple[str, str]  # a value, and the code of what is wrong with it, in SQL
 
@@ -53,37 +53,36 @@ def typed_value(given: str, kind: str, column: Column, source: ColumnSource, for
 
     `given` is what the client has, in SQL, and `kind` what the engine calls its type.
     """
-    stripped, text, value = (step(name, column.name) for name in STEPS[:3])
-    if is_text := kind.startswith(("VARCHAR", "ENUM")):
-        typed, code = _from_text(given, stripped, text, value, column, formats, cast=source.cast)
-        present = f"coalesce({stripped} <> '', false)"
+    text, value = (step(name, column.name) for name in STEPS[:2])
+    is_text, steps = kind.startswith(("VARCHAR", "ENUM")), dict[str, str]()
+    present = f"coalesce({text} <> '', false)" if is_text else f"({given} IS NOT NULL)"
+    if is_text and column.numeric:  # most numbers are as they should be: no other text is made of these
+        typed, code = _number(f"{given}::VARCHAR", value, column, formats, cast=source.cast)
+        present = f"coalesce(stripped({given}::VARCHAR) <> '', false)"
+    elif is_text:
+        typed, code = _from_text(given, text, value, column, formats, cast=source.cast)
+        steps = {"text": f"stripped({given}::VARCHAR)"}
     else:
         typed, code = _from_native(given, kind, value, column, cast=source.cast)
-        present = f"({given} IS NOT NULL)"
     if column.numeric and source.blank == "zero":
-        typed, otherwise = f"CASE WHEN {present} THEN {typed} ELSE 0::{column.dtype} END", "'blank-zero'"
-    else:
-        refused = not column.blank and (column.required or column.numeric)
-        otherwise = "'blank'" if refused else NONE
-    code = NONE if code == otherwise == NONE else f"CASE WHEN {present} THEN {code} ELSE {otherwise} END"
-    texts = {
-        "stripped": f"stripped({given}::VARCHAR)",
-        "text": _plain_marks(stripped, formats) if column.numeric else stripped,
-    }
-    return {**(texts if is_text else {}), "value": typed, "code": code}
+        typed, code = (
+            f"CASE WHEN {present} THEN {typed} ELSE 0::{column.dtype} END",
+            f"CASE WHEN {present} THEN {code} ELSE 'blank-zero' END",
+        )
+    elif not column.blank and (column.required or column.numeric):
+        code = f"CASE WHEN {value} IS NOT NULL OR {present} THEN {code} ELSE 'blank' END"
+    elif code != NONE:
+        code = f"CASE WHEN {value} IS NOT NULL OR {present} THEN {code} END"
+    return {**steps, "value": typed, "code": code}
 
 
-def _from_text(
-    given: str, stripped: str, text: str, value: str, column: Column, formats: Formats, *, cast: bool
-) -> Value:
-    if column.numeric:
-        return _number(text, value, column, formats, cast=cast)
+def _from_text(given: str, text: str, value: str, column: Column, formats: Formats, *, cast: bool) -> Value:
     if column.type in {"date", "month"}:
         return _date(text, value, column, formats, cast=cast)
     if column.values:
         known = ", ".join(map(quoted, column.values))
         return f"CASE WHEN {text} IN ({known}) THEN {text} END", f"CASE WHEN {value} IS NULL THEN 'value-unknown' END"
-    return f"nullif({stripped}, '')", _untrimmed(given, stripped, column)
+    return f"nullif({text}, '')", _untrimmed(given, text, column)
 
 
 def _untrimmed(given: str, stripped: str, column: Column) -> str:
@@ -92,36 +91,31 @@ def _untrimmed(given: str, stripped: str, column: Column) -> str:
     )
 
 
-def _plain_marks(text: str, formats: Formats) -> str:
-    """A number with the marks that a keyboard has, for the typographic twins of those that are declared.
-
-    All twins take several bytes, and translating costs more than all else here.
-    """
+def _number(given: str, value: str, column: Column, formats: Formats, *, cast: bool) -> Value:
+    """A number as it is given, or else without blanks around it and with the marks that a keyboard has."""
     twins = dict.fromkeys(BLANKS, " ") | ({} if formats.negative == "parentheses" else {"\u2212": "-"})
     twins |= {"\u2019": "'"} if formats.thousands == "'" else {}
-    marks = quoted("".join(twins)), quoted("".join(twins.values()))
-    return f"CASE WHEN length({text}) <> strlen({text}) THEN translate({text}, {', '.join(marks)}) ELSE {text} END"
+    plain = f"translate(stripped({given}), {quoted(''.join(twins))}, {quoted(''.join(twins.values()))})"
+    fits, longer = (quoted(_number_pattern(formats, scale)) for scale in (SCALES[column.type], 99))
+    cases = [
+        f"WHEN regexp_matches({text}, {longer if cast else fits}) THEN TRY_CAST({_normal(text, formats)} AS {column.dtype})"
+        for text in (given, plain)
+    ]
+    rounded = f"CASE WHEN NOT regexp_matches({plain}, {fits}) THEN 'rounded' END" if cast else NONE
+    known = f"WHEN {value} IS NOT NULL THEN {rounded} WHEN regexp_matches({plain}, {longer}) THEN 'number-too-long'"
+    return f"CASE {' '.join(cases)} END", f"CASE {known} ELSE 'number-format' END"
 
 
-def _number(text: str, value: str, column: Column, formats: Formats, *, cast: bool) -> Value:
+def _normal(text: str, formats: Formats) -> str:
+    """A number as the engine reads it."""
     normal = text
     for mark in filter(None, (formats.thousands, formats.currency_sign)):
         normal = f"replace({normal}, {quoted(mark)}, '')"
     normal = normal if normal == text else f"stripped({normal})"
     normal = normal if formats.decimal == "." else f"replace({normal}, {quoted(formats.decimal)}, '.')"
     if formats.negative == "trailing":
-        normal = rf"regexp_replace({normal}, '^(.*)-$', '-\1')"
-    elif formats.negative == "parentheses":
-        normal = rf"regexp_replace({normal}, '^\((.*)\)$', '-\1')"
-    fits, longer = (
-        f"regexp_matches({text}, {quoted(_number_pattern(formats, scale))})" for scale in (SCALES[column.type], 99)
-    )
-    read = f"CASE WHEN {longer if cast else fits} THEN TRY_CAST({normal} AS {column.dtype}) END"
-    rounded = f"CASE WHEN NOT {fits} THEN 'rounded' END" if cast else NONE
-    return (
-        read,
-        f"CASE WHEN {value} IS NOT NULL THEN {rounded} WHEN {longer} THEN 'number-too-long' ELSE 'number-format' END",
-    )
+        return rf"regexp_replace({normal}, '^(.*)-$', '-\1')"
+    return rf"regexp_replace({normal}, '^\((.*)\)$', '-\1')" if formats.negative == "parentheses" else normal
 
 
 def _number_pattern(formats: Formats, scale: int) -> str:
