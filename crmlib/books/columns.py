@@ -167,7 +167,7 @@ def _with_computed(
             raise SettingsError(f"{place}: {reader.said(error)}") from None
         if key == "where" and (kind := raw.types[COMPUTED + name]) != "BOOLEAN":
             raise SettingsError(
-                f"{place}: {spec.where!r} is {kind.lower()}, not true or false; such as state = 'posted'"
+                f"{place}: {spec.where!r} is {'text' if kind == 'VARCHAR' else kind.lower()}, not true or false; such as state = 'posted'"
             )
     return raw, found
 

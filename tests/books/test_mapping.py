@@ -189,7 +189,7 @@ NO_CONDITIONS = {
     "day > '2024-01-05'": r"write number\(day\) or day\(day\)",
     "state + 1": "",
     "nothing(state) = 1": "nothing",
-    "state": "is string, not true or false",
+    "state": "is text, not true or false",
     "unnest([true, true])": "is no condition on one row",
     "number(gross_sales, 0) > 1": "each take one value",
     "number() > 1": "each take one value",
