@@ -1,4 +1,4 @@
-"""The table of terms: what each named figure of the reports is, once."""
+"""The table of terms: what each named figure of the reports is, once; and where each learning objective is met."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ class Term(Record):
 def terms() -> dict[str, Term]:
     """The terms by name, from terms.yml."""
     return read(DECLARED / "terms.yml", dict[str, Term])
+
+
+@functools.cache
+def objectives() -> dict[str, list[tuple[str, str]]]:
+    """The chapter's learning objectives, each with number of notebook and heading of section, from objectives.yml."""
+    return read(DECLARED / "objectives.yml", dict[str, list[tuple[str, str]]])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.books.rollups import ROUNDING_RULE
 from crmlib.books.stored import standing
-from crmlib.declared.terms import terms
+from crmlib.declared.terms import objectives, terms
 from crmlib.declared.versions import versions
 from crmlib.look.words import heading
 from crmlib.output.page import Page, rendered, tags_of, write_page
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from crmlib.books.stored import Books
     from crmlib.declared.periods import Period
 
-PARTS = ("How far they can be trusted", "What they are called", "How they were made")
+PARTS = (
+    "How far they can be trusted",
+    "What they are called",
+    "Where the process stands in the pages",
+    "How they were made",
+)
 CSV_HINT = (
     "The CSV files are UTF-8 with every field in quotation marks. In Excel use Data, From Text/CSV and set every column of "
     "text to type Text: opened by a double click, 00123 loses its zeros and text that begins with = + - @ is read as a formula."
@@ -35,7 +40,7 @@ def write_about(
     text = rendered(
         "about.html.j2", standing=standing(books), checks=_checks(books), facts={"Data (SHA-256)": books.data_hash, **versions()},
         terms=[(heading(term.label), term.definition, term.base) for term in terms().values()], rounding=ROUNDING_RULE, csv_hint=CSV_HINT,
-        pages=pages,
+        pages=pages, objectives=objectives(), by_number={page.number: page for page in pages},
     )  # fmt: skip
     made: Any = v4
     cells = [made.new_markdown_cell("# About these figures")]
