@@ -207,7 +207,7 @@ def plot_small_multiples(frame: pd.DataFrame, *, unit: str, shared: bool = True,
         raise ValueError(f"{frame.shape[1]} panels: from 1 to 12 can be read; choose some")
     columns = min(4, frame.shape[1])
     rows = math.ceil(frame.shape[1] / columns)
-    ax, text = drawing.new_axes(ax, 0.5 + 1.55 * rows), words.one_unit(frame.iloc[-1], unit)
+    ax, text = drawing.new_axes(ax, 0.5 + 1.35 * rows), words.one_unit(frame.iloc[-1], unit)
     panels = _panels(ax, rows, columns)
     for panel in panels[frame.shape[1] :]:
         panel.remove()

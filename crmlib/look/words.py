@@ -35,7 +35,9 @@ from typing import Any, cast
 import pandas as pd
 
 NOT_AVAILABLE = "not available"
-AMOUNTS = {"money", "size", "rose", "improves", "contribute", "contributes"}
+VERBS = {"rose": ("rose by", "fell by"), "improves": ("improves by", "worsens by"),
+         "contribute": ("contribute", "lose"), "contributes": ("contributes", "loses")}  # fmt: skip
+AMOUNTS = {"money", "size", *VERBS}
 
 
 def as_decimal(value: object) -> Decimal | None:
@@ -265,13 +267,8 @@ def _in_words(value: Any, kind: str, digits: int | None, currency: str) -> str:
             return amount(value, currency, digits=digits)
         case "size":
             return amount(abs(value), currency, digits=digits)
-        case "rose":
-            return f"{'rose' if value > 0 else 'fell'} by {amount(abs(value), currency, digits=digits)}"
-        case "improves":
-            return f"{'improves' if value > 0 else 'worsens'} by {amount(abs(value), currency, digits=digits)}"
-        case "contribute" | "contributes":
-            verb = "contribute" if value > 0 else "lose"
-            return f"{verb}{'s' if kind.endswith('s') else ''} {amount(abs(value), currency, digits=digits)}"
+    if kind in VERBS:
+        return f"{VERBS[kind][int(value < 0)]} {amount(abs(value), currency, digits=digits)}"
     if not isinstance(value, numbers.Integral):
         raise ValueError(f"{value!r} cannot be counted as {kind!r}: no such format")
     return counted(int(value), kind)

@@ -15,6 +15,7 @@ from crmlib.declared.periods import Period
 from crmlib.look import drawing, whale
 from crmlib.look.words import digits_text, one_unit, percent
 from crmlib.output.headlines import headlines
+from crmlib.output.lists import TITLES
 from crmlib.output.packs import packs_index
 from crmlib.output.page import Finding, Page, refuse_outside, rendered
 
@@ -28,12 +29,7 @@ FILES = {
     "by segment": "data/segment_profitability",
     "by month": "data/cube",
     "Agreements": "agreements_internal/index",
-    "Segments": "data/segments",
-    "Key accounts": "data/key_accounts",
-    "At risk": "data/at_risk",
-    "Actions": "data/actions",
-    "Contradictions": "data/contradictions",
-    "Opportunities": "data/opportunities",
+    **{title: f"data/{name}" for name, title in TITLES.items()},
     "Findings in the books": "data/findings",
     "Tie-out": "data/tie_out",
     "Rows read": "data/intake",

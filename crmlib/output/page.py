@@ -74,18 +74,14 @@ def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()
     ]  # fmt: skip
     _keep_together(executed.cells)
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
-        template_name="report",
-        extra_template_basedirs=[str(TEMPLATES)],
-        extra_template_paths=[str(TEMPLATES)],
-        exclude_anchor_links=True,
+        template_name="report", extra_template_basedirs=[str(TEMPLATES)], extra_template_paths=[str(TEMPLATES)], exclude_anchor_links=True,
         filters={"css_text": _css_text, "reachable": _reachable},
         config={"NbConvertBase": {"display_data_priority": SHOWN}},
-    )
+    )  # fmt: skip
     text, _ = exporter.from_notebook_node(executed, resources={"page": page})
     for other in pages:
-        text = text.replace(
-            f"<em>{escape(other.title)}</em>", f'<a href="{quote(other.html)}">{escape(other.title)}</a>'
-        )
+        title = escape(other.title)
+        text = text.replace(f"<em>{title}</em>", f'<a href="{quote(other.html)}">{title}</a>')
     refuse_outside(text, html.name)
     html.write_text(visible(text), encoding="utf-8")
 
@@ -124,12 +120,9 @@ def _rests_on(executed: NotebookNode) -> list[str]:
 
 def _beside(name: str, pages: Sequence[Page]) -> dict[str, Any]:
     """The pages before and after one, as far as there are any."""
-    place = next((at for at, page in enumerate(pages) if page.html == name), None)
-    before, after = (None, None) if place is None else (place - 1, place + 1)
-    return {
-        "previous": pages[before] if before is not None and before >= 0 else None,
-        "next": pages[after] if after is not None and after < len(pages) else None,
-    }
+    around = [None, *pages, None]
+    place = next((at for at, page in enumerate(around) if page and page.html == name), 0)
+    return {"previous": around[place - 1], "next": around[place + 1]} if place else {"previous": None, "next": None}
 
 
 def _keep_together(cells: Sequence[NotebookNode]) -> None:

@@ -98,20 +98,17 @@ class _Grid:
 
     def of_customers(self, owner: int, line: str) -> str:
         """The formula of a group's line: the sum over its customers on their sheet, and its own cost of that line below."""
-        own = [at for at, other in enumerate(self.lines) if other.id == f"{OWNED}{line}"]
-        at = next((at for at, other in enumerate(cast(_Grid, self.customers).lines) if other.id == line), None)
-        parts = (
-            [f"SUMPRODUCT({self.same_group(owner)}*{cast(_Grid, self.customers).reach(at)})"] if at is not None else []
-        )
-        return "+".join([*parts, *(self.address(owner, row) for row in own)])
+        own = [self.address(owner, at) for at, other in enumerate(self.lines) if other.id == f"{OWNED}{line}"]
+        customers = cast(_Grid, self.customers)
+        places = [at for at, other in enumerate(customers.lines) if other.id == line]
+        return "+".join([*(f"SUMPRODUCT({self.same_group(owner)}*{customers.reach(at)})" for at in places), *own])
 
     def same_group(self, owner: int) -> str:
         """Which customers on their sheet are of a group; names are compared exactly, and no sign in them has a meaning."""
         customers = cast(_Grid, self.customers)
         kinds = customers.reach(self.kinds - customers.left)
-        return (
-            f"EXACT({kinds},{chr(34) * 2 if self.owners[owner]['name'] == 'Unassigned' else self.address(owner, -1)})"
-        )
+        name = '""' if self.owners[owner]["name"] == "Unassigned" else self.address(owner, -1)
+        return f"EXACT({kinds},{name})"
 
     @property
     def margin(self) -> int:
@@ -160,15 +157,10 @@ def export_workbook(
     kinds = {by: list(words.keys).index(by) for by in GROUPS if by in books.customers.columns}
     groups = [_groups(books, period, by, customers, kinds.get(by, 0)) for by in kinds or {"": 0}]
     with Workbook(str(path), plain) as book:
-        looks = {
-            name: book.add_format({"font_name": "Arial", "font_size": 10} | look)
-            for name, look in words.formats.items()
-        }
-        target = Target(
-            book,
-            looks,
-            f"{settings.client} · {period.words} · {settings.currency}, costs in parentheses · Confidential",
-        )
+        font = {"font_name": "Arial", "font_size": 10}
+        looks = {name: book.add_format(font | look) for name, look in words.formats.items()}
+        subject = f"{settings.client} · {period.words} · {settings.currency}, costs in parentheses · Confidential"
+        target = Target(book, looks, subject)
         _summary_sheet(target, books, period, groups[-1])
         facts_sheet(target, "Read me", {name: text.format(**said) for name, text in words.read_me.items()})
         _customer_sheet(target, customers, words.keys)
@@ -187,13 +179,9 @@ def _summary_sheet(target: Target, books: Books, period: Period, groups: _Grid) 
     sheet = target.sheet("Summary", (46, 16, 16, 16, 4, 30, 16), (HEAD + 1, 1))
     year = period.year_before()
     past = firm_profitability(books, year) if books.comparable(year) else None
+    heads = [period.label, *([] if past is None else [year.label, "Change"])]
     target.texts(sheet, (HEAD, 0), ["Thousand"], "head")
-    target.texts(
-        sheet,
-        (HEAD, 1),
-        [period.label, year.label if past is not None else "", "Change" if past is not None else ""],
-        "head_right",
-    )
+    target.texts(sheet, (HEAD, 1), heads, "head_right")
     last = len(groups.owners) - 1
     for at, line in enumerate(line for line in groups.lines if line is not EARNED and not line.id.startswith(OWNED)):
         look, row = ("thousand_bold" if line.subtotal else "thousand"), HEAD + 1 + at
@@ -210,23 +198,18 @@ def _summary_sheet(target: Target, books: Books, period: Period, groups: _Grid) 
 def _margin_chart(target: Target, sheet: Worksheet, groups: _Grid) -> None:
     margin, count = groups.margin, len(groups.owners) - 1
     target.texts(sheet, (HEAD, 5), [f"{groups.lines[margin].label} in thousand", ""], "head")
-    for at in range(count):
-        target.texts(sheet, (HEAD + 1 + at, 5), [groups.owners[at]["name"]])
-        target.cell(
-            sheet,
-            (HEAD + 1 + at, 6),
-            Cell(groups.owners[at][groups.lines[margin].id], groups.address(at, margin)),
-            "thousand",
-        )
+    for at, owner in enumerate(groups.owners[:count]):
+        row, value = HEAD + 1 + at, Cell(owner[groups.lines[margin].id], groups.address(at, margin))
+        target.texts(sheet, (row, 5), [owner["name"]])
+        target.cell(sheet, (row, 6), value, "thousand")
     if not count:
         return
     chart = target.book.add_chart({"type": "bar"})
     names, values = (["Summary", HEAD + 1, column, HEAD + count, column] for column in (5, 6))
     chart.add_series({"categories": names, "values": values, "fill": {"color": ACTUAL}, "invert_if_negative": True,
                       "invert_if_negative_color": WORSE, "data_labels": {"value": True}, "gap": 40})  # fmt: skip
-    chart.set_title(
-        {"name": f"{groups.lines[margin].label} by {groups.by.replace('_', ' ')}", "name_font": {"size": 11}}
-    )
+    title = f"{groups.lines[margin].label} by {groups.by.replace('_', ' ')}"
+    chart.set_title({"name": title, "name_font": {"size": 11}})
     chart.set_legend({"none": True})
     chart.set_y_axis({"reverse": True, "label_position": "low", "line": {"none": True}})
     chart.set_x_axis({"visible": False, "major_gridlines": {"visible": False}})
@@ -245,9 +228,8 @@ def _owner(row: Mapping[Any, Any], lines: Iterable[Line]) -> dict[str, Any]:
 
 def _added(owners: Sequence[Mapping[str, Any]], lines: Iterable[Line]) -> dict[str, Any]:
     """All owners as one."""
-    return {
-        line.id: sum((owner[line.id] for owner in owners), Decimal(0)) if line.available else None for line in lines
-    }
+    sums = {line.id: sum((owner[line.id] for owner in owners), Decimal(0)) for line in lines if line.available}
+    return {line.id: sums.get(line.id) for line in lines}
 
 
 def _customers(books: Books, period: Period) -> _Grid:
@@ -291,9 +273,8 @@ def _customer_sheet(target: Target, grid: _Grid, keys: Mapping[str, str]) -> Non
     sheet = target.sheet(CUSTOMERS, [14, 42, 18, 14, 11] + [15] * len(grid.lines) + [11] * len(sums), (HEAD + 1, 2))
     target.texts(sheet, (HEAD, 0), keys.values(), "head")
     target.texts(sheet, (HEAD, grid.left), [line.title for line in grid.lines], "head_right")
-    target.texts(
-        sheet, (HEAD, grid.left + len(grid.lines)), [f"{line.label}, % of gross sales" for line in sums], "head_share"
-    )
+    shares = [f"{line.label}, % of gross sales" for line in sums]
+    target.texts(sheet, (HEAD, grid.left + len(grid.lines)), shares, "head_share")
     for at, owner in enumerate(grid.owners):
         target.texts(sheet, grid.place(at, -grid.left), [owner.get(key) for key in keys])
         _write_owner(target, sheet, grid, at)
@@ -331,19 +312,15 @@ def _sums(grid: _Grid) -> list[Check]:
 
 def _matches(customers: _Grid, groups: _Grid) -> list[Check]:
     """The net margin of the customers of each group, and of all, on the two sheets."""
-    margins, found = customers.reach(customers.margin), []
+    margins, found, both = customers.reach(customers.margin), [], "Customers on both sheets"
     line, last = customers.lines[customers.margin], len(groups.lines) - 1
     for at, owner in enumerate(groups.owners[:-1]):
         if own := [customer for customer in customers.owners[:-1] if customer[groups.by] == owner["name"]]:
             left = Cell(_added(own, [line])[line.id], f"SUMPRODUCT({groups.same_group(at)}*{margins})")
-            found.append(
-                ("Customers on both sheets", owner["name"], left, Cell(owner["earned"], groups.address(at, last)))
-            )
+            found.append((both, owner["name"], left, Cell(owner["earned"], groups.address(at, last))))
     if found:
         left, right = Cell(customers.owners[-1][line.id], f"SUM({margins})"), groups.owners[-1]["earned"]
-        found.append(
-            ("Customers on both sheets", "All", left, Cell(right, groups.address(len(groups.owners) - 1, last)))
-        )
+        found.append((both, "All", left, Cell(right, groups.address(len(groups.owners) - 1, last))))
     return found
 
 
