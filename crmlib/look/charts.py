@@ -325,18 +325,19 @@ def _name_quadrants(ax: Axes, dots: pd.DataFrame, cuts: tuple[float, float], qua
 
 
 @drawing.in_look
-def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", ax: Axes | None = None) -> Axes:
-    """A table as a heat map with its numbers, written in the `form`; what is missing is left blank.
+def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", unit: str = "", ax: Axes | None = None) -> Axes:
+    """A table as a heat map with its numbers, written in the `form` or, with a `unit`, all in one; what is missing is left blank.
 
     Index and columns with a name get it as their heading.
     """
     import seaborn as sns
 
     drawn, narrow = table.astype(float), table.shape[1] > 6
-    shown = drawn.map(lambda value: "" if math.isnan(value) else form.format(value + 0.0).replace("-", "−")).to_numpy()
+    told = words.one_unit(drawn.to_numpy().ravel(), unit) if unit else lambda value: form.format(value + 0.0)
+    text = drawn.map(lambda value: "" if math.isnan(value) else told(value).replace("-", "−"))
     ax = drawing.new_axes(ax, 1.9 + 0.3 * len(table))
     plain: Any = {"fmt": "", "cbar": False, "linewidths": 0.5, "xticklabels": False, "yticklabels": False}
-    sns.heatmap(drawn, annot=shown, cmap="Blues", robust=True, ax=ax, **plain)
+    sns.heatmap(drawn, annot=text.to_numpy(), cmap="Blues", robust=True, ax=ax, **plain)
     drawing.readable(ax)
     ax.set_yticks(
         [row + 0.5 for row in range(len(table))], [words.wrapped(name) for name in table.index], linespacing=0.9
@@ -345,15 +346,15 @@ def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", ax: Axes | None = N
     names = [words.wrapped(name, 24 if narrow else 76 // table.shape[1]) for name in table]
     ax.set_xticks([column + 0.5 for column in range(table.shape[1])], names, **slant)
     ax.set(xlabel=table.columns.name or "", ylabel=table.index.name or "")
-    return drawing.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, form) or 'none'}.")
+    return drawing.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, text) or 'none'}.")
 
 
-def _largest(table: pd.DataFrame, form: str) -> str:
+def _largest(table: pd.DataFrame, text: pd.DataFrame) -> str:
     """The five largest values of a table, in words."""
-    rows = zip(table.index, table.to_numpy().tolist(), strict=True)
-    cells = [(v, f"{row} and {name}") for row, line in rows for name, v in zip(table, line, strict=True)]
-    ordered = sorted((cell for cell in cells if cell[0] and not math.isnan(cell[0])), key=lambda cell: -abs(cell[0]))
-    return "; ".join(f"{names}: {form.format(value)}" for value, names in ordered[:5])
+    rows = zip(table.index, table.to_numpy().tolist(), text.to_numpy().tolist(), strict=True)
+    cells = [(row, name, v, said) for row, *line in rows for name, v, said in zip(table, *line, strict=True)]
+    largest = sorted((cell for cell in cells if cell[2] and cell[3]), key=lambda cell: -abs(cell[2]))[:5]
+    return "; ".join(f"{row} and {name}: {said}" for row, name, _, said in largest)
 
 
 @drawing.in_look

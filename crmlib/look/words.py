@@ -216,7 +216,8 @@ class _Template(string.Formatter):
     def filled(self, sentence: str, values: Mapping[str, object]) -> str:
         self.one, before = False, self.amount
         try:
-            return self.vformat(sentence, (), values)
+            text = self.vformat(sentence, (), values)
+            return f"N{text[1:]}" if text.startswith("no ") else text
         except _AbsentError:
             self.amount = before
             return ""

@@ -109,7 +109,7 @@ def test_a_sentence_keeps_text_from_data_as_text() -> None:
         ("{x:percent}", 0.125, "12.5%"), ("{x:percent.0}", Decimal("0.125"), "12%"), ("{x:moved}", -0.031, "down 3.1%"),
         ("{x:moved}", 0.5, "up 50.0%"), ("It {x:rose}.", Decimal(-9), "It fell by USD 9."), ("They {x:contribute}.", -9, "They lose USD 9."),
         ("It {x:contributes}.", 9, "It contributes USD 9."), ("{x:customer}", 1, "1 customer"), ("{x:customer}", 1200, "1,200 customers"),
-        ("{x:family|families}", 2, "2 families"), ("{x:customer or none}", 0, "no customer"), ("{x:list}", ["Fir"], "Fir"),
+        ("{x:family|families}", 2, "2 families"), ("{x:customer or none}", 0, "No customer"), ("It has {x:customer or none}.", 0, "It has no customer."), ("{x:list}", ["Fir"], "Fir"),
         ("{x:list}", ["Fir", "Gorse"], "Fir and Gorse"), ("{x:list.2}", ["Fir", "Gorse", "Hazel", "Ivy"], "Fir, Gorse and 2 more"),
         ("{x[margin]:money}", pd.DataFrame({"margin": [Decimal(7)]}), "USD 7"), ("{x:customer} with {x[margin]:money}", pd.DataFrame({"margin": [Decimal(7), Decimal(-2)]}), "2 customers with USD 5"), ("{x}", pd.Index(["Fir"]), "Fir"),
     ],
