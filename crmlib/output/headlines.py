@@ -36,7 +36,7 @@ def headlines(books: Books, period: Period) -> list[Headline]:
             now, before = (_value(books, p, line) if p else None for p in (period, year if comparable else None))
             owned = replace(line, label=f"{line.label} of customers") if line == statement.net_margin else line
             if now not in [row.now for row in rows]:  # what books without costs would say again
-                rows.append(Headline(owned.title, now or Decimal(0), before, year.label, share(now, sales)))
+                rows.append(Headline(owned.title, now or Decimal(0), before, year.words, share(now, sales)))
     return rows
 
 
