@@ -30,14 +30,14 @@ def headlines(books: Books, period: Period) -> list[Headline]:
     year, statement = period.year_before(), books.statement_in(period)
     comparable = books.comparable(year) and _lines(books.statement_in(year)) == _lines(statement)
     sales = next(firm_profitability(books, period).get(line.id) for line in statement.lines if line.is_revenue)
-    rows: list[Headline] = []
+    rows = {}
     for line in statement.firm_lines:
         if line.subtotal and (line == statement.net_margin or line.id in SHOWN):
             now, before = (_value(books, p, line) if p else None for p in (period, year if comparable else None))
             owned = replace(line, label=f"{line.label} of customers") if line == statement.net_margin else line
-            if now not in [row.now for row in rows]:  # what books without costs would say again
-                rows.append(Headline(owned.title, now or Decimal(0), before, year.words, share(now, sales)))
-    return rows
+            rows[line.id] = Headline(owned.title, now or Decimal(0), before, year.words, share(now, sales))
+    margin = rows[statement.net_margin.id]
+    return [row for row in rows.values() if row is margin or row.now != margin.now]  # books with few costs say it once
 
 
 def _lines(statement: Statement) -> list[str]:
