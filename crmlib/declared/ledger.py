@@ -49,7 +49,7 @@ class Column(Record):
 
     @property
     def dtype(self) -> str:
-        """Ibis type of the typed column."""
+        """Type of the typed column."""
         return DTYPES.get(self.type, "string")
 
 
