@@ -108,11 +108,12 @@ def skipped_rows(above: Sequence[Sequence[Any]], where: Mapping[str, Any]) -> li
 def _plain(reader: Reader, text: _Text, where: Mapping[str, str]) -> str:
     """Query for a whole file as the engine reads it, where that is sure to give the same as record by record, else ''.
 
-    Sure is UTF-8 without a quotation mark or NUL in which every line has all its values, and none is blank.
+    Sure is UTF-8 without a quotation mark or NUL in which every line has all its values and no more, and none is blank.
     """
     import duckdb
 
-    if text.encoding != "utf-8-sig" or {*text.header} & {*PLACE} or _holds_oddities(text.file):
+    marks = _delimiters(text) if text.encoding == "utf-8-sig" and not {*text.header} & {*PLACE} else -1
+    if marks < 0:
         return ""
     link = text.staged.with_suffix(".csv")  # the engine reads nothing outside its folder
     try:
@@ -124,26 +125,31 @@ def _plain(reader: Reader, text: _Text, where: Mapping[str, str]) -> str:
     rows = f"read_csv({quoted(link)}, auto_detect = false, header = false, quote = '', escape = '', {options})"
     blank = " AND ".join(f"{identifier(name)} < '!'" for name in text.header)
     try:
-        if reader.con.execute(f"SELECT count(*) FROM {rows} WHERE {blank}").fetchall() != [(0,)]:
-            return ""  # a blank line counts as a row and is no record
-    except duckdb.Error:
+        [(lines, blanks)] = reader.con.execute(f"SELECT count(*), count(*) FILTER ({blank}) FROM {rows}").fetchall()
+    except duckdb.Error:  # a line lacks values
+        return ""
+    if blanks or marks != lines * (
+        len(text.header) - 1
+    ):  # a blank line is no record; of a line with one delimiter more the engine says nothing
         return ""
     place = f"{quoted(where['file'])} AS _file, row_number() OVER () + {text.header_row} AS _row"
     return f"SELECT *, {place} FROM {rows}"
 
 
-def _holds_oddities(file: Path) -> bool:
-    """Whether a file holds a quotation mark, NUL, a blank line, or a line end that is none everywhere."""
-    with file.open("rb") as stream:
-        before = b"\n"
+def _delimiters(text: _Text) -> int:
+    """How many delimiters stand below the header; −1 in a file with a quotation mark, NUL, a blank line, or a line end that is none everywhere."""
+    mark, before, found = text.delimiter.encode(), b"\n", 0
+    with text.file.open("rb") as stream:
+        found -= sum(stream.readline().count(mark) for _ in range(text.header_row))
+        stream.seek(0)
         for block in iter(lambda: stream.read(2**24), b""):
             piece = before + block
-            if any(mark in piece for mark in (b'"', b"\0", b"\n\n", b"\n\r\n")):
-                return True
+            if any(odd in piece for odd in (b'"', b"\0", b"\n\n", b"\n\r\n")):
+                return -1
             if piece.removesuffix(b"\r").count(b"\r") != piece.count(b"\r\n"):
-                return True
-            before = piece[-2:]
-    return False
+                return -1
+            before, found = piece[-2:], found + block.count(mark)
+    return found
 
 
 def _staged_records(text: _Text) -> list[Finding]:

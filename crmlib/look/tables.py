@@ -34,7 +34,17 @@ TABLE_CSS = f"""
 
 
 LARGE = 100_000  # amounts from here on are told in thousand
-COUNTED = ("_share", "_days", "_years", "_minutes", "_units", "_rate", "_index", "score", "hours")  # names of what is no money
+COUNTED = (
+    "_share",
+    "_days",
+    "_years",
+    "_minutes",
+    "_units",
+    "_rate",
+    "_index",
+    "score",
+    "hours",
+)  # names of what is no money
 
 
 def _unit(amounts: pd.DataFrame, unit: str) -> tuple[str, int]:

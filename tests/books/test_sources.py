@@ -183,11 +183,11 @@ CASTS = {  # the values, what is read, and what is told: code, row, how many, am
 
 @pytest.mark.parametrize("column", CASTS)
 def test_what_the_mapping_casts_is_read_and_counted(column: str, tmp_path: Path) -> None:
-    values, read, expected = CASTS[column]
+    typed, read, expected = CASTS[column]
     folder = csv_engagement(tmp_path / "e", {"tables": {"credits": {"columns": {column: {"cast": True}}}}})
     (folder / "ledger/credits.csv").unlink()
     table = as_parquet(GOOD["credits.csv"], "credits")
-    table = table.set_column(table.column_names.index(column), column, values)
+    table = table.set_column(table.column_names.index(column), column, typed)
     pq.write_table(table, folder / "ledger/credits.parquet")
     ledger = ledger_of(folder)
     assert values(ledger, "credits", column) == read

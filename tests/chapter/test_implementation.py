@@ -25,8 +25,8 @@ rules:
   - {segment: Small, when: [], because: small, stance: keep}
 """
 MENU = """option,name,kind,process,line,per,unit,activity,unit_cost,capacity,measure,target,method,penalty,bonus,uplift_on,uplift_low,uplift,uplift_high
-window,Window,service,order fulfilment,salaries,order,delivery,,10,,,,,,,,,,
-desk,Desk,service,customer service management,salaries,order,answer,,1,,,,,,,,,,"""
+window,Window,service,order fulfilment,salaries,month,delivery,,10,,,,,,,,,,
+desk,Desk,service,customer service management,salaries,month,answer,,1,,,,,,,,,,"""
 AGREED = """
 agreements:
   - {account: A, version: 1, valid_from: 2025-01-01, valid_to: 2026-12-31, expected: {sales: 1, margin: 1}, commitments: [
