@@ -5,7 +5,7 @@ What a customer reads is in `clauses`, which sees none of these amounts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -295,6 +295,16 @@ def _judged_gain(choice: Frame, made: Sequence[Draft]) -> dict[str, float]:
     return gain
 
 
+def parties(books: Books, period: Period) -> Iterator[tuple[Agreement, str, list[str]]]:
+    """Each agreement in force in a period, with whom, and its customers: of a segment those without an agreement of their own."""
+    agreed, rows = read_agreements(books), books.customers.set_index("customer_id")
+    alone = {a.account for a in agreed.agreements}
+    for agreement in agreed.in_force(period.start, period.end):
+        others = [str(c) for c in rows.index[rows["segment"] == agreement.segment] if c not in alone]
+        name = str(rows["customer_name"].get(agreement.account, agreement.segment))
+        yield agreement, name, [agreement.account] if agreement.account else others
+
+
 def realised(books: Books, period: Period) -> Frame:
     """What the agreements in force in a period were expected to bring, beside what they brought in those of its months in which they held.
 
@@ -303,24 +313,19 @@ def realised(books: Books, period: Period) -> Frame:
     One row per agreement with an expectation: party (customer_id or segment), with_whom, version, months, expected_sales, sales, expected_margin, margin
     (net), difference (of margins). A segment's are those of today's customers without an agreement of their own.
     """
-    agreed, names, found = read_agreements(books), books.customers.set_index("customer_id")["customer_name"], []
-    named = {a.account for a in agreed.agreements}
-    for a in agreed.in_force(period.start, period.end):
+    found = []
+    for a, name, customers in parties(books, period):
         if a.expected is None:
             continue
         months = Period(max(period.start, a.valid_from.replace(day=1)), min(period.end, add_months(a.valid_to, 1)))
         report: Any = customer_profitability(books, months)
-        own = (
-            report[report["customer_id"] == a.account]
-            if a.account
-            else report[(report["segment"] == a.segment) & ~report["customer_id"].isin(named)]
-        )
+        own = report[report["customer_id"].isin(customers)]
         sales, margin = (NONE + own[column].sum() for column in ("sales", books.statement_in(months).net_margin.id))
         expected = [
             (amount * months.months / 12).quantize(CENT, ROUND_HALF_UP)
             for amount in (a.expected.sales, a.expected.margin)
         ]
-        whose = (a.account or a.segment, str(names[a.account]) if a.account else standard(a.segment))
+        whose = (a.account or a.segment, name if a.account else standard(a.segment))
         found.append((*whose, a.version, months.months, expected[0], sales, expected[1], margin, margin - expected[1]))
     columns = [
         "party",

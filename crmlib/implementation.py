@@ -5,7 +5,7 @@ What moved since is not claimed to be an agreement's doing: prices and volumes o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import date, timedelta
 from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
@@ -13,13 +13,12 @@ from typing import Any, cast
 
 import pandas as pd
 
+from crmlib.agreements import parties
 from crmlib.books.stored import Books, Frame, read_cube
 from crmlib.criteria import judgement_records
-from crmlib.declared.agreements import Agreement
 from crmlib.declared.periods import Period, add_months
 from crmlib.declared.reading import did_you_mean, refuse_mistakes
 from crmlib.declared.teams import SEVERAL, Milestone
-from crmlib.menu import read_agreements
 from crmlib.profitability import customer_profitability, total
 
 FALSE_ALARM = 0.00135  # chance of a month outside a limit though nothing changed: that of three sigmas
@@ -91,16 +90,6 @@ def _state(row: Any, ends: date, today: date) -> str:
     if row["done"] is not None and row["done"] <= today:
         return "done"
     return "late" if row["end"] < today else "will be late" if ends > row["end"] else "on plan"
-
-
-def parties(books: Books, period: Period) -> Iterator[tuple[Agreement, str, list[str]]]:
-    """Each agreement in force in a period, with whom, and its customers: of a segment those without an agreement of their own."""
-    agreed, rows = read_agreements(books), books.customers.set_index("customer_id")
-    alone = {a.account for a in agreed.agreements}
-    for agreement in agreed.in_force(period.start, period.end):
-        others = [str(c) for c in rows.index[rows["segment"] == agreement.segment] if c not in alone]
-        name = str(rows["customer_name"].get(agreement.account, agreement.segment))
-        yield agreement, name, [agreement.account] if agreement.account else others
 
 
 def service_held(books: Books, period: Period) -> Frame:
