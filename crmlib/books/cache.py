@@ -32,6 +32,8 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
 
     Errors as `stored.open_books`.
     """
+    if (engagement.folder / engagement.settings.source / "books.json").is_file():
+        return _brought(engagement.folder / engagement.settings.source)
     sources = _source_hashes(engagement)
     if not _is_whole(_place_of(engagement, sources)):
         try:
@@ -40,6 +42,16 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
             reason = f"{error.filename or _home()}: {error.strerror or error}"
             raise CrmError(f"the books cannot be kept: {reason}; make room, or set CRM_CACHE to a folder") from None
     return _place_of(engagement, sources), sources, _digest(sources)
+
+
+def _brought(folder: Path) -> tuple[Path, dict[str, str], str]:
+    """Books that an engagement brings instead of a ledger, as `crm run --edition` writes them."""
+    if not _is_whole(folder):
+        raise SettingsError(f"the books in {folder.name} are not whole; have the edition made again")
+    sources = {
+        file.relative_to(folder).as_posix(): sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()
+    }
+    return folder, {"books": _digest(sources)}, _digest(sources)
 
 
 def _home() -> Path:
@@ -83,12 +95,13 @@ def _is_whole(cache: Path) -> bool:
     """Whether a folder holds every file that was written into it, at its size, and none besides."""
     try:
         files = json.loads((cache / "books.json").read_text(encoding="utf-8"))["files"]
-        return bool(files == _sizes(cache))
+        return bool(files == file_sizes(cache))
     except (OSError, ValueError, KeyError, TypeError):  # not there, cut off, or by another version
         return False
 
 
-def _sizes(folder: Path) -> dict[str, int]:
+def file_sizes(folder: Path) -> dict[str, int]:
+    """The files of books, but for their own record, with their sizes."""
     files = (file for file in folder.rglob("*") if file.is_file() and file.name != "books.json")
     return {str(file.relative_to(folder)): file.stat().st_size for file in files}
 
@@ -110,7 +123,7 @@ def _fill(engagement: Engagement, sources: dict[str, str]) -> dict[str, str]:
             raise SettingsError(f"{', '.join(changed)} changed while being read; run again when it is written")
         shutil.rmtree(work / "ledger")
         record = json.loads((work / "books.json").read_text(encoding="utf-8"))
-        (work / "books.json").write_text(json.dumps({**record, "files": _sizes(work)}, indent=1), encoding="utf-8")
+        (work / "books.json").write_text(json.dumps({**record, "files": file_sizes(work)}, indent=1), encoding="utf-8")
         cache = _place_of(engagement, read)
         _place(work, cache)
     books = sorted(cache.parent.glob(f"{engagement.name}-{'?' * 16}"), key=lambda folder: folder.stat().st_mtime)

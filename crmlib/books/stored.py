@@ -31,6 +31,10 @@ MEMORY = "1GB"  # of sums by account; more than that is spilt to a temporary fol
 ROWS = 1_000_000  # of a roll-up that are in memory at a time
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
+DISGUISED = {  # what an edition does with names and amounts
+    "client": "names of customers and staff stand for others, and small groups are joined",
+    "anonymous": "all names stand for others, small groups are joined, and all amounts are multiplied by one secret factor",
+}
 BOOKINGS = [*OWNER, "line", "avoidable", "amount"]
 Frame = pd.DataFrame
 
@@ -41,7 +45,7 @@ class Books:
 
     `customers` has one row per customer with the attributes that the ledger has, today's for all periods; `statement` the
     lines that this ledger fills; `columns` what each of its tables has; `spans` the first and last day of each line's
-    sources; `sources` the files read with their SHA-256.
+    sources; `sources` the files read with their SHA-256; `edition` is client or anonymous where names are not the ledger's.
     """
 
     engagement: Engagement
@@ -52,6 +56,7 @@ class Books:
     sources: Mapping[str, str]
     data_hash: str
     cache: Path
+    edition: str = ""
 
     def table(self, name: str) -> Frame | None:
         """A small table of the ledger, or of the checks (findings, intake, tie_out); None where the ledger has none."""
@@ -145,7 +150,8 @@ def open_books(engagement: str | Path | Engagement) -> Books:
         line: (date.fromisoformat(first), date.fromisoformat(last)) for line, (first, last) in record["spans"].items()
     }
     customers = plain(pd.read_parquet(cache / "customers.parquet"))
-    return Books(opened, customers, Statement(lines), record["columns"], spans, sources, data_hash, cache)
+    rest = (record["columns"], spans, sources, data_hash, cache, record.get("edition", ""))
+    return Books(opened, customers, Statement(lines), *rest)
 
 
 @dataclass(frozen=True)
@@ -398,6 +404,7 @@ def standing(books: Books) -> str:
         f"{controls} totals of the general ledger agree to the cent"
         if controls
         else "there is no general ledger to hold them against",
+        DISGUISED.get(books.edition, ""),
     ]
     return "; ".join(part for part in parts if part) + "."
 

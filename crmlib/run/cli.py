@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -95,19 +95,41 @@ def run(
         ),
     ] = False,
     timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800,
+    edition: Annotated[
+        Literal["client", "anonymous"] | None,
+        typer.Option(
+            help="For other eyes: customers and staff under other names; anonymous also hides groups, products and the true amounts."
+        ),
+    ] = None,
+    least_group: Annotated[
+        int, typer.Option(min=1, help="Customers that a group of an edition has at least; smaller ones are joined.")
+    ] = 5,
 ) -> None:
     """Check the books, run the notebooks, put the report into place; what would come out the same is not run again."""
     with _exit_codes(engagement, out):
-        from crmlib.output.pdf import export_pdf
-        from crmlib.run.report import Request, run_report
+        from crmlib.run.report import Request
 
         request = Request(tuple(only or ()), _parameters(parameter or []), jobs, out, cell_timeout_seconds=timeout)
-        if for_:
-            _run_packs(engagement, for_, request, pdf)
+        if not edition:
+            _run(engagement, for_ or [], request, pdf)
             return
-        with _progress() as tell:
-            report = run_report(engagement, request, tell=tell)
-        printed = export_pdf(report.folder, report.heading) if pdf else None
+        from crmlib.run.editions import prepared
+
+        with prepared(engagement, edition, least_group, request) as ready:
+            _say("\n".join(ready.told))
+            _run(str(ready.folder), for_ or [], ready.request, pdf)
+
+
+def _run(engagement: str, who: list[str], request: Request, pdf: bool) -> None:
+    from crmlib.output.pdf import export_pdf
+    from crmlib.run.report import run_report
+
+    if who:
+        _run_packs(engagement, who, request, pdf)
+        return
+    with _progress() as tell:
+        report = run_report(engagement, request, tell=tell)
+    printed = export_pdf(report.folder, report.heading) if pdf else None
     done = "nothing to do: the report is as it would come out" if report.nothing_to_do else "done"
     _say(f"{done}: {near(report.folder / 'index.html')}; open it in any browser")
     if printed:

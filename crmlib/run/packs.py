@@ -158,7 +158,7 @@ def accounts_for(books: Books, period: Period, who: Sequence[str]) -> pd.DataFra
 def _pack(work: _Work, customer_id: str, name: str, segment: str, sales: Any, margin: Any) -> Pack:
     """One account's pack, in the kernel of this worker."""
     from crmlib.output.packs import Pack
-    from crmlib.output.page import write_page
+    from crmlib.output.page import tags_of, write_page
     from crmlib.output.pdf import print_page
 
     begun, file = time.monotonic(), file_part(customer_id)
@@ -175,6 +175,7 @@ def _pack(work: _Work, customer_id: str, name: str, segment: str, sales: Any, ma
     client = work.engagement.settings.client
     executed.metadata["crm"] = {"client": client, "period": work.period.label, "account": name}
     folders = machine_folders() | {work.folder: "reports", work.engagement.folder: work.engagement.name}
+    executed.cells = [cell for cell in executed.cells if failure or not tags_of(cell) & work.request.without]
     written = write_notebook(executed, work.folder / f"{file}.ipynb", folders)
     cause = _cause(work, executed, failure, folders) if failure else ""
     if not cause:

@@ -45,6 +45,7 @@ class Request:
     out: Path | None = None
     notebooks: Path = NOTEBOOKS
     cell_timeout_seconds: int = 1800
+    without: frozenset[str] = frozenset()  # tags of cells that are left out of the notebooks as executed
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,8 @@ def _job(engagement: str | Path, request: Request, tell: Tell) -> _Job:
         each.pop("engagement", None)
         each.update({"period": period.label} if "period" in each else {})
     pages = tuple(unit for notebook in selected for unit in units(notebook, [values[notebook.name]]))
-    return _Job(request, tell, opened, _label(engagement, opened), period, tuple(notebooks), pages)
+    label = opened.name if request.without else _label(engagement, opened)
+    return _Job(request, tell, opened, label, period, tuple(notebooks), pages)
 
 
 def _label(path: str | Path, engagement: Engagement) -> str:
@@ -256,6 +258,8 @@ def _pages(job: _Job, plan: Plan, books: Books) -> Iterator[list[Future[Page]]]:
 
 
 def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:
+    from crmlib.output.page import tags_of
+
     job.tell(Step(unit.name, "running"))
     begun = time.monotonic()
     values, path = dict(unit.values), unit.notebook.path
@@ -270,6 +274,7 @@ def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:
     if failure:
         raise _failed(job, unit, executed, failure, kernels.stopped.is_set())
     executed.metadata["crm"] = {"client": job.engagement.settings.client, "period": job.period.label}
+    executed.cells = [cell for cell in executed.cells if not tags_of(cell) & job.request.without]
     write_notebook(executed, job.scratch("new") / unit.files[1], job.private_folders)
     seconds = time.monotonic() - begun
     job.tell(Step(unit.name, "done", seconds))

@@ -34,7 +34,10 @@ def locked(path: Path) -> Iterator[None]:
         since = datetime.now().astimezone().isoformat(" ", "seconds")
         file.write(f"process {os.getpid()} on {platform.node()} since {since}")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)  # nobody holds it; and no machine is named beside a report
 
 
 def _lock(file: IO[str]) -> None:
