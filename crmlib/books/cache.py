@@ -81,6 +81,12 @@ def _source_hashes(engagement: Engagement, state: str = "") -> dict[str, str]:
     return hashes
 
 
+def _stamps(engagement: Engagement) -> dict[str, tuple[int, int]]:
+    """When each file of the source was last written, and its place on the disk: of one that is changed and changed back they differ."""
+    stats = {name: file.stat() for name, file in source_files(engagement).items()}
+    return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}
+
+
 def _code_hashes() -> dict[str, str]:
     """SHA-256 of all that reads and rolls up the books, by file."""
     files = [file for floor in FLOORS for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
@@ -117,8 +123,9 @@ def _fill(engagement: Engagement, sources: dict[str, str]) -> dict[str, str]:
         A file changed while it was read.
     """
     with _private_folder(_home()) as work:
+        before = _stamps(engagement)
         read = _source_hashes(engagement, _compute(engagement, work))
-        changed = sorted(dict(sources.items() ^ read.items()))
+        changed = sorted(dict((sources.items() ^ read.items()) | (before.items() ^ _stamps(engagement).items())))
         if changed and (changed != ["database"] or "CRM_DATABASE" in os.environ):
             raise SettingsError(f"{', '.join(changed)} changed while being read; run again when it is written")
         shutil.rmtree(work / "ledger")

@@ -102,6 +102,40 @@ def test_a_file_that_changes_while_it_is_read_is_refused(make_engagement: Make, 
     assert not list((tmp_path / "crm-cache").iterdir())
 
 
+def test_a_file_that_changes_and_changes_back_while_it_is_read_is_refused(make_engagement: Make,
+                                                                          monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    folder, compute = make_engagement(), cache._compute
+    file = folder / "ledger/invoice_lines.csv"
+
+    def meanwhile(*given: Any) -> str:
+        text = file.read_text()
+        file.write_text(text.replace("100", "101"))
+        state = compute(*given)
+        file.write_text(text)
+        return state
+
+    monkeypatch.setattr(cache, "_compute", meanwhile)
+    with pytest.raises(SettingsError, match=r"invoice_lines\.csv changed"):
+        open_books(folder)
+
+
+@pytest.mark.usefixtures("compute_once")
+def test_other_settings_other_segments_and_other_versions_are_other_books(make_engagement: Make,
+                                                                         monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    folder = make_engagement()
+    kept = [open_books(folder).cache]
+    (folder / "engagement.yml").write_text(f"{(folder / 'engagement.yml').read_text()}\nhorizon_months: 3\n")
+    kept.append(open_books(folder).cache)
+    (folder / "judgement").mkdir()
+    rule = "{segment: %s, when: [], because: all, stance: keep}"
+    for name in ("All", "Everybody"):
+        (folder / "judgement/segments.yml").write_text(f"rules: [{rule % name}]\n")
+        kept.append(open_books(folder).cache)
+    monkeypatch.setattr(cache, "versions", lambda: {"duckdb": "99"})
+    kept.append(open_books(folder).cache)
+    assert len({*kept}) == len(kept) == 5
+
+
 # --- wholeness -------------------------------------------------------------------------------------------------------
 
 
