@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import pandas as pd
 
+from crmlib.declared.reading import visible
 from crmlib.look.words import Sentence
 
 if TYPE_CHECKING:
@@ -101,12 +102,25 @@ def in_look(plot: Callable[P, R]) -> Callable[P, R]:
 
 @in_look
 def picture(figure: Figure) -> tuple[str, str]:
-    """A figure as SVG, and its alternative text."""
+    """A figure as SVG, and its alternative text; control characters as visible escapes, which XML could not hold."""
+    _show_hidden(figure)
     if figure.get_layout_engine() is None:
         figure.set_layout_engine("constrained")
     svg = io.StringIO()
     figure.savefig(svg, format="svg", metadata={"Date": None}, dpi=200)  # of what is a raster
-    return svg.getvalue(), str(figure.get_label()) or "Chart"
+    return svg.getvalue(), visible(str(figure.get_label())) or "Chart"
+
+
+def _show_hidden(figure: Figure) -> None:
+    """Write control characters of a picture's texts as visible escapes; those of an axis are made anew when it is drawn, and fixed."""
+    from matplotlib.text import Text
+
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        labels = [label.get_text() for label in axis.get_ticklabels()]
+        if labels != (shown := [visible(label) for label in labels]):
+            axis.set_ticks(axis.get_ticklocs(), labels=shown)
+    for text in figure.findobj(Text):
+        text.set_text(visible(text.get_text()))
 
 
 def _mimebundle(figure: Figure) -> tuple[dict[str, str], dict[str, dict[str, str]]]:

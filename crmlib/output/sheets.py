@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from crmlib.declared.reading import CrmError, Record
+from crmlib.declared.reading import CrmError, Record, visible
 from crmlib.look.words import NOT_AVAILABLE, heading
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Target:
     def texts(self, sheet: Worksheet, at: Place, texts: Iterable[Any], look: str = "text") -> None:
         """Texts side by side, which stay text whatever they look like."""
         for column, text in enumerate(texts, at[1]):
-            if sheet.write_string(at[0], column, str(text) if known(text) else "", self.looks[look]):
+            if sheet.write_string(at[0], column, visible(str(text)) if known(text) else "", self.looks[look]):
                 raise CrmError(f"sheet {sheet.name}: a text of {len(text)} characters does not fit into an Excel cell")
 
     def cell(self, sheet: Worksheet, at: Place, cell: Cell, look: str) -> None:

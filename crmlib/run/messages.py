@@ -16,7 +16,7 @@ from typing import Any
 
 CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 CELL = re.compile(r"^.*ipykernel_\d+[/\\]\d+\.py")
-NO_SPACE = (28, 122)  # errno's ENOSPC and EDQUOT
+NO_SPACE = (28, 122, 27)  # errno's ENOSPC, EDQUOT and EFBIG
 
 
 def near(path: Path) -> str:
@@ -32,12 +32,19 @@ def visible(text: str) -> str:
     return CONTROLS.sub(lambda mark: mark[0].encode("unicode_escape").decode(), text)
 
 
+def _temporary() -> Path:
+    """Where temporary files are, or would be if any could be written."""
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError:
+        return Path(os.environ.get("TMPDIR") or "/tmp")  # noqa: S108 (a name for a message)
+
+
 def machine_folders() -> dict[Path, str]:
     """Folders that say whose machine this is, and what is shown instead."""
     from crmlib.declared.reading import PROJECT
 
-    temporary = Path(tempfile.gettempdir())
-    return {temporary: "temp", Path.home(): "~", Path(sys.prefix): "python", Path.cwd(): ".", PROJECT: "."}
+    return {_temporary(): "temp", Path.home(): "~", Path(sys.prefix): "python", Path.cwd(): ".", PROJECT: "."}
 
 
 def scrubbed(content: Any, folders: Mapping[Path, str]) -> Any:
@@ -68,7 +75,7 @@ def os_error_message(error: OSError, reports: Path, cache: Path) -> str:
     places = {
         cache: "the cache of the books: CRM_CACHE names another folder, and what is in it may be removed",
         reports: "the reports: --out names another folder",
-        Path(tempfile.gettempdir()): "temporary files: TMPDIR names another folder",
+        _temporary(): "temporary files: TMPDIR names another folder",
     }
     if error.errno in NO_SPACE:
         lines = [f"{near(place)}: {_free_bytes(place) // 1_000_000:,} MB, {what}" for place, what in places.items()]
@@ -90,7 +97,7 @@ def write_crash(error: BaseException, folder: Path, private: Mapping[Path, str])
 
     trace = "".join(traceback.format_exception(error))
     text = "\n\n".join([f"crm {' '.join(sys.argv[1:])}", str(versions()), trace])
-    for place in (folder, Path(tempfile.gettempdir())):
+    for place in (folder, _temporary()):
         with suppress(OSError):
             place.mkdir(parents=True, exist_ok=True)
             file = place / f"crash-{datetime.now():%Y%m%d-%H%M%S}.txt"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, cast
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -130,6 +132,18 @@ def texts(ax: Axes) -> list[tuple[str, object]]:
     seen = [text for text in found if text and text.get_text().strip() and text.get_visible()]
     # the box of a slanted text is no measure of what it covers
     return [(text.get_text(), text.get_window_extent()) for text in seen if text.get_rotation() in (0, 90)]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")
+@pytest.mark.parametrize("name", CASES)
+def test_control_characters_are_seen_and_the_picture_stays_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden = "\x01\x1a\x1f\x7f\u202e\u2066\ufffe"
+    monkeypatch.setattr(sys.modules[__name__], "HOSTILE", [f"{letter}{hidden}" for letter in "ABC"])
+    svg, alt = picture(root_figure(headline(CASES[name](), f"Sales{hidden}", "USD")))
+    ElementTree.fromstring(svg)
+    assert not {*hidden} & {*svg, *alt}
+    assert "\\u0001\\u001a" in svg.replace(" ", "")
+    assert "Sales\\u0001" in alt
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -11,14 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from bs4 import BeautifulSoup
+from matplotlib.text import Text
 
 from crmlib.books.stored import Books
 from crmlib.declared.agreements import Level, Option
-from crmlib.declared.reading import PROJECT
+from crmlib.declared.reading import HIDDEN, PROJECT
 from crmlib.declared.teams import Member, Milestone
+from crmlib.look.drawing import picture
 
 NOTEBOOKS = sorted((PROJECT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 SALES = "customer_id, invoice_date, gross_sales, discount, product_id, quantity, cost_of_goods, order_id"
@@ -42,7 +45,7 @@ def customers(*ids: str, names: Mapping[str, str] | None = None) -> str:
 
 
 TEN = [f"C{number:02}" for number in range(10)]
-LONG = 'Société Générale "Nord & <script>alert(1)</script>" of sixty letters'
+LONG = 'Société Générale "Nord & <script>alert(1)</script>\x1a\u202e" of sixty letters'
 LOSS = "level, key, date, line, amount\n" + "\n".join(
     f"customer, {c}, 2024-0{m}-28, salaries, 90" for c in TEN for m in (1, 2)
 )
@@ -58,7 +61,7 @@ SERVED = (
     "customer_id, month, measure, numerator, denominator\nA, 2024-03-01, on time, 1, 2\nA, 2024-04-01, on time, 2, 2"
 )
 MEMBERS = f"{','.join(Member.model_fields)}\nsales,Ann,0.1,A;Core,lead\nsales,Bo,0,,"
-PLAN = f"{','.join(Milestone.model_fields)}\na,A,,order fulfilment,Visits begin,Ann,2024-11-01,2024-11-30,,\nb,,,returns management,Trial,Bo,2024-12-01,2024-12-31,a,"
+PLAN = f"{','.join(Milestone.model_fields)}\na,A,,order fulfilment,Visits \x01begin,Ann,2024-11-01,2024-11-30,,\nb,,,returns management,Trial,Bo,2024-12-01,2024-12-31,a,"
 UGLY: dict[str, dict[str, Any]] = {
     "one customer": {"tables": {"customers": customers("A"), "invoice_lines": sales("A", months=range(1, 13))}},
     "one month": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(3, 4))}, "period": "2024-03",
@@ -117,7 +120,10 @@ def shown(value: Any) -> str:
         heads = [row.get_text(" ", strip=True) for row in table.select(".gt_title, .gt_subtitle")]
         return "\n".join(head for head in heads if head)
     if hasattr(value, "get_figure"):
-        return str(value.get_figure(root=True).get_label())
+        figure = value.get_figure(root=True)
+        if any(HIDDEN.search(text.get_text()) for text in figure.findobj(Text)):
+            ElementTree.fromstring(picture(figure)[0])
+        return str(figure.get_label())
     return "" if value is None else str(value)
 
 

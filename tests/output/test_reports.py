@@ -7,9 +7,11 @@ import re
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import nbformat
 import openpyxl
@@ -290,6 +292,20 @@ def test_text_from_data_is_never_a_formula(workbook: Path) -> None:
     for text in ("=1+1", "@Élan {{ 7*7 }}", "+Returner", EVIL, "-2+3", "00123", "=2025"):
         found = [cell for sheet in book for row in sheet.iter_rows() for cell in row if cell.value == text]
         assert {cell.data_type for cell in found} == {"s"}, text
+
+
+def test_control_characters_are_visible_in_every_part_of_the_workbook(
+    make_books: Callable[..., Books], tmp_path: Path
+) -> None:
+    hidden = "\x01\x1a\x7f\u202e"
+    books = make_books({"customers": f"customer_id, customer_name\nA, Ad{hidden}ler\nB, Birch"})
+    export_workbook(books, books.period("2024"), tmp_path / "w.xlsx", parameters={"p": hidden}, lists={})
+    with zipfile.ZipFile(tmp_path / "w.xlsx") as file:
+        parts = [ElementTree.fromstring(file.read(name)) for name in file.namelist() if name.endswith(".xml")]
+    text = "".join(part.text or "" for tree in parts for part in tree.iter())
+    assert "Ad\\u0001\\u001a\\u007f\\u202eler" in text
+    assert not {*hidden} & {*text}
+    assert "_x0001_" not in text
 
 
 def column(path: Path, heading: str) -> dict[str, Any]:
