@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
-MEMORY = "1GB"  # of sums by account; more than that is spilt to a temporary folder
+MEMORY = "500MB"  # of sums by account; more than that is spilt to a temporary folder
 ROWS = 1_000_000  # of a roll-up that are in memory at a time
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
@@ -355,11 +355,13 @@ def summed_by_account(
     year after the first purchase), comparable_months, and product_concentration_share where there are products.
     """
     import duckdb
+    import pyarrow as pa
 
     now = {"start": period.start, "end": period.end}
     base = period.year_before()
     with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill, "memory_limit": MEMORY}) as con:
-        con.register("members", account.rename("account_id").rename_axis("customer_id").reset_index().astype("str"))
+        members = pa.table({"customer_id": account.index.to_numpy(), "account_id": account.to_numpy()})
+        con.register("members", members)  # the engine reads pandas' text a value at a time
         files = [str(file) for name in ("lines", "drivers") for file in (books.cache / name).glob("*.parquet")]
         con.read_parquet(sorted(files), union_by_name=True).create_view("cube")
         columns = set(con.view("cube").columns)
@@ -367,6 +369,7 @@ def summed_by_account(
         sums = [f"({_signed_sums(parts)})::DOUBLE AS {kind}" for kind, parts in there.items()]
         dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
         frame = con.execute(_sql("accounts").format(kinds=", ".join(sums)), dates).df().set_index("account_id")
+        frame = frame.reindex(account.unique(), fill_value=0.0)
         if sold := [str(file) for file in (books.cache / "sales").glob("*.parquet")]:
             con.read_parquet(sold).create_view("sales")
             frame = frame.join(con.execute(_sql("account_products"), now).df().set_index("account_id"))
@@ -374,7 +377,9 @@ def summed_by_account(
 
 
 def _signed_sums(parts: Mapping[str, int]) -> str:
-    return " ".join(f"{'+' if sign > 0 else '-'} coalesce(sum({column}), 0)" for column, sign in parts.items())
+    return " ".join(
+        f"{'+' if sign > 0 else '-'} coalesce(sum({column}) FILTER (now), 0)" for column, sign in parts.items()
+    )
 
 
 def _sql(name: str) -> str:
