@@ -235,11 +235,14 @@ def read_rollup(path: Path, by: Sequence[str], period: Period) -> pa.Table:
         return rows.query("rows", query).to_arrow_table()
 
 
+_kept = functools.lru_cache(maxsize=8)(read_rollup)  # a report asks the same of one period many times
+
+
 def _summed(books: Books, name: str, by: Sequence[str], period: Period) -> Frame:
     """A roll-up of the cache as pandas; without rows where the ledger has nothing of it."""
     path = books.cache / name
     there = path.is_dir() or path.with_suffix(".parquet").exists()
-    table = read_rollup(path if path.is_dir() else path.with_suffix(".parquet"), by, period) if there else None
+    table = _kept(path if path.is_dir() else path.with_suffix(".parquet"), tuple(by), period) if there else None
     return pd.DataFrame(columns=[*by]) if table is None else plain(table.to_pandas())
 
 

@@ -1,4 +1,4 @@
-"""Pages as a browser shows them, from disk and with the network off: nothing is asked for, nothing complains, nobody is shut out."""
+"""The sample's whole report: pages as a browser shows them, from disk and with the network off, and one number for each name."""
 
 from __future__ import annotations
 
@@ -16,10 +16,18 @@ from bs4 import BeautifulSoup
 from crmlib.output.pdf import browser, export_pdf
 from crmlib.run.report import Request, run_report
 
-if not browser():
-    pytest.skip("no Chromium on this machine: pages are not looked at in a browser", allow_module_level=True)
-sync = pytest.importorskip("playwright.sync_api")
-axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+Figure = tuple[str, str, str]  # owner, name, period
+OTHERWISE_CALLED = {
+    "Net margin": "Net segment margin",
+    "Margin": "Net segment margin",
+    "Net margin of customers": "Net segment margin",
+}
+COUNTS = {"Customers", "Orders", "Opportunities"}
+AMOUNT = re.compile(r"\(?\d[\d,]*\)?")
+SAID = re.compile(r"(?:^|[.:;] )(?!Its|It |They )([A-Z\d][\w &'-]*?) ((?:contribute|lose)s? [A-Z]{3} [\d.]+(?: [kM])?)")
+by_browser = pytest.mark.skipif(
+    not browser(), reason="no Chromium on this machine: pages are not looked at in a browser"
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,16 +40,19 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
+    sync = pytest.importorskip("playwright.sync_api")
     with sync.sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
         yield opened
         opened.close()
 
 
+@by_browser
 @pytest.mark.parametrize("width", [1280, 400])
 def test_every_page_opens_from_disk_without_a_request_a_complaint_or_a_barrier(
     report: Path, chromium: Any, width: int
 ) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     for file in sorted(report.glob("*.html")):
         context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
         page, asked, said = context.new_page(), [], []
@@ -69,6 +80,7 @@ def printed(report: Path) -> list[str]:
     return [unicodedata.normalize("NFKC", sheet.extract_text()) for sheet in sheets]  # fi may be one letter
 
 
+@by_browser
 def test_the_pdf_holds_every_page_with_contents_and_numbers(printed: list[str]) -> None:
     titles = ["Data review", "Customer profitability report", "About these figures"]
     contents = printed[1]
@@ -79,9 +91,7 @@ def test_the_pdf_holds_every_page_with_contents_and_numbers(printed: list[str]) 
     assert f"{len(printed)} / {len(printed)}" in printed[-1]
 
 
-SAID = re.compile(r"(?:^|[.:;] )(?!Its|It |They )([A-Z\d][\w &'-]*?) ((?:contribute|lose)s? [A-Z]{3} [\d.]+(?: [kM])?)")
-
-
+@by_browser
 def test_a_name_has_one_number_in_summary_pages_workbook_and_print(report: Path, printed: list[str]) -> None:
     book = openpyxl.load_workbook(report / "workbook.xlsx", data_only=True)
     firm = {str(row[0]): row[1:3] for row in book["Summary"].iter_rows(min_row=5, max_col=3, values_only=True)}
@@ -111,3 +121,39 @@ def test_a_name_has_one_number_in_summary_pages_workbook_and_print(report: Path,
 
 def soup(file: Path) -> BeautifulSoup:
     return BeautifulSoup(file.read_text("utf-8"), "html.parser")
+
+
+def figures_of(page: BeautifulSoup) -> Iterator[tuple[Figure, int, int]]:
+    """The whole amounts of a page's tables, each with its step: 1, or 1,000 where a table is in thousands, but for counts."""
+    for table in page.select("table.gt_table"):
+        caption = page.find(
+            id=str(table.find_parent(role="group")["aria-labelledby"]).removesuffix("-title") + "-subtitle"
+        )  # type: ignore[index]
+        what, head = (
+            caption.get_text() if caption else "",
+            [h.get_text(" ", strip=True) for h in table.select(".gt_col_heading")],
+        )
+        period, of_statement = re.search(r"20\d\d", what), bool(head) and head[0].endswith("thousand")
+        scale = 1000 if of_statement or "thousand" in what else 1
+        down = of_statement and "Net segment margin" not in head  # unless its owners stand below each other
+        for row in table.select("tbody tr"):
+            label, *amounts = [cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])]
+            for name, amount in zip(head[1:], amounts, strict=False):
+                if period and AMOUNT.fullmatch(amount):
+                    owner, line = (name, label) if down else (label, name)
+                    step = 1 if line in COUNTS else scale
+                    number = int(amount.strip("()").replace(",", "")) * (-1 if amount.startswith("(") else 1)
+                    yield (owner, OTHERWISE_CALLED.get(line, line), period[0]), number * step, step
+
+
+def test_a_name_has_one_number_in_the_tables_of_all_pages(report: Path) -> None:
+    seen: dict[Figure, dict[str, tuple[int, int]]] = {}
+    for file in report.glob("[0-9]*.html"):
+        for figure, amount, step in figures_of(soup(file)):
+            seen.setdefault(figure, {})[file.stem] = (amount, step)
+    shared = {figure: pages for figure, pages in seen.items() if len(pages) > 1}
+    assert {name for _, name, _ in shared} >= {"Sales", "Net segment margin"}
+    assert len(shared) > 25
+    for figure, pages in shared.items():
+        amounts = [amount for amount, _ in pages.values()]
+        assert max(amounts) - min(amounts) <= max(step for _, step in pages.values()) / 2, (figure, pages)

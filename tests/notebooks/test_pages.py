@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,7 +17,6 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.text import Text
 
-from crmlib.books.stored import Books
 from crmlib.declared.agreements import Level, Option
 from crmlib.declared.reading import HIDDEN, PROJECT
 from crmlib.declared.teams import Member, Milestone
@@ -174,60 +173,3 @@ def test_every_sentence_is_true_and_whole(pages: dict[str, dict[str, str]]) -> N
         if re.search(pattern, text, re.MULTILINE)
     ]
     assert wrong == []
-
-
-# --- one name, one number --------------------------------------------------------------------------------------------
-
-Figure = tuple[str, str, str]  # owner, name, period
-OTHERWISE_CALLED = {
-    "Net margin": "Net segment margin",
-    "Margin": "Net segment margin",
-    "Net margin of customers": "Net segment margin",
-}
-COUNTS = {"Customers", "Orders", "Opportunities"}
-AMOUNT = re.compile(r"\(?\d[\d,]*\)?")
-SAID = re.compile(r"(?:^|[.:;] )(?!Its|It )([A-Z\d][\w &'-]*?) ((?:contribute|lose)s? [A-Z]{3} [\d.]+(?: [kM])?)")
-
-
-def figures_in_table(markup: str) -> Iterator[tuple[Figure, int, int]]:
-    """The whole amounts of a table, each with its step: 1, or 1,000 where the table is in thousands, but for counts."""
-    table = BeautifulSoup(markup, "html.parser")
-    what = " ".join(t.get_text() for t in table.select(".gt_subtitle"))
-    period, head = (
-        re.search(r"20\d\d", what),
-        [cell.get_text(" ", strip=True) for cell in table.select(".gt_col_heading")],
-    )
-    of_statement = bool(head) and head[0].endswith("thousand")
-    scale = 1000 if of_statement or "thousand" in what else 1
-    down = of_statement and "Net segment margin" not in head  # unless its owners stand below each other
-    for row in table.select("tbody tr"):
-        label, *amounts = [cell.get_text(" ", strip=True) for cell in row.find_all(["th", "td"])]
-        for name, amount in zip(head[1:], amounts, strict=False):
-            if period and AMOUNT.fullmatch(amount):
-                owner, line = (name, label) if down else (label, name)
-                step = 1 if line in COUNTS else scale
-                number = int(amount.strip("()").replace(",", "")) * (-1 if amount.startswith("(") else 1)
-                yield (owner, OTHERWISE_CALLED.get(line, line), period[0]), number * step, step
-
-
-def test_a_name_has_one_number_on_all_pages(
-    sample: Books, session_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CRM_CACHE", str(session_cache))
-    seen: dict[Figure, dict[str, tuple[int, int]]] = {}
-    said: dict[str, set[str]] = {}
-    for notebook in NOTEBOOKS:
-        for value in page(notebook, sample.engagement.folder, "2025").values():
-            if hasattr(value, "as_raw_html"):
-                for figure, amount, step in figures_in_table(value.as_raw_html()):
-                    seen.setdefault(figure, {})[notebook.stem] = (amount, step)
-            for subject, amount in SAID.findall(shown(value)):
-                said.setdefault(subject, set()).add(re.sub(r"^(contribute|lose)s", r"\1", amount))
-    shared = {figure: pages for figure, pages in seen.items() if len(pages) > 1}
-    assert {name for _, name, _ in shared} >= {"Sales", "Net segment margin"}
-    assert len(shared) > 25
-    for figure, pages in shared.items():
-        amounts = [amount for amount, _ in pages.values()]
-        assert max(amounts) - min(amounts) <= max(step for _, step in pages.values()) / 2, (figure, pages)
-    assert said
-    assert [(subject, amounts) for subject, amounts in said.items() if len(amounts) > 1] == []
