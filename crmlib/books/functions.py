@@ -11,7 +11,7 @@ from crmlib.books.expressions import HELPERS
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.ledger import identifier
 from crmlib.books.raw import Raw, Reader
-from crmlib.books.typing import Value, inlined, typed_value
+from crmlib.books.typing import STEPS, step, stepped, typed_value
 from crmlib.declared.ledger import SCALES, Column
 from crmlib.declared.settings import ColumnSource, Formats
 
@@ -22,13 +22,14 @@ MARK = "unread"  # begins the engine's error where a value cannot be read, befor
 def reading_functions(reader: Reader, table: str) -> Iterator[None]:
     """The functions for the query of a table; text that is no number stops the query, a blank too, NULL is NULL."""
     for name, kind in HELPERS.items():
-        value, problem = _read("x::VARCHAR", kind, reader.formats(table))
+        steps, code = _steps("given::VARCHAR", kind, reader.formats(table)), step("code", kind)
         dtype = f"DECIMAL(38, {SCALES[kind]})" if kind in SCALES else "DATE"
-        reader.con.execute(f"""
-            CREATE OR REPLACE MACRO memory.main.{name.lower()}(x) AS CASE
-            WHEN x IS NULL THEN NULL WHEN typeof(x) <> 'VARCHAR' THEN x::{dtype}
-            WHEN coalesce({problem}, '{ACCEPTED[0]}') IN {ACCEPTED} THEN {value}::{dtype}
-            ELSE error('{MARK} ' || {problem} || ' ' || x::VARCHAR) END""")
+        read = f"""CASE WHEN coalesce({code}, '{ACCEPTED[0]}') IN {ACCEPTED} THEN {step("value", kind)}::{dtype}
+                   ELSE error('{MARK} ' || {code} || ' ' || given::VARCHAR) END"""
+        for at in reversed(STEPS):
+            read = _let(step(at, kind), steps[at], read) if at in steps else read
+        read = f"CASE WHEN given IS NULL THEN NULL WHEN typeof(given) <> 'VARCHAR' THEN given::{dtype} ELSE {read} END"
+        reader.con.execute(f"CREATE OR REPLACE MACRO memory.main.{name.lower()}(x) AS {_let('given', 'x', read)}")
     try:
         yield
     finally:
@@ -36,10 +37,15 @@ def reading_functions(reader: Reader, table: str) -> Iterator[None]:
             reader.con.execute(f"DROP MACRO memory.main.{name.lower()}")
 
 
-def _read(text: str, kind: str, formats: Formats) -> Value:
-    """A text as number, money or date, and the code of what is wrong with it; a blank is wrong where a number is needed."""
+def _let(name: str, value: str, expression: str) -> str:
+    """An expression that names a value, which is worked out once: written into it, calls within calls would grow without end."""
+    return f"list_transform([{value}], lambda {name}: {expression})[1]"
+
+
+def _steps(text: str, kind: str, formats: Formats) -> dict[str, str]:
+    """The steps that read a text as number, money or date; a blank is wrong where a number is needed."""
     column = Column.model_validate({"name": kind, "type": kind, "meaning": "", "blank": kind == "date"})
-    return inlined(typed_value(text, "VARCHAR", column, ColumnSource.model_validate({}), formats), kind)
+    return typed_value(text, "VARCHAR", column, ColumnSource.model_validate({}), formats)
 
 
 def unread_values(
@@ -71,8 +77,8 @@ def _calls(query: str) -> Iterator[tuple[str, str]]:
 def _unread(reader: Reader, raw: Raw, name: str, kind: str, where: Mapping[str, str]) -> list[Finding]:
     if raw.table is None or name not in raw.table.columns or not raw.table.is_text(name):
         return []
-    _, problem = _read(identifier(name), kind, reader.formats(where["table"]))
-    shown = f"""SELECT _file, _row, {problem} AS code, {identifier(name)} AS text, NULL::DECIMAL(18, 4) AS amount
-                FROM ({raw.table.query}) WHERE code NOT IN {ACCEPTED}"""
+    rows = stepped(raw.table.query, {kind: _steps(identifier(name), kind, reader.formats(where["table"]))})
+    shown = f"""SELECT _file, _row, {step("code", kind)} AS code, {identifier(name)} AS text, NULL::DECIMAL(18, 4) AS amount
+                FROM ({rows}) WHERE code NOT IN {ACCEPTED}"""
     column = Column.model_validate({"name": name, "type": kind, "meaning": ""})
     return listed(reader.con, shown, column, where["table"])

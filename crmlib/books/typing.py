@@ -38,16 +38,6 @@ def stepped(query: str, steps: Mapping[str, Mapping[str, str]]) -> str:
     return query
 
 
-def inlined(steps: Mapping[str, str], column: str) -> Value:
-    """Value and code as expressions that name no step."""
-    whole: dict[str, str] = {}
-    for name, sql in steps.items():
-        for earlier, inner in whole.items():
-            sql = sql.replace(step(earlier, column), f"({inner})")
-        whole[name] = sql
-    return whole["value"], whole["code"]
-
-
 def typed_value(given: str, kind: str, column: Column, source: ColumnSource, formats: Formats) -> dict[str, str]:
     """The steps that type a column: `value` is its value, `code` says what is wrong (null where nothing is).
 

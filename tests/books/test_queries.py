@@ -298,8 +298,8 @@ FUNCTIONS = {
     "exact products": ("SELECT KD AS customer_id, day(TAG) AS date, 'rebate' AS kind, money(BETRAG) * number(NR) * 2 AS amount FROM extra",
                        [2201, -200, 20]),
     "conditions": (f"{DIRECT} WHERE number(BETRAG) > 5 AND day(TAG) < '2024-02-01'", [D("1100.5")]),
-    "numbers of counts": ("SELECT KD AS customer_id, max(day(TAG)) AS date, 'rebate' AS kind, number(count(*)) AS amount FROM extra GROUP BY 1",
-                        [2, 1]),
+    "calls within calls": ("SELECT KD AS customer_id, max(day(TAG)) AS date, 'rebate' AS kind, number(sum(number(number(BETRAG)))) AS amount FROM extra GROUP BY 1",
+                           [D("1000.5"), 5]),
     "counts": ("SELECT KD AS customer_id, max(day(TAG)) AS date, 'rebate' AS kind, sum(1) AS amount FROM extra GROUP BY 1", [2, 1]),
 }  # fmt: skip
 
