@@ -33,6 +33,7 @@ TOTAL = rf"(?i)^\W*({TOTAL_WORDS})\W*$"
 TOTAL_OF = (
     rf"(?i)(^\W*({TOTAL_WORDS})( of| for| von| für| de| des| di| van| do| da)?[\s:–-]+|[\s:–-]+({TOTAL_WORDS})\W*$)"
 )
+FEW = 10  # a check hits few rows, which are then kept at hand, if it hits at most one in so many
 MOST_CHOICES = 1000  # allowed values among which the nearest is looked for
 ALIKE = {"customers": ("customer_id", "account_type", "region", "segment"), "products": ("product_id",)}
 
@@ -64,11 +65,10 @@ class _Check:
     spec: Check
     words: Mapping[str, Any]
 
-    def text(self, part: str) -> str:
-        """A part of the record in checks.yml, with words in braces filled in."""
-        return str(getattr(self.spec, part)).format_map(
-            {**self.words, "table": self.table.name, "where": self.spec.where}
-        )
+    def text(self, part: str, hits: str = "") -> str:
+        """A part of the record in checks.yml, with words in braces filled in; `hits` is the table with the rows that `where` means."""
+        words = {**self.words, "table": self.table.name, "where": self.spec.where, "hits": hits}
+        return str(getattr(self.spec, part)).format_map(words)
 
     def amount(self, money: Sequence[str]) -> str:
         """What of a row is the amount at stake, a column of money unless the record says otherwise."""
@@ -97,10 +97,9 @@ def _table_findings(ledger: Ledger, name: str) -> list[Finding]:
     hits = _row_hits(ledger, name, [c for c in checks if c.spec.where])
     findings: list[Finding] = []
     for check in checks:
-        if check.spec.rows and (check in hits or not check.spec.where):
-            findings += _listed(ledger, check, check.text("rows"))
-        elif check in hits:
-            findings += _listed(ledger, check, f"FROM books.{name} WHERE {check.text('where')}")
+        if check in hits or not check.spec.where:
+            rows = hits.get(check, "")
+            findings += _listed(ledger, check, check.text("rows", rows) or f"FROM {rows} WHERE {check.text('where')}")
     findings += _turned_signs(ledger, name)
     findings += _unassigned_shares(ledger, name) if any(c.code == "customer-unknown" for c in hits) else []
     rejected = [d for d in ledger.defects if d.table == name and d.verdict == "reject"]
@@ -141,14 +140,19 @@ def _money(ledger: Ledger, name: str) -> list[str]:
     return [c.name for c in tables()[name].columns.values() if c.type == "money" and ledger.has(name, c.name)]
 
 
-def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> list[_Check]:
-    """The checks on single rows that hit anything, all asked in one pass."""
+def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> dict[_Check, str]:
+    """The checks on single rows that hit anything, all asked in one pass, and where their rows are: few are put into a table of their own."""
     if not checks:
-        return []
+        return {}
     flags = ", ".join(f"{c.text('where')} AS c{i}" for i, c in enumerate(checks))
-    sums = ", ".join(f"count_if(c{i})" for i, _ in enumerate(checks))
-    [counts] = ledger.con.execute(f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})").fetchall()
-    return [check for check, count in zip(checks, counts, strict=True) if count]
+    sums = ", ".join(["count(*)", *(f"count_if(c{i})" for i, _ in enumerate(checks))])
+    [(rows, *counts)] = ledger.con.execute(f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})").fetchall()
+    hits = {check: count for check, count in zip(checks, counts, strict=True) if count}
+    few = [check for check, count in hits.items() if FEW * count <= rows]
+    if few:
+        either = " OR ".join(f"({check.text('where')})" for check in few)
+        ledger.con.execute(f"CREATE OR REPLACE TEMP TABLE hits AS FROM books.{name} WHERE {either}")
+    return {check: "hits" if check in few else f"books.{name}" for check in hits}
 
 
 def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
@@ -242,13 +246,16 @@ def _unassigned_shares(ledger: Ledger, name: str) -> list[Finding]:
 def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     """Equal rows, in one file or two, and one order line with two contents.
 
-    First the keys or rows whose hash is not alone, in one pass; then, among these few, what is really equal.
+    First the keys or rows whose hash is not alone; then, among these few, what is really equal.
     """
     content = ", ".join(identifier(c) for c in ledger.tables[name].columns if not c.startswith("_"))
     key = tables()[name].key if ledger.has(name, *tables()[name].key) else ()
     there, keys = " AND ".join(f"{c} IS NOT NULL" for c in key), ", ".join(key)
     mark = f"CASE WHEN {there} THEN hash({keys}) ELSE hash({content}) END" if key else f"hash({content})"
-    several = f"SELECT {mark} AS mark FROM typed.{name} GROUP BY mark HAVING count(*) > 1"
+    marks = f"SELECT {mark} AS mark FROM typed.{name}"
+    if key:
+        marks = f"{marks} WHERE NOT ({there}) UNION ALL {marks} SEMI JOIN ({_suspects(name, key)}) USING ({key[0]}) WHERE {there}"
+    several = f"SELECT mark FROM ({marks}) GROUP BY mark HAVING count(*) > 1"
     ledger.con.execute(f"CREATE OR REPLACE TEMP TABLE several AS {several}")
     if not _asked(ledger, "FROM several LIMIT 1"):
         return []
@@ -272,6 +279,19 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     softer = {"rows-overlap": "warn", "file-doubled": "warn"} if kept else {}
     findings = [f for code, query in rows.items() for f in _listed(ledger, _check(ledger, code, name), query)]
     return [replace(f, verdict=softer.get(f.code, f.verdict)) for f in findings]
+
+
+def _suspects(name: str, key: Sequence[str]) -> str:
+    """Query for the orders in which a line may stand twice.
+
+    Each line sets one of 64 bits, by its number's hash: of an order with as many bits as lines, none stands twice.
+    """
+    first, rest = key[0], ", ".join(key[1:])
+    bits = [
+        f"bit_count(bit_or(1::UBIGINT << (hash({rest}) // {64**i} % 64)))" for i in range(2)
+    ]  # one is seldom enough
+    twice = " AND ".join(f"count(*) > {count}" for count in bits)
+    return f"SELECT {first} FROM typed.{name} WHERE {rest} IS NOT NULL GROUP BY {first} HAVING {twice}"
 
 
 def _alike_keys(ledger: Ledger) -> list[Finding]:

@@ -53,8 +53,13 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
     text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], header_row, reader.new_file())
     header, skipped = _header(text, where)
     text = replace(text, header=header)
-    if query := _plain(reader, text, where):
-        return reader.raw(query, where, skipped, text=True)
+    if plain := _plain(reader, text):
+        rows, lines = plain
+        query, in_order = (
+            f"SELECT *, {quoted(file.name)} AS _file, {row} + {header_row} AS _row FROM {rows}"
+            for row in ("row_number() OVER ()", "0::BIGINT")
+        )
+        return replace(reader.raw(query, where, skipped, text=True), in_order=in_order, lines=lines)
     broken = [replace(f, table=where["table"], file=where["file"]) for f in _staged_records(text)]
     return reader.staged(text.staged, where, [*skipped, *broken])
 
@@ -105,8 +110,8 @@ def skipped_rows(above: Sequence[Sequence[Any]], where: Mapping[str, Any]) -> li
     ]
 
 
-def _plain(reader: Reader, text: _Text, where: Mapping[str, str]) -> str:
-    """Query for a whole file as the engine reads it, where that is sure to give the same as record by record, else ''.
+def _plain(reader: Reader, text: _Text) -> tuple[str, int] | None:
+    """A whole file as the engine reads it, and its lines below the header, where that is sure to give the same as record by record.
 
     Sure is UTF-8 without a quotation mark or NUL in which every line has all its values and no more, and none is blank.
     """
@@ -114,7 +119,7 @@ def _plain(reader: Reader, text: _Text, where: Mapping[str, str]) -> str:
 
     marks = _delimiters(text) if text.encoding == "utf-8-sig" and not {*text.header} & {*PLACE} else -1
     if marks < 0:
-        return ""
+        return None
     link = text.staged.with_suffix(".csv")  # the engine reads nothing outside its folder
     try:
         link.hardlink_to(text.file.resolve())
@@ -127,13 +132,9 @@ def _plain(reader: Reader, text: _Text, where: Mapping[str, str]) -> str:
     try:
         [(lines, blanks)] = reader.con.execute(f"SELECT count(*), count(*) FILTER ({blank}) FROM {rows}").fetchall()
     except duckdb.Error:  # a line lacks values
-        return ""
-    if blanks or marks != lines * (
-        len(text.header) - 1
-    ):  # a blank line is no record; of a line with one delimiter more the engine says nothing
-        return ""
-    place = f"{quoted(where['file'])} AS _file, row_number() OVER () + {text.header_row} AS _row"
-    return f"SELECT *, {place} FROM {rows}"
+        return None
+    # a blank line is no record; of a line with one delimiter more the engine says nothing
+    return None if blanks or marks != lines * (len(text.header) - 1) else (rows, lines)
 
 
 def _delimiters(text: _Text) -> int:

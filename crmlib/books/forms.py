@@ -73,11 +73,7 @@ def settle_lines(con: DuckDBPyConnection, columns: Sequence[str]) -> None:
     """
     con.execute(TABLES)
     known = "kind" in columns
-    lines = (
-        "memory.typed.plain_lines"
-        if known
-        else "(SELECT *, CAST(NULL AS VARCHAR) AS kind FROM memory.typed.plain_lines)"
-    )
+    lines = "memory.typed.plain_lines" if known else "(SELECT *, 'sale' AS kind FROM memory.typed.plain_lines)"
     if not set(NEEDED) <= set(columns):  # there is no reading them
         con.execute(f"CREATE VIEW memory.typed.invoice_lines AS FROM {lines}")
         return

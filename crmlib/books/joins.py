@@ -36,7 +36,7 @@ def joined(reader: Reader, raw: Raw, table: str, others: Mapping[str, Raw]) -> R
         columns = [f"r.{identifier(c)} AS {identifier(f'{alias}.{c}')}" for c in own]
         columns += [f"r.{identifier(c)}" for c in own if every.count(c) == 1]
         left = rows_of(reader.con, f"SELECT l.*, {', '.join(columns)} FROM {_sides('LEFT', left, right, keys)}")
-    return replace(raw, table=left, findings=tuple(findings), text=True)
+    return replace(raw, table=left, findings=tuple(findings), text=True, in_order="")
 
 
 def _sides(how: str, left: Rows, right: Rows, keys: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import re
@@ -32,13 +33,16 @@ class Raw:
     """A table as it comes: the client's columns, `_file`, and `_row` as a spreadsheet counts; None if unreadable.
 
     `findings` holds what was found on the way; `text` says that values were written as text and are still to be typed; `state` is
-    that of the database, for a source as a whole.
+    that of the database, for a source as a whole. `in_order` is a second query for a text whose `lines` come one after another: `_row`
+    is what is to be added to a line's place among them, since to number lines in a query takes as long as to read them.
     """
 
     table: Rows | None = None
     findings: tuple[Finding, ...] = ()
     text: bool = False
     state: str = ""
+    in_order: str = ""
+    lines: int = 0
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,12 @@ def together(parts: Sequence[Part], table: str) -> Raw:
     whole = next(iter(tables), None)
     if whole and len(tables) > 1:
         whole = rows_of(whole.con, " UNION ALL BY NAME ".join(f"FROM ({t.query})" for t in tables))
-    return Raw(whole, tuple(findings), text=all(raw.text for raw in raws))
+    before = [0, *itertools.accumulate(raw.lines for raw in raws)]
+    placed = [
+        f"SELECT * REPLACE (_row - {n} AS _row) FROM ({raw.in_order})" for n, raw in zip(before, raws, strict=False)
+    ]
+    in_order = " UNION ALL BY NAME ".join(placed) if all(raw.in_order for raw in raws) else ""
+    return Raw(whole, tuple(findings), text=all(raw.text for raw in raws), in_order=in_order, lines=before[-1])
 
 
 def _copies(parts: Sequence[Part], table: str) -> list[Finding]:

@@ -72,12 +72,15 @@ def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict
     costly = raw.text or any(column.startswith(COMPUTED) for column in rows.columns)
     texts = {} if costly else {c.record.name: c.text for c in columns if c.record.dtype == "string"}
     values = {c.record.name: c.value for c in columns}
-    marks = {f"_bad_{c.record.name}": c.problem for c in columns}
+    marks = {f"_bad_{c.record.name}": f"({c.problem}) IS NOT NULL" for c in columns}
     marks |= {f"_same_{c}": f"{values[c]} IS NOT DISTINCT FROM {text}" for c, text in texts.items()}
     try:
         # text is converted once, then as quick as what came typed
         path = reader.work / f"{name}.parquet" if costly else None
-        _make_typed(reader.con, _selected(rows, values | marks), name, [*values], path)
+        checked = _selected(rows, values | marks)
+        if raw.in_order:
+            checked = checked.replace(given.query, raw.in_order)
+        _make_typed(reader.con, checked, name, [*values], path, in_order=bool(raw.in_order))
         counts = _counted(reader.con, marks, name)
         findings = header + _value_defects(rows, columns, counts, name) + _left_out(reader, columns, name)
         if as_given := {c: text for c, text in texts.items() if counts[f"_same_{c}"] == counts["rows"]}:
@@ -102,11 +105,16 @@ def _plain(name: str) -> str:
     return "plain_lines" if name == "invoice_lines" else name
 
 
-def _make_typed(con: DuckDBPyConnection, checked: str, name: str, columns: Sequence[str], path: Path | None) -> None:
-    """The view `typed.NAME` of the rows that are kept, and `typed.checked_NAME` of all, with the defects' codes."""
+def _make_typed(
+    con: DuckDBPyConnection, checked: str, name: str, columns: Sequence[str], path: Path | None, *, in_order: bool
+) -> None:
+    """The view `typed.NAME` of the rows that are kept, and `typed.checked_NAME` of all, with whether they have defects."""
     if path:
         con.execute(f"COPY ({checked}) TO {quoted(path)} (FORMAT parquet)")
         checked = f"FROM read_parquet({quoted(path)})"
+    if path and in_order:
+        checked = f"""SELECT * EXCLUDE (file_row_number) REPLACE (_row + file_row_number + 1 AS _row)
+                      FROM read_parquet({quoted(path)}, file_row_number = true)"""
     con.execute(f"CREATE VIEW memory.typed.checked_{name} AS {checked}")
     named = ", ".join(["_file", "_row", *(identifier(c) for c in columns if c != WHERE)])
     kept = f" WHERE {identifier(WHERE)}" if WHERE in columns else ""
@@ -115,7 +123,7 @@ def _make_typed(con: DuckDBPyConnection, checked: str, name: str, columns: Seque
 
 def _counted(con: DuckDBPyConnection, marks: Iterable[str], name: str) -> dict[str, int]:
     """How many rows there are, have each defect, and hold each text as it was given: one pass."""
-    parts = [f"{'count' if mark.startswith('_bad_') else 'count_if'}({identifier(mark)})" for mark in marks]
+    parts = [f"count_if({identifier(mark)})" for mark in marks]
     [counts] = con.execute(f"SELECT {', '.join(['count(*)', *parts])} FROM memory.typed.checked_{name}").fetchall()
     return dict(zip(["rows", *marks], counts, strict=True))
 

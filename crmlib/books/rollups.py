@@ -17,6 +17,7 @@ import itertools
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -349,19 +350,33 @@ def drivers(prices: PriceList, sources: Types) -> dict[str, str]:
 def write_sales(ledger: Ledger, folder: Path) -> None:
     """Write sales by customer ('' where unknown), product ('' where none) and month, before what came back, by line or by credit.
 
-    Columns: customer_id, product_id, month, and of quantity, gross_sales, discount and cost_of_goods those that the ledger
-    has; none without products. Each year by itself: the rows may be nearly as many as the lines, and are grouped in memory.
+    Columns: customer_id, product_id, month, and of quantity, gross_sales, discount and cost_of_goods those that the ledger has; none
+    without products. Each year is summed by itself, in memory; where a sum would hold fewer than two lines, the lines are written as
+    they are, which takes half: who reads them sums them.
     """
     if not ledger.has("invoice_lines", "product_id"):
         return
+    keys = "customer_id, product_id, month"
     amounts = [c for c in ("quantity", "gross_sales", "discount", "cost_of_goods") if ledger.has("invoice_lines", c)]
-    query = f"""
+    lines = f"""
         SELECT CASE WHEN _assigned THEN customer_id ELSE '' END AS customer_id, coalesce(product_id, '') AS product_id,
-               make_date(year(invoice_date), month(invoice_date), 1) AS month, {_sums(amounts)}
-        FROM books.invoice_lines WHERE _covered AND kind <> 'return' AND invoice_date >= DATE '{{0}}-01-01' AND invoice_date <= DATE '{{0}}-12-31'
-        GROUP BY ALL"""
-    years = sorted({month.year for month in ledger.engagement.coverage.month_starts()})
-    _write(ledger, {str(year): query.format(year) for year in years}, folder)
+               make_date(year(invoice_date), month(invoice_date), 1) AS month, {", ".join(amounts)}
+        FROM books.invoice_lines WHERE _covered AND kind <> 'return'"""
+    busiest = """SELECT make_date(year(invoice_date), month(invoice_date), 1) AS month FROM books.sums_invoice_lines WHERE _covered
+                 GROUP BY month ORDER BY sum(_rows) DESC, month LIMIT 1"""
+    for (month,) in ledger.con.execute(busiest).fetchall():
+        groups = f"SELECT count(*) AS n FROM ({_since(lines, month, 'MONTH')}) GROUP BY {keys}"
+        [(lines_each,)] = ledger.con.execute(f"SELECT coalesce(avg(n), 0) FROM ({groups})").fetchall()
+        if lines_each < 2:
+            _write(ledger, {"lines": lines}, folder)
+            return
+    years = sorted({date(month.year, 1, 1) for month in ledger.engagement.coverage.month_starts()})
+    summed = f"SELECT {keys}, {_sums(amounts)} FROM ({{}}) GROUP BY {keys}"
+    _write(ledger, {str(year): summed.format(_since(lines, year, "YEAR")) for year in years}, folder)
+
+
+def _since(lines: str, day: date, span: str) -> str:
+    return f"{lines} AND invoice_date >= DATE '{day}' AND invoice_date < DATE '{day}' + INTERVAL 1 {span}"
 
 
 def write_orders(ledger: Ledger, file: Path) -> None:

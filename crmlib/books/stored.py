@@ -228,7 +228,9 @@ def read_rollup(path: Path, by: Sequence[str], period: Period) -> pa.Table:
         rows = con.read_parquet([str(file) for file in files], union_by_name=True)
         types = zip(rows.columns, map(str, rows.types), strict=True)
         amounts = {f'"{name}"': dtype for name, dtype in types if dtype.startswith("DECIMAL")}
-        sums = [f"coalesce(sum({c}), 0)::{dtype} AS {c}" for c, dtype in amounts.items()]
+        sums = [
+            f"coalesce(sum({c}), 0)::DECIMAL(38, {dtype[:-1].split(',')[1]}) AS {c}" for c, dtype in amounts.items()
+        ]
         months = _within(period)
         keys, columns = ", ".join(by), ", ".join([*by, *sums])
         query = f"SELECT {columns} FROM rows WHERE {months} GROUP BY {keys} ORDER BY {keys}"
@@ -391,11 +393,8 @@ def _sql(name: str) -> str:
 
 def sales_of(books: Books, period: Period) -> Frame | None:
     """The sales cube of a period: customer, product, month, quantity, gross sales, discount, cost; None without products."""
-    path = books.cache / "sales"
-    if not path.exists():
-        return None
-    months = [("month", ">=", period.start), ("month", "<", period.end)]
-    return plain(pd.read_parquet(path, filters=months))
+    there = (books.cache / "sales").exists()
+    return _summed(books, "sales", ["customer_id", "product_id", "month"], period) if there else None
 
 
 def standing(books: Books) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from crmlib.books.findings import BROKEN_ROWS
-from crmlib.books.ledger import Ledger, identifier, numeric_columns, quoted
+from crmlib.books.ledger import Ledger, identifier, numeric_columns, quoted, rows_of
 from crmlib.declared.ledger import COUNTED, DRIVERS, ORDERED, tables
 
 APART = {
@@ -47,7 +47,7 @@ def _placed(ledger: Ledger, name: str) -> str:
     if name not in ledger.tables:
         return f"SELECT '' AS _file, 0 AS _row, false AS _covered, false AS _counted, false AS _converted, false AS _assigned{missing} WHERE false"
     within = f"{table.date} >= DATE '{coverage.start}' AND {table.date} < DATE '{coverage.end}'"
-    counted = f"kind IN {COUNTED}" if name == "invoice_lines" else "true"
+    counted = f"kind IN {COUNTED}" if name == "invoice_lines" and _has_kinds(ledger) else "true"
     covered = f"coalesce({within} AND {counted}, false)" if table.date else "true"
     covered += f" AS _covered, {counted} AS _counted, {'_rate IS NOT NULL' if '_rate' in ledger.tables[name].columns else 'false'} AS _converted"
     owned = name == "costs" or (name != "customers" and "customer_id" in table.columns)
@@ -56,6 +56,11 @@ def _placed(ledger: Ledger, name: str) -> str:
     known, on = ("owners", "level, key") if name == "costs" else ("customer_ids", "customer_id")
     return f"""SELECT * EXCLUDE (_known), {covered}, _known IS NOT NULL AS _assigned{missing}
                FROM typed.{name} LEFT JOIN (SELECT *, true AS _known FROM books.{known}) USING ({on})"""
+
+
+def _has_kinds(ledger: Ledger) -> bool:
+    """Whether the mapping says what invoice lines are: where it does not, each is in the figures, and is not asked."""
+    return "kind" in rows_of(ledger.con, "FROM typed.plain_lines").columns
 
 
 def _summed(ledger: Ledger, name: str) -> str:

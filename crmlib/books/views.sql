@@ -26,6 +26,10 @@ CREATE TABLE books.orders AS  -- documents by their number, or what one customer
            min(coalesce(order_date, invoice_date)) FILTER (gross_sales > 0) AS day, sum(gross_sales) FILTER (gross_sales > 0) AS gross
     FROM books.invoice_lines WHERE _covered GROUP BY ALL;
 
+CREATE TABLE books.numbers_again AS  -- orders' numbers that several customers have, or one for more than half a year
+    SELECT order_id, count(*) > 1 AS _several FROM books.orders WHERE order_id IS NOT NULL AND first_day IS NOT NULL
+    GROUP BY order_id HAVING _several OR max(last_day - first_day) > 180;
+
 CREATE TABLE books.buyers AS
     SELECT customer_id, sum(gross_sales) FILTER (_covered) AS sales, sum(cost_of_goods) FILTER (_covered) AS cost_of_goods,
            median(abs(gross_sales)) AS _median, max(abs(gross_sales)) AS largest, min(_file) FILTER (_covered) AS _file, min(_row) FILTER (_covered) AS _row

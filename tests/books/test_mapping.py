@@ -65,6 +65,13 @@ def test_several_files_are_one_table(make_engagement: Make, source: Any) -> None
     assert lines_of(make_engagement(MONTHS, tables={"invoice_lines": {"source": source}}), "gross_sales") == [1, 2]
 
 
+def test_each_row_of_several_files_keeps_its_place(make_engagement: Make) -> None:
+    above = {name: f"Sales of the month,,\n{text}\nA, 2024-03-10, 3" for name, text in MONTHS.items()}
+    mapping = {"invoice_lines": {"source": "sales_*", "header_row": 2, "where": "number(gross_sales) <> 1"}}
+    rows = lines_of(make_engagement(above, tables=mapping), "_file", "_row", "gross_sales")
+    assert rows == [("sales_01.csv", 4, 3), ("sales_02.csv", 3, 2), ("sales_02.csv", 4, 3)]
+
+
 def test_files_may_have_their_columns_in_another_order_but_not_others(make_engagement: Make) -> None:
     mapping = {"tables": {"invoice_lines": {"source": "sales_*"}}}
     turned = {**MONTHS, "sales_02": "gross_sales, customer_id, invoice_date\n2, A, 2024-02-10"}

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from crmlib.books.availability import with_sources
 from crmlib.books.reader import read_ledger
 from crmlib.books.rollups import write_cube, write_sales
-from crmlib.books.stored import Books, read_rollup
+from crmlib.books.stored import Books, read_rollup, sales_of
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import PROJECT
@@ -65,7 +65,9 @@ def rolled_up(engagement: Engagement, folder: Path) -> RolledUp:
     write_cube(ledger, with_sources(engagement.statement, ledger), folder)
     write_sales(ledger, folder / "sales")
     sales = folder / "sales"
-    return RolledUp(sales=_sold(pd.read_parquet(sales)) if sales.exists() else {}, **read_back(engagement, folder))
+    keys = ["customer_id", "product_id", "month"]
+    sold = _sold(read_rollup(sales, keys, engagement.coverage).to_pandas()) if sales.exists() else {}
+    return RolledUp(sales=sold, **read_back(engagement, folder))
 
 
 PLACE = ["level", "owner", "month"]
@@ -157,10 +159,23 @@ def test_drivers_and_records_of_the_sample_are_what_hand_written_sql_gives(
 
 
 def test_the_sales_cube_of_the_sample_is_what_hand_written_sql_gives(sample: Books) -> None:
-    ours = _sold(pd.read_parquet(sample.cache / "sales"))
+    ours = _sold(sales_of(sample, sample.engagement.coverage))
     theirs = {(c, p, str(m)): (q, g, d, k) for c, p, m, q, g, d, k in _sample_sql("sales", sample)}
     assert len(ours) > 10_000
     assert ours == theirs
+
+
+@pytest.mark.parametrize(("each", "file"), [(1, "lines"), (2, "2024")])
+def test_sales_are_summed_only_where_that_makes_them_fewer(
+    make_books: Callable[..., Books], each: int, file: str
+) -> None:
+    bought = ("A, 2024-01-0{}, P, 10", "A, 2024-02-0{}, P, 20", "A, 2024-02-0{}, Q, 30")
+    lines = "\n".join(line.format(day) for day in range(1, each + 1) for line in bought)
+    books = make_books({"invoice_lines": f"customer_id, invoice_date, product_id, gross_sales\n{lines}"})
+    assert [path.stem for path in (books.cache / "sales").iterdir()] == [file]
+    sold = sales_of(books, books.engagement.coverage)
+    assert sold is not None
+    assert [*sold["gross_sales"]] == [10 * each, 20 * each, 30 * each]
 
 
 def test_the_order_days_of_the_sample_are_what_hand_written_sql_gives(sample: Books) -> None:
