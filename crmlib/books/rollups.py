@@ -372,7 +372,7 @@ def write_sales(ledger: Ledger, folder: Path) -> None:
             return
     years = sorted({date(month.year, 1, 1) for month in ledger.engagement.coverage.month_starts()})
     summed = f"SELECT {keys}, {_sums(amounts)} FROM ({{}}) GROUP BY {keys}"
-    _write(ledger, {str(year): summed.format(_since(lines, year, "YEAR")) for year in years}, folder)
+    _write(ledger, {str(year.year): summed.format(_since(lines, year, "YEAR")) for year in years}, folder)
 
 
 def _since(lines: str, day: date, span: str) -> str:
