@@ -34,6 +34,7 @@ TOTAL_OF = (
     rf"(?i)(^\W*({TOTAL_WORDS})( of| for| von| für| de| des| di| van| do| da)?[\s:–-]+|[\s:–-]+({TOTAL_WORDS})\W*$)"
 )
 FEW = 10  # a check hits few rows, which are then kept at hand, if it hits at most one in so many
+NO_CURRENCIES = ("XXX", "XTS", "XAU", "XAG", "XPT", "XPD", "XBA", "XBB", "XBC", "XBD", "XSU", "XUA")
 MOST_CHOICES = 1000  # allowed values among which the nearest is looked for
 ALIKE = {"customers": ("customer_id", "account_type", "region", "segment"), "products": ("product_id",)}
 
@@ -84,10 +85,15 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
     One row per finding, columns as the fields of `Finding`. Rows beyond the hundredth of one kind are counted, with
     their amount, in the hundredth: `count` and `amount` add up to the whole.
     """
-    findings = list(ledger.defects)
+    findings = [*_no_currency(ledger.engagement.settings.currency), *ledger.defects]
     for name in ledger.tables:
         findings += _table_findings(ledger, name)
     return findings_frame([*findings, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
+
+
+def _no_currency(code: str) -> list[Finding]:
+    place = {"file": "engagement.yml", "column": "currency", "value": code}
+    return [_simple("currency-none", "", {"currency": code}, **place)] if code in NO_CURRENCIES else []
 
 
 def _table_findings(ledger: Ledger, name: str) -> list[Finding]:
