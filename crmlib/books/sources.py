@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crmlib.books.csv_files import read_csv
 from crmlib.books.databases import database
-from crmlib.books.findings import UnreadableError, rejection, shortened
+from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
 from crmlib.books.joins import joined
 from crmlib.books.ledger import quoted
 from crmlib.books.postgres import postgres
@@ -18,6 +18,7 @@ from crmlib.books.queries import named_in, read_queries
 from crmlib.books.raw import WORKBOOKS, Part, Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
 from crmlib.books.unread import unread_files
 from crmlib.books.workbooks import workbook
+from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables as ledger_tables
 from crmlib.declared.reading import SettingsError
 
@@ -92,15 +93,28 @@ def _folder(reader: Reader, folder: Path) -> Source:
         groups.setdefault(stem.split("-")[0], []).append(part)
         single.setdefault(stem, []).append(part)
     for file, book in books.items():
+        for finding in book.findings:  # of a workbook that cannot be opened: told to the table that is read from it
+            broken = [Part(file.name, partial(_unreadable, finding))]
+            names = [n for n in _mapped(reader.engagement) if n.startswith(f"{file.stem}:")]
+            single |= dict.fromkeys((file.name, file.stem, *names), broken)
         for title, [sheet] in book.queried.items():
             single[f"{file.stem}:{title}"] = [replace(sheet, name=f"{file.stem}:{title}")]
         if len(book.queried) == 1:
             single.setdefault(file.stem, []).extend(single[f"{file.stem}:{title}"])
             sheets[file.name] = single[f"{file.stem}:{title}"]
-    findings = tuple(finding for book in books.values() for finding in book.findings)
     known = {*(part.name for part in parts), *(file.name for file in books)}
     others = [f.name for f in sorted(folder.iterdir()) if f.is_file() and f.name not in known and f.name[0] != "."]
-    return Source({p.name: [p] for p in parts} | sheets | single | groups, single, findings, others=others)
+    return Source({p.name: [p] for p in parts} | sheets | single | groups, single, others=others)
+
+
+def _mapped(engagement: Engagement) -> Iterator[str]:
+    """The names of the source that a mapping speaks of."""
+    for spec in engagement.settings.tables.values():
+        yield from (*spec.source, *spec.join)
+
+
+def _unreadable(finding: Finding, table: str) -> Raw:
+    return Raw(findings=(replace(finding, table=table),))
 
 
 def _file(reader: Reader, file: Path, table: str) -> Raw:

@@ -334,6 +334,20 @@ def test_what_is_no_workbook_is_told(content: bytes, code: str, tmp_path: Path) 
     assert f"reject {code} books.xlsx" in places(check(folder))
 
 
+def test_an_unreadable_workbook_of_a_folder_stops_only_what_is_read_from_it(tmp_path: Path) -> None:
+    for i, source in enumerate(["", "rest.xlsx", "rest", "rest:Sheet1"]):
+        folder = csv_engagement(
+            tmp_path / str(i), {"tables": {"costs": {"source": source}, "credits": {}} if source else {}}
+        )
+        (folder / "ledger" / "rest.xlsx").write_bytes(b"no workbook")
+        found = check(folder)
+        rejected = found[found["verdict"] == "reject"]
+        assert [*zip(rejected["code"], rejected["table"], rejected["file"], strict=True)] == (
+            [("not-a-workbook", "costs", "rest.xlsx")] if source else []
+        )
+        assert source or "not read: rest.xlsx" in [*found["message"]]
+
+
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     folder = make_engagement(tmp_path / "e", {"source": "books.xlsx"})
     with zipfile.ZipFile(folder / "books.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
