@@ -130,7 +130,8 @@ def _keep_together(cells: Sequence[NotebookNode]) -> None:
     opened = False
     for place, cell in enumerate(cells):
         cell.metadata["begins"] = not opened
-        opened = not cell.get("outputs") and 0 < place < len(cells) - 1
+        shows = any(any(output.get("data", {"stream": True}).values()) for output in cell.get("outputs", []))
+        opened = not shows and 0 < place < len(cells) - 1
         cell.metadata["ends"] = not opened
 
 
