@@ -10,6 +10,7 @@ from crmlib.declared.periods import Period
 TITLES = {
     "segments": "Segments", "key_accounts": "Key accounts", "at_risk": "At risk", "actions": "Actions",
     "contradictions": "Contradictions", "opportunities": "Opportunities",
+    "teams": "Teams",
 }  # fmt: skip
 
 
@@ -17,14 +18,18 @@ def lists(books: Books, period: Period) -> dict[str, pd.DataFrame]:
     """By name the complete lists of a period, of books as they were opened.
 
     segments: every customer with segment, reason, score, what was compared and the matrices; key_accounts; at_risk: who is slowing,
-    silent or lost; actions: what to do first; contradictions: on whom a lens contradicts the decision; opportunities: all, the largest first.
+    silent or lost; actions: what to do first; contradictions: on whom a lens contradicts the decision; opportunities: all, the largest first; teams: the charter of each.
     """
-    from crmlib import actions, lenses, opportunities, segments, states
+    from crmlib import actions, lenses, opportunities, segments, states, teams
 
     everyone = segments.differentiate(books, period)
     placed = lenses.matrices(books, period, everyone)
-    signals = states.at_risk(books, period, segments.read_segments(books)).rename(columns={"account_id": "customer_id"})
+    rules, members = segments.read_segments(books), teams.read_members(books)
+    signals = states.at_risk(books, period, rules).rename(columns={"account_id": "customer_id"})
     segmented = segments.with_segments(books, period, everyone)
+    found, served = opportunities.opportunities(segmented, period), teams.teams(everyone, members, rules)
+    needed = teams.hours_needed(segmented, period, everyone, teams.read_functions(books))
+    places = teams.places(needed, served, members)
     names = everyone[["customer_id", "customer_name", "segment"]]
     beyond = placed.columns.difference(everyone.columns, sort=False).insert(0, "customer_id")
     return {
@@ -33,5 +38,6 @@ def lists(books: Books, period: Period) -> dict[str, pd.DataFrame]:
         "at_risk": names.merge(signals, on="customer_id", how="right"),
         "actions": actions.actions(segmented, period),
         "contradictions": lenses.disagreements(placed),
-        "opportunities": opportunities.opportunities(segmented, period),
+        "opportunities": found,
+        "teams": teams.charters(everyone, served, needed, places, members, found).reset_index(),
     }

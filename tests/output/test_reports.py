@@ -400,7 +400,7 @@ def test_the_workbook_opens_with_a_summary_and_holds_the_complete_lists(workbook
     book = openpyxl.load_workbook(workbook, data_only=True)
     assert book.sheetnames[0] == "Summary"
     assert len(book["Summary"]._charts) == 1
-    assert {"Segments", "Key accounts", "At risk", "Actions", "Contradictions"} <= set(book.sheetnames)
+    assert {"Segments", "Key accounts", "At risk", "Actions", "Contradictions", "Teams"} <= set(book.sheetnames)
     rows = list(book["Actions"].iter_rows(min_row=4, values_only=True))
     assert rows[0][:3] == ("Customer id", "Customer name", "Segment")
     assert [row[0] for row in rows[1:]] == ["00123", "C", "R"]  # two silent, one with a loss
