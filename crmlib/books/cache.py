@@ -34,6 +34,8 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
     """
     if (engagement.folder / engagement.settings.source / "books.json").is_file():
         return _brought(engagement.folder / engagement.settings.source)
+    import duckdb
+
     sources = _source_hashes(engagement)
     if not _is_whole(_place_of(engagement, sources)):
         try:
@@ -41,6 +43,9 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
         except OSError as error:
             reason = f"{error.filename or _home()}: {error.strerror or error}"
             raise CrmError(f"the books cannot be kept: {reason}; make room, or set CRM_CACHE to a folder") from None
+        except duckdb.OutOfRangeException as error:
+            reason = f"an amount of the books has more than 38 digits ({str(error).splitlines()[0][:120]})"
+            raise SettingsError(f"{reason}; look for a quantity, rate, cost or capacity that is none") from None
     return _place_of(engagement, sources), sources, _digest(sources)
 
 

@@ -183,7 +183,7 @@ def _capital_charges(ledger: Ledger, statement: Statement, whole: Mapping[str, D
     for line in statement.leaves:
         if line.balance:
             halves = _asked(ledger, f"""
-                SELECT coalesce(sum({line.balance} * (1 + (month = first)::INT + (month < DATE '{last}')::INT)), 0) AS total
+                SELECT coalesce(sum({line.balance}::DECIMAL(38, 4) * (1 + (month = first)::INT + (month < DATE '{last}')::INT)), 0) AS total
                 FROM books.balances, (SELECT min(month) AS first FROM books.balances WHERE _covered)
                 WHERE _covered""")  # fmt: skip
             charged = Decimal(halves[0]["total"]) / 2 * monthly_rate(charge_rate(line.balance, rates))

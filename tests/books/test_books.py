@@ -12,7 +12,7 @@ import pytest
 
 from crmlib.books import cache, rollups, tie_out
 from crmlib.books.stored import Books, open_books
-from crmlib.declared.reading import DataRejected
+from crmlib.declared.reading import DataRejected, SettingsError
 from crmlib.profitability import firm_profitability
 
 Make, MakeBooks = Callable[..., Path], Callable[..., Books]
@@ -36,6 +36,35 @@ def tied(books: Books, check: str) -> dict[tuple[str, str], tuple[Decimal, Decim
     rows = books.tie_out[books.tie_out["check"] == check]
     assert rows["tied"].all()
     return {(row.item, row.period): (row.left, row.right) for row in rows.itertuples()}
+
+
+LARGEST = "99999999999999"
+
+
+@pytest.mark.parametrize(
+    ("table", "rows", "line", "amount"),
+    [
+        ("invoice_lines", f"customer_id, invoice_date, gross_sales, quantity, cost_of_goods\nA, 2024-01-10, {LARGEST}, 1, 1\nA, 2024-01-11, {LARGEST}, 1, 1", "sales", 2 * 99999999999999),
+        ("costs", f"level, key, date, line, amount\ncustomer, A, 2024-01-31, salaries, {LARGEST}\ncustomer, B, 2024-01-31, salaries, {LARGEST}", "salaries", 2 * 99999999999999),
+        ("credits", f"customer_id, date, kind, amount\nA, 2024-01-31, rebate, {LARGEST}", "discounts_returns_allowances", 99999999999999),
+        ("balances", "customer_id, month, receivables\n" + "\n".join(f"A, 2024-{month:02}-01, {LARGEST}" for month in range(1, 13)), "receivables_charge", 9999999999999.86),
+    ],
+)  # fmt: skip
+def test_the_largest_amount_that_a_column_holds_passes_every_check(
+    make_books: Callable[..., Books], table: str, rows: str, line: str, amount: float
+) -> None:
+    books = make_books({table: rows}, rates={"cost_of_capital": 0.1})
+    assert abs(firm_profitability(books, books.period("2024"))[line] - Decimal(str(amount))) < Decimal("0.01")
+
+
+def test_a_product_of_more_than_38_digits_is_told(make_books: Callable[..., Books]) -> None:
+    tables = {
+        "activity_types": "activity, line, pool, unit, unit_minutes\npack, special_packaging, p, x, 1000000",
+        "capacity": "pool, month, cost, practical_capacity\np, 2024-02-01, 10000000000000, 1",
+        "activities": "customer_id, date, activity, quantity\nA, 2024-02-01, pack, 1000000000000",
+    }
+    with pytest.raises(SettingsError, match=r"more than 38 digits.*look for a quantity, rate, cost or capacity"):
+        make_books(tables)
 
 
 # --- the four tie-outs -----------------------------------------------------------------------------------------------

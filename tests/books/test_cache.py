@@ -77,6 +77,7 @@ def test_everything_that_reads_and_checks_the_books_is_in_the_key(make_engagemen
         "declared/statement.yml",
         "declared/ledger.yml",
     } <= files
+    assert list(cache.FLOORS) == floors
     copies = [Path(shutil.copytree(floor, tmp_path / floor.name)) for floor in floors]
     monkeypatch.setattr(cache, "FLOORS", copies)
     folder = make_engagement()
