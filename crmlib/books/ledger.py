@@ -80,7 +80,9 @@ def connect() -> DuckDBPyConnection:
     import duckdb
 
     con = duckdb.connect()
-    con.execute("SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false")
+    con.execute(
+        "SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET disabled_optimizers = 'statistics_propagation'"
+    )
     con.execute(STRIPPED)
     return con
 

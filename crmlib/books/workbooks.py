@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import os
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -19,12 +22,15 @@ if TYPE_CHECKING:
     import openpyxl
 
 LARGEST_WORKBOOK = 2 * 1024**3  # bytes unpacked; a larger one is refused unopened
+LARGE_WORKBOOK = 50 * 1024**2  # bytes unpacked, from which on it is tried in a process of its own
+MOST_CELLS = 60_000_000  # of a sheet, from its first cell to its last
+MOST_MEMORY = 0.5  # of the machine's
 
 
 def workbook(reader: Reader, path: Path) -> Source:
     """The sheets of a workbook by their titles; those that could all be one table are told and not read."""
     try:
-        values, formulas = _open_workbook(path)
+        values, formulas = _open_workbook(path, reader.engagement.settings.query_timeout_seconds)
     except UnreadableError as error:
         return Source(findings=(error.finding,))
     titles = values.sheetnames
@@ -56,11 +62,9 @@ def _sheet(reader: Reader, sheets: tuple[Any, Any], file: str, table: str) -> Ra
         return Raw(findings=(error.finding,))
 
 
-def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
+def _open_workbook(path: Path, most_seconds: int) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
     """The workbook twice: with values, and with formulas."""
     import zipfile
-
-    import openpyxl
 
     where = {"file": path.name}
     if path.read_bytes()[:4] == b"\xd0\xcf\x11\xe0":
@@ -76,12 +80,51 @@ def _open_workbook(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
         raise UnreadableError(
             rejection("workbook-bomb", f"the workbook would unpack to {unpacked:,} bytes", "export it as CSV", **where)
         )
+    if unpacked > LARGE_WORKBOOK and (problem := _beyond_limits(path, most_seconds)):
+        raise UnreadableError(rejection("workbook-too-large", problem, "export it as CSV", **where))
     try:
-        return openpyxl.load_workbook(path, data_only=True), openpyxl.load_workbook(path)
+        return _opened(path)
     except Exception as error:  # openpyxl raises what its parsers raise
         raise UnreadableError(
             rejection("not-a-workbook", f"the workbook cannot be read: {error}", "save it anew as .xlsx", **where)
         ) from None
+
+
+def _opened(path: Path) -> tuple[openpyxl.Workbook, openpyxl.Workbook]:
+    import openpyxl
+
+    return openpyxl.load_workbook(path, data_only=True), openpyxl.load_workbook(path)
+
+
+def _beyond_limits(path: Path, most_seconds: int) -> str:
+    """What keeps a workbook from being opened within limits of memory and time, in a process that ends with it; '' where nothing does."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_try_to_open, args=(path, most_seconds), daemon=True)
+    process.start()
+    process.join(most_seconds)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        return f"the workbook takes longer than {most_seconds} s to open (query_timeout_seconds)"
+    return (
+        f"the workbook takes more than {MOST_MEMORY:.0%} of this machine's memory to open" if process.exitcode else ""
+    )
+
+
+def _try_to_open(path: Path, most_seconds: int) -> None:
+    """Open a workbook within limits; what it is that cannot be read is told by who opens it next."""
+    with contextlib.suppress(ImportError):  # no such limits there
+        import resource
+
+        memory = int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * MOST_MEMORY)
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+        resource.setrlimit(resource.RLIMIT_CPU, (most_seconds, most_seconds))  # though nobody waits any more
+    try:
+        _opened(path)
+    except MemoryError:
+        os._exit(1)
+    except Exception:
+        os._exit(0)
 
 
 def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where: Mapping[str, str]) -> list[Finding]:
@@ -94,6 +137,12 @@ def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where
     if merged:
         message = f"cells {merged[0]} of the header are merged"
         raise UnreadableError(rejection("header-merged", message, "unmerge them", row=top, **where))
+    if values.max_row * values.max_column > MOST_CELLS:
+        last = f"{values.max_column:,} columns and {values.max_row:,} rows"
+        message = f"the sheet reaches over {last}, as a cell far away makes it"
+        raise UnreadableError(
+            rejection("sheet-too-large", message, "delete what stands far away, or export it as CSV", **where)
+        )
     rows = list(values.iter_rows(values_only=True))
     header = ["" if v is None else str(v) for v in rows[top - 1]] if len(rows) >= top else []
     while header and not header[-1]:

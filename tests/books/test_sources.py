@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import multiprocessing
+import os
+import resource
+import struct
+import sys
 import zipfile
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +18,7 @@ from typing import Any
 
 import duckdb
 import openpyxl
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_intake import GOOD, as_parquet, check, make_engagement, places
 
+from crmlib.books import workbooks
 from crmlib.books.findings import BROKEN_ROWS, shortened
 from crmlib.books.ledger import Ledger
 from crmlib.books.reader import read_ledger
@@ -353,6 +361,81 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(folder / "books.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("xl/worksheets/sheet1.xml", bytes(120_000_000))
     assert "reject workbook-bomb books.xlsx" in places(check(folder))
+
+
+def hostile(path: Path, part: str, change: Any) -> None:
+    """The workbook with a part changed."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, change(content.decode()) if name == part else content)
+
+
+LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10 if i else "ha" * 50}">' for i in range(10))
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "code"),
+    [
+        (SHEET, lambda xml: xml.replace("<worksheet", f"<!DOCTYPE x [{LAUGHS}]><worksheet", 1).replace("<sheetData>", "<sheetData>&l9;", 1), "not-a-workbook"),
+        (SHEET, lambda xml: xml.replace("<worksheet", '<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><worksheet', 1).replace("<sheetData>", "<sheetData>&f;", 1), "not-a-workbook"),
+        (SHEET, lambda xml: xml.replace("<sheetData>", "<a>" * 100_000 + "</a>" * 100_000 + "<sheetData>"), ""),
+        (SHEET, lambda xml: xml.replace("</sheetData>", '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'), "sheet-too-large"),
+        (SHEET, lambda xml: xml.replace("</sheetData>", f'<row r="9"><c r="A9" t="inlineStr"><is><t>{"x" * 20_000_000}</t></is></c></row></sheetData>'), "blank"),
+        ("[Content_Types].xml", lambda xml: xml[:50], "not-a-workbook"),
+    ],
+)  # fmt: skip
+def test_a_hostile_workbook_is_told_and_harms_nothing(part: str, change: Any, code: str, tmp_path: Path) -> None:
+    folder = workbook(tmp_path / "e")
+    hostile(folder / "books.xlsx", part, change)
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    findings = check(folder)
+    after = resource.getrusage(resource.RUSAGE_SELF)
+    assert {*findings["code"]} == ({code} if code else set())
+    assert after.ru_maxrss - used.ru_maxrss < 1_000_000
+    assert after.ru_utime - used.ru_utime < 30
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+@pytest.mark.parametrize(
+    ("memory", "seconds", "told"),
+    [(0.01, 600, "more than 1% of this machine's memory"), (0.5, 0, "longer than 0 s"), (0.5, 600, "")],
+)
+def test_a_large_workbook_is_first_opened_within_limits(
+    memory: float, seconds: int, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = workbook(tmp_path / "e")
+    fork = multiprocessing.get_context("fork")  # the child has the limits that are set here
+    monkeypatch.setattr(multiprocessing, "get_context", lambda name: fork)
+    monkeypatch.setattr(workbooks, "LARGE_WORKBOOK", 0)
+    monkeypatch.setattr(workbooks, "MOST_MEMORY", memory)
+    if memory < 0.5:
+        monkeypatch.setattr(workbooks, "_opened", lambda path: bytes(os.sysconf("SC_PHYS_PAGES") * 1000))
+    opened = open_engagement(folder)
+    limited = replace(opened, settings=opened.settings.model_copy(update={"query_timeout_seconds": seconds}))
+    messages = [finding.message for finding in read_ledger(limited, folder / "work").defects]
+    assert any(told in message for message in messages) if told else not messages
+
+
+def test_parquet_with_wrong_statistics_loses_no_row(tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e")
+    lines = as_parquet(GOOD["invoice_lines.csv"], "invoice_lines")
+    (folder / "ledger/invoice_lines.csv").unlink()
+    path = folder / "ledger/invoice_lines.parquet"
+    pq.write_table(lines, path, compression="none", use_dictionary=False)
+    whole = check(folder)
+    days = sorted({day for day in lines["invoice_date"].to_pylist() if day})
+    content = path.read_bytes()
+    at = len(content) - 8 - struct.unpack("<i", content[-8:-4])[0]
+    for day in (days[0], days[-1]):
+        old, new = (struct.pack("<i", (each - date(1970, 1, 1)).days) for each in (day, date(1999, 1, 1)))
+        assert old in content[at:]
+        content = content[:at] + content[at:].replace(old, new)
+    path.write_bytes(content)
+    assert str(pq.ParquetFile(path).metadata.row_group(0).to_dict()).count("1999, 1, 1") >= 2
+    pd.testing.assert_frame_equal(check(folder), whole)
 
 
 @pytest.mark.parametrize(
