@@ -109,10 +109,10 @@ def test_a_file_that_changes_and_changes_back_while_it_is_read_is_refused(make_e
     file = folder / "ledger/invoice_lines.csv"
 
     def meanwhile(*given: Any) -> str:
-        text = file.read_text()
-        file.write_text(text.replace("100", "101"))
+        content = file.read_bytes()
+        file.write_bytes(content.replace(b"100", b"101"))
         state = compute(*given)
-        file.write_text(text)
+        file.write_bytes(content)
         return state
 
     monkeypatch.setattr(cache, "_compute", meanwhile)
