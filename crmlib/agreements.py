@@ -275,24 +275,53 @@ def economics(books: Books, period: Period, made: Sequence[Draft], promised: Fra
     table["margin_then"] = table["margin"] + table["today_cost"] - table["committed"] - table["penalty_cost"]
     table["beside_today"] = table["margin_then"] - table["margin"]
     share = [e / s if e > 0 else None for e, s in zip(table["margin_then"], table["sales"], strict=True)]
-    gains = _judged_gain(choices(books, period, rows), made)
-    gain = [Decimal(gains[draft.code]).quantize(CENT) for draft in made]
+    gains = judged_gains(choices(books, period, rows), made)
+    gain = [sum((gains.get(c, NONE) for c in draft.customers), NONE) for draft in made]
     return table.assign(
         judged_gain=pd.Series(gain, table.index, dtype=object),
         walk_away_share=pd.Series(share, table.index, dtype=object),
     )
 
 
-def _judged_gain(choice: Frame, made: Sequence[Draft]) -> dict[str, float]:
-    """By draft: the uplift of each level promised, less that of what is given today, in floats."""
-    whose = {c: draft for draft in made for c in draft.customers}
-    gain = dict.fromkeys((draft.code for draft in made), 0.0)
-    for row in choice[choice["customer_id"].isin(list(whose))].to_dict("records"):
-        draft = whose[row["customer_id"]]
-        level = next((float(c.level) for c in draft.agreement.commitments if c.option == row["option"]), 0.0)
+def together(left: Frame) -> dict[str, Decimal]:
+    """What all drafts (`left` as `economics`) bring beside today, by its three parts; nothing without drafts."""
+    sums = left[["today_cost", "committed", "penalty_cost", "judged_gain"]].sum()
+    parts = {"Services as agreed": sums["today_cost"] - sums["committed"], "Penalties as they were": -sums["penalty_cost"], "Uplift as judged": sums["judged_gain"]}  # fmt: skip
+    return parts if len(left) else {}
+
+
+def judged_gains(choice: Frame, made: Sequence[Draft]) -> dict[str, Decimal]:
+    """By customer: the uplift of each level promised, less that of what is given today (`choice` as `assignment.choices`), to the cent."""
+    levels, gain = promised_levels(made), dict[str, float]()
+    for row in choice[choice["customer_id"].isin([c for draft in made for c in draft.customers])].to_dict("records"):
+        level = float(levels.get((row["customer_id"], row["option"]), 0))
         part = (level - row["floor"]) / (row["target"] - row["floor"]) if row["target"] > row["floor"] else 0.0
-        gain[draft.code] += row["uplift"] * (min(max(part, 0.0), 1.0) - row["today_part"])
-    return gain
+        more = row["uplift"] * (min(max(part, 0.0), 1.0) - row["today_part"])
+        gain[row["customer_id"]] = gain.get(row["customer_id"], 0.0) + more
+    return {customer: Decimal(amount).quantize(CENT) for customer, amount in gain.items()}
+
+
+def promised_levels(made: Sequence[Draft]) -> dict[tuple[str, str], Decimal]:
+    """The level that each customer is promised of an option, by both."""
+    return {(c, o.option): o.level for draft in made for c in draft.customers for o in draft.agreement.commitments}
+
+
+def savings(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Frame:
+    """What drafts save with each customer on each line, if what is not promised is not given (`rows` as `menu.priced`): customer_id, line (its label), saved.
+
+    Together they are what `economics` says of all drafts: today_cost − committed.
+    """
+    menu, bought, levels = priced_menu(books, period), volumes(books, period).to_dict("index"), promised_levels(made)
+    today: Any = rows.set_index(["customer_id", "option"])["today_cost"].to_dict()
+    parties = {c for draft in made for c in draft.customers}
+    found = []
+    for customer, option in dict.fromkeys([*(key for key in today if key[0] in parties), *levels]):
+        row = menu.loc[option]
+        then = cost(levels.get((customer, option), NONE), bought[customer][row["per"]], row["unit_cost"])
+        label = books.engagement.statement[row["line"]].label
+        found.append((customer, label, today.get((customer, option), NONE) - then))
+    saved: Frame = pd.DataFrame(found, columns=["customer_id", "line", "saved"])
+    return saved.groupby(["customer_id", "line"]).sum().reset_index()
 
 
 def parties(books: Books, period: Period) -> Iterator[tuple[Agreement, str, list[str]]]:

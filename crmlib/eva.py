@@ -34,6 +34,7 @@ BRANCHES = {  # of the driver tree (Lambert): how the process moves each
 TREE = ["parent", "amount", "gain", "note"]
 ADDED_BACK = ("capital_charges",)  # sources of the line that takes the charges for capital out of the firm's profit
 AS_JUDGED = "other, as judged"
+WITH_AGREEMENTS, WITH_ALL, CENT = "With agreements", "With all opportunities", Decimal("0.01")
 KINDS_ON = {"white space": "sales", "price": "sales", "mix": "cost of goods", "payment terms": "other current assets"}
 EITHER_WAY = 0.05  # change of each driver where no range is judged
 MARKS = {"one case in ten is below": 0.1, "half are below": 0.5, "one in ten is above": 0.9}
@@ -251,12 +252,30 @@ def tree(firm: Firm, gains: Frame) -> Frame:
     return pd.concat([root, sums, leaves])[TREE].astype({"gain": float})
 
 
-def with_gains(firm: Firm, branches: Frame) -> pd.Series:
-    """From the value added today over what the opportunities on each branch of the tree would add to that with all; empty where something is lacking."""
+def with_gains(firm: Firm, branches: Frame, agreed: Mapping[str, Decimal]) -> pd.Series:
+    """From the value added today over what agreements bring to that with them, and on to that with what opportunities add beside them.
+
+    Parameters
+    ----------
+    branches
+        As `tree`, its gains of opportunities beside the agreements (`opportunities.beside`).
+    agreed
+        By name what agreements bring before tax (`agreements.together`); without agreements there is no value with them.
+
+    Returns
+    -------
+    Amounts after tax, opportunities to the cent; empty where something is lacking.
+    """
     if branches.empty:
         return branches["gain"]
-    steps = {"Today": float(firm.account["eva"]), **branches["gain"].iloc[3:]}
-    return pd.Series({**steps, "With all opportunities": sum(steps.values())})
+    first = {
+        "Today": firm.account["eva"],
+        **{name: size * (1 - firm.account["tax_rate"]) for name, size in agreed.items()},
+    }
+    then = sum(first.values(), Decimal(0))
+    added = {str(branch): Decimal(gain).quantize(CENT) for branch, gain in branches["gain"].iloc[3:].items()}
+    steps = {**first, **({WITH_AGREEMENTS: then} if agreed else {}), **added}
+    return pd.Series({**steps, WITH_ALL: then + sum(added.values())}, dtype=object)
 
 
 def on_branches(found: Frame, books: Books, period: Period) -> Frame:

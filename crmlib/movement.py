@@ -38,7 +38,7 @@ def margin_moves(books: Books, period: Period, base: Period | None, by: str) -> 
     change = change.iloc[np.argsort(-change.astype(float).abs().to_numpy(), kind="stable")]
     names = books.customers.set_index("customer_id")["customer_name"]
     steps = change.rename(index=names) if by == "customer" else change
-    moves: pd.Series = pd.concat([pd.Series({base.label: total(before)}), steps, pd.Series({period.label: total(now)})])
+    moves: pd.Series = pd.concat([pd.Series({base.short: total(before)}), steps, pd.Series({period.short: total(now)})])
     return moves
 
 
@@ -101,7 +101,7 @@ def price_volume_mix(books: Books, period: Period, base: Period | None, customer
     start, end = (total(both[f"net_{i}"]) - total(both[f"cost_{i}"]) for i in (0, 1))
     rows = [(label, amount, "step") for label, amount in steps.items() if amount or label != "No product or quantity"]
     return pd.DataFrame(
-        [(base.label, start, "total"), *rows, (period.label, end, "total")], columns=["label", "amount", "kind"]
+        [(base.short, start, "total"), *rows, (period.short, end, "total")], columns=["label", "amount", "kind"]
     )
 
 

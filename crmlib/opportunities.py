@@ -7,8 +7,9 @@ what was computed. Sizes are expectations, in floats.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ LEAST = 0.002  # of a customer's sales: less is not worth a talk
 MORE_OFTEN = 1.05  # times the group's median, from which an activity is named as a cause
 QUARTILES = [0.25, 0.5, 0.75]
 ALL = "all customers"
+SPACE = "white space"
 RETURNED = "Returns and allowances"  # what is given back after the invoice, apart from its discount
 PAID = "pays {paid:.1%} of the average price, the median of customers of its volume {usual:.1%}"
 GOODS = "goods are {rate:.1%} of its sales at average prices, the median of {group} {median:.1%}"
@@ -149,6 +151,30 @@ def totals(found: Frame, books: Books, period: Period) -> Frame:
     )
     of_sales = sums["expected"] / sums["sales"].astype(float).where(lambda sales: sales > 0)
     return sums.assign(of_sales_share=of_sales).sort_values("expected", ascending=False, ignore_index=True)
+
+
+def beside(found: Frame, saved: Frame, uplifts: Mapping[str, Decimal]) -> Frame:
+    """What opportunities (as `opportunities`) add to agreements, so that nothing is counted twice.
+
+    What an agreement saves with a customer on a line comes off what is expected of the line with this customer, and what it is judged to bring in
+    sales or loyalty off the customer's white space; what it costs more than today takes nothing off.
+
+    Parameters
+    ----------
+    saved, uplifts
+        As `agreements.savings` and `agreements.judged_gains`.
+
+    Returns
+    -------
+    The same with expected, low and high less `both`, which agreements bring already.
+    """
+    brought: dict[Any, Any] = saved.set_index(["customer_id", "line"])["saved"].to_dict()
+    brought |= {(customer, SPACE): gain for customer, gain in uplifts.items()}
+    place = found["item"].where(found["kind"] != SPACE, SPACE)
+    there = np.array([brought.get(pair, 0) for pair in zip(found["customer_id"], place, strict=True)], float)
+    before = found.groupby([found["customer_id"], place])["expected"].cumsum() - found["expected"]
+    both = (there - before).clip(0, found["expected"])
+    return found.assign(both=both, **{size: (found[size] - both).clip(lower=0) for size in ("expected", "low", "high")})
 
 
 # --- rates beside those of the group ---------------------------------------------------------------------------------

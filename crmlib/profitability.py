@@ -243,7 +243,7 @@ def firm_profitability(books: Books, period: Period) -> pd.Series:
     """The firm's report: every available line and subtotal down to operating profit, all owners and the pool together."""
     statement = books.statement_in(period)
     totals = owner_totals(books, period)[[line.id for line in statement.leaves]].sum().to_frame().T
-    return statement.with_subtotals(totals, firm=True).iloc[0].rename(period.label)
+    return statement.with_subtotals(totals, firm=True).iloc[0].rename(period.short)
 
 
 def compare_periods(books: Books, period: Period, others: Sequence[Period]) -> Frame:
@@ -251,7 +251,7 @@ def compare_periods(books: Books, period: Period, others: Sequence[Period]) -> F
 
     A period that the books do not cover has no column; a line that a period does not have is None there.
     """
-    columns = {p.label: firm_profitability(books, p) for p in [period, *others] if books.comparable(p)}
+    columns = {p.short: firm_profitability(books, p) for p in [period, *others] if books.comparable(p)}
     return (
         pd.DataFrame(columns)
         .reindex([li.id for li in books.statement.firm_lines])

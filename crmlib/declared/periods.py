@@ -40,6 +40,15 @@ class Period:
         return f"{self.start:%B %Y}" if self.months == 1 else self.label
 
     @property
+    def short(self) -> str:
+        """The label as the head of a column: 2025Q4, Mar 2025, Jan–Nov 2025, Dec 2024–Feb 2025."""
+        if not re.match(r"\d{4}-", self.label):
+            return self.label
+        last = add_months(self.end, -1)
+        first = f"{self.start:%b}" if self.start.year == last.year else f"{self.start:%b %Y}"
+        return f"{first}–{last:%b %Y}" if self.months > 1 else f"{last:%b %Y}"
+
+    @property
     def folder(self) -> str:
         """The label as a folder's name."""
         return self.label.replace("..", "_to_")

@@ -121,27 +121,33 @@ def plot_bars(
 
 
 @drawing.in_look
-def plot_bridge(steps: pd.Series, *, unit: str, most: int = 10, ax: Axes | None = None) -> Axes:
+def plot_bridge(steps: pd.Series, *, unit: str, most: int = 10, between: str = "", ax: Axes | None = None) -> Axes:
     """What moved: from the first value through signed steps to the last, top to bottom (waterfall), all in one unit.
 
-    Better is blue, worse is orange and hatched; of more than `most` steps the smallest are one, before the end. Raises ValueError where start
-    and steps do not add up to the end.
+    Better is blue, worse is orange and hatched; of more than `most` steps the smallest are one, before the end. The row named `between` is the
+    value that is reached there. Raises ValueError where start and steps do not add up to it and to the end.
     """
     steps = _gathered(steps, most)
     names, sizes = [str(name) for name in steps.index], words.floats(steps)
-    last, sums = len(sizes) - 1, [math.fsum(sizes[: row + 1]) for row in range(len(sizes) - 1)]
-    if not abs(sums[-1] - sizes[-1]) <= max(map(abs, sizes)) * 1e-6:
-        raise ValueError(f"the bridge does not close: {sums[-1]} by start and steps, {sizes[-1]} by its end")
-    colors = [drawing.ACTUAL, *(drawing.WORSE if size < 0 else drawing.BETTER for size in sizes[1:-1]), drawing.ACTUAL]
+    last = len(sizes) - 1
+    values = [row for row, name in enumerate(names) if row in {0, last} or name == between]
+    moved = [0.0 if row in values[1:] else size for row, size in enumerate(sizes)]
+    sums = [math.fsum(moved[: row + 1]) for row in range(last)]
+    for row in values[1:]:
+        if not abs(sums[row - 1] - sizes[row]) <= max(map(abs, sizes)) * 1e-6:
+            raise ValueError(f"the bridge does not close: {sums[row - 1]} by start and steps, {sizes[row]} by {names[row]!r}")  # fmt: skip
+    colors = [drawing.WORSE if size < 0 else drawing.BETTER for size in sizes]
+    colors = [drawing.ACTUAL if row in values else color for row, color in enumerate(colors)]
     plain, step = (words.one_unit(steps, unit, signed=signed, least=1) for signed in (False, True))
-    labels = [(step if 0 < row < last else plain)(value) for row, value in enumerate(steps)]
+    labels = [(plain if row in values else step)(value) for row, value in enumerate(steps)]
     ax = drawing.new_axes(ax, 0.5 + 0.27 * len(sizes))
-    _draw_bars(ax, sizes, labels, colors, [0.0, *sums[:-1], 0.0])
+    starts = [0.0 if row in values else before for row, before in enumerate([0.0, *sums])]
+    _draw_bars(ax, sizes, labels, colors, starts)
     for row, total in enumerate(sums):
         ax.plot([total, total], [row - 0.34, row + 1.34], color=drawing.RULE, linewidth=0.8, zorder=0)
         if colors[row] == drawing.WORSE:
             ax.patches[row].set(hatch="////", edgecolor="white")
-    _name_rows(ax, names, (0, last), 44)
+    _name_rows(ax, names, values, 44)
     ax.set_xlabel(_money(unit), loc="left")
     moves = "; ".join(f"{name} {label}" for name, label in zip(names[1:-1], labels[1:-1], strict=True))
     start, end = (f"{names[row]}, {_told(steps.iloc[row], unit)}" for row in (0, last))

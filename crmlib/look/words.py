@@ -12,7 +12,8 @@ percent            12.5% of a share from 0 to 1; percent.0 without decimals
 moved              of a share: up 12.5%, down 3.1%
 rose               of an amount: rose by USD 1.4 M, fell by USD 12 k
 improves           of an amount: improves by USD 1.4 M, worsens by USD 12 k
-contribute         of an amount: contribute USD 1.4 M, lose USD 12 k; contributes after a count or list of one
+contribute         of an amount: contribute USD 1.4 M, lose USD 12 k; contributes after a count or list of one;
+                   buy and return where the books know of no cost
 list, list.3       Fir, Gorse and Hazel; Fir, Gorse, Hazel and 4 more
 customer           any other word counts: 1 customer, 12 customers; of a table its rows; irregular as in family|families
 customer or none   counts, and says no customer for none
@@ -36,7 +37,8 @@ import pandas as pd
 
 NOT_AVAILABLE = "not available"
 VERBS = {"rose": ("rose by", "fell by"), "improves": ("improves by", "worsens by"),
-         "contribute": ("contribute", "lose"), "contributes": ("contributes", "loses")}  # fmt: skip
+         "contribute": ("contribute", "lose"), "contributes": ("contributes", "loses"),
+         "buy": ("buy", "return"), "buys": ("buys", "returns")}  # fmt: skip
 AMOUNTS = {"money", "size", *VERBS}
 
 
@@ -188,10 +190,11 @@ class Words:
 
     currency: str
     names: Mapping[str, object] = field(default_factory=dict, repr=False)
+    costed: bool = True  # where nothing is, customers buy and do not contribute
 
     def __call__(self, *sentences: str, otherwise: str = "", **values: object) -> Sentence:
         """Those of the sentences whose values are all there, one after another; `otherwise` where none is."""
-        template = _Template(self.currency)
+        template = _Template(self.currency, self.costed)
         known = ChainMap(values, cast(dict[str, object], self.names))
         parts = [text for sentence in sentences if (text := template.filled(sentence, known))]
         return Sentence(" ".join(parts) or otherwise, template.amount)
@@ -210,8 +213,8 @@ class _AbsentError(Exception):
 
 
 class _Template(string.Formatter):
-    def __init__(self, currency: str) -> None:
-        self.currency, self.one, self.amount = currency, False, Decimal(0)
+    def __init__(self, currency: str, costed: bool) -> None:
+        self.currency, self.costed, self.one, self.amount = currency, costed, False, Decimal(0)
 
     def filled(self, sentence: str, values: Mapping[str, object]) -> str:
         self.one, before = False, self.amount
@@ -235,7 +238,8 @@ class _Template(string.Formatter):
         self.one = self.one if noun in {*AMOUNTS, "", "percent", "moved"} else value == 1
         if noun in AMOUNTS and not self.amount:
             self.amount = abs(as_decimal(value) or Decimal(0))
-        verb = f"{noun}s" if noun == "contribute" and self.one else noun
+        verb = noun if self.costed else noun.replace("contribute", "buy")
+        verb = f"{verb}s" if noun == "contribute" and self.one else verb
         return _in_words(value, verb, int(detail) if detail else None, self.currency)
 
 

@@ -179,7 +179,7 @@ def _summary_sheet(target: Target, books: Books, period: Period, groups: _Grid) 
     sheet = target.sheet("Summary", (46, 16, 16, 16, 4, 30, 16), (HEAD + 1, 1))
     year = period.year_before()
     past = firm_profitability(books, year) if books.comparable(year) else None
-    heads = [period.label, *([] if past is None else [year.label, "Change"])]
+    heads = [period.short, *([] if past is None else [year.short, "Change"])]
     target.texts(sheet, (HEAD, 0), ["Thousand"], "head")
     target.texts(sheet, (HEAD, 1), heads, "head_right")
     last = len(groups.owners) - 1

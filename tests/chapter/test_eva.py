@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlib import eva, opportunities, segments
+from crmlib import agreements, assignment, eva, menu, opportunities, segments
 from crmlib.books.stored import Books, View
 from crmlib.declared.capital import Capital
 from crmlib.declared.reading import SettingsError
@@ -201,8 +201,78 @@ def test_the_branches_of_the_tree_add_up_and_every_opportunity_hangs_on_one(year
     assert tree.iloc[0]["amount"] == firm.account["eva"]
     assert len(gains) == len(found)
     assert tree.iloc[0]["gain"] == pytest.approx(found["expected"].sum() * 0.75)  # none on two branches, none lost
-    bridge = eva.with_gains(firm, tree)
-    assert bridge.iloc[-1] == pytest.approx(bridge.iloc[:-1].sum())
+
+
+def test_each_gain_of_agreements_and_opportunities_counts_once_to_the_cent(
+    sample: Books, year: tuple[Books, pd.DataFrame]
+) -> None:
+    books, found = year
+    when, firm = books.period("2025"), firm_of(books, "2025")
+    rows = menu.priced(books, when)
+    drafts = agreements.drafts(books, when, segments.differentiate(sample, when), rows)
+    left = agreements.economics(books, when, drafts, agreements.commitments(books, when, drafts, rows), rows)
+    saved = agreements.savings(books, when, drafts, rows)
+    assert total(saved["saved"]) == total(left["today_cost"]) - total(left["committed"])
+    uplifts = agreements.judged_gains(assignment.choices(books, when, rows), drafts)
+    assert total(pd.Series(uplifts)) == total(left["judged_gain"])
+    agreed, rest = agreements.together(left), opportunities.beside(found, saved, uplifts)
+    assert total(pd.Series(agreed)) == total(left["beside_today"]) + total(left["judged_gain"])
+    assert 0 < rest["both"].sum() < found["expected"].sum()
+    assert (rest["both"] <= found["expected"]).all()
+    bridge = eva.with_gains(firm, eva.tree(firm, eva.on_branches(rest, books, when)), agreed)
+    names = list(bridge.index)
+    assert (names[0], names[4], names[-1]) == ("Today", "With agreements", "With all opportunities")
+    assert bridge["With agreements"] == bridge.iloc[:4].sum()
+    assert bridge.iloc[-1] == bridge.iloc[4:-1].sum()
+    before_tax = total(pd.Series(agreed)) + Decimal(found["expected"].sum() - rest["both"].sum())
+    assert abs(bridge.iloc[-1] - bridge.iloc[0] - before_tax * Decimal("0.75")) < Decimal("0.04")  # seven branches
+
+
+def test_what_agreements_bring_comes_off_the_same_customers_opportunity_on_the_same_line() -> None:
+    found = pd.DataFrame(
+        [("A", "cost to serve", "Salaries", 50, 20, 80), ("B", "cost to serve", "Salaries", 40, 30, 50), ("A", "cost to serve", "Transportation", 9, 8, 10),
+         ("A", "white space", "Paper", 30, 20, 40), ("A", "white space", "Soap", 20, 10, 30), ("A", "price", "Net price", 7, 6, 8)],
+        columns=["customer_id", "kind", "item", "expected", "low", "high"],
+    )  # fmt: skip
+    saved = pd.DataFrame(
+        [("A", "Salaries", Decimal(30)), ("A", "Transportation", Decimal(-5)), ("C", "Salaries", Decimal(99))],
+        columns=["customer_id", "line", "saved"],
+    )
+    rest = opportunities.beside(found, saved, {"A": Decimal(35), "B": Decimal(60)})
+    assert rest[["both", "expected", "low", "high"]].to_numpy().tolist() == [
+        [30, 20, 0, 50],
+        [0, 40, 30, 50],  # C's saving is not B's, and B has no white space
+        [0, 9, 8, 10],  # what costs more than today takes nothing
+        [30, 0, 0, 10],
+        [5, 15, 5, 25],  # what the largest left of the uplift
+        [0, 7, 6, 8],
+    ]
+
+
+def test_without_agreements_there_is_no_value_with_them_and_without_the_firms_value_nothing(
+    valued: Callable[..., Books],
+) -> None:
+    books = valued()
+    branches = eva.tree(firm := firm_of(books), pd.DataFrame({"branch": ["sales"], "eva": [7.5]}))
+    plain = eva.with_gains(firm, branches, {})
+    assert plain.iloc[[0, 1, -1]].to_dict() == {
+        "Today": -105,
+        "sales": Decimal("7.5"),
+        "With all opportunities": Decimal("-97.5"),
+    }
+    assert "With agreements" not in plain
+    bridge = eva.with_gains(firm, branches, {"Services as agreed": Decimal(40), "Uplift as judged": Decimal(-20)})
+    assert bridge.iloc[:5].to_dict() == {
+        "Today": -105,
+        "Services as agreed": 30,
+        "Uplift as judged": -15,
+        "With agreements": -90,
+        "sales": Decimal("7.5"),
+    }
+    assert bridge.iloc[-1] == Decimal("-82.5")
+    assert eva.with_gains(
+        firm, eva.tree(eva.Firm(pd.Series(dtype=object), pd.DataFrame(), pd.Series(), {}), branches), {}
+    ).empty
 
 
 @pytest.mark.parametrize(

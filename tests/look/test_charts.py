@@ -258,6 +258,15 @@ def test_a_bridge_that_does_not_close_is_refused() -> None:
         charts.plot_bridge(pd.Series({"start": 10, "step": 5, "end": 16}), unit="USD")
 
 
+def test_a_bridge_stands_on_the_value_that_is_reached_between() -> None:
+    steps = pd.Series({"Today": -40, "services": 70, "With agreements": 30, "sales": 20, "goods": -10, "With all": 40})
+    ax = charts.plot_bridge(steps, unit="USD", between="With agreements")
+    bars = [(patch.get_x(), patch.get_width()) for patch in ax.patches]
+    assert bars == [(0, -40), (-40, 70), (0, 30), (30, 20), (50, -10), (0, 40)]
+    with pytest.raises(ValueError, match="30.0 by start and steps, 35.0 by 'With agreements'"):
+        charts.plot_bridge(steps.replace(30, 35), unit="USD", between="With agreements")
+
+
 def test_the_whale_curve_tells_peak_end_and_break_even() -> None:
     told = root_figure(
         plot_whale_curve(whale([Decimal(80), Decimal(20), Decimal(10), Decimal(-10), Decimal(-20)]), unit="USD")
