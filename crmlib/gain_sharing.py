@@ -218,6 +218,12 @@ def splits(books: Books, sharing: GainSharing, project: Project) -> Frame:
     return pd.DataFrame(rows, columns=["rule", "ours", "theirs", "we_pay", "our_share"], dtype=object)
 
 
+def their_part(books: Books, sharing: GainSharing, project: Project) -> Decimal:
+    """The net present value that the customer keeps: by the agreed share, or its own where nothing is shared."""
+    agreed = splits(books, sharing, project)
+    return Decimal(agreed["theirs"].iloc[0] if len(agreed) else worth(books, project)["npv"]["theirs"])
+
+
 def better_off(books: Books, project: Project) -> tuple[Decimal, Decimal] | None:
     """From what least to what most we may pay them (present value; negative: they pay us) so that both are better off; None where there is no joint gain."""
     own = worth(books, project)["npv"]

@@ -13,7 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib import accounts, criteria, eva, gain_sharing, implementation, menu, metrics, opportunities, states, teams
+from crmlib import (
+    accounts,
+    criteria,
+    eva,
+    gain_sharing,
+    implementation,
+    menu,
+    metrics,
+    opportunities,
+    process,
+    states,
+    teams,
+)
 from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
@@ -240,6 +252,7 @@ def check_judgement(books: Books) -> None:
         metrics.read_metrics,
         implementation.read_plan,
         gain_sharing.read_gain_sharing,
+        process.read_rounds,
     )
     mistakes = []
     for read in readers:

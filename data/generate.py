@@ -16,6 +16,7 @@ import stories
 from company import MONTHS, REGIONS, cents, make_customers, make_goods
 from judgement import write_judgement
 from sales import MEASURES, booked, by_month, by_quarter, habit, make_credits, make_lines, ordered
+from worth import CUSTOMER_VIEW
 
 HERE = Path(__file__).resolve().parent
 Tables = dict[str, pd.DataFrame]
@@ -86,6 +87,7 @@ coverage: {start: 2023-01, end: 2025-12}
 fiscal_year_start: 1
 source: ledger
 rates: {cost_of_capital: 0.09, tax_rate: 0.25, inventory_noncapital_rate: 0.10}
+customer_rates: {gross_margin_share: 0.26, cost_share: 0.19, stock_days: 28, cost_of_capital: 0.10, tax_rate: 0.24}
 """
 
 
@@ -284,6 +286,7 @@ def build(seed: int) -> Tables:
     tables |= {"service": make_service(seed, lines, customers)}
     columns = ["line", "period", "amount", "reason", "owner"]
     tables |= {"joint_costs": make_joint_costs(), "reconciliation": pd.DataFrame(RECONCILING, columns=columns)}
+    tables |= {"customer_view": pd.DataFrame(CUSTOMER_VIEW, columns=["customer_id", "period", "line", "amount"])}
     return tables | {"control_totals": control_totals(tables)}
 
 

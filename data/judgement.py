@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from company import MANAGERS
 from offer import write_offer
-from worth import GAIN_SHARING, METRICS
+from worth import GAIN_SHARING, METRICS, PROCESS
 
 HERE = Path(__file__).resolve().parent
 RULES = HERE.parent / "crmlib" / "declared"
@@ -119,6 +119,7 @@ def write_judgement(folder: Path, customers: pd.DataFrame, lines: pd.DataFrame, 
     (folder / "gain_sharing.yml").write_text(GAIN_SHARING, encoding="utf-8")
     (folder / "teams.csv").write_text(TEAMS, encoding="utf-8")
     (folder / "plan.csv").write_text(PLAN, encoding="utf-8")
+    (folder / "process.csv").write_text(PROCESS, encoding="utf-8")
     for name in ("criteria.yml", "segments.yml", "functions.yml"):
         (folder / name).write_text((RULES / name).read_text(encoding="utf-8"), encoding="utf-8")
     write_offer(folder, (RULES / "agreements.yml").read_text(encoding="utf-8"))

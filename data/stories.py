@@ -242,6 +242,11 @@ JUDGEMENT = {
         "process": "which of the eight processes does it", "task": "what is to be done", "owner": "who answers for it", "start": "first day", "end": "last day",
         "depends_on": "ids of what must be done before, set apart by semicolons", "done": "the day on which it was done; blank: not yet",
     },
+    "process.csv": "The board of the process: one row each time a sub-process was run, UTF-8 with commas; read by notebook 27 and the summary, where the last of each counts.",
+    "process.csv, columns": {
+        "sub_process": "S1 to S5: strategy, criteria, differentiation, metrics, gain sharing; O1 to O7: segments, teams, account review, opportunities, agreements, implementation, profitability report",
+        "done": "the day on which it was concluded", "owner": "who answers for it", "output": "what came out of it",
+    },
     "gain_sharing.yml": "By what rule gains of joint improvements are shared, and on which projects; read by notebook 15.",
     "gain_sharing.yml, policy": gain_sharing.Policy,
     "gain_sharing.yml, each of projects": gain_sharing.Project,
@@ -617,9 +622,14 @@ def dictionary(records: dict[str, dict[str, Any]]) -> str:
 
 def mapping_dictionary() -> str:
     """The keys of a mapping as a Markdown table."""
-    from crmlib.declared.settings import ColumnSource, Formats, TableSource
+    from crmlib.declared.settings import ColumnSource, CustomerRates, Formats, TableSource
 
-    places = {"tables.NAME": TableSource, "tables.NAME.columns.COLUMN": ColumnSource, "formats": Formats}
+    places = {
+        "tables.NAME": TableSource,
+        "tables.NAME.columns.COLUMN": ColumnSource,
+        "formats": Formats,
+        "customer_rates": CustomerRates,
+    }
     rows = [
         (f"`{place}.{key}`", str(field.description))
         for place, record in places.items()
@@ -638,7 +648,8 @@ def judgement_dictionary() -> str:
                "goals": judgement.Goal, "markets": judgement.Market, "beside criteria": judgement.Register, "criteria": judgement.Criterion,
                "beside rules and flags": judgement.Rules, "states": judgement.States, "rules": judgement.Rule, "flags": judgement.Flag,
                "opportunities.csv, columns": judgement.Opportunity, "beside functions": teams.Functions, "tasks": teams.Task,
-               "functions": teams.Brings, "teams.csv, columns": teams.Member, "plan.csv, columns": teams.Milestone}  # fmt: skip
+               "functions": teams.Brings, "teams.csv, columns": teams.Member, "plan.csv, columns": teams.Milestone,
+               "process.csv, columns": judgement.Round}  # fmt: skip
     parts = []
     for title, told in JUDGEMENT.items():
         file, _, place = title.partition(", ")

@@ -1,4 +1,4 @@
-"""What the sample company decided about metrics and about sharing gains: metrics.yml and gain_sharing.yml."""
+"""What the sample company decided about metrics and sharing gains, the board of its process, and what a customer told it of its own side."""
 
 METRICS = """\
 # Measures of the sample company's processes, made by data/generate.py
@@ -25,3 +25,23 @@ projects:
   - {project: Orders in whole pallets, account: C135, baseline: 2025, years: 3, savings: [{line: warehouse_handling, driver: units, expected_share: 0.12}, {line: transportation, driver: units, expected_share: 0.06}],
      our_investment: 12000, their_investment: 10000, their_gain: 2500, their_cost_of_capital: 0.10, their_tax_rate: 0.25}
 """
+PROCESS = """\
+sub_process,done,owner,output
+S1,2024-11-15,Head of marketing,Target-market brief for 2025
+S1,2025-11-14,Head of marketing,Target-market brief for 2026
+S2,2025-11-21,Head of sales,Register of seven criteria
+S3,2025-12-02,Head of logistics,Menu of ten options with floors and ceilings
+S4,2025-12-05,Finance,Nine measures with owners
+S5,2024-03-08,Finance,Policy: 55 % of joint gains are ours
+O1,2025-12-09,Head of sales,Key accounts and segments for 2026
+O2,2025-12-12,Head of sales,Charters of all teams
+O3,2025-12-16,Account managers,Fact packs of the key accounts
+O4,2025-12-18,Account managers,Register of opportunities
+O7,2025-12-19,Finance,Report of eleven months
+"""
+# customer, period, line, amount in cents: what Thriftmoor showed in the talks about pallets ready for the store
+CUSTOMER_VIEW = [
+    ("C235", "2024", "sales", 190_500_000), ("C235", "2024", "store handling", 23_100_000), ("C235", "2024", "distribution centre", 11_800_000),
+    ("C235", "2024", "inventory", 14_600_000), ("C235", "2025", "sales", 198_500_000), ("C235", "2025", "store handling", 21_400_000),
+    ("C235", "2025", "distribution centre", 12_100_000), ("C235", "2025", "inventory", 13_900_000),
+]  # fmt: skip

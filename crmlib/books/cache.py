@@ -21,7 +21,16 @@ from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError
 from crmlib.declared.versions import versions
 
-KEPT = ("customers", "products", "activity_types", "capacity", "joint_costs", "control_totals", "reconciliation")
+KEPT = (
+    "customers",
+    "products",
+    "activity_types",
+    "capacity",
+    "joint_costs",
+    "control_totals",
+    "reconciliation",
+    "customer_view",
+)
 KEPT_TABLES = {**{name: name for name in KEPT}, "service": "service_levels"}  # a roll-up has the other name
 FLOORS = (Path(__file__).parent, DECLARED)  # all that reads and rolls up the books
 KEPT_BOOKS = 3  # of an engagement; a run in progress may still read the last ones

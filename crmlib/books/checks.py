@@ -23,6 +23,7 @@ from crmlib.declared.periods import parse_period
 from crmlib.declared.reading import Record, SettingsError, did_you_mean, folded, read
 
 REPEATABLE = ("invoice_lines", "credits", "activities", "costs", "joint_costs")  # equal rows may be bookings
+OF_PERIODS = ("control_totals", "customer_view")  # tables whose rows name their period
 SIGNED = ("control_totals", "reconciliation", "customer_view")  # tables whose total may be negative
 TOTAL_WORDS = (
     "totals?|totaux|totale[sn]?|totaal|totalen|sum|sums|summe|summen|somme|suma|soma|gesamt|gesamtergebnis|gesamtsumme|ergebnis|endsumme|zwischensumme|"
@@ -317,20 +318,21 @@ def _alike_keys(ledger: Ledger) -> list[Finding]:
 
 
 def _unknown_periods(ledger: Ledger) -> list[Finding]:
-    """Control totals whose period is no period, or is not in the books."""
+    """Control totals, and what customers tell, whose period is no period, or is not in the books."""
     rows = """SELECT _file AS file, _row AS row, 'period' AS column, period AS value, amount
-              FROM books.control_totals WHERE period IS NOT NULL ORDER BY _file, _row"""
+              FROM books.{} WHERE period IS NOT NULL ORDER BY _file, _row"""
     findings, coverage = [], ledger.engagement.coverage
-    for place in _asked(ledger, rows):
+    places = [(table, place) for table in OF_PERIODS for place in _asked(ledger, rows.format(table))]
+    for name, place in places:
         text, place["value"] = place["value"], shortened(place["value"])
         try:
             period = parse_period(text, None, ledger.engagement.settings.fiscal_year_start)
         except SettingsError:
-            findings.append(_simple("period-unknown", "control_totals", **place))
+            findings.append(_simple("period-unknown", name, **place))
             continue
         if not period.within(coverage):
             words = {"coverage": coverage.label, "sums": ""}
-            findings.append(_simple("outside-coverage", "control_totals", words, **place))
+            findings.append(_simple("outside-coverage", name, words, **place))
     return findings
 
 

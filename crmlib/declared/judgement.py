@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, model_validator
@@ -240,6 +241,17 @@ def condition_parts(condition: str) -> tuple[str, str, Any]:
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, description="an amount of zero or more, such as 12500")]
 Text = Annotated[str, Field(min_length=1)]
+
+
+class Round(Record):
+    """One row of process.csv: a sub-process that was run."""
+
+    sub_process: Literal["S1", "S2", "S3", "S4", "S5", "O1", "O2", "O3", "O4", "O5", "O6", "O7"] = Field(
+        description="S1 to S5 for the strategic sub-processes, O1 to O7 for the operational ones"
+    )
+    done: date = Field(description="the day on which it was concluded, such as 2025-11-28")
+    owner: Text = Field(description="write who answers for it")
+    output: Text = Field(description="write what came out of it")
 
 
 class Opportunity(Record):

@@ -214,6 +214,20 @@ class Rates(Record):
         return self.cost_of_capital / (1 - self.tax_rate)
 
 
+class CustomerRates(Record):
+    """What is assumed of customers: their price of capital, and where they tell nothing what they earn with our goods."""
+
+    gross_margin_share: Annotated[Decimal, Field(ge=0, lt=1)] = Field(
+        description="of what they sell our goods for, left after what they pay us"
+    )
+    cost_share: Share = Field(description="their costs of handling and selling our goods, of the same")
+    stock_days: Annotated[Decimal, Field(ge=0, le=3650)] = Field(
+        description="for how many days our goods lie in their stock"
+    )
+    cost_of_capital: Share = Field(description="after tax, a year")
+    tax_rate: Annotated[Decimal, Field(ge=0, lt=1)] = Field(description="flat, losses relieved")
+
+
 class Thresholds(Record):
     """Where a warning becomes a refusal, and what a warning looks for."""
 
@@ -246,6 +260,9 @@ class Settings(Record):
         default_factory=list, description="files, sheets or tables of the source that are left out on purpose"
     )
     rates: Rates = Field(default_factory=lambda: Rates.model_validate({}))
+    customer_rates: CustomerRates | None = Field(
+        None, description="assumptions on customers, for their side; without them nothing is estimated"
+    )
     thresholds: Thresholds = Field(default_factory=lambda: Thresholds.model_validate({}))
     horizon_months: int = Field(12, ge=0, le=120, description="within which dropping a customer is judged")
 

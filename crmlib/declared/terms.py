@@ -1,4 +1,4 @@
-"""The table of terms: what each named figure of the reports is, once; and where each learning objective is met."""
+"""The table of terms: what each named figure of the reports is, once; the twelve sub-processes; and where each learning objective is met."""
 
 from __future__ import annotations
 
@@ -16,6 +16,20 @@ class Term(Record):
     definition: str = Field(min_length=1)
     base: str = ""
     computed: str = Field(pattern=r"^[a-z_.]+$", description="a function of crmlib, such as full_cost.full_cost")
+
+
+class Step(Record):
+    """One sub-process: the number of its notebook, its name, and what it leaves behind."""
+
+    page: str
+    name: str
+    leaves: str
+
+
+@functools.cache
+def process() -> dict[str, Step]:
+    """The twelve sub-processes, S1 to S5 and O1 to O7, from process.yml."""
+    return read(DECLARED / "process.yml", dict[str, Step])
 
 
 @functools.cache

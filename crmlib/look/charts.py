@@ -211,7 +211,7 @@ def plot_small_multiples(frame: pd.DataFrame, *, unit: str, shared: bool = True,
     """One small chart over time per column, at most 12, on one scale; without `shared` each on its own, not from zero, which it then says."""
     if not 0 < frame.shape[1] <= 12:
         raise ValueError(f"{frame.shape[1]} panels: from 1 to 12 can be read; choose some")
-    columns = min(4, frame.shape[1])
+    columns = frame.shape[1] if frame.shape[1] <= 6 else 4
     rows = math.ceil(frame.shape[1] / columns)
     ax, text = drawing.new_axes(ax, 0.5 + 1.35 * rows), words.one_unit(frame.iloc[-1], unit)
     panels = _panels(ax, rows, columns)
@@ -219,7 +219,7 @@ def plot_small_multiples(frame: pd.DataFrame, *, unit: str, shared: bool = True,
         panel.remove()
     used = panels[: frame.shape[1]]
     for name, panel in zip(frame, used, strict=True):
-        _draw_panel(panel, frame[name], text(frame[name].iloc[-1]))
+        _draw_panel(panel, frame[name], text(frame[name].iloc[-1]), letters=22 if columns <= 4 else 15)
     limits = [limit for panel in used for limit in panel.get_ylim()]
     for place, panel in enumerate(used):
         if shared:
@@ -236,15 +236,15 @@ def plot_small_multiples(frame: pd.DataFrame, *, unit: str, shared: bool = True,
     return drawing.describe(ax, told, _extremes(frame.iloc[-1], unit))
 
 
-def _draw_panel(ax: Axes, series: pd.Series, label: str) -> None:
+def _draw_panel(ax: Axes, series: pd.Series, label: str, letters: int) -> None:
     values, index = words.floats(series), series.index
     ax.plot(values, color=drawing.ACTUAL, linewidth=1.6, marker="o" if len(values) == 1 else "")
     last = 0.0 if math.isnan(values[-1]) else values[-1]
     style: Any = {"xycoords": ("axes fraction", "data"), "va": "center", "fontsize": 8.5, "annotation_clip": False}
     ax.annotate(label, (1.02, last), **style)
-    ax.set_title(words.wrapped(series.name, 22), fontsize=9)
+    ax.set_title(words.wrapped(series.name, letters), fontsize=9)
     ends = sorted({0, len(index) - 1})
-    months = [index[row].strftime("%b %Y") if hasattr(index[row], "strftime") else str(index[row]) for row in ends]
+    months = [index[row].strftime("%b\n%Y") if hasattr(index[row], "strftime") else str(index[row]) for row in ends]
     ax.set_xticks(ends, months, fontsize=8.5)
     sides: Any = ("left", "right")
     for tick, side in zip(ax.get_xticklabels(), sides, strict=False):

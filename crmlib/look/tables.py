@@ -33,6 +33,7 @@ TABLE_CSS = f"""
 """
 
 
+SHORT = 12  # letters of a text that stands on one line
 LARGE = 100_000  # amounts from here on are told in thousand
 COUNTED = (
     "_share",
@@ -240,6 +241,8 @@ def plain_table(
     `what` then says; other numbers have so many `digits`: none where all are whole or large, else two. An index with a name is the first column. Of more than
     `most` rows (if given) the first are shown, and the table says so; of none the sentence `otherwise` stands instead.
     """
+    from great_tables import loc, style
+
     if frame.empty:
         return Sentence(str(otherwise))
     rows = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
@@ -253,4 +256,6 @@ def plain_table(
         cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, rows, strict=True)})
     )
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]
-    return table.cols_align("left").cols_align("right", columns=right)
+    short = [cell for cell in cells if cell not in right and cells[cell].str.len().max() <= SHORT]
+    whole = style.css("white-space: nowrap")
+    return table.cols_align("left").cols_align("right", columns=right).tab_style(whole, loc.body(short))

@@ -32,7 +32,7 @@ def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) 
 
     shares, heights = ([0.0, *words.floats(frame["rank_share"])], [0.0, *words.floats(frame["cumulative"])])
     points, texts = _whale_marks(shares, heights, unit)
-    ax = drawing.new_axes(ax, 3.6)
+    ax = drawing.new_axes(ax, 2.7)
     ax.plot(shares, heights, color=drawing.ACTUAL, linewidth=2.2, marker="o" if len(frame) < 13 else "", markersize=4)
     ax.axhline(0, color=drawing.INK, linewidth=0.8)
     ax.axhline(max(heights[-1], 0), color=drawing.ACCENT, linewidth=0.8, linestyle=(0, (4, 3)))

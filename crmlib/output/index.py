@@ -57,7 +57,7 @@ def write_index(
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
         as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), whale=_whale_curve(books, period),
         findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
-        downloads=_downloads(folder), packs=packs_index(folder, period),
+        downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip
     refuse_outside(text, "index.html")
     (folder / "index.html").write_text(text, encoding="utf-8")
@@ -109,6 +109,15 @@ def _whale_curve(books: Books, period: Period) -> dict[str, str]:
     )
     svg, alt = drawing.picture(drawing.root_figure(ax))
     return {"src": f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}", "alt": alt}
+
+
+def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
+    """The sub-processes with their page, when each was last run and whose it is, and how many were; none where nothing is recorded."""
+    from crmlib.process import board
+
+    steps, links = board(books).to_dict("records"), {page.number: page.html for page in pages}
+    run = sum(step["done"] != "" for step in steps)
+    return {"board": [{**step, "html": links.get(step["page"], "")} for step in steps] if run else [], "run": run}
 
 
 def _unit(actions: pd.DataFrame) -> Decimal:

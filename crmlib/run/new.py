@@ -15,7 +15,7 @@ from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.agreements import Level, Option
-from crmlib.declared.judgement import RATINGS, Opportunity
+from crmlib.declared.judgement import RATINGS, Opportunity, Round
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.declared.teams import Member, Milestone
@@ -119,6 +119,7 @@ def judgement_templates() -> dict[str, str]:
         "opportunities.csv": Opportunity.model_fields,
         "teams.csv": Member.model_fields,
         "plan.csv": Milestone.model_fields,
+        "process.csv": Round.model_fields,
         "menu.csv": Option.model_fields,
         "menu_levels.csv": Level.model_fields,
     }

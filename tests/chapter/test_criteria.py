@@ -152,6 +152,7 @@ def test_templates_are_read_without_a_mistake(make_books: Make) -> None:
         "functions.yml",
         "teams.csv",
         "plan.csv",
+        "process.csv",
         "menu.csv",
         "menu_levels.csv",
         "agreements.yml",

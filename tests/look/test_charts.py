@@ -263,7 +263,7 @@ def test_a_bridge_stands_on_the_value_that_is_reached_between() -> None:
     ax = charts.plot_bridge(steps, unit="USD", between="With agreements")
     bars = [(patch.get_x(), patch.get_width()) for patch in ax.patches]
     assert bars == [(0, -40), (-40, 70), (0, 30), (30, 20), (50, -10), (0, 40)]
-    with pytest.raises(ValueError, match="30.0 by start and steps, 35.0 by 'With agreements'"):
+    with pytest.raises(ValueError, match=r"30\.0 by start and steps, 35\.0 by 'With agreements'"):
         charts.plot_bridge(steps.replace(30, 35), unit="USD", between="With agreements")
 
 
