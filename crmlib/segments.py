@@ -240,20 +240,10 @@ def check_judgement(books: Books) -> None:
         The mistakes of all files.
     """
     readers = (
-        criteria.read_strategy,
-        lambda b: criteria.read_ratings(b, criteria.read_criteria(b)),
-        read_segments,
-        opportunities.read_opportunities,
-        lambda b: menu.read_levels(b, menu.read_menu(b)),
-        menu.read_agreements,
-        teams.read_functions,
-        teams.read_members,
-        eva.read_capital,
-        metrics.read_metrics,
-        implementation.read_plan,
-        gain_sharing.read_gain_sharing,
-        process.read_rounds,
-    )
+        criteria.read_strategy, lambda b: criteria.read_ratings(b, criteria.read_criteria(b)), read_segments, opportunities.read_opportunities,
+        lambda b: menu.read_levels(b, menu.read_menu(b)), menu.read_agreements, teams.read_functions, teams.read_members, eva.read_capital,
+        metrics.read_metrics, implementation.read_plan, gain_sharing.read_gain_sharing, process.read_rounds,
+    )  # fmt: skip
     mistakes = []
     for read in readers:
         try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import pandas as pd
 
 from crmlib.declared.reading import visible
+from crmlib.look.words import ACCENT as ACCENT
 from crmlib.look.words import Sentence
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 INK, QUIET, RULE, BAND = "#262626", "#6b6b6b", "#b0b0b0", "#f3f3f3"
 ACTUAL, MANY, PREVIOUS = "#595959", "#a6a6a6", "#c4c4c4"
-ACCENT = BETTER = "#0b5394"
+BETTER = ACCENT
 WORSE, WORSE_TEXT = "#e08214", "#b45309"  # as a mark, and dark enough to be read as text
 WIDTH = 9.0  # inches: 864 pixels on a page, and A4 without loss
 LOOK: Any = {

@@ -28,6 +28,7 @@ TABLE_CSS = f"""
 #ID th.gt_col_heading {{font-weight: bold; border-top: none; border-bottom: 1px solid {INK}; vertical-align: bottom}}
 #ID .gt_row {{border: none; padding: 3px 5px}}
 #ID tr {{break-inside: avoid}}
+#ID tbody tr {{background: none}}
 #ID .gt_table_body {{border-top: none; border-bottom: 1px solid {INK}}}
 #ID .gt_sourcenote {{font-size: 11px; color: {QUIET}}}
 """

@@ -36,6 +36,8 @@ from typing import Any, cast
 import pandas as pd
 
 NOT_AVAILABLE = "not available"
+ACCENT = "#0b5394"
+MARKED = f"padding-left: 14px; border-left: 3px solid {ACCENT}"  # in JupyterLab too, which has no sheet of ours
 VERBS = {"rose": ("rose by", "fell by"), "improves": ("improves by", "worsens by"),
          "contribute": ("contribute", "lose"), "contributes": ("contributes", "loses"),
          "buy": ("buy", "return"), "buys": ("buys", "returns")}  # fmt: skip
@@ -163,7 +165,9 @@ class Sentence:
         return bool(self.text)
 
     def _repr_html_(self) -> str:
-        return f'<p class="finding">{html.escape(self.text)}</p>' if self.text else ""
+        return (
+            f'<p class="finding" style="{MARKED}; font-weight: 600">{html.escape(self.text)}</p>' if self.text else ""
+        )
 
 
 FINDINGS = "application/vnd.crm.findings+json"
@@ -179,9 +183,15 @@ class Findings:
         return "\n".join(sentence.text for _, sentence in self.rows)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
-        items = "".join(f"<li>{html.escape(sentence.text)}</li>" for _, sentence in self.rows)
+        items = "".join(
+            f'<li style="{MARKED}; margin: 0">{html.escape(sentence.text)}</li>' for _, sentence in self.rows
+        )
         records = [{"text": s.text, "amount": float(s.amount), "cell": place} for place, s in self.rows]
-        return {FINDINGS: records, "text/html": f'<ul class="findings">{items}</ul>', "text/plain": str(self)}
+        return {
+            FINDINGS: records,
+            "text/html": f'<ul class="findings" style="list-style: none; padding: 0">{items}</ul>',
+            "text/plain": str(self),
+        }
 
 
 @dataclass(frozen=True)

@@ -321,7 +321,7 @@ def test_a_panel_on_its_own_scale_shows_the_direction_and_not_a_flat_line() -> N
     panel = root_figure(charts.plot_small_multiples(rising, unit="USD", shared=False)).axes[1]
     assert panel.get_ylim()[0] > 990
     assert [label.get_text() for label in panel.get_xticklabels()] == [
-        f"{month:%b %Y}" for month in (rising.index[0], rising.index[-1])
+        f"{month:%b}\n{month:%Y}" for month in (rising.index[0], rising.index[-1])
     ]
 
 

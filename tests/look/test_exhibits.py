@@ -98,7 +98,7 @@ def test_long_names_stand_on_two_lines_and_stay_different_at_their_end() -> None
 def test_a_sentence_keeps_text_from_data_as_text() -> None:
     sentence = words.Words("USD")("{name} earns {margin:money}", name=HOSTILE, margin=Decimal(5))
     assert "<script>" not in sentence._repr_html_()
-    assert sentence._repr_html_().startswith('<p class="finding">')
+    assert sentence._repr_html_().startswith('<p class="finding" style="')
     assert repr(sentence) == f"{HOSTILE} earns USD 5"
 
 
@@ -310,5 +310,5 @@ def test_a_notebook_shows_each_picture_once_as_svg_with_its_alternative_text() -
     assert shown["axes"][0].metadata["image/svg+xml"]["alt"] == alt
     assert shown["axes"][0].data["text/plain"] == alt
     assert shown["empty"][0].data["text/plain"] == "There are no sales."
-    assert shown["sentence"][0].data["text/html"] == '<p class="finding">done &lt;b&gt;</p>'
+    assert shown["sentence"][0].data["text/html"].endswith('600">done &lt;b&gt;</p>')
     assert shown["table"][0].data["text/plain"] == "Table"
