@@ -53,6 +53,14 @@ def test_every_form_of_a_period_is_understood(text: str | int, start: str, end: 
 
 
 @pytest.mark.parametrize(
+    ("text", "head"),
+    [("2025", "2025"), ("2025Q4", "2025Q4"), ("FY2025", "FY2025"), ("2025-03", "Mar 2025"), ("2025-01..2025-11", "Jan–Nov 2025"), ("2024-12..2025-02", "Dec 2024–Feb 2025")],
+)  # fmt: skip
+def test_a_period_stands_over_a_column_in_words(text: str, head: str) -> None:
+    assert parse_period(text, BOOKS).short == head
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "25", "2025Q5", "2025Q0", "2025-13", "2025-00", "2025-3", "2025-06..2025-01", "2025..2024", "FY25", "last-0-months",
      "last-year", "2025-01-01", "2025Q1..2025Q2", "../2025", "None", "2025 Q1"],

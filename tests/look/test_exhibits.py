@@ -134,6 +134,10 @@ def test_a_verb_agrees_with_what_was_counted_or_listed_before_it() -> None:
         "1 customer contributes USD 5. 2 customers lose USD 4."
     )
     assert str(say("{names:list} {two[margin]:contribute}.")) == "Fir loses USD 4."
+    bought = words.Words("USD", say.names, costed=False)
+    assert str(bought("{one:customer} {one[margin]:contribute}.", "{two:customer} {two[margin]:contribute}.")) == (
+        "1 customer buys USD 5. 2 customers return USD 4."
+    )
 
 
 def test_an_empty_list_is_not_told_and_a_misspelt_format_is_an_error() -> None:
