@@ -179,6 +179,8 @@ def _open_books(job: _Job) -> Books:
 
 def _last_report(job: _Job, books: Books) -> str:
     """The folder of the engagement's last report of another period or of other books, in the same currency; '' where there is none."""
+    if books.edition == "anonymous":  # each has names and a factor of its own
+        return ""
     last = [(folder, raw_manifest(folder)) for folder in job.folder.iterdir() if folder.name[0] != "."]
     now = (job.period.label, books.data_hash)
     others = [

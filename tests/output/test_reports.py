@@ -358,6 +358,12 @@ def test_books_without_account_types_give_the_firm_alone(tmp_path: Path) -> None
     assert differing(tmp_path / "w.xlsx", tmp_path) == []
 
 
+def test_groups_that_differ_in_case_alone_are_summed_apart(make_books: Callable[..., Books], tmp_path: Path) -> None:
+    books = make_books({"customers": "customer_id, customer_name, account_type\nA, Adler, shop\nB, Birch, Shop"})
+    export_workbook(books, books.period("2024"), tmp_path / "w.xlsx", parameters={}, lists={})
+    assert differing(tmp_path / "w.xlsx", tmp_path) == []
+
+
 def test_a_period_in_which_nothing_happened_has_no_figures_and_no_error(books: Books, tmp_path: Path) -> None:
     export_workbook(books, books.period("2025-05"), tmp_path / "w.xlsx", parameters={}, lists={})
     export_data(books, books.period("2025-05"), tmp_path / "data", lists(books, books.period("2025-05")))

@@ -22,7 +22,7 @@ from crmlib.books.stored import Books, open_books, owner_totals, sales_of, servi
 from crmlib.declared.editions import Disguise
 from crmlib.declared.reading import PROJECT, CrmError
 from crmlib.profitability import customer_profitability, firm_profitability
-from crmlib.run import editions
+from crmlib.run import editions, report
 from crmlib.run.report import Request, run_report
 from crmlib.segments import check_judgement, differentiate
 
@@ -220,18 +220,30 @@ def test_an_anonymous_edition_has_other_names_and_amounts_each_time(make_engagem
     assert not (folder / "keys").exists()
 
 
+def test_an_anonymous_report_is_compared_with_no_other(made: Made) -> None:
+    job = report._job(made.ready.folder, made.ready.request, lambda step: None)
+    earlier = {
+        "finished": "2025-01-01", "statement": {}, "period": {"label": "2024"}, "inputs": {"data_hash": "other"},
+        "settings": {"currency": "USD"},
+    }  # fmt: skip
+    (job.folder / "2024").mkdir(parents=True)
+    (job.folder / "2024" / "manifest.json").write_text(json.dumps(earlier))
+    assert (report._last_report(job, made.edition) == "") == (made.edition.edition == "anonymous")
+    shutil.rmtree(job.folder / "2024")
+
+
 def test_a_report_of_an_edition_names_nobody_and_no_machine(made: Made) -> None:
     if made.edition.edition == "anonymous":
         pytest.skip("one is enough: both come from a folder that was searched")
-    report = run_report(made.ready.folder, made.ready.request)
-    assert report.folder.parent.name == made.edition.edition
-    assert found(report.folder.parent, made.secrets) == {}
+    made_report = run_report(made.ready.folder, made.ready.request)
+    assert made_report.folder.parent.name == made.edition.edition
+    assert found(made_report.folder.parent, made.secrets) == {}
     assert {"data", "agreements", "workbook.xlsx", "27_profitability.html"} <= {
-        file.name for file in report.folder.iterdir()
+        file.name for file in made_report.folder.iterdir()
     }
-    notebook: Any = nbformat.read(report.folder / "27_profitability.ipynb", 4)  # type: ignore[no-untyped-call]
+    notebook: Any = nbformat.read(made_report.folder / "27_profitability.ipynb", 4)  # type: ignore[no-untyped-call]
     tags = {tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])}
     assert "findings" in tags
     assert not tags & {"author", "study"}
-    manifest = json.loads((report.folder / "manifest.json").read_text("utf-8"))
+    manifest = json.loads((made_report.folder / "manifest.json").read_text("utf-8"))
     assert manifest["inputs"]["ledger"].keys() == {"books"}
