@@ -27,7 +27,7 @@ from crmlib.declared.engagement import open_engagement
 from crmlib.declared.gain_sharing import GainSharing
 from crmlib.declared.judgement import MEASURES, RATINGS, Opportunity, Register, Rules, Strategy
 from crmlib.declared.metrics import Metrics
-from crmlib.declared.reading import MOST_MISTAKES, SettingsError, read
+from crmlib.declared.reading import MOST_MISTAKES, PROJECT, SettingsError, read, read_yaml
 from crmlib.declared.settings import Settings
 from crmlib.declared.teams import Functions, Member, Milestone
 from crmlib.run.notebooks import check_parameters, list_notebooks
@@ -99,6 +99,48 @@ def record(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
     )  # fmt: skip
 
 
+def base(name: str) -> dict[str, Any]:
+    """A file that holds: the sample's."""
+    folder = PROJECT / "data/sample" / ("" if name == "engagement.yml" else "judgement")
+    return read_yaml(folder / name)
+
+
+def places(content: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The path of everything in a file."""
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    return [place for key, value in inner for place in [(*above, key), *places(value, (*above, key))]]
+
+
+def nearly(name: str) -> st.SearchStrategy[dict[str, Any]]:
+    """A file that holds, with one or two values in it replaced, or their keys lost or misspelt."""
+    value = st.one_of(st.sampled_from(ODD), st.sampled_from(WORDS), st.sampled_from(NUMBERS))
+    how = st.sampled_from(["replaced", "replaced", "replaced", "lost", "misspelt"])
+    return st.lists(st.tuples(st.sampled_from(places(base(name))), value, how), min_size=1, max_size=2).map(
+        lambda changes: changed(base(name), changes)
+    )
+
+
+def changed(content: dict[str, Any], changes: list[tuple[tuple[Any, ...], Any, str]]) -> dict[str, Any]:
+    for (*above, last), value, how in changes:
+        inner: Any = content
+        for key in above:
+            inner = (
+                inner[key]
+                if (isinstance(inner, dict) and key in inner) or (isinstance(inner, list) and key in range(len(inner)))
+                else None
+            )
+        if not (isinstance(inner, dict) and last in inner) and not (
+            isinstance(inner, list) and last in range(len(inner))
+        ):
+            continue  # the other change took it away
+        if how != "replaced" and isinstance(inner, dict):
+            old = inner.pop(last)
+            inner.update({f"{last}s": old} if how == "misspelt" else {})
+        else:
+            inner[last] = value
+    return content
+
+
 @pytest.fixture(scope="module")
 def books(tmp_path_factory: pytest.TempPathFactory, session_cache: Path) -> Books:
     """Books of two customers, whose judgement is drawn."""
@@ -132,7 +174,7 @@ def test_a_file_drawn_over_its_record_is_read_or_refused(books: Books, data: st.
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for name in data.draw(st.lists(st.sampled_from([*FILES][1:]), min_size=1, max_size=3, unique=True)):
-        text = yaml.safe_dump(data.draw(record(FILES[name])), allow_unicode=True)
+        text = yaml.safe_dump(data.draw(st.one_of(record(FILES[name]), nearly(name))), allow_unicode=True)
         (folder / name).write_text(text, encoding="utf-8")
     for name in data.draw(st.lists(st.sampled_from([*SHEETS]), max_size=2, unique=True)):
         cells = st.one_of(*[st.sampled_from(["", *WORDS])] * 6, st.sampled_from(ODD).map(str))
@@ -144,7 +186,7 @@ def test_a_file_drawn_over_its_record_is_read_or_refused(books: Books, data: st.
 
 
 @costly(60)
-@given(record(Settings))
+@given(st.one_of(record(Settings), nearly("engagement.yml")))
 def test_settings_drawn_over_their_record_are_read_or_refused(
     tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]
 ) -> None:
