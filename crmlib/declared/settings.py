@@ -251,7 +251,10 @@ class Settings(Record):
         "value of the variable NAME",
     )
     query_timeout_seconds: int = Field(
-        600, ge=1, le=86400, description="after which a database stops reading a table or query"
+        600,
+        ge=1,
+        le=86400,
+        description="after which a database stops reading a table or query, and a large workbook is given up",
     )
     formats: Formats = Field(default_factory=lambda: Formats.model_validate({}))
     cost_of_goods_basis: Literal["variable", "full"] = "variable"
