@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from crmlib.books.stored import Books
+
+KINDS = {  # of columns by their names, in every list
+    **dict.fromkeys(("customers", "orders", "top_group", "silent_days", "payment_terms_days"), "count"),
+    **dict.fromkeys(("at_stake", "worth"), "amount"),
+    **dict.fromkeys(("sales", "net_margin", "yearly_margin", "score", "fall_share", "usual_gap_days", "expected", "low", "high"), "number"),
+    **dict.fromkeys(("month", "since", "state_since", "customer_since"), "date"),
+    **dict.fromkeys(("key", "material"), "flag"),
+}  # fmt: skip
 
 
 def export_data(books: Books, period: Period, folder: Path, lists: Mapping[str, pd.DataFrame]) -> None:
@@ -32,14 +41,20 @@ def export_data(books: Books, period: Period, folder: Path, lists: Mapping[str, 
 
     folder.mkdir(parents=True, exist_ok=True)
     quantities = {driver: f"driver_{driver}" for driver in (*DRIVERS, "fixed_cost_of_goods") if driver != "net_sales"}
+    kinds = dict.fromkeys([*books.customers, "level", "owner"], "text") | KINDS
+    kinds |= dict.fromkeys((line.id for line in books.statement.lines), "amount")
     tables = {
-        "customer_profitability": _table(customer_profitability(books, period).rename(columns=quantities)),
-        "cube": _table(read_cube(books, period)),
+        "customer_profitability": _table(
+            customer_profitability(books, period).rename(columns=quantities), kinds, "amount"
+        ),
+        "cube": _table(read_cube(books, period), kinds, "amount"),
         **{name: _table(rows) for name, rows in lists.items()},
     }
     for by in ("account_type", "segment"):
         if by in books.customers.columns:
-            tables[f"{by}_profitability"] = _table(group_profitability(books, period, by).whole.reset_index())
+            tables[f"{by}_profitability"] = _table(
+                group_profitability(books, period, by).whole.reset_index(), kinds, "amount"
+            )
     for name in ("findings", "tie_out", "intake"):
         tables[name] = pq.read_table(books.cache / f"{name}.parquet").replace_schema_metadata()
     for name, table in tables.items():
@@ -60,23 +75,34 @@ def export_findings(findings: pd.DataFrame, path: Path) -> None:
     _write_csv(_table(findings), path)
 
 
-def _table(frame: pd.DataFrame) -> pa.Table:
+def _table(frame: pd.DataFrame, kinds: Mapping[str, str] = KINDS, otherwise: str = "") -> pa.Table:
+    """A frame with each column as its kind says, so that its type is the same in every run; of others as what they hold."""
     import pyarrow as pa
 
-    columns = {str(name): _column(frame[name]) for name in frame}
-    money = {
-        name: pa.decimal128(38, 8) for name, values in columns.items() if any(isinstance(v, Decimal) for v in values)
+    types = {
+        "text": pa.string(),
+        "date": pa.date32(),
+        "flag": pa.bool_(),
+        "count": pa.int64(),
+        "number": pa.float64(),
+        "amount": pa.decimal128(38, 8),
     }
-    return pa.table({name: pa.array(values, money.get(name)) for name, values in columns.items()})
+    kind = {str(name): kinds.get(str(name)) or otherwise or _kind(frame[name]) for name in frame}
+    return pa.table({name: pa.array(_column(frame[name], k), types[k]) for name, k in kind.items()})
 
 
-def _column(values: pd.Series) -> list[Any]:
+def _kind(values: pd.Series) -> str:
+    """What a column holds of which nobody says what it is."""
+    of_type = {"b": "flag", "i": "count", "u": "count", "f": "number"}.get(getattr(values.dtype, "kind", ""), "")
+    held = (value for value in values if not (isinstance(value, str) or pd.isna(value)))
+    of_value = {Decimal: "amount", date: "date", bool: "flag", int: "count", float: "number"}
+    return of_type or next((of_value.get(type(value), "text") for value in held), "text")
+
+
+def _column(values: pd.Series, kind: str) -> list[Any]:
     """Values with None where there is none: a missing value, and an empty text among numbers or dates."""
-    found = [None if pd.isna(value) else value for value in values]
-    if all(isinstance(value, str) for value in found if value is not None):
-        return found
-    known = [None if isinstance(value, str) and not value else value for value in found]
-    return [int(value) if isinstance(value, float) and value.is_integer() else value for value in known]
+    made = {"count": int, "number": float, "amount": Decimal}.get(kind, lambda value: value)
+    return [None if pd.isna(value) or (value == "" and kind != "text") else made(value) for value in values]
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:

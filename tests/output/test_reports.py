@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import nbformat
 import openpyxl
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
@@ -435,6 +436,18 @@ def test_csv_holds_text_as_it_is_and_every_digit(books: Books, tmp_path: Path) -
         "50.05000000",
     )
     assert not re.search(rb"\dE[-+]?\d", raw)
+
+
+def test_a_column_has_the_same_type_whatever_it_holds(books: Books, tmp_path: Path) -> None:
+    types: dict[tuple[str, str], set[str]] = {}
+    for text in ("2025Q1", "2025-02", "2025-05"):  # nothing happened in the last
+        period = books.period(text)
+        export_data(books, period, tmp_path / text, lists(books, period))
+        for file in (tmp_path / text).glob("*.parquet"):
+            for field in pq.read_schema(file):
+                types.setdefault((file.stem, field.name), set()).add(str(field.type))
+    assert len(types) > 100
+    assert {column: found for column, found in types.items() if len(found) > 1 or "null" in found} == {}
 
 
 def test_parquet_holds_the_same_decimals_as_the_books(books: Books, tmp_path: Path) -> None:
