@@ -21,11 +21,12 @@ class Words(Record):
 
 
 class Code(Record):
-    """A column of a known export, told by a column beside it, whose values are codes of kinds."""
+    """A column of a known export, told by a column beside it, whose values are codes of kinds; or in which any value is `filled`."""
 
     column: str
     beside: str = ""
     kinds: dict[str, list[str]]
+    filled: str = ""
 
 
 class Vocabulary(Record):

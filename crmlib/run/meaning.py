@@ -146,6 +146,10 @@ def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
     names = {_plain(name) for name in whole.columns}
     tests: dict[str, list[str]] = {}
     for name, column in whole.columns.items():
+        for code in vocabulary().codes:
+            if code.filled and column.filled and _plain(code.column) == _plain(name):
+                there = "<> ''" if column.kind == "text" else "is not null"
+                tests.setdefault(code.filled, []).append(f"{whole.spoken(name)} {there}")
         if not 0 < column.distinct <= MOST_KINDS or column.kind == "float" or name in lines.columns.values():
             continue
         codes = [c for c in vocabulary().codes if _plain(c.column) == _plain(name) and _plain(c.beside) in {"", *names}]
@@ -157,7 +161,9 @@ def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
         for kind in sorted({*kinds.values()} - {""}):
             given = ", ".join(f"'{value}'" for value in values if kinds.get(value) == kind)
             tests.setdefault(kind, []).append(f"{whole.spoken(name)} in ({given})")
-    return {kind: " or ".join(each) for kind, each in tests.items()}
+    return {
+        kind: " or ".join(tests[kind]) for kind in sorted(tests, key=lambda kind: kind != "exclude")
+    }  # a draft is nothing else
 
 
 def _plain(name: str) -> str:

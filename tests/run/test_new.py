@@ -18,7 +18,7 @@ from conftest import values
 
 from crmlib.books.reader import read_ledger
 from crmlib.declared.engagement import open_engagement
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import PROJECT, SettingsError
 from crmlib.run.new import write_template
 from crmlib.run.proposal import Question
 
@@ -75,6 +75,23 @@ def test_all_exports_of_the_same_lines_give_the_same_books(export: str, tmp_path
     assert mapping(folder)["currency"] == currency
     assert any("currency" in text for text in still_open) == (currency == "XXX")
     assert mapping(folder)["coverage"] == {"start": "2024-01", "end": "2024-12"}
+
+
+@pytest.mark.parametrize("example", ["dolibarr", "erpnext", "odoo", "sap_copa"])
+def test_the_mapping_of_an_example_comes_out_of_its_files_alone(example: str, tmp_path: Path) -> None:
+    theirs = PROJECT / "examples" / example
+    folder, _, _ = set_up(tmp_path, sorted((theirs / "ledger").iterdir()), {"currency": "EUR"})
+    columns = ("customer_id", "invoice_date", "kind", "gross_sales")
+    made, declared = (
+        [
+            row
+            for row in values(read_ledger(open_engagement(each), tmp_path / each.name), "invoice_lines", *columns)
+            if row[2] != "exclude"
+        ]
+        for each in (folder, theirs)
+    )
+    assert len(declared) >= 4
+    assert sorted(made) == sorted(declared)
 
 
 def test_heads_and_lines_of_several_months_are_joined_by_pattern_so_that_new_months_are_read_too(
