@@ -38,6 +38,7 @@ KEYS = {"level", "owner", "month"}
 
 def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
     from crmlib.books.availability import with_sources
+    from crmlib.books.forms import settle_lines
     from crmlib.books.ledger import Ledger, connect, rows_of
     from crmlib.books.reader import read_ledger
     from crmlib.books.rollups import write_cube
@@ -52,14 +53,14 @@ def roll_up_cube(folder: Path, out: Path, *, whole: bool = False) -> None:
         con = connect()
         files = sorted((folder / "ledger").glob("*.parquet"))
         ledger = Ledger(engagement, con, {f.stem: rows_of(con, f"FROM '{f}'") for f in files}, ())
-        kind = "CASE WHEN gross_sales < 0 THEN 'return' ELSE 'sale' END AS kind"
         con.execute("CREATE SCHEMA memory.typed")
         for file in files:
-            columns = f"*, {kind}" if file.stem == "invoice_lines" else "*"
-            place = f"{columns}, '{file.name}' AS _file, file_row_number + 2 AS _row"
+            name = "plain_lines" if file.stem == "invoice_lines" else file.stem
+            place = f"*, '{file.name}' AS _file, file_row_number + 2 AS _row"
             con.execute(
-                f"CREATE VIEW memory.typed.{file.stem} AS SELECT {place} FROM read_parquet('{file}', file_row_number = true)"
+                f"CREATE VIEW memory.typed.{name} AS SELECT {place} FROM read_parquet('{file}', file_row_number = true)"
             )
+        settle_lines(con, ledger.tables["invoice_lines"].columns)
         make_views(ledger)
     statement = with_sources(engagement.statement, ledger)
     write_cube(ledger, statement, out)

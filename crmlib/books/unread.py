@@ -17,6 +17,7 @@ MOST_NAMED = 20  # names and values in one message
 # words in the name of a column that may say that rows are not what they seem
 TELLING = re.compile(
     r"currency|curr|ccy|waehrung|wahrung|währung|devise|moneda|status|state|deleted|is_deleted|void|voided|cancelled|canceled|storno|draft|posted|"
+    r"anulad|annul|gel(ö|oe)scht|supprim|eliminad|entwurf|brouillon|borrador|statut|estado|état|etat|divisa|"
     r"tax|vat|mwst|ust|tva|iva|scenario|szenario|version|budget|plan|actual"
 )
 COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")

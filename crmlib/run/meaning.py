@@ -75,7 +75,7 @@ def _read_plain(lines: Draft) -> None:
     if any(odd & column.marks for column in mapped.values()):
         for role, column in mapped.items():
             if "leading" in column.marks and not odd & column.marks and (".", "") in column.numbers:
-                lines.columns[role] = f"cast({lines.sheet.spoken(column.name)} as decimal(18, 4))"
+                lines.columns[role] = f"try_cast({lines.sheet.spoken(column.name)} as decimal(18, 4))"
 
 
 def _find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
@@ -157,7 +157,7 @@ def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
         values = [*look.values(whole, name)]
         kinds = {value: known.get(value) or kind_of(value) for value in values}
         if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values)):
-            kinds = {value: flag for value in values if value.casefold() in vocabulary().yes}
+            kinds = {value: flag for value in values if _plain(value) in vocabulary().yes}
         for kind in sorted({*kinds.values()} - {""}):
             given = ", ".join(f"'{value}'" for value in values if kinds.get(value) == kind)
             tests.setdefault(kind, []).append(f"{whole.spoken(name)} in ({given})")
@@ -172,7 +172,7 @@ def _plain(name: str) -> str:
 
 def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str]) -> str:
     """The kind that a column of yes and no is named like; a cancellation that still has its amount is left out, as nothing else takes it back."""
-    yes, no = ([v for v in values if v.casefold() in words] for words in (vocabulary().yes, vocabulary().no))
+    yes, no = ([v for v in values if _plain(v) in words] for words in (vocabulary().yes, vocabulary().no))
     kind = kind_of(re.sub(r"(?i)^(is|ist|est|es)\b", "", name.rsplit(".", 1)[-1]))
     if not (kind and yes and len(yes) + len(no) == len(values)):
         return ""

@@ -228,6 +228,25 @@ def test_status_and_type_say_what_is_no_sale(tmp_path: Path) -> None:
     }
 
 
+def test_a_yes_with_an_accent_says_what_is_void(tmp_path: Path) -> None:
+    rows = ["A,2025-01-01,10.00,No", "A,2025-01-02,10.00,Sí", "B,2025-01-03,10.00,No"]
+    folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, f"{FLAT},Anulada", *rows)])
+    assert mapping(folder)["tables"]["invoice_lines"]["kinds"] == {"exclude": "Anulada in ('Sí')"}
+
+
+def test_a_minus_before_the_number_beside_others_behind_it_is_read_though_a_total_has_a_blank_there(
+    tmp_path: Path,
+) -> None:
+    rows = ["A,2025-01-01,10.00,2", "A,2025-01-02,5.50-,-1", "B,2025-01-03,1.00,1", ",,5.50,"]
+    folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, f"{FLAT},Qty", *rows)])
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert [f for f in ledger.defects if f.verdict == "reject"] == []
+    assert [*map(sum, zip(*values(ledger, "invoice_lines", "gross_sales", "quantity"), strict=True))] == [
+        Decimal("5.5"),
+        2,
+    ]
+
+
 def test_names_that_say_nothing_are_asked_and_contents_that_leave_one_choice_are_not(tmp_path: Path) -> None:
     rows = ["alpha,x1,2025-01-01,10.50", "beta,x2,2025-01-02,20.50", "alpha,x1,2025-02-02,1.50"]
     file = csv_file(tmp_path, "f1,f2,f3,f4", *rows, name="table.csv")
