@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -69,6 +70,17 @@ def test_every_page_opens_from_disk_without_a_request_a_complaint_or_a_barrier(
         serious = [(v["id"], v["nodes"][0]["html"][:120]) for v in found if v["impact"] in {"serious", "critical"}]
         assert serious == [], file.name
         context.close()
+
+
+@by_browser
+@pytest.mark.parametrize("sheet", ["A4", "Letter"])
+def test_the_summary_is_one_sheet(report: Path, chromium: Any, sheet: str) -> None:
+    from pypdf import PdfReader
+
+    page = chromium.new_page()
+    page.goto((report / "index.html").as_uri())
+    assert len(PdfReader(io.BytesIO(page.pdf(format=sheet, prefer_css_page_size=False))).pages) == 1
+    page.close()
 
 
 @pytest.fixture(scope="module")
