@@ -186,12 +186,12 @@ def _contents(engagement: Engagement) -> dict[str, Any]:
     return contents
 
 
-def write_declared(engagement: Engagement, disguise: Disguise, folder: Path) -> None:
-    """Write settings, statement and judgement files of an engagement for an edition whose books stand in the folder books."""
+def write_declared(engagement: Engagement, disguise: Disguise, folder: Path, books: str) -> None:
+    """Write settings, statement and judgement files of an engagement for an edition whose books stand in a folder beside them."""
     kept = {"currency", "coverage", "fiscal_year_start", "cost_of_goods_basis", "rates", "thresholds", "horizon_months"}
     settings = engagement.settings.model_dump(mode="json", include=kept)
     client = disguise.client or disguise.text(engagement.settings.client)
-    _write(folder / "engagement.yml", {"client": client, "source": "books", **settings})
+    _write(folder / "engagement.yml", {"client": client, "source": books, **settings})
     if (engagement.folder / "statement.yml").is_file():
         statement = read_yaml(engagement.folder / "statement.yml")
         _write(folder / "statement.yml", disguise.judged(statement, "statement.yml"))

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from crmlib.declared.editions import OTHER, Disguise, Edition, staff, write_declared
 from crmlib.declared.engagement import open_engagement
-from crmlib.declared.reading import CrmError
+from crmlib.declared.reading import CrmError, content_hash
 from crmlib.declared.teams import FUNCTIONS
 from crmlib.run.messages import near
+from crmlib.run.plan import file_hashes
 from crmlib.run.report import REPORTS, Request
 from crmlib.run.safety import locked, put_into_place, recover, scratch
 
@@ -69,7 +70,11 @@ def prepared(engagement: str | Path, edition: Edition, least: int, request: Requ
         new = scratch(folder, "new")
         (new / "books").mkdir(parents=True)
         write_books(books, disguise, new / "books")
-        write_declared(opened, disguise, new)
+        kept = (
+            f"books-{content_hash(file_hashes(new / 'books'))[:16]}"  # other books have another name, as in the cache
+        )
+        (new / "books").rename(new / kept)
+        write_declared(opened, disguise, new, kept)
         put_into_place(folder)
         yield Prepared(folder, replace(request, out=home, without=AUTHORS), _told(key, joined, least))
 
