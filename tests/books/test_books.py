@@ -57,6 +57,12 @@ def test_the_largest_amount_that_a_column_holds_passes_every_check(
     assert abs(firm_profitability(books, books.period("2024"))[line] - Decimal(str(amount))) < Decimal("0.01")
 
 
+def test_amounts_of_unknown_customers_that_are_negative_on_the_whole_are_too_much_too(make_books: MakeBooks) -> None:
+    rows = "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100\nA, 2024-02-10, 60\nX, 2024-03-10, -60"
+    found = rejection(lambda: make_books({"invoice_lines": rows}))
+    assert "unassigned-share" in {*found["code"]}
+
+
 def test_a_product_of_more_than_38_digits_is_told(make_books: Callable[..., Books]) -> None:
     tables = {
         "activity_types": "activity, line, pool, unit, unit_minutes\npack, special_packaging, p, x, 1000000",
