@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -101,7 +101,8 @@ def _kind(values: pd.Series) -> str:
 
 def _column(values: pd.Series, kind: str) -> list[Any]:
     """Values with None where there is none: a missing value, and an empty text among numbers or dates."""
-    made = {"count": int, "number": float, "amount": Decimal}.get(kind, lambda value: value)
+    makes: dict[str, Callable[[Any], Any]] = {"count": int, "number": float, "amount": Decimal}
+    made = makes.get(kind, lambda value: value)
     return [None if pd.isna(value) or (value == "" and kind != "text") else made(value) for value in values]
 
 
