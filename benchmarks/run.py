@@ -1,4 +1,4 @@
-"""A cold `crm run` beside the same notebooks by the papermill command, one after another; outputs are compared.
+"""A cold `crm run`, and the same again with nothing changed, beside the same notebooks by the papermill command, one after another; outputs are compared.
 
     python benchmarks/run.py [--engagement data/sample] [--rounds 2]
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,14 +28,20 @@ def outputs(notebook: Path) -> list[str]:
     return ["".join(data.get("text/plain", "")) for data in shown if "text/html" in data or "image/svg+xml" in data]
 
 
-def timed(commands: list[list[str]], cache: Path) -> float:
-    """Seconds that the commands take one after another, with an empty cache in the folder."""
-    begun = time.perf_counter()
+def timed(commands: list[list[str]], cache: Path) -> tuple[float, float]:
+    """Seconds by the clock and of CPU that the commands take one after another, with their cache in the folder."""
+    begun, spent = time.perf_counter(), cpu_seconds()
     for command in commands:
         subprocess.run(
             command, check=True, capture_output=True, cwd=PROJECT, env={**os.environ, "CRM_CACHE": str(cache)}
         )
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, cpu_seconds() - spent
+
+
+def cpu_seconds() -> float:
+    """What ended children have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -47,7 +54,9 @@ def main() -> None:
     for number in range(1, given.rounds + 1):
         with tempfile.TemporaryDirectory() as made:
             work = Path(made)
-            ours = timed([[str(folder / "crm"), "run", given.engagement, "--out", made]], work / "cache-crm")
+            run = [[str(folder / "crm"), "run", given.engagement, "--out", made]]
+            load = os.getloadavg()[0]
+            cold, again = (timed(run, work / "cache-crm") for _ in range(2))
             one_by_one = [
                 [str(folder / "papermill"), str(n), str(work / n.name), "-p", "engagement", given.engagement]
                 for n in NOTEBOOKS
@@ -55,9 +64,10 @@ def main() -> None:
             theirs = timed(one_by_one, work / "cache-papermill")
             pages = {p.name: p for p in work.glob("*/*/*.ipynb")}
             same = all(outputs(work / n.name) == outputs(pages[n.name]) for n in NOTEBOOKS)
-        print(
-            f"round {number}: crm run {ours:.1f} s, papermill {theirs:.1f} s, ratio {ours / theirs:.2f}, same outputs: {same}"
-        )
+        print(f"round {number}, {len(NOTEBOOKS)} notebooks, load {load:.0f}; same outputs: {same}")
+        for name, (seconds, cpu) in {"papermill": theirs, "crm run, cold": cold, "crm run, unchanged": again}.items():
+            ratios = f"{seconds / theirs[0]:.2f} by the clock, {cpu / theirs[1]:.2f} of CPU"
+            print(f"{name}: {seconds:.1f} s, CPU {cpu:.1f} s; {ratios}")
 
 
 if __name__ == "__main__":

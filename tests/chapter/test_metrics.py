@@ -38,7 +38,7 @@ def measured(make_books: Make) -> Callable[..., tuple[pd.DataFrame, pd.DataFrame
     """Levels and effects of some measures in the tiny ledger."""
 
     def make(*declared: dict[str, Any], **given: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-        books = make_books(TABLES, **{"rates": RATES, **given})
+        books = make_books(given.pop("tables", TABLES), **{"rates": RATES, **given})
         (books.engagement.folder / "judgement").mkdir()
         (books.engagement.folder / "judgement" / "metrics.yml").write_text(yaml.safe_dump({"metrics": list(declared)}))
         register, period = metrics.read_metrics(books), books.period("2024")
@@ -92,6 +92,27 @@ def test_an_effect_is_the_derivative_of_the_statement(
             pytest.approx(expected * 0.75, rel=0.001),
         )
         assert row["low"] <= row["expected"] <= row["high"]
+
+
+def test_an_effect_says_of_how_many_customers_it_is_and_how_far_it_may_lie(measured: Any) -> None:
+    scattered = TABLES["invoice_lines"].splitlines()
+    uneven = [f"{row.rpartition(', ')[0]}, {20 + 2 * n + n * 7 % 11 - 5}" for n, row in enumerate(scattered[1:])]
+    calls = [f"{c}, 2024-09-01, call, {n}" for n, c in enumerate(IDS) if n]
+    changed = {
+        "invoice_lines": "\n".join([scattered[0], *uneven]), "activities": "\n".join([TABLES["activities"], *calls]),
+        "rates": f"{TABLES['rates']}\ncall, 2024-07-01, 7",
+    }  # fmt: skip
+    moves = [{"on": "transportation"}, {"on": "order_processing"}]
+    table = measured(metric(measure="activity: call", moves=moves), tables=TABLES | changed)[1]
+    freight, desk = table.to_dict("records")
+    assert (freight["basis"], freight["customers"]) == ("compared", 30)
+    assert freight["low"] < 30 < freight["high"]  # 1 of freight for each of two calls, 30 customers, give or take
+    assert freight["high"] - freight["low"] > 0.1
+    # one call less of each of 30 orders: at 5 and at 7, the rates in force, and at 6, their mean
+    assert (desk["basis"], desk["customers"]) == ("by rates", 30)
+    assert [desk[end] for end in ("low", "expected", "high")] == pytest.approx([150, 180, 210])
+    even = measured(metric(measure="activity: call", moves=moves))[1].iloc[0]
+    assert even["low"] == pytest.approx(even["high"])  # all on one line: no range
 
 
 def test_an_own_statement_gives_an_own_tree(measured: Any) -> None:

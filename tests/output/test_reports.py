@@ -536,6 +536,31 @@ def test_the_index_is_a_summary_figures_findings_actions_pages_and_files(site: P
     assert {"27.html", "about.html", "workbook.xlsx", "data/cube.csv", "data/actions.parquet"} <= set(links)
 
 
+def test_the_summary_has_the_board_of_the_process_where_one_is_kept(
+    books: Books, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert parsed(site / "index.html").select(".board") == []
+    steps = [
+        {
+            "sub_process": "S1",
+            "name": "Review",
+            "page": "27",
+            "done": "8 Jan 2025",
+            "owner": "Ann <b>",
+            "output": "Brief",
+        },
+        {"sub_process": "S2", "name": "Criteria", "page": "12", "done": "", "owner": "", "output": ""},
+    ]
+    monkeypatch.setattr("crmlib.process.board", lambda books: pd.DataFrame(steps))
+    write_index(tmp_path, books, books.period("2025-05"), [made("27", "Report")], [], pd.DataFrame())
+    board = parsed(tmp_path / "index.html").select_one("section[aria-labelledby=board]")
+    assert board is not None
+    assert [part.get_text(" ", strip=True) for part in board.select("h2, li")] == [
+        "The process: 1 of its 2 sub-processes run", "S1 Review 8 Jan 2025, Ann <b> : Brief", "S2 Criteria not yet",
+    ]  # fmt: skip
+    assert [link["href"] for link in board.select("a")] == ["27.html"]
+
+
 def test_a_page_has_its_findings_under_the_title_and_links_to_what_shows_them_and_to_the_pages_beside_it(
     site: Path,
 ) -> None:
