@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crmlib.books.findings import refuse_rejected
-from crmlib.books.ledger import identifier, quoted, sha256
+from crmlib.books.ledger import Ledger, identifier, quoted, sha256
 from crmlib.books.raw import PLACE, database_url, source_files
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError
@@ -203,9 +203,18 @@ def _held(folder: Path, *, at_once: bool = False) -> Iterator[None]:
 
 def _compute(engagement: Engagement, work: Path) -> str:
     """Write the books into a folder; the state of the database that they come from, if they do."""
-    from crmlib.books import availability, checks, reader, rollups, tie_out
+    from crmlib.books import reader
 
     books = reader.read_ledger(engagement, work / "ledger")
+    with contextlib.closing(books.con):
+        _write_books(books, work)
+    return books.state
+
+
+def _write_books(books: Ledger, work: Path) -> None:
+    from crmlib.books import availability, checks, rollups, tie_out
+
+    engagement = books.engagement
     findings = checks.check_ledger(books)
     refuse_rejected(findings)
     rules = availability.with_sources(engagement.statement, books)
@@ -231,4 +240,3 @@ def _compute(engagement: Engagement, work: Path) -> str:
     columns = {name: [c for c in expr.columns if not c.startswith("_")] for name, expr in books.tables.items()}
     record = {"lines": [asdict(line) for line in rules.lines], "columns": columns, "spans": spans}
     (work / "books.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    return books.state

@@ -130,7 +130,7 @@ def _check(ledger: Ledger, code: str, name: str) -> _Check:
         "lacks_rate": ", and exchange_rates has no rate of its date" if ledger.has("exchange_rates") else "",
         "driver_names": ", ".join(map(quoted, DRIVERS)),
         "multiple": settings.thresholds.outlier_multiple, "date": table.date,
-        "amount": next(iter(_money(ledger, name)), "NULL"), "owner": owner, "keys": ", ".join(table.key),
+        "amount": next(iter(_money(ledger, name)), "CAST(NULL AS DECIMAL(18, 4))"), "owner": owner, "keys": ", ".join(table.key),
         "first_key": next(iter(table.key), ""),
         "key_there": " AND ".join(f"{c} IS NOT NULL" for c in table.key),
     }  # fmt: skip
@@ -179,7 +179,7 @@ def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
     if len(records) > most:
         rest = whole["_count"] - most
         message = f"{findings[-1].message}; {rest:,} more rows like this"
-        message += ", not listed, the last of them row {row} of {file}".format_map(whole["_last"]) if placed else ""
+        message += ", not listed, the last of them row {row} of {file}".format_map(whole) if placed else ""
         listed = sum((f.amount or Decimal(0) for f in findings[:-1]), Decimal(0))
         remaining = None if whole["_sum"] is None else whole["_sum"] - listed
         findings[-1] = replace(findings[-1], message=message, count=1 + rest, amount=remaining)
@@ -188,7 +188,7 @@ def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
 
 def _whole(ledger: Ledger, query: str, amount: str, numbers: Sequence[str], *, placed: bool) -> dict[str, Any]:
     """How many rows a query has, what amount, the sums of its numbers, and the last place."""
-    last = ["max({'file': _file, 'row': _row}) AS _last"] if placed else []
+    last = ["max(_file) AS file, arg_max(_row, (_file, _row)) AS row"] if placed else []
     sums = [f"sum({c}) AS {c}" for c in map(identifier, numbers)]
     columns = ", ".join(["count(*) AS _count", f"sum({amount}) AS _sum", *last, *sums])
     return _asked(ledger, f"SELECT {columns} FROM ({query})")[0]
@@ -264,7 +264,7 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
         marks = f"{marks} WHERE NOT ({there}) UNION ALL {marks} SEMI JOIN ({_suspects(name, key)}) USING ({key[0]}) WHERE {there}"
     several = f"SELECT mark FROM ({marks}) GROUP BY mark HAVING count(*) > 1"
     ledger.con.execute(f"CREATE OR REPLACE TEMP TABLE several AS {several}")
-    if not _asked(ledger, "FROM several LIMIT 1"):
+    if not _asked(ledger, "SELECT 1 FROM several LIMIT 1"):
         return []
     ledger.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE copies AS SELECT *, min(_file) OVER (PARTITION BY {content}) AS _other_file,

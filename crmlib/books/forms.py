@@ -51,9 +51,10 @@ ENDED = """
     pairs AS (
         SELECT *, lag(_file) OVER level AS begun_file, lag(_row) OVER level AS begun_row, lag(ends) OVER level AS before
         FROM piles WINDOW level AS (PARTITION BY {keys}, depth ORDER BY invoice_date, ends, _file, _row)
-    )
+    ),
+    ended AS MATERIALIZED (FROM pairs WHERE ends AND NOT before)
     INSERT INTO memory.typed.cancelled
-    SELECT unnest([_file, begun_file]), unnest([_row, begun_row]) FROM pairs WHERE ends AND NOT before"""
+    SELECT _file, _row FROM ended UNION ALL SELECT begun_file, begun_row FROM ended"""
 KEYS = "customer_id, product_id, quantity, gross, side, document"
 
 # A cancellation that cancels nothing in these books takes off sales as a return does.

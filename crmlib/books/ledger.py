@@ -53,8 +53,8 @@ class Rows:
 
 def rows_of(con: DuckDBPyConnection, query: str) -> Rows:
     """The table that a query asks for."""
-    described = con.execute(f"SELECT column_name, column_type FROM (DESCRIBE {query})").fetchall()
-    return Rows(con, query, dict(described))
+    described = con.execute(f"DESCRIBE {query}").fetchall()
+    return Rows(con, query, {name: kind for name, kind, *_ in described})
 
 
 @dataclass(frozen=True)

@@ -14,27 +14,24 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from crmlib.books.csv_files import check_header
-from crmlib.books.findings import Finding, UnreadableError, rejection
+from crmlib.books.engines import TRANSACTIONS
+from crmlib.books.findings import UnreadableError, rejection
 from crmlib.books.ledger import identifier, quoted
 from crmlib.books.raw import Part, Raw, Reader, Source, place_in_query
+from crmlib.books.server import Server, held, no_number
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import CrmError, SettingsError
 
 LOG = logging.getLogger(__name__)
 PATIENCE = {"connect_timeout": 15, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}  # seconds
-WITH_TYPES = {
-    "int2",
-    "int4",
-    "int8",
-    "float4",
-    "float8",
-    "bool",
-}  # and days; all else comes as text, numeric quicker so
-DAYS = {"date", "timestamp", "timestamptz"}
+WITH_TYPES = {  # as DuckDB calls them; and days; all else comes as text, numeric quicker so
+    "int2": "SMALLINT", "int4": "INTEGER", "int8": "BIGINT", "float4": "FLOAT", "float8": "DOUBLE", "bool": "BOOLEAN",
+}  # fmt: skip
+DAYS = {"date": "DATE", "timestamp": "TIMESTAMP", "timestamptz": "TIMESTAMP WITH TIME ZONE"}
 WIDEST = 38  # digits of a decimal
 BEGIN = (
-    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ {only}",
     "SET LOCAL TimeZone = 'UTC'",
     "SET LOCAL synchronize_seqscans = off",  # so that a row keeps its number
     "SET LOCAL statement_timeout = '{seconds}s'",
@@ -59,6 +56,11 @@ class _Session:
     cursor: Any
     url: str = field(repr=False)
 
+    @property
+    def server(self) -> Server:
+        """The server as the engine of the books."""
+        return Server(self.cursor, partial(_explained, self))
+
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         self.cursor.execute(query)
         return list(self.cursor.fetchall())
@@ -82,6 +84,8 @@ def postgres(reader: Reader, url: str) -> Iterator[Source]:
     """The tables and views that the user may read, those that are not on the search path by `schema.name`."""
     with _connected(reader.engagement, url) as cursor:
         session = _Session(reader, cursor, url)
+        if reader.session:
+            reader.session.engine = session.server
         [(state,)] = session.rows(STATE)
         known = {name: [Part(name, partial(_table, session, name, there))] for name, there in session.rows(KNOWN)}
         yield Source(known, answer=partial(_answer, session), state=str(state))
@@ -115,9 +119,10 @@ def _connected(engagement: Engagement, url: str) -> Iterator[Any]:
         connection = connect(f"{url}{'&' if '?' in url else '?'}{patience}")
     except Error as error:
         raise SettingsError(f"source {engagement.settings.source}: {_refusal(str(error), url)}") from None
+    only = "ONLY" if engagement.settings.engine == "duckdb" else "WRITE"  # temporary tables
     with connection, connection.cursor() as cursor:
         for command in BEGIN:
-            cursor.execute(command.format(seconds=engagement.settings.query_timeout_seconds))
+            cursor.execute(command.format(seconds=engagement.settings.query_timeout_seconds, only=only))
         yield cursor
 
 
@@ -213,6 +218,8 @@ def _answer(session: _Session, table: str, query: str, text: str) -> Raw:
 
 def _read(session: _Session, rows: str, fields: list[Any], where: Mapping[str, str], others: Iterable[str] = ()) -> Raw:
     """Rows staged as Parquet; numbers without a declared width in the one that they need."""
+    if session.reader.session and where["table"] in TRANSACTIONS:
+        return held(session.reader, session.server, rows, {field.name: _type(field) for field in fields}, where, others)
     session.cursor.execute(f"SELECT {', '.join(map(_asked, fields))} FROM {rows}")
     batches = session.cursor.fetch_record_batch()
     try:
@@ -232,6 +239,14 @@ def _width(field: Any) -> tuple[int, int] | None:
     declared = int(field.metadata.get(b"POSTGRESQL:typmod", b"-1")) - 4
     digits, decimals = declared >> 16, declared & 0x7FF
     return (digits, decimals) if declared >= 0 and decimals <= digits <= WIDEST else None
+
+
+def _type(field: Any) -> str:
+    """What DuckDB calls the type of a column; nothing for numbers of undeclared width."""
+    if _kind(field) in {"numeric", "money"}:
+        width = _width(field) if _kind(field) == "numeric" else None
+        return f"DECIMAL({width[0]}, {width[1]})" if width else ""
+    return WITH_TYPES.get(_kind(field)) or DAYS.get(_kind(field), "VARCHAR")
 
 
 def _asked(field: Any) -> str:
@@ -257,7 +272,7 @@ def _typed(batches: Any, fields: list[Any], where: Mapping[str, str]) -> Any:
         for batch in batches:
             for name, column, width in zip(schema.names, batch.columns, widths, strict=True):
                 if width and (place := column.index("NaN").as_py()) >= 0:
-                    raise UnreadableError(_no_number(row + place, name, "NaN", where))
+                    raise UnreadableError(no_number(row + place, name, "NaN", where))
             yield batch.cast(schema)
             row += len(batch)
 
@@ -274,7 +289,7 @@ def _fitted(reader: Reader, file: Path, free: list[str], where: Mapping[str, str
             f"SELECT _row, {column} FROM {rows} WHERE NOT regexp_full_match({column}, '[-0-9.]+') ORDER BY _row LIMIT 1"
         )
         for row, value in reader.con.execute(query).fetchall():
-            return Raw(findings=(_no_number(row, name, value, where),))
+            return Raw(findings=(no_number(row, name, value, where),))
         parts = f"max(length(split_part(ltrim({column}, '-'), '.', 1))), max(length(rtrim(split_part({column}, '.', 2), '0')))"
         whole, decimals = (part or 0 for part in reader.con.execute(f"SELECT {parts} FROM {rows}").fetchall()[0])
         if whole + decimals > WIDEST:
@@ -286,8 +301,3 @@ def _fitted(reader: Reader, file: Path, free: list[str], where: Mapping[str, str
         replaced.append(f"CAST({column} AS DECIMAL({max(18, whole + decimals)}, {decimals})) AS {column}")
     replace = f" REPLACE ({', '.join(replaced)})" if replaced else ""
     return reader.raw(f"SELECT *{replace}{added} FROM {rows}", where, text=bool(free))
-
-
-def _no_number(row: int, column: str, value: str, where: Mapping[str, str]) -> Finding:
-    message, way_out = "a number that is none", "mend it in the database, or leave the row out"
-    return rejection("number-format", message, way_out, row=row, column=column, value=value, **where)

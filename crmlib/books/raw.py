@@ -23,6 +23,8 @@ from crmlib.declared.settings import Formats
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from crmlib.books.engines import Session
+
 LOG = logging.getLogger(__name__)  # of progress
 PLACE = ("_file", "_row")  # of a row in the source, in every table
 WORKBOOKS = {".xlsx", ".xlsm"}
@@ -47,11 +49,15 @@ class Raw:
 
 @dataclass(frozen=True)
 class Reader:
-    """What every reader needs: the engagement, the engine, and a folder in which text is staged as Parquet."""
+    """What every reader needs: the engagement, the engine, and a folder in which text is staged as Parquet.
+
+    `session` is the engine too, where transactions stay where they lie.
+    """
 
     engagement: Engagement
     con: DuckDBPyConnection
     work: Path
+    session: Session | None = None
 
     def formats(self, table: str) -> Formats:
         """How the text of a table is written."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from crmlib.books.columns import COMPUTED, WHERE, TypedColumn, typed_columns
 from crmlib.books.currencies import convert
-from crmlib.books.defects import listed
+from crmlib.books.defects import TOLD, listed
+from crmlib.books.engines import TRANSACTIONS, Session, refuse_currencies
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.forms import settle_lines
 from crmlib.books.ledger import Ledger, Rows, close, connect, identifier, quoted, rows_of
@@ -16,7 +18,7 @@ from crmlib.books.raw import Raw, Reader, source_files
 from crmlib.books.sources import read_raw
 from crmlib.books.views import make_views
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.ledger import tables
+from crmlib.declared.ledger import Table, tables
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -33,10 +35,21 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
         The source is not there, or a mapping names a file, sheet or table that is not in it.
     """
     work.mkdir(parents=True, exist_ok=True)
-    reader = Reader(engagement, connect(), work)
+    home = connect()
+    session = Session(home) if engagement.settings.engine != "duckdb" else None
+    reader = Reader(engagement, cast("DuckDBPyConnection", session or home), work, session)
     native = [file for file in source_files(engagement).values() if file.suffix.lower() not in {".csv", ".sql"}]
     native += [file.with_name(f"{file.name}.wal") for file in native]  # which a database looks for, there or not
-    close(reader.con, work.parent, native)
+    close(home, work.parent, native)
+    with ExitStack() as failed:
+        failed.callback(reader.con.close)
+        ledger = _read(reader)
+        failed.pop_all()
+    return ledger
+
+
+def _read(reader: Reader) -> Ledger:
+    engagement = reader.engagement
     raws = read_raw(reader)
     reader.con.execute("CREATE SCHEMA memory.typed")
     defects = list(dict.fromkeys(finding for raw in raws.values() for finding in raw.findings))
@@ -48,6 +61,8 @@ def read_ledger(engagement: Engagement, work: Path) -> Ledger:
             typed |= table
             defects += findings
     if "exchange_rates" in typed:
+        if reader.session:
+            refuse_currencies(engagement.settings.engine)
         for name in typed:
             defects += convert(reader.con, engagement, name, typed[name].columns)
             typed[name] = rows_of(reader.con, f"FROM memory.typed.{name}")
@@ -69,7 +84,9 @@ def _missing_tables(raws: Mapping[str, Raw], defects: list[Finding]) -> list[Fin
 def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict[str, Rows], list[Finding]]:
     """A table with its columns typed, if its header is right, and what is wrong with it."""
     rows, columns, header = typed_columns(reader, tables()[name], given)
-    costly = raw.text or any(column.startswith(COMPUTED) for column in rows.columns)
+    there = reader.session and name in TRANSACTIONS
+    costly = raw.text or (not there and any(column.startswith(COMPUTED) for column in rows.columns))
+    header += _undeclared(tables()[name], rows, columns) if there else []
     texts = {} if costly else {c.record.name: c.text for c in columns if c.record.dtype == "string"}
     values = {c.record.name: c.value for c in columns}
     marks = {f"_bad_{c.record.name}": f"({c.problem}) IS NOT NULL" for c in columns}
@@ -93,6 +110,19 @@ def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict
         return {}, [rejection("table-unreadable", message, "export it anew, or mend the view", table=name)]
     unusable = any(f.verdict == "reject" and f.code != "column-misnamed" for f in header)
     return ({} if unusable else {name: rows_of(reader.con, f"FROM memory.typed.{name}")}), findings
+
+
+def _undeclared(table: Table, rows: Rows, columns: Sequence[TypedColumn]) -> list[Finding]:
+    """Numbers and days that are written as text, which only the engine here types."""
+    texts = {f"{identifier(name)}::VARCHAR": name for name in rows.columns if rows.is_text(name)}
+    found = [
+        (c, "number" if c.record.numeric else "date") for c in columns if c.record.dtype != "string" and c.text in texts
+    ]
+    return [
+        rejection(f"type-not-{kind}", TOLD[f"type-not-{kind}"][0], "declare its type at the source, or leave `engine` out",
+                  table=table.name, file=rows.first_file(), column=texts[column.text])
+        for column, kind in found
+    ]  # fmt: skip
 
 
 def _selected(rows: Rows, columns: Mapping[str, str]) -> str:

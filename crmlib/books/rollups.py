@@ -92,7 +92,7 @@ def _sums(columns: Iterable[str]) -> str:
 
 
 def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, str]:
-    """What invoice lines (trade), orders and credits say of each owner in each span of rates.
+    """What invoice lines (trade), orders, credits and events say of each owner in each span of rates.
 
     Columns: level, owner, span (its first day), sums named TABLE.COLUMN (gross sales apart from
     returns), and quantities named as drivers. An order counts in the span of its first line.
@@ -109,7 +109,23 @@ def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, 
         amounts = [c for c in ("amount", "cost_recovered") if ledger.has("credits", c)]
         sums = {"credits": _count(), **{f"credits.{c}": f"sum({c})" for c in amounts}}
         tables["credits"] = _by_span("books.credits WHERE _covered", "date", prices, sums)
+    if ledger.has("activities"):
+        priced = ", ".join(quoted(kind.name) for kind in prices.activities if not kind.driver)
+        rows = f"books.activities WHERE _covered AND activity IN ({priced or 'NULL'})"
+        tables["events"] = _by_span(rows, "date", prices, {"quantity": "sum(quantity)"}, "activity")
+    if balances := [b for b in CAPITAL_BALANCES if f"balances.{b}" in names]:
+        tables["balances"] = _doubled(ledger, balances)
     return tables
+
+
+def _doubled(ledger: Ledger, balances: Sequence[str]) -> str:
+    """Opening and closing balance of each owner and month, added; the first month opens with its own end."""
+    closing = f"SELECT customer_id, month, {', '.join(balances)} FROM books.balances WHERE _covered"
+    query = f"""
+        WITH closing AS ({closing}), later AS (SELECT * REPLACE (CAST(month + INTERVAL 1 MONTH AS DATE) AS month) FROM closing)
+        FROM closing UNION ALL FROM later WHERE month < DATE '{ledger.engagement.coverage.end}'
+        UNION ALL FROM closing WHERE month = (SELECT min(month) FROM closing)"""
+    return _by_owner(query, balances, "month")
 
 
 def _trade_sums(ledger: Ledger, names: Set[str]) -> dict[str, str]:
@@ -179,7 +195,7 @@ def records(ledger: Ledger, statement: Statement, prices: PriceList, sources: Ty
     amount. All amounts and quantities are DECIMAL(38,8).
     """
     queries: dict[str, str] = {}
-    if quantities := _quantities(ledger, statement, prices, sources):
+    if quantities := _quantities(statement, prices, sources):
         queries["service"] = " UNION ALL ".join(_priced(query, decimals, prices) for query, decimals in quantities)
     names = {source for line in statement.leaves for source in line.sources}
     if balances := [b for b in CAPITAL_BALANCES if f"balances.{b}" in names]:
@@ -192,7 +208,7 @@ def records(ledger: Ledger, statement: Statement, prices: PriceList, sources: Ty
     return queries
 
 
-def _quantities(ledger: Ledger, statement: Statement, prices: PriceList, sources: Types) -> list[tuple[str, int]]:
+def _quantities(statement: Statement, prices: PriceList, sources: Types) -> list[tuple[str, int]]:
     """Queries for level, owner, span, activity and quantity, of each source of a driver and of the events, with its decimals."""
     queries = []
     for kind, (name, decimals) in itertools.product(prices.activities, sources.items()):
@@ -200,10 +216,8 @@ def _quantities(ledger: Ledger, statement: Statement, prices: PriceList, sources
         if kind.driver and (quantity := _signed(decimals, signs)):
             columns = f"level, owner, span, {quoted(kind.name)} AS activity, {quantity} AS quantity"
             queries.append((f"SELECT {columns} FROM of_{name}", max(decimals[c] for c in signs if c in decimals)))
-    if ledger.has("activities"):
-        names = ", ".join(quoted(kind.name) for kind in prices.activities if not kind.driver)
-        rows = f"books.activities WHERE _covered AND activity IN ({names or 'NULL'})"
-        queries.append((_by_span(rows, "date", prices, {"quantity": "sum(quantity)"}, "activity"), 4))
+    if "events" in sources:
+        queries.append(("SELECT level, owner, span, activity, quantity FROM of_events", 4))
     return queries
 
 
@@ -248,16 +262,10 @@ def _priced(query: str, decimals: int, prices: PriceList) -> str:
 
 def _capital(ledger: Ledger, balances: Sequence[str]) -> str:
     """Mean balances and their charge for capital; the first month opens with its own end."""
-    closing = f"SELECT customer_id, month, {', '.join(balances)} FROM books.balances WHERE _covered"
-    query = f"""
-        WITH closing AS ({closing}), later AS (SELECT * REPLACE (CAST(month + INTERVAL 1 MONTH AS DATE) AS month) FROM closing)
-        FROM closing UNION ALL FROM later WHERE month < DATE '{ledger.engagement.coverage.end}'
-        UNION ALL FROM closing WHERE month = (SELECT min(month) FROM closing)"""
     means = ", ".join(f"(coalesce({b}, 0) * 0.5)::DECIMAL(38, 5) AS {b}" for b in balances)
     rate = ledger.engagement.settings.rates.capital_charge_rate
     charge = " + ".join(_charge(b, rate) for b in balances)
-    sums = _by_owner(query, balances, "month")
-    return f"SELECT *, ({charge})::{AMOUNT} AS capital_charge FROM (SELECT {KEYS}, {means} FROM ({sums}))"
+    return f"SELECT *, ({charge})::{AMOUNT} AS capital_charge FROM (SELECT {KEYS}, {means} FROM of_balances)"
 
 
 def _charge(mean: str, yearly_rate: Decimal) -> str:

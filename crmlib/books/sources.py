@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,8 @@ def read_raw(reader: Reader) -> dict[str, Raw]:
     SettingsError
         The source is not there, is of no known kind, or a mapping names something that is not in it.
     """
-    with _opened(reader) as source:
+    with nullcontext(reader.session.held) if reader.session else ExitStack() as opened:
+        source = opened.enter_context(_opened(reader))
         direct = [] if source.findings else list(wanted_tables(reader.engagement, source.tables))
         tables = {name: source.read(names, name, f"tables.{name}.source") for name, names in direct}
         tables |= read_queries(reader, source)
@@ -52,6 +53,8 @@ def _read_parts(reader: Reader, source: Source, direct: Iterable[tuple[str, Sequ
 def _opened(reader: Reader) -> AbstractContextManager[Source]:
     if url := database_url(reader.engagement):
         return postgres(reader, url)
+    if reader.session:
+        raise SettingsError("engine: postgres needs a database, `source: env:NAME`; for files leave `engine` out")
     path = source_path(reader.engagement)
     if path.is_dir():
         return nullcontext(_folder(reader, path))

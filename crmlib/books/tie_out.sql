@@ -9,7 +9,7 @@ CREATE OR REPLACE TEMP VIEW driven AS  -- each day's quantity of every driver
     UNION ALL
     SELECT 'units', invoice_date, sum(_units) FROM books.sums_invoice_lines WHERE _covered AND kind = 'sale' GROUP BY ALL
     UNION ALL
-    SELECT 'orders', first_day, count(*) FROM books.orders WHERE order_id IS NOT NULL AND first_day IS NOT NULL GROUP BY ALL
+    SELECT 'orders', first_day, _rows FROM books.sums_orders
     UNION ALL
     SELECT 'credits', date, sum(_rows) FROM books.sums_credits WHERE _covered GROUP BY ALL
     UNION ALL

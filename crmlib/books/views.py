@@ -34,7 +34,7 @@ def make_views(ledger: Ledger) -> None:
     ledger.con.execute(text.format(
         customers=_placed(ledger, "customers"), tables="\n".join(others), lines=", ".join(lines),
         start=coverage.start, end=coverage.end, ordered=ORDERED, sums="\n".join(_summed(ledger, name) for name in tables()),
-        segments=", ".join(map(quoted, ledger.engagement.segments)) or "NULL",
+        segments=", ".join(f"({quoted(segment)})" for segment in ledger.engagement.segments) or "(NULL)",
         drivers=", ".join(f"({quoted(driver)}, {quoted(source)})" for driver, source in sources.items()),
     ))  # fmt: skip
 

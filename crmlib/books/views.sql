@@ -14,7 +14,7 @@ CREATE TABLE books.owners AS  -- level and key of everyone who can own a cost
     UNION SELECT 'account_type', account_type FROM books.customers
     UNION SELECT 'region', region FROM books.customers
     UNION SELECT 'segment', segment FROM books.customers
-    UNION SELECT 'segment', unnest([{segments}]);
+    UNION SELECT 'segment', segment FROM (VALUES {segments}) segments(segment);
 {tables}
 
 -- Sums of each table by day and what else tells its rows apart (sums_TABLE); `_units` of invoice lines are what was delivered.
@@ -25,6 +25,8 @@ CREATE TABLE books.orders AS  -- documents by their number, or what one customer
            min(invoice_date) FILTER (kind IN {ordered}) AS first_day, max(invoice_date) FILTER (kind IN {ordered}) AS last_day,
            min(coalesce(order_date, invoice_date)) FILTER (gross_sales > 0) AS day, sum(gross_sales) FILTER (gross_sales > 0) AS gross
     FROM books.invoice_lines WHERE _covered GROUP BY ALL;
+CREATE TABLE books.sums_orders AS
+    SELECT first_day, count(*) AS _rows FROM books.orders WHERE order_id IS NOT NULL AND first_day IS NOT NULL GROUP BY ALL;
 
 CREATE TABLE books.numbers_again AS  -- orders' numbers that several customers have, or one for more than half a year
     SELECT order_id, count(*) > 1 AS _several FROM books.orders WHERE order_id IS NOT NULL AND first_day IS NOT NULL

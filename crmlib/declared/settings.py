@@ -250,6 +250,10 @@ class Settings(Record):
         description="folder, .xlsx workbook or .duckdb file, relative to engagement.yml; env:NAME for a PostgreSQL database whose URL is the "
         "value of the variable NAME",
     )
+    engine: Literal["duckdb", "postgres"] = Field(
+        "duckdb",
+        description="what sums the books: this machine, or the database of the source, from which only sums, lists and rows at fault are read",
+    )
     query_timeout_seconds: int = Field(
         600,
         ge=1,

@@ -1,0 +1,149 @@
+"""Books summed where they lie: the same roll-ups, findings and tie-outs as DuckDB makes of them, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import conftest
+import duckdb
+import oracle
+import pytest
+import yaml
+from adbc_driver_postgresql.dbapi import connect
+from cluster import cluster, programs
+from conftest import costly, write_engagement
+from hypothesis import given, settings
+from test_intake import CORPUS, READ, SETTINGS, files_of
+from test_rollup import cases
+
+from crmlib.books import cache, server
+from crmlib.books.engines import TRANSACTIONS
+from crmlib.books.reader import read_ledger
+from crmlib.declared.engagement import open_engagement
+from crmlib.declared.ledger import tables
+from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError
+
+TEXTBOOK = PROJECT / "examples" / "textbook"
+LONG = settings().max_examples > 100  # make test-long
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    if not (folder := programs()):
+        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
+    with cluster(folder) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BOOKS", url)
+        yield url
+
+
+def declared(file: Path, table: str) -> dict[str, tuple[str, list[Any]]]:
+    """A CSV file as columns of the types that the ledger wants, as far as all their values are of these: type and values."""
+    con, columns = duckdb.connect(), {}
+    rows = con.read_csv(str(file), all_varchar=True)
+    for name in rows.columns:
+        record = tables()[table].columns.get(name)
+        kind = record.dtype.upper().replace("STRING", "TEXT") if record else "DECIMAL(18, 4)"
+        given, typed = (rows.project(text).fetchall() for text in (f'"{name}"', f'TRY_CAST("{name}" AS {kind})'))
+        whole = [t for (g,), (t,) in zip(given, typed, strict=True) if g is not None and t is None] == []
+        columns[name] = (kind, [v for (v,) in typed]) if whole else ("TEXT", [v for (v,) in given])
+    return columns
+
+
+def load(url: str, ledger: Path) -> None:
+    """The files of a folder as the tables of a database, and no others."""
+    import pyarrow as pa
+
+    with connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA public CASCADE")
+        cursor.execute("CREATE SCHEMA public")
+        for file in sorted(ledger.glob("*.csv")):
+            columns = declared(file, file.stem)
+            made = ", ".join(f'"{name}" {kind}' for name, (kind, _) in columns.items())
+            named = ", ".join(f'"{name}"::{kind}' for name, (kind, _) in columns.items())
+            texts = {
+                c: pa.array([None if v is None else str(v) for v in vs], pa.string()) for c, (_, vs) in columns.items()
+            }
+            cursor.execute(f"CREATE TABLE {file.stem} ({made})")
+            cursor.adbc_ingest("texts", pa.table(texts), mode="replace")
+            cursor.execute(f"INSERT INTO {file.stem} SELECT {named} FROM texts")
+            cursor.execute("DROP TABLE texts")
+
+
+def on_database(folder: Path, engine: str, **given: Any) -> Path:
+    """The same engagement on a database, whose columns have the ledger's names, and an engine."""
+    path = folder / "engagement.yml"
+    path.write_text(
+        yaml.safe_dump({**yaml.safe_load(path.read_text()), **given, "source": "env:BOOKS", "engine": engine})
+    )
+    return folder
+
+
+def computed(folder: Path, work: Path) -> Any:
+    """All that is kept of the books, row by row, or why they are not."""
+    work.mkdir()
+    try:
+        cache._compute(open_engagement(folder), work)
+    except DataRejected as error:
+        return error.findings.astype(str).to_dict("records")
+    except CrmError as error:
+        return str(error)
+    files = sorted(file for file in work.rglob("*.parquet") if "ledger" not in file.parts)
+    assert len(files) > 6
+    read = {file: duckdb.read_parquet(str(file)) for file in files}
+    kept = {
+        str(f.relative_to(work)): (r.columns, list(map(str, r.types)), sorted(map(repr, r.fetchall())))
+        for f, r in read.items()
+    }
+    return {**kept, "books": (work / "books.json").read_text()}
+
+
+def assert_same(folder: Path, tmp_path: Path, url: str, **given: Any) -> Any:
+    load(url, folder / "ledger")
+    here = computed(on_database(folder, "duckdb", **given), tmp_path / "here")
+    there = computed(on_database(folder, "postgres"), tmp_path / "there")
+    assert here == there
+    return here
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in TEXTBOOK.iterdir() if p.is_dir()))
+def test_textbook_cases_are_the_same(name: str, tmp_path: Path, url: str) -> None:
+    shutil.copytree(TEXTBOOK / name, tmp_path / "case")
+    assert "tie_out.parquet" in assert_same(tmp_path / "case", tmp_path, url)
+
+
+@pytest.mark.skipif(not LONG, reason="the sample on a server: make test-long")
+def test_the_sample_is_the_same(tmp_path: Path, url: str) -> None:
+    shutil.copytree(PROJECT / "data" / "sample", tmp_path / "case")
+    assert "sales/2025.parquet" in assert_same(tmp_path / "case", tmp_path, url)
+
+
+BAD = [case for case in CORPUS["cases"] if not case.get("settings", {}).get("formats")]
+CHOSEN = BAD if LONG else BAD[::9]
+
+
+@pytest.mark.parametrize("case", CHOSEN, ids=[case["name"] for case in CHOSEN])
+def test_bad_ledgers_have_the_same_findings(case: dict[str, Any], tmp_path: Path, url: str) -> None:
+    folder = tmp_path / "case"
+    (folder / "ledger").mkdir(parents=True)
+    (folder / "engagement.yml").write_text(yaml.safe_dump({**SETTINGS, **case.get("settings", {})}), encoding="utf-8")
+    files = files_of(case)
+    if len({name.split("-")[0] for name in files}) < len(files) or not all(name.endswith(".csv") for name in files):
+        pytest.skip("a table of several files")
+    for name, text in files.items():
+        (folder / "ledger" / name).write_text(text, encoding="utf-8")
+    assert_same(folder, tmp_path, url)
+
+
+@costly(6)
+@given(case=cases())
+def test_random_ledgers_are_the_same(case: oracle.Case, url: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+    work = tmp_path_factory.mktemp("random")
+    rates = {n: str(getattr(case, n)) for n in ("cost_of_capital", "tax_rate", "inventory_noncapital_rate")}
+    coverage = {"start": case.coverage[0], "end": case.coverage[1]}
+    folder = write_engagement(work / "case", case.tables, statement=case.lines, coverage=coverage, rates=rates)
+    assert_same(folder, work, url)
