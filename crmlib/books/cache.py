@@ -208,7 +208,11 @@ def _compute(engagement: Engagement, work: Path) -> str:
     books = reader.read_ledger(engagement, work / "ledger")
     with contextlib.closing(books.con):
         _write_books(books, work)
-    return books.state
+    if engagement.settings.engine == "duckdb":
+        return books.state
+    from crmlib.books.postgres import state_after
+
+    return state_after(engagement, books.state)
 
 
 def _write_books(books: Ledger, work: Path) -> None:

@@ -6,7 +6,7 @@ import string
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlglot import exp
+from sqlglot import exp, parse_one
 from sqlglot.optimizer.qualify import qualify
 
 Tree = Any  # what sqlglot parses; its own types know no arguments
@@ -22,16 +22,20 @@ def flat(table: exp.Table) -> str:
 def relations(tree: Tree) -> dict[str, str]:
     """The relations that a statement reads or makes: by their flat names, those that they have here."""
     local = {cte.alias for cte in tree.find_all(exp.CTE)}
-    tables = [t for t in tree.find_all(exp.Table) if isinstance(t.this, exp.Identifier) and (t.db or t.name not in local)]
+    tables = [
+        t for t in tree.find_all(exp.Table) if isinstance(t.this, exp.Identifier) and (t.db or t.name not in local)
+    ]
     return {flat(t): exp.table_(t.this.copy(), t.args.get("db"), t.args.get("catalog")).sql("duckdb") for t in tables}
 
 
 def translated(query: Tree, dialect: str, types: Types) -> str:
     """A query in the words of an engine; `types` speaks of every relation in it."""
-    tree = query.copy().transform(_named_flatly)
+    tree = query.copy().transform(_named_flatly).transform(_without_qualify)
     for select in list(tree.find_all(exp.Select)):
         _without_half_joins(select)
-    schema: dict[str, object] = {f'"{name}"': {f'"{c}"': kind for c, kind in columns.items()} for name, columns in types.items()}
+    schema: dict[str, object] = {
+        f'"{name}"': {f'"{c}"': kind for c, kind in columns.items()} for name, columns in types.items()
+    }
     tree = qualify(tree, dialect="duckdb", schema=schema, validate_qualify_columns=False)
     for select in list(tree.find_all(exp.Select)):
         _without_all(select)
@@ -51,6 +55,24 @@ def _named_flatly(node: Tree) -> Tree:
         marks = [exp.Chr(expressions=[exp.Literal.number(ord(mark))]) for mark in string.whitespace]
         return exp.Trim(this=node.expressions[0], expression=exp.Concat(expressions=marks, safe=True, coalesce=False))
     return node
+
+
+def _without_qualify(node: Tree) -> Tree:
+    """QUALIFY as a condition on an inner query: sqlglot's own keeps names of tables that are not seen outside."""
+    if not isinstance(node, exp.Select) or not node.args.get("qualify"):
+        return node
+    condition = node.args["qualify"].this.copy()
+    for column in condition.find_all(exp.Column):
+        if not column.find_ancestor(exp.Window):
+            column.set("table", None)
+    windows = {f"_window_{place}": window for place, window in enumerate(condition.find_all(exp.Window))}
+    inner = node.copy()
+    inner.set("qualify", None)
+    for name, window in windows.items():
+        inner.select(exp.alias_(window.copy(), name), copy=False)
+        window.replace(exp.column(name))
+    columns = parse_one(f"SELECT * EXCLUDE ({', '.join(windows)})", read="duckdb").expressions
+    return exp.select(*columns).from_(inner.subquery("_ranked")).where(condition)
 
 
 def _without_half_joins(select: exp.Select) -> None:

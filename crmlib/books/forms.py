@@ -36,6 +36,7 @@ DISCOUNT = "CASE WHEN _kind = 'discount' THEN coalesce({discount}, 0) - gross_sa
 # A cancellation ends the nearest line before it that nothing has ended yet, as a bracket closes one: with as many lines open, those two
 # follow each other.
 ENDED = """
+    INSERT INTO memory.typed.cancelled
     WITH lines AS (
         SELECT _file, _row, invoice_date, customer_id, {product_id} AS product_id, abs({quantity}) AS quantity,
                abs(gross_sales) AS gross, kind = 'cancellation' AS ends,
@@ -53,7 +54,6 @@ ENDED = """
         FROM piles WINDOW level AS (PARTITION BY {keys}, depth ORDER BY invoice_date, ends, _file, _row)
     ),
     ended AS MATERIALIZED (FROM pairs WHERE ends AND NOT before)
-    INSERT INTO memory.typed.cancelled
     SELECT _file, _row FROM ended UNION ALL SELECT begun_file, begun_row FROM ended"""
 KEYS = "customer_id, product_id, quantity, gross, side, document"
 

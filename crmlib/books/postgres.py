@@ -17,7 +17,7 @@ from crmlib.books.csv_files import check_header
 from crmlib.books.engines import TRANSACTIONS
 from crmlib.books.findings import UnreadableError, rejection
 from crmlib.books.ledger import identifier, quoted
-from crmlib.books.raw import Part, Raw, Reader, Source, place_in_query
+from crmlib.books.raw import Part, Raw, Reader, Source, database_url, place_in_query
 from crmlib.books.server import Server, held, no_number
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
@@ -77,6 +77,13 @@ def database_state(engagement: Engagement, url: str) -> str:
     with _connected(engagement, url) as cursor:
         cursor.execute(STATE)
         return str(cursor.fetchone()[0])
+
+
+def state_after(engagement: Engagement, before: str) -> str:
+    """The state after books were summed by the server, where nothing but their temporary tables was written since; else the one before."""
+    last = re.search(r"(\d+):\1:$", before)
+    now = database_state(engagement, database_url(engagement))
+    return now if last and now == f"{before[: last.start()]}{int(last[1]) + 1}:{int(last[1]) + 1}:" else before
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from crmlib.books.sources import read_raw
 from crmlib.books.views import make_views
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import Table, tables
+from crmlib.declared.reading import CrmError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -85,15 +86,16 @@ def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict
     """A table with its columns typed, if its header is right, and what is wrong with it."""
     rows, columns, header = typed_columns(reader, tables()[name], given)
     there = reader.session and name in TRANSACTIONS
-    costly = raw.text or (not there and any(column.startswith(COMPUTED) for column in rows.columns))
-    header += _undeclared(tables()[name], rows, columns) if there else []
+    costly = raw.text or any(column.startswith(COMPUTED) for column in rows.columns)
+    if there and (undeclared := _undeclared(tables()[name], given, columns)):
+        return {}, header + undeclared
     texts = {} if costly else {c.record.name: c.text for c in columns if c.record.dtype == "string"}
     values = {c.record.name: c.value for c in columns}
     marks = {f"_bad_{c.record.name}": f"({c.problem}) IS NOT NULL" for c in columns}
     marks |= {f"_same_{c}": f"{values[c]} IS NOT DISTINCT FROM {text}" for c, text in texts.items()}
     try:
         # text is converted once, then as quick as what came typed
-        path = reader.work / f"{name}.parquet" if costly else None
+        path = reader.work / f"{name}.parquet" if costly and not there else None
         checked = _selected(rows, values | marks)
         if raw.in_order:
             checked = checked.replace(given.query, raw.in_order)
@@ -105,6 +107,8 @@ def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict
             reader.con.execute(f"CREATE OR REPLACE VIEW memory.typed.{_plain(name)} AS {plain}")
         if name == "invoice_lines":
             settle_lines(reader.con, list(values))
+    except CrmError:  # a server says by itself where
+        raise
     except Exception as error:  # a damaged file or a client's view may fail where its rows are read
         message = shortened(f"the table cannot be read: {reader.said(error)}", 200)
         return {}, [rejection("table-unreadable", message, "export it anew, or mend the view", table=name)]

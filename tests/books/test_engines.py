@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,10 @@ from adbc_driver_postgresql.dbapi import connect
 from cluster import cluster, programs
 from conftest import costly, write_engagement
 from hypothesis import given, settings
-from test_intake import CORPUS, READ, SETTINGS, files_of
+from test_intake import CORPUS, SETTINGS, files_of
 from test_rollup import cases
 
 from crmlib.books import cache, server
-from crmlib.books.engines import TRANSACTIONS
 from crmlib.books.reader import read_ledger
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.ledger import tables
@@ -106,6 +103,10 @@ def assert_same(folder: Path, tmp_path: Path, url: str, **given: Any) -> Any:
     load(url, folder / "ledger")
     here = computed(on_database(folder, "duckdb", **given), tmp_path / "here")
     there = computed(on_database(folder, "postgres"), tmp_path / "there")
+    if isinstance(here, dict) and isinstance(there, dict):
+        assert here.keys() == there.keys()
+        for name, kept in here.items():
+            assert kept == there[name], name
     assert here == there
     return here
 
@@ -147,3 +148,113 @@ def test_random_ledgers_are_the_same(case: oracle.Case, url: str, tmp_path_facto
     coverage = {"start": case.coverage[0], "end": case.coverage[1]}
     folder = write_engagement(work / "case", case.tables, statement=case.lines, coverage=coverage, rates=rates)
     assert_same(folder, work, url)
+
+
+# --- what a server is like -------------------------------------------------------------------------------------------
+
+ERP = """
+    CREATE TABLE customers (customer_id text, customer_name text);
+    INSERT INTO customers VALUES ('A', 'Adler'), ('b', 'Birch'), ('É', 'Élan'), ('Z', 'Zoll');
+    CREATE TABLE lines (customer varchar(9), day timestamp, net numeric(12, 2), tax numeric(9, 3), qty int, type text, state text);
+    INSERT INTO lines VALUES (' A', '2024-01-10', 100.10, 0.005, 1, 'IN', 'posted'), ('b', '2024-02-10', 50, 0, 2, 'IN', 'draft'),
+        ('É', '2024-03-10', 70, 1.5, 3, 'IN', 'posted'), ('A', '2024-03-11', -20, 0, -1, 'CN', 'posted'), ('Q', '2025-03-11', 9, 0, 1, 'IN', 'posted'),
+        ('A', '2024-04-01', 100.10, 0, 1, 'IN', 'posted'), ('A', '2024-04-02', -100.10, 0, -1, 'ST', 'posted'), ('A ', 'infinity', 1, 0, 1, 'XX', 'posted');
+    CREATE TABLE notes (customer_id text, date date, kind text, amount numeric(18, 4), status text);
+    INSERT INTO notes VALUES ('Z', '2024-03-01', 'rebate', 10.5, 'posted'), ('b', '2024-04-01', 'return', 5, 'draft')
+"""
+MAPPED = {
+    "invoice_lines": {
+        "source": "lines", "where": "state = 'posted'", "kinds": {"return": "type = 'CN'", "cancellation": "type = 'ST'", "exclude": "type = 'XX'"},
+        "columns": {"customer_id": "customer", "invoice_date": {"column": "day", "cast": True}, "quantity": "qty", "gross_sales": {"column": "net + tax", "cast": True}},
+    },
+    "credits": {"source": "credits.sql"},
+}  # fmt: skip
+
+
+@pytest.fixture
+def erp(tmp_path: Path, url: str) -> Path:
+    """An engagement on a database of an ERP's kind."""
+    with connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        for each in ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public", *ERP.split(";")):
+            cursor.execute(each)
+    folder = write_engagement(tmp_path / "erp", {}, tables=MAPPED)
+    (folder / "credits.sql").write_text("SELECT customer_id, date, kind, amount FROM notes WHERE status = 'posted'")
+    return on_database(folder, "postgres")
+
+
+def execute(url: str, *statements: str) -> None:
+    with connect(url, autocommit=True) as connection, connection.cursor() as cursor:
+        for each in statements:
+            cursor.execute(each)
+
+
+def test_conditions_expressions_kinds_and_queries_are_the_same(erp: Path, tmp_path: Path) -> None:
+    there = computed(erp, tmp_path / "there")
+    assert there == computed(on_database(erp, "duckdb"), tmp_path / "here")
+    assert "100.1050" in str(there["lines/trade.parquet"]) + str(there["orders.parquet"])
+
+
+def test_transactions_stay_on_the_server_and_nothing_is_left_there(
+    erp: Path, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[Any] = []
+    fetch = server.Server.fetch
+    monkeypatch.setattr(server.Server, "fetch", lambda self, query: fetched.append(fetch(self, query)) or fetched[-1])
+    execute(url, "INSERT INTO lines SELECT 'A', '2024-05-01', 1, 0, 1, 'IN', 'posted' FROM generate_series(1, 5000)")
+    computed(erp, tmp_path / "there")
+    assert fetched
+    assert max(rows.num_rows for rows in fetched) <= 101
+    assert not list((tmp_path / "there" / "ledger").glob("*invoice_lines*"))
+    with connect(url) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^(source|typed|books)__'")
+        assert cursor.fetchone() == (0,)
+
+
+def test_books_summed_by_the_server_are_kept_until_others_write(
+    erp: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = cache.filled_cache(open_engagement(erp))
+    monkeypatch.setattr(cache, "_compute", None)
+    assert cache.filled_cache(open_engagement(erp)) == first
+    execute(url, "INSERT INTO customers VALUES ('N', 'New')")
+    with pytest.raises(TypeError):
+        cache.filled_cache(open_engagement(erp))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("ALTER TABLE notes ALTER amount TYPE numeric", "type-undeclared credits : amount: a number whose digits"),
+        ("ALTER TABLE notes ALTER amount TYPE text", "type-not-number credits amount"),
+        ("ALTER TABLE notes ALTER date TYPE text", "type-not-date credits date"),
+        ("UPDATE notes SET amount = 'NaN'", "number-format credits amount"),
+        ("CREATE TABLE exchange_rates AS SELECT 'EUR'::text AS currency, date '2024-01-01' AS valid_from, 1.1::numeric(18, 8) AS rate, 'ECB'::text AS source",
+         "engine: postgres converts no currencies"),
+    ],
+)  # fmt: skip
+def test_what_the_server_cannot_do_is_refused_with_the_way_out(
+    change: str, said: str, erp: Path, tmp_path: Path, url: str
+) -> None:
+    execute(url, change)
+    found = computed(erp, tmp_path / "there")
+    told = (
+        found
+        if isinstance(found, str)
+        else "; ".join(f"{f['code']} {f['table']} {f['column']}: {f['message']}" for f in found)
+    )
+    assert said in told
+
+
+def test_a_server_needs_a_database_and_the_right_to_temporary_tables(
+    erp: Path, tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(url, "REVOKE TEMPORARY ON DATABASE postgres FROM PUBLIC", "CREATE ROLE reader LOGIN PASSWORD 'jackdaw'", "GRANT USAGE ON SCHEMA public TO reader",
+            "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")  # fmt: skip
+    try:
+        monkeypatch.setenv("BOOKS", f"postgresql://reader:jackdaw@{url.split('@')[1]}")
+        assert "permission denied to create temporary tables" in computed(erp, tmp_path / "none")
+    finally:
+        execute(url, "GRANT TEMPORARY ON DATABASE postgres TO PUBLIC", "DROP OWNED BY reader", "DROP ROLE reader")
+    folder = write_engagement(tmp_path / "files", conftest.SMALLEST, engine="postgres")
+    with pytest.raises(SettingsError, match="needs a database"):
+        read_ledger(open_engagement(folder), tmp_path / "work")
