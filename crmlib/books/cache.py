@@ -208,7 +208,7 @@ def _compute(engagement: Engagement, work: Path) -> str:
     books = reader.read_ledger(engagement, work / "ledger")
     with contextlib.closing(books.con):
         _write_books(books, work)
-    if engagement.settings.engine == "duckdb":
+    if engagement.settings.engine != "postgres":
         return books.state
     from crmlib.books.postgres import state_after
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.findings import Finding, rejection
-from crmlib.books.ledger import Rows, quoted, rows_of, sha256
+from crmlib.books.ledger import Rows, identifier, quoted, rows_of, sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError, did_you_mean
@@ -190,7 +190,8 @@ def together(parts: Sequence[Part], table: str) -> Raw:
         return Raw(findings=(*findings, rejection("headers-differ", message, way_out, table=table)))
     whole = next(iter(tables), None)
     if whole and len(tables) > 1:
-        whole = rows_of(whole.con, " UNION ALL BY NAME ".join(f"FROM ({t.query})" for t in tables))
+        columns = ", ".join(map(identifier, whole.columns))
+        whole = rows_of(whole.con, " UNION ALL ".join(f"SELECT {columns} FROM ({t.query})" for t in tables))
     before = [0, *itertools.accumulate(raw.lines for raw in raws)]
     placed = [
         f"SELECT * REPLACE (_row - {n} AS _row) FROM ({raw.in_order})" for n, raw in zip(before, raws, strict=False)

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from crmlib.books.dialects import engine_type
 from crmlib.books.findings import Finding, rejection
 from crmlib.books.ledger import identifier, quoted
 from crmlib.books.raw import Raw, Reader
@@ -59,6 +58,8 @@ class Server:
 
 
 def _as_typed(column: str, kind: str) -> str:
+    from crmlib.books.dialects import engine_type
+
     value = identifier(column)
     if kind == "VARCHAR":
         value = f'{value}::text COLLATE "C"'  # in the order of its letters' numbers, as here
