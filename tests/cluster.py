@@ -51,7 +51,7 @@ def cluster(bin_folder: Path) -> Iterator[str]:
             "UTF8",
             "--no-sync",
         )
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c autovacuum=off"
         run("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", options)
         try:
             yield f"postgresql://owner:{CANARY}@127.0.0.1:{port}/postgres"

@@ -260,7 +260,7 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     there, keys = " AND ".join(f"{c} IS NOT NULL" for c in key), ", ".join(key)
     mark = f"CASE WHEN {there} THEN hash({keys}) ELSE hash({content}) END" if key else f"hash({content})"
     marks = f"SELECT {mark} AS mark FROM typed.{name}"
-    if key:
+    if key and ledger.engagement.settings.engine == "duckdb":  # its bits are DuckDB's alone
         marks = f"{marks} WHERE NOT ({there}) UNION ALL {marks} SEMI JOIN ({_suspects(name, key)}) USING ({key[0]}) WHERE {there}"
     several = f"SELECT mark FROM ({marks}) GROUP BY mark HAVING count(*) > 1"
     ledger.con.execute(f"CREATE OR REPLACE TEMP TABLE several AS {several}")

@@ -85,8 +85,11 @@ class Session:
             return self.home.execute(f"COPY ({self._answer(copied[1])}) TO {copied[2]} (FORMAT parquet)")
         tree = sqlglot.parse_one(text, read="duckdb")
         made = next(iter(relations(tree.this).items()), None) if isinstance(tree, exp.Create | exp.Insert) else None
-        if not relations(tree).keys() & self._there:
-            self._sent.discard(made[0] if made else "")
+        asked = relations(tree.expression if tree.key == "create" and tree.expression else tree).keys() & self._there
+        if not asked:
+            if made:
+                self._sent.discard(made[0])
+                self._there.pop(made[0], None)
             return self.home.execute(text)
         if made is None:
             return self.home.execute(self._answer(text))

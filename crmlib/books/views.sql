@@ -30,7 +30,7 @@ CREATE TABLE books.sums_orders AS
 
 CREATE TABLE books.numbers_again AS  -- orders' numbers that several customers have, or one for more than half a year
     SELECT order_id, count(*) > 1 AS _several FROM books.orders WHERE order_id IS NOT NULL AND first_day IS NOT NULL
-    GROUP BY order_id HAVING _several OR max(last_day - first_day) > 180;
+    GROUP BY order_id HAVING count(*) > 1 OR max(date_diff('day', first_day, last_day)) > 180;
 
 CREATE TABLE books.buyers AS
     SELECT customer_id, sum(gross_sales) FILTER (_covered) AS sales, sum(cost_of_goods) FILTER (_covered) AS cost_of_goods,
