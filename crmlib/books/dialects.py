@@ -50,7 +50,13 @@ def engine_type(kind: str, dialect: str) -> str:
 def _named_flatly(node: Tree) -> Tree:
     if isinstance(node, exp.Table) and node.db in SCHEMAS:
         alias = node.args.get("alias") or exp.TableAlias(this=exp.to_identifier(node.name))
-        return exp.Table(this=exp.to_identifier(flat(node), quoted=True), alias=alias, joins=node.args.get("joins"))
+        for part, value in {
+            "this": exp.to_identifier(flat(node), quoted=True),
+            "db": None,
+            "catalog": None,
+            "alias": alias,
+        }.items():
+            node.set(part, value)  # what is joined to it stays in it
     if isinstance(node, exp.Anonymous) and node.name.lower() == "stripped":  # the one macro that asks for transactions
         marks = [exp.Chr(expressions=[exp.Literal.number(ord(mark))]) for mark in string.whitespace]
         return exp.Trim(this=node.expressions[0], expression=exp.Concat(expressions=marks, safe=True, coalesce=False))
