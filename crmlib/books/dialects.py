@@ -112,16 +112,6 @@ def _without_all(select: exp.Select) -> None:
 # --- words of one engine ---------------------------------------------------------------------------------------------
 
 
-def _spark(node: Tree) -> Tree:
-    if isinstance(node, exp.Window) and isinstance(node.this, exp.RowNumber) and not node.args.get("order"):
-        node.set("order", exp.Order(expressions=[key.copy() for key in node.args["partition_by"]]))
-    if isinstance(node, exp.RegexpLike | exp.RegexpReplace) and node.expression.name.startswith("(?i)"):
-        node.set("expression", exp.Literal.string("(?iu)" + node.expression.name[4:]))  # not of ASCII alone
-    if _is_hash(node):
-        return exp.Anonymous(this="xxhash64", expressions=node.expressions)
-    return _day(node)
-
-
 def _postgres(node: Tree) -> Tree:
     if _is_hash(node):
         row = exp.Anonymous(this="ROW", expressions=node.expressions)
@@ -158,4 +148,4 @@ def _first_of(node: exp.ArgMax | exp.ArgMin) -> Tree:
     return exp.Bracket(this=first, expressions=[exp.Literal.number(1)], offset=1)
 
 
-REWRITTEN: Mapping[str, Callable[[Tree], Tree]] = {"spark": _spark, "postgres": _postgres}
+REWRITTEN: Mapping[str, Callable[[Tree], Tree]] = {"postgres": _postgres}

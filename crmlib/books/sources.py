@@ -10,14 +10,12 @@ from pathlib import Path
 
 from crmlib.books.csv_files import read_csv
 from crmlib.books.databases import database
-from crmlib.books.engines import TRANSACTIONS
 from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
 from crmlib.books.joins import joined
 from crmlib.books.ledger import quoted
 from crmlib.books.postgres import postgres
 from crmlib.books.queries import named_in, read_queries
 from crmlib.books.raw import WORKBOOKS, Part, Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
-from crmlib.books.spark import held_file, spark
 from crmlib.books.unread import unread_files
 from crmlib.books.workbooks import workbook
 from crmlib.declared.engagement import Engagement
@@ -54,17 +52,11 @@ def _read_parts(reader: Reader, source: Source, direct: Iterable[tuple[str, Sequ
 
 def _opened(reader: Reader) -> AbstractContextManager[Source]:
     if url := database_url(reader.engagement):
-        if reader.engagement.settings.engine == "spark":
-            raise SettingsError("engine: spark reads no database; take `engine: postgres`, or leave `engine` out")
         return postgres(reader, url)
-    if reader.session and reader.engagement.settings.engine == "postgres":
+    if reader.session:
         raise SettingsError("engine: postgres needs a database, `source: env:NAME`; for files leave `engine` out")
     path = source_path(reader.engagement)
-    if reader.session and not path.is_dir():
-        raise SettingsError("engine: spark needs a folder of Parquet files as source; for others leave `engine` out")
     if path.is_dir():
-        if reader.session:
-            reader.session.engine = spark()
         return nullcontext(_folder(reader, path))
     if path.suffix.lower() in WORKBOOKS:
         return nullcontext(workbook(reader, path))
@@ -140,8 +132,6 @@ def _parquet(reader: Reader, file: Path, where: dict[str, str]) -> Raw:
     rows = f"read_parquet({quoted(file)}, file_row_number = true, hive_partitioning = false)"
     columns = f"* EXCLUDE (file_row_number), {quoted(file.name)} AS _file, file_row_number + 2 AS _row"
     try:
-        if reader.session and where["table"] in TRANSACTIONS:
-            return held_file(reader, file, rows, where)
         return reader.raw(f"SELECT {columns} FROM {rows}", where)
     except Exception as error:  # the engine's own error says why
         message = f"the file cannot be read as Parquet: {reader.said(error)}"

@@ -250,9 +250,9 @@ class Settings(Record):
         description="folder, .xlsx workbook or .duckdb file, relative to engagement.yml; env:NAME for a PostgreSQL database whose URL is the "
         "value of the variable NAME",
     )
-    engine: Literal["duckdb", "postgres", "spark"] = Field(
+    engine: Literal["duckdb", "postgres"] = Field(
         "duckdb",
-        description="what sums the transactions: DuckDB on this machine, the database of the source, or Spark (of Parquet files; cluster in SPARK_MASTER); from the last two only sums, lists and rows at fault are read",
+        description="what sums the transactions: DuckDB on this machine, or the database of the source; from the latter only sums, lists and rows at fault are read",
     )
     query_timeout_seconds: int = Field(
         600,

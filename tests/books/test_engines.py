@@ -262,33 +262,3 @@ def test_a_server_needs_a_database_and_the_right_to_temporary_tables(
     folder = write_engagement(tmp_path / "files", conftest.SMALLEST, engine="postgres")
     with pytest.raises(SettingsError, match="needs a database"):
         read_ledger(open_engagement(folder), tmp_path / "work")
-
-
-# --- Spark -----------------------------------------------------------------------------------------------------------
-
-
-def as_parquet(folder: Path) -> None:
-    """The ledger of an engagement as Parquet files with the types that the ledger wants."""
-    for file in sorted((folder / "ledger").glob("*.csv")):
-        columns = {c: f'"{c}"::{kind} AS "{c}"' for c, (kind, _) in declared(file, file.stem).items()}
-        con = duckdb.connect()
-        rows = con.read_csv(str(file), all_varchar=True).project(", ".join(columns.values()))
-        rows.write_parquet(str(file.with_suffix(".parquet")))
-        file.unlink()
-
-
-@pytest.mark.skipif(not LONG, reason="minutes on Spark: make test-long")
-@pytest.mark.parametrize("name", [p.name for p in sorted(TEXTBOOK.iterdir()) if p.is_dir()])
-def test_spark_sums_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pyspark", reason="Spark is not installed (the extra `scale`)")
-    if not shutil.which("java"):
-        pytest.skip("Java is not installed (Debian: apt-get install openjdk-17-jre-headless)")
-    monkeypatch.setenv("SPARK_MASTER", "local[2]")
-    shutil.copytree(TEXTBOOK / name, tmp_path / "case")
-    as_parquet(tmp_path / "case")
-    here = computed(tmp_path / "case", tmp_path / "here")
-    path = tmp_path / "case" / "engagement.yml"
-    path.write_text(path.read_text() + "\nengine: spark\n")
-    there = computed(tmp_path / "case", tmp_path / "there")
-    assert "tie_out.parquet" in here
-    assert there == here
