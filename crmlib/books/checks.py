@@ -86,6 +86,7 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
     One row per finding, columns as the fields of `Finding`. Rows beyond the hundredth of one kind are counted, with
     their amount, in the hundredth: `count` and `amount` add up to the whole.
     """
+    ledger.con.execute(Path(__file__).with_name("checks.sql").read_text(encoding="utf-8"))
     findings = [*_no_currency(ledger.engagement.settings.currency), *ledger.defects]
     for name in ledger.tables:
         findings += _table_findings(ledger, name)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
-MEMORY = "500MB"  # of sums by account; more than that is spilt to a temporary folder
+MEMORY = "400MB"  # of sums by account; more than that is spilt to a temporary folder
 ROWS = 1_000_000  # of a roll-up that are in memory at a time
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
