@@ -8,6 +8,7 @@ range), times the sales of all. Customers differ in more than that, so such an e
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 
@@ -206,21 +207,28 @@ def branches(table: Frame) -> Frame:
 
 
 def faults(table: Frame, today: Frame) -> Frame:
-    """What is wrong with the framework: metric, fault and detail; measures that pull against each other, have no owner or data, or move nothing."""
+    """What is wrong with the framework: metric, fault and detail; measures that pull against each other, have no owner, data or line, or whose effect cannot be told."""
     rows = [(m.metric, "no owner", f"nobody answers for it in {m.process}") for m in today.itertuples() if not m.owner]
     rows += [(m.metric, "no data", "these books do not tell its level") for m in today.itertuples() if m.customers == 0]
     moving = set(table.loc[table["low"] * table["high"] > 0, "metric"])
-    tried = {m: list(dict.fromkeys(part["basis"])) for m, part in table.groupby("metric", sort=False)}
-    for name in today["metric"]:
-        if name not in moving:
-            why = (
-                f"no effect that can be told from nothing ({', '.join(tried[name])})"
-                if name in tried
-                else "no line or balance is named"
-            )
-            rows.append((name, "moves nothing", why))
+    tried = {
+        str(m): "; ".join(map(_untold, part.to_dict("records"))) for m, part in table.groupby("metric", sort=False)
+    }
+    idle = [name for name in today["metric"] if name not in moving]
+    rows += [
+        (name, "effect not told yet", tried[name])
+        if name in tried
+        else (name, "no line named", "no line or balance is named")
+        for name in idle
+    ]
     rows += _pulls(table)
     return pd.DataFrame(rows, columns=["metric", "fault", "detail"])
+
+
+def _untold(effect: dict[str, Any]) -> str:
+    """Why an effect cannot be told from nothing: its range holds zero, or there is none."""
+    of = f", {effect['customers']} customers" if effect["customers"] else ""
+    return f"{effect['basis']}{': range holds zero' if pd.notna(effect['low']) else ''}{of}"
 
 
 def _pulls(table: Frame) -> list[tuple[str, str, str]]:

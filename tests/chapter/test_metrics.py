@@ -159,8 +159,8 @@ def test_what_is_wrong_with_a_framework_is_pointed_out(measured: Any) -> None:
     )
     found = set(metrics.faults(table, today)[["metric", "fault"]].itertuples(index=False, name=None))
     assert found == {
-        ("Calls", "pulls against another"), ("Chats", "takes value"), ("Chats", "no data"), ("Nobody's", "no owner"), ("Nobody's", "moves nothing"),
-        ("On time", "moves nothing"),
+        ("Calls", "pulls against another"), ("Chats", "takes value"), ("Chats", "no data"), ("Nobody's", "no owner"), ("Nobody's", "no line named"),
+        ("On time", "effect not told yet"),
     }  # fmt: skip
 
 
