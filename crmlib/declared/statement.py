@@ -118,6 +118,11 @@ class Line:
         """The label with its note."""
         return f"{self.label}, {self.note}" if self.note else self.label
 
+    @property
+    def head(self) -> str:
+        """The label where a note below says the rest."""
+        return f"{self.label} *" if self.note else self.label
+
 
 @dataclass(frozen=True)
 class Statement:

@@ -30,7 +30,7 @@ TABLE_CSS = f"""
 #ID tr {{break-inside: avoid}}
 #ID tbody tr {{background: none}}
 #ID .gt_table_body {{border-top: none; border-bottom: 1px solid {INK}}}
-#ID .gt_sourcenote {{font-size: 11px; color: {QUIET}}}
+#ID .gt_sourcenote {{font-size: 11px; color: {QUIET}; max-width: 30em}}
 """
 
 
@@ -89,14 +89,17 @@ def _statement_cells(
 ) -> pd.DataFrame:
     base = next((line.id for line in lines if line.is_revenue), "")
     gaps = ["–" if line.is_firms else NOT_AVAILABLE for line in lines]
-    cells = {"line": [line.title for line in lines]}
+    cells = {"line": [line.head for line in lines]}
     for position, name in enumerate(frame.index):
         pairs = list(zip(_effects(frame.iloc[position], lines), gaps, strict=True))
         cells[f"amount{position}"] = [_cell(None if n is None else n / scale, 0, gap) for n, gap in pairs]
         if name in ratios:
             cells[f"ratio{position}"] = [_ratio(n, as_decimal(frame.iloc[position].get(base)), gap) for n, gap in pairs]
     if change:
-        cells["change"] = [_cell(None if n is None else n / scale, 0, "–") for n in _changes(frame, lines)]
+        changes = _changes(frame, lines)
+        marks = {row: "▼ " if cast(Decimal, changes[row]) < 0 else "▲ " for row in _largest(changes, lines)}
+        told = [_cell(None if n is None else n / scale, 0, "–") for n in changes]
+        cells["change"] = [marks.get(row, "") + text for row, text in enumerate(told)]
     return pd.DataFrame(cells)
 
 
@@ -160,7 +163,15 @@ def statement_table(
     )
     if change:
         table = _marked(table, _changes(frame, lines), lines)
-    return table.tab_source_note("– charged to nobody: firm only") if (cells == "–").any(axis=None) else table
+    table = table.tab_source_note("– charged to nobody: firm only") if (cells == "–").any(axis=None) else table
+    return _footnoted(table, lines)
+
+
+def _footnoted(table: GT, lines: Sequence[Line]) -> GT:
+    """The table, with what each marked line is still before said once below it."""
+    for line in lines:
+        table = table.tab_source_note(f"* {line.title}") if line.note else table
+    return table
 
 
 def _styled(table: GT, bold_rows: Sequence[int], light: Sequence[str], bold_columns: Sequence[str]) -> GT:
@@ -175,14 +186,19 @@ def _styled(table: GT, bold_rows: Sequence[int], light: Sequence[str], bold_colu
 
 
 def _marked(table: GT, changes: Sequence[Decimal | None], lines: Sequence[Line]) -> GT:
-    """The three largest changes of lines, apart from subtotals, in the colors of better and worse."""
+    """The three largest changes of lines, apart from subtotals, with an arrow and in the colors of better and worse."""
     from great_tables import loc, style
 
-    sizes = {row: change for row, change in enumerate(changes) if change and not lines[row].subtotal}
-    for row in sorted(sizes, key=lambda row: -abs(sizes[row]))[:3]:
-        color = WORSE_TEXT if sizes[row] < 0 else BETTER
+    for row in _largest(changes, lines):
+        color = WORSE_TEXT if cast(Decimal, changes[row]) < 0 else BETTER
         table = table.tab_style(style.text(color=color, weight="bold"), loc.body(["change"], [row]))
     return table
+
+
+def _largest(changes: Sequence[Decimal | None], lines: Sequence[Line]) -> list[int]:
+    """The rows of the three largest changes, apart from subtotals."""
+    sizes = {row: change for row, change in enumerate(changes) if change and not lines[row].subtotal}
+    return sorted(sizes, key=lambda row: -abs(sizes[row]))[:3]
 
 
 def _turned(frame: pd.DataFrame, lines: Sequence[Line], title: str, what: str, unit: str, scale: int) -> GT:
@@ -193,8 +209,9 @@ def _turned(frame: pd.DataFrame, lines: Sequence[Line], title: str, what: str, u
             columns[line.id].append(_cell(None if effect is None else effect / scale, 0))
     cells = pd.DataFrame({"name": [" ".join(str(name).split()) for name in frame.index], **columns})
     table = _titled(cells, title, what, "name").tab_stubhead(unit)
-    table = table.cols_label(cast(Any, {line.id: line.title for line in shown}))
-    return _styled(table, [row for row, name in enumerate(cells["name"]) if name == "Firm"], [], [])
+    table = table.cols_label(cast(Any, {line.id: line.head for line in shown}))
+    table = _styled(table, [row for row, name in enumerate(cells["name"]) if name == "Firm"], [], [])
+    return _footnoted(table, shown)
 
 
 def _is_number(value: object) -> bool:

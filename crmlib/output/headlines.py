@@ -21,6 +21,7 @@ class Headline:
     before: Decimal | None
     year: str
     share: Decimal | None
+    note: str = ""  # the name in full, where the headline is marked with a *
 
 
 def headlines(books: Books, period: Period) -> list[Headline]:
@@ -35,7 +36,8 @@ def headlines(books: Books, period: Period) -> list[Headline]:
         if line.subtotal and (line == statement.net_margin or line.id in SHOWN):
             now, before = (_value(books, p, line) if p else None for p in (period, year if comparable else None))
             owned = replace(line, label=f"{line.label} of customers") if line == statement.net_margin else line
-            rows[line.id] = Headline(owned.title, now or Decimal(0), before, year.words, share(now, sales))
+            note = owned.title if owned.note else ""
+            rows[line.id] = Headline(owned.head, now or Decimal(0), before, year.words, share(now, sales), note)
     margin = rows[statement.net_margin.id]
     return [row for row in rows.values() if row is margin or row.now != margin.now]  # books with few costs say it once
 

@@ -91,6 +91,7 @@ def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
             "before": "" if row.before is None else f"{row.year}: {currency} {text(row.before)}",
             "share": "" if row.share is None else f"{percent(row.share)} of gross sales",
             "worse": row.now < 0,
+            "note": row.note,
         }
         for row in rows
     ]

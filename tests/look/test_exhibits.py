@@ -157,10 +157,12 @@ def test_digits_are_set_apart_by_thousands_and_no_zero_is_negative(number: Decim
 
 def test_costs_stand_in_parentheses_and_subtotals_carry_their_note() -> None:
     rows = {"2025": {"sales": Decimal(2000000), "discounts": Decimal(300000), "margin": Decimal(1700000)}}
-    found = cells(statement(rows, ratios=["2025"]))
+    page = statement(rows, ratios=["2025"])
+    found = cells(page)
+    assert page.count("* Contribution margin, before receivables charge") == 1
     assert found["Sales"] == ["2,000", "100.0"]
     assert found["Discounts"] == ["(300)", "(15.0)"]
-    assert found["Contribution margin, before receivables charge"] == ["1,700", "85.0"]
+    assert found["Contribution margin *"] == ["1,700", "85.0"]
 
 
 def test_what_is_not_available_is_written_and_what_is_the_firms_alone_is_a_dash() -> None:
@@ -174,7 +176,7 @@ def test_a_negative_margin_stands_in_parentheses_and_a_negative_cost_does_not() 
     rows = {"2025": {"sales": Decimal(200000), "discounts": Decimal(-50000), "margin": Decimal(-250000)}}
     found = cells(statement(rows))
     assert found["Discounts"] == ["50"]
-    assert found["Contribution margin, before receivables charge"] == ["(250)"]
+    assert found["Contribution margin *"] == ["(250)"]
 
 
 def test_without_sales_there_is_no_ratio() -> None:
@@ -316,3 +318,12 @@ def test_a_notebook_shows_each_picture_once_as_svg_with_its_alternative_text() -
     assert shown["empty"][0].data["text/plain"] == "There are no sales."
     assert shown["sentence"][0].data["text/html"].endswith('600">done &lt;b&gt;</p>')
     assert shown["table"][0].data["text/plain"] == "Table"
+
+
+def test_the_largest_changes_have_an_arrow_and_a_subtotal_has_none() -> None:
+    rows = {
+        "2025": {"sales": Decimal(90), "discounts": Decimal(5), "margin": Decimal(85)},
+        "2024": {"sales": Decimal(100), "discounts": Decimal(8), "margin": Decimal(92)},
+    }
+    found = cells(statement(rows, change=True))
+    assert [found[name][-1] for name in ("Sales", "Discounts", "Contribution margin *")] == ["▼ (10)", "▲ 3", "(7)"]
