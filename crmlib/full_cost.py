@@ -265,15 +265,22 @@ def challenges(books: Books, period: Period) -> Frame:
     goods = [line.id for line in costs if line.is_goods]
     joint = [line.id for line in statement.leaves if line.sources == ("joint_costs",)]
     booked, controls = any("costs" in line.sources for line in costs), books.control_totals > 0
-    at_full_cost = goods if books.engagement.settings.cost_of_goods_basis == "full" else []
+    facts = [line.id for line in costs if not line.is_goods and {"costs", "invoice_lines"} & {s.partition(".")[0] for s in line.sources}]
+    settings = books.engagement.settings
+    basis, at_full_cost = "cost_of_goods_basis", goods if settings.cost_of_goods_basis == "full" else []
     counts, items = books.findings.groupby("code")["count"].sum(), books.table("reconciliation")
     rows = [
         ("Sales without a known customer", True, total(customers[customers["customer_id"] == ""]["sales"]), None),
         ("Joint costs of no customer or segment", bool(joint), firm[joint].sum(), None),
         ("Costs of a group, not of its customers", booked, firm["own_costs"], None),
-        ("Cost of goods at full standard cost", bool(goods), firm[at_full_cost].sum(), None),
+        (
+            "Cost of goods at full standard cost",
+            bool(goods) and basis in settings.model_fields_set,
+            firm[at_full_cost].sum(),
+            None,
+        ),
         ("Bookings that stand twice", True, None, counts.get("row-twice", 0)),
-        ("Lines that look spread by sales", booked, None, counts.get("cost-looks-allocated", 0)),
+        ("Lines that look spread by sales", bool(facts), None, len(_spread_by_sales(customers, facts))),
         ("Lines without a source", True, None, len(statement.missing_lines)),
         ("Items between the books and the general ledger", controls, None, 0 if items is None else len(items)),
     ]
@@ -281,3 +288,11 @@ def challenges(books: Books, period: Period) -> Frame:
     table = table.astype({"tested": bool})
     sizes = table["amount"].where(table["amount"].notna(), table["count"])
     return table.assign(seen=table["tested"] & (sizes != 0))
+
+
+def _spread_by_sales(customers: Frame, lines: list[str]) -> list[str]:
+    """Lines that are nearly the same share of net sales at each customer who bought and has any, of five at least."""
+    sold = customers[(customers["customer_id"] != "") & (customers["sales"] > 0)]
+    net = sold.get("net_sales", sold["sales"]).astype(float)
+    shares = sold[lines].astype(float).div(net.where(net > 0), axis=0).replace(0.0, float("nan"))
+    return shares.columns[(shares.count() >= 5) & (shares.std() < 0.02 * shares.mean().abs())].to_list()

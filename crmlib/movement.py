@@ -15,6 +15,7 @@ from crmlib.declared.judgement import Goal, Market
 from crmlib.declared.periods import Period
 from crmlib.profitability import customer_profitability, group_profitability, total
 
+SHARED = Decimal("0.05")
 STEPS = ["label", "amount", "kind"]
 
 
@@ -74,7 +75,8 @@ def price_volume_mix(books: Books, period: Period, base: Period | None, customer
     Returns
     -------
     Rows base, volume, mix, price, cost, new products, lost products, other (no product or quantity), period; columns label,
-    amount, kind. Empty without a base, or where the ledger has no products, quantities or cost.
+    amount, kind. Empty without a base, where the ledger has no products, quantities or cost, and where the products of the two periods
+    have less than `SHARED` of the base's sales in common: what is new or lost then is the codes.
     """
     before, now = (_by_product(books, p, customer_id) for p in (base, period))
     if base is None or before is None or now is None or (customer_id and before.empty):
@@ -83,6 +85,8 @@ def price_volume_mix(books: Books, period: Period, base: Period | None, customer
     bought = (both["quantity_0"] > 0) & (both.index != "")
     sold = (both["quantity_1"] > 0) & (both.index != "")
     kept = both[bought & sold]
+    if total(kept["net_0"]) < SHARED * total(both["net_0"]):
+        return pd.DataFrame(columns=STEPS)
     change = both["net_1"] - both["cost_1"] - both["net_0"] + both["cost_0"]
     net_at_base = kept["net_0"] * (kept["quantity_1"] / kept["quantity_0"])
     cost_at_base = kept["cost_0"] * (kept["quantity_1"] / kept["quantity_0"])

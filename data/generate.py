@@ -85,6 +85,7 @@ client: Tallow & Reed
 currency: USD
 coverage: {start: 2023-01, end: 2025-12}
 fiscal_year_start: 1
+cost_of_goods_basis: variable
 source: ledger
 rates: {cost_of_capital: 0.09, tax_rate: 0.25, inventory_noncapital_rate: 0.10}
 customer_rates: {gross_margin_share: 0.26, cost_share: 0.19, stock_days: 28, cost_of_capital: 0.10, tax_rate: 0.24}
