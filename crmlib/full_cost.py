@@ -265,7 +265,11 @@ def challenges(books: Books, period: Period) -> Frame:
     goods = [line.id for line in costs if line.is_goods]
     joint = [line.id for line in statement.leaves if line.sources == ("joint_costs",)]
     booked, controls = any("costs" in line.sources for line in costs), books.control_totals > 0
-    facts = [line.id for line in costs if not line.is_goods and {"costs", "invoice_lines"} & {s.partition(".")[0] for s in line.sources}]
+    facts = [
+        line.id
+        for line in costs
+        if not line.is_goods and {"costs", "invoice_lines"} & {s.partition(".")[0] for s in line.sources}
+    ]
     settings = books.engagement.settings
     basis, at_full_cost = "cost_of_goods_basis", goods if settings.cost_of_goods_basis == "full" else []
     counts, items = books.findings.groupby("code")["count"].sum(), books.table("reconciliation")

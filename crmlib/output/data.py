@@ -66,7 +66,7 @@ def export_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
     """Write tables as CSV, as `export_data` does."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in tables.items():
-        _write_csv(_table(rows), folder / f"{name}.csv")
+        _write_csv(_table(rows, {}), folder / f"{name}.csv")
 
 
 def export_findings(findings: pd.DataFrame, path: Path) -> None:

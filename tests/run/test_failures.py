@@ -154,7 +154,8 @@ def test_a_file_that_cannot_grow_is_told_and_the_next_run_finishes(
 
 @needs_proc
 def test_a_run_killed_at_any_time_leaves_a_whole_report_and_no_process(place: Place) -> None:
-    old = content(place)
+    old, out = content(place), place.root / "out"
+    shutil.copytree(out, place.root / "kept")
     sleeping = "import os, pathlib, time\npathlib.Path(os.environ['PIDS'], str(os.getpid())).touch()\ntime.sleep(0.3)"
     write_toy(place.notebooks, "27_a", sleeping)
     pids = place.root / "pids"
@@ -172,7 +173,8 @@ def test_a_run_killed_at_any_time_leaves_a_whole_report_and_no_process(place: Pl
         assert gone([int(file.name) for file in pids.iterdir()])
         if content(place) != old:  # it was quicker
             longest = max(longest * 0.8, 1)
-            shutil.rmtree(place.report)
+            shutil.rmtree(out)
+            shutil.copytree(place.root / "kept", out)
     place.run_instantly()
     assert place.left_over() == []
 

@@ -70,6 +70,7 @@ def write_small_site(folder: Path, books: Any, period: Any, pages: Any) -> None:
 def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     """Replace books and exports by small ones."""
     made = SimpleNamespace(
+        edition="",
         refuse_empty=lambda period: None,
         has_sales=lambda period: True,
         data_hash="data-1",
