@@ -1,9 +1,10 @@
-"""One notebook executed by papermill: in a kernel of its own that is watched, and that nothing outlives."""
+"""One notebook executed by papermill: in its thread's kernel, which is watched, and which nothing outlives."""
 
 from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 
+ENGINE = "one kernel after another"  # papermill's name for ours
 MOST_SHOWN = 10_000_000  # characters that one cell puts into a page
 
 
@@ -34,21 +36,70 @@ class Failure:
     dead: bool = False
 
 
+@dataclass
+class Session:
+    """One kernel in which notebooks are executed one after another, each among no other's names.
+
+    Where a notebook follows itself, the cells tagged `once` are not run again: their names and outputs stay.
+    """
+
+    manager: Any
+    client: Any = None
+    last: Path | None = None
+    once: dict[str, Any] = field(default_factory=dict)  # outputs of the cells that ran once, by cell id
+
+    def end(self) -> None:
+        """Kill the kernel, and let go of what connects to it."""
+        if self.manager.has_kernel:
+            _kill(self.manager.provisioner.process)
+        if self.client:
+            self.client.stop_channels()
+
+    def keep_once(self, path: Path, executed: NotebookNode) -> None:
+        """Remember what the cells tagged `once` have shown."""
+        cells = [cell for cell in executed.cells if "once" in cell.metadata.get("tags", [])]
+        self.last = path
+        self.once = {cell.id: {"outputs": cell.outputs, "execution_count": cell.execution_count} for cell in cells}
+
+
 @dataclass(frozen=True)
 class Kernels:
-    """The kernels of one run: where they keep their files, what their environment says besides, those started, whether all is to stop."""
+    """The kernels of one run, one for each thread: where they keep their files, what their environment says besides, those started, whether all is to stop."""
 
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
     started: list[Any] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
+    sessions: dict[int, Session] = field(default_factory=dict)  # by thread
+
+    def session(self) -> Session:
+        """The session of this thread."""
+        thread = threading.get_ident()
+        if thread not in self.sessions:
+            self.sessions[thread] = Session(kernel_manager(self)())
+        return self.sessions[thread]
+
+    def drop(self) -> None:
+        """End this thread's session; its next notebook gets another."""
+        self.sessions.pop(threading.get_ident()).end()
 
     def stop(self) -> None:
         """Kill them all, with their process groups where the system has such."""
         self.stopped.set()
         for process in [process for process in self.started if process.poll() is None]:
-            with suppress(OSError):
-                os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+            _kill(process)
+
+    def close(self) -> None:
+        """Stop, and leave nothing behind; no notebook may be running any more."""
+        self.stop()
+        for session in self.sessions.values():
+            session.end()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _kill(process: Any) -> None:
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
 
 
 def kernel_manager(kernels: Kernels) -> type:
@@ -91,7 +142,8 @@ def load_papermill() -> None:
     """Import papermill, before threads do."""
     # jsonschema would compile a grammar of addresses, for seconds, to check formats that notebooks do not use
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
-    import_module("papermill")
+    engines = import_module("papermill.engines").papermill_engines
+    engines.register(ENGINE, import_module("crmlib.run.engine").Engine)
     # what they say of kernels that died, or were cut off, is told by `execute`
     logging.getLogger("papermill").addHandler(logging.NullHandler())
     logging.getLogger("asyncio").addFilter(_no_task_cut_off)
@@ -102,15 +154,18 @@ def load_papermill() -> None:
 def execute(
     path: Path, values: Mapping[str, Any], kernels: Kernels, *, timeout_seconds: int
 ) -> tuple[NotebookNode, Failure | None]:
-    """A notebook executed with these parameters as far as it came, and why it did not come to its end."""
+    """A notebook executed with these parameters as far as it came, and why it did not come to its end; in the kernel of this thread."""
     import nbformat
     from nbclient.exceptions import CellTimeoutError
     from papermill.exceptions import PapermillExecutionError
 
     reached: dict[str, Any] = {"cell_index": 0, "notebook": nbformat.read(path, 4)}  # type: ignore[no-untyped-call]
+    session = kernels.session()
     try:
-        executed = _papermill(path, values, kernel_manager(kernels), timeout_seconds, reached)
-        return executed, _defect(executed)
+        executed = _papermill(path, values, session, timeout_seconds, reached)
+        failure = _defect(executed)
+        session.keep_once(path, executed)
+        return executed, failure
     except PapermillExecutionError as error:
         way_out = "mend what the cause names, then run again"
         failure = Failure(error.cell_index, f"{error.ename}: {error.evalue}", way_out)
@@ -119,81 +174,29 @@ def execute(
         failure = Failure(
             reached["cell_index"], cause, "raise --timeout, or run it alone in JupyterLab and see what it waits for"
         )
+        kernels.drop()
     except RuntimeError as error:  # nbclient's DeadKernelError is one, and so is a kernel that does not start
         way_out = "most often memory is short: close other programs, or run with --jobs 1"
         failure = Failure(reached["cell_index"], f"the kernel died, twice: {error}", way_out, dead=True)
+        kernels.drop()
     return reached["notebook"], failure
 
 
-@dataclass
-class Session:
-    """One kernel in which a notebook is executed for one account after another; cells tagged `once` run for the first only."""
-
-    kernels: Kernels
-    client: Any = None
-    outputs: dict[str, Any] = field(default_factory=dict)  # of the cells that ran once, by cell id
-
-
-def execute_again(
-    session: Session, path: Path, values: Mapping[str, Any], *, timeout_seconds: int
-) -> tuple[NotebookNode, Failure | None]:
-    """As `execute`, in the kernel of a session; one that died is replaced the next time."""
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError
-    from papermill.iorw import load_notebook_node
-    from papermill.parameterize import parameterize_notebook
-
-    source = load_notebook_node(str(path))
-    notebook = parameterize_notebook(source, dict(values), kernel_name="python3", language="python")
-    for cell in notebook.cells:
-        cell.update(session.outputs.get(cell.id, {}))
-    if session.client is None:
-        manager, place = kernel_manager(session.kernels)(), {"metadata": {"path": str(path.parent)}}
-        session.client = NotebookClient(
-            notebook, km=manager, resources=place, timeout=timeout_seconds, iopub_timeout=60, record_timing=False
-        )
-    session.client.nb, session.client.skip_cells_with_tag = notebook, "once" if session.outputs else "skip-execution"
-    try:
-        session.client.execute(cleanup_kc=False)
-        failure = _defect(notebook)
-    except CellExecutionError as error:
-        failure = Failure(
-            _reached(notebook), f"{error.ename}: {error.evalue}", "mend what the cause names, then run again"
-        )
-    except (CellTimeoutError, RuntimeError) as error:
-        failure = Failure(
-            _reached(notebook), f"the kernel was lost: {error}", "run it alone, or with --jobs 1", dead=True
-        )
-        session.client, session.outputs = None, {}
-    if not failure:
-        once = [cell for cell in notebook.cells if "once" in cell.metadata.get("tags", [])]
-        session.outputs = {cell.id: {"outputs": cell.outputs, "execution_count": cell.execution_count} for cell in once}
-    return notebook, failure
-
-
-def _reached(notebook: NotebookNode) -> int:
-    """The last cell that was begun."""
-    return max((i for i, cell in enumerate(notebook.cells) if cell.get("execution_count")), default=0)
-
-
-def _papermill(path: Path, values: Mapping[str, Any], manager: type, seconds: int, reached: dict[str, Any]) -> Any:
+def _papermill(path: Path, values: Mapping[str, Any], session: Session, seconds: int, reached: dict[str, Any]) -> Any:
     from papermill import execute_notebook
 
     return execute_notebook(
         str(path).replace("{", "{{").replace("}", "}}"),  # papermill takes a path for a template
         None,
         dict(values),
+        engine_name=ENGINE,
         kernel_name="python3",
         language="python",
         progress_bar=False,
-        execution_timeout=seconds,
-        iopub_timeout=60,
-        kernel_manager_class=manager,
-        shutdown_kernel="immediate",
-        record_timing=False,
-        resources={"metadata": {"path": str(path.parent)}},  # papermill's own cwd changes the folder of all threads
-        on_notebook_start=reached.update,
-        on_cell_start=reached.update,
+        session=session,
+        path=path,
+        timeout=seconds,
+        reached=reached,
     )
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.reading import SettingsError, did_you_mean, file_part
-from crmlib.run.kernels import Failure, Kernels, Session, execute_again, load_papermill, place_of, write_notebook
+from crmlib.run.kernels import Failure, Kernels, execute, load_papermill, place_of, write_notebook
 from crmlib.run.messages import machine_folders, near, scrubbed
 from crmlib.run.notebooks import Notebook, check_parameters, list_notebooks, select_notebooks
 from crmlib.run.report import REPORTS, Request, Step, Tell
@@ -52,7 +51,6 @@ class _Work:
     folder: Path
     kernels: Kernels
     pdf: bool
-    own: threading.local = field(default_factory=threading.local)
 
 
 def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, tell: Tell, pdf: bool = False) -> Packs:
@@ -101,12 +99,11 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
             load_papermill()
             with ThreadPoolExecutor(max(1, request.jobs)) as pool:
                 packs = list(pool.map(lambda row: _pack(work, *row), accounts.itertuples(index=False)))
-            kernels.stop()
-            shutil.rmtree(kernels.folder, ignore_errors=True)
+            kernels.close()
             write_pack_index(private, books, period, notebook.title, packs)
             put_into_place(target)
         finally:
-            kernels.stop()
+            kernels.close()
             shutil.rmtree(private, ignore_errors=True)
     return Packs(target, tuple(packs))
 
@@ -163,13 +160,11 @@ def _pack(work: _Work, customer_id: str, name: str, segment: str, sales: Any, ma
 
     begun, file = time.monotonic(), file_part(customer_id)
     work.tell(Step(customer_id, "running"))
-    if not hasattr(work.own, "session"):
-        work.own.session = Session(work.kernels)
+    values = {**work.values, "customer_id": customer_id}
     for _ in range(2):  # a kernel may have been killed by a moment's want of memory
-        executed, failure = execute_again(
-            work.own.session, work.notebook.path, {**work.values, "customer_id": customer_id},
-            timeout_seconds=work.request.cell_timeout_seconds,
-        )  # fmt: skip
+        executed, failure = execute(
+            work.notebook.path, values, work.kernels, timeout_seconds=work.request.cell_timeout_seconds
+        )
         if not (failure and failure.dead) or work.kernels.stopped.is_set():
             break
     client = work.engagement.settings.client

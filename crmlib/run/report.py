@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,7 +245,7 @@ def _pages(job: _Job, plan: Plan, books: Books) -> Iterator[list[Future[Page]]]:
     state = {"CRM_DATABASE": books.sources["database"]} if "database" in books.sources else {}
     kernels = Kernels(job.scratch("new") / ".kernels", state)
     kernels.folder.mkdir()
-    with ThreadPoolExecutor(max(1, job.request.jobs)) as pool:
+    with closing(kernels), ThreadPoolExecutor(max(1, job.request.jobs)) as pool:
         try:
             making.extend(pool.submit(_make, job, unit, kernels) for unit in plan.stale)
             yield making
@@ -255,8 +255,6 @@ def _pages(job: _Job, plan: Plan, books: Books) -> Iterator[list[Future[Page]]]:
                 kernels.stop()  # again and again: one may just be starting
                 time.sleep(0.05)
             raise
-    kernels.stop()
-    shutil.rmtree(kernels.folder, ignore_errors=True)
 
 
 def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:

@@ -470,6 +470,25 @@ def test_a_kernel_that_dies_once_does_no_harm(place: Place) -> None:
     assert place.outputs("27_a").strip() == "alive"
 
 
+def test_one_kernel_takes_one_notebook_after_another_and_none_sees_the_names_of_another(place: Place) -> None:
+    seen = (
+        "import os\nprint(os.getpid(), sorted({'a', 'In', 'PERIOD'} & set(globals())), get_ipython().execution_count)"
+    )
+    write_toy(place.notebooks, "27_a", "a, PERIOD = 1, 2", seen)
+    write_toy(place.notebooks, "31_b", "1", seen)
+    place.run(jobs=1)
+    first, second = (place.outputs(name).split(maxsplit=1) for name in ("27_a", "31_b"))
+    assert first[0] == second[0]
+    assert (first[1].strip(), second[1].strip()) == ("['In', 'PERIOD', 'a'] 5", "['In'] 5")
+
+
+def test_a_notebook_that_follows_one_whose_kernel_was_ended_has_another(place: Place) -> None:
+    write_toy(place.notebooks, "27_a", "while True: pass")
+    write_toy(place.notebooks, "31_b", f"open({str(place.root / 'log')!r}, 'w').write('came')")
+    assert "31_b" not in failure_of(place, jobs=1, cell_timeout_seconds=1)
+    assert (place.root / "log").read_text() == "came"
+
+
 def test_a_cell_that_takes_too_long_is_a_failure_and_nothing_else_is_said(
     place: Place, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
