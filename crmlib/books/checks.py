@@ -16,6 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from crmlib.books.findings import Finding, findings_frame, shortened
+from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.ledger import SHOWN, Ledger, identifier, numeric_columns, quoted
 from crmlib.books.views import is_whole
 from crmlib.declared.ledger import DRIVERS, ORDERED, Table, tables
@@ -25,15 +26,6 @@ from crmlib.declared.reading import Record, SettingsError, did_you_mean, folded,
 REPEATABLE = ("invoice_lines", "credits", "activities", "costs", "joint_costs")  # equal rows may be bookings
 OF_PERIODS = ("control_totals", "customer_view")  # tables whose rows name their period
 SIGNED = ("control_totals", "reconciliation", "customer_view")  # tables whose total may be negative
-TOTAL_WORDS = (
-    "totals?|totaux|totale[sn]?|totaal|totalen|sum|sums|summe|summen|somme|suma|soma|gesamt|gesamtergebnis|gesamtsumme|ergebnis|endsumme|zwischensumme|"
-    "teilsumme|subtotals?|subtotales?|subtotaal|sous[ -]?total|total g[ée]n[ée]ral|total general|total geral|grand total|sub[ _-]total|"
-    "eindtotaal|razem|suma ko[ńn]cowa|celkem|yhteens[äa]|sammanlagt|i alt|toplam|итого|всего|合計|小計|总计|合计"
-)
-TOTAL = rf"(?i)^\W*({TOTAL_WORDS})\W*$"
-TOTAL_OF = (
-    rf"(?i)(^\W*({TOTAL_WORDS})( of| for| von| für| de| des| di| van| do| da)?[\s:–-]+|[\s:–-]+({TOTAL_WORDS})\W*$)"
-)
 FEW = 10  # a check hits few rows, which are then kept at hand, if it hits at most one in so many
 NO_CURRENCIES = ("XXX", "XTS", "XAU", "XAG", "XPT", "XPD", "XBA", "XBB", "XBC", "XBD", "XSU", "XUA")
 MOST_CHOICES = 1000  # allowed values among which the nearest is looked for

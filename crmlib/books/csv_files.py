@@ -28,6 +28,7 @@ class _Text:
     header: list[str]
     header_row: int
     staged: Path
+    headed: bool  # rows stand below headings
 
     @property
     def schema(self) -> Any:
@@ -47,13 +48,14 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
     UnreadableError
         The file is empty, or its header cannot be read.
     """
-    formats, header_row = reader.formats(where["table"]), reader.engagement.table(where["table"]).header_row
+    formats, spec = reader.formats(where["table"]), reader.engagement.table(where["table"])
+    header_row, headed = spec.header_row, bool(spec.heading)
     if not file.stat().st_size:
         raise UnreadableError(rejection("file-empty", "the file is empty", "fill or remove it", **where))
-    text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], header_row, reader.new_file())
+    text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], header_row, reader.new_file(), headed)
     header, skipped = _header(text, where)
     text = replace(text, header=header)
-    if plain := _plain(reader, text):
+    if not headed and (plain := _plain(reader, text)):
         rows, lines = plain
         query, in_order = (
             f"SELECT *, {quoted(file.name)} AS _file, {row} + {header_row} AS _row FROM {rows}"
@@ -164,6 +166,8 @@ def _staged_records(text: _Text) -> list[Finding]:
         for row, values, problem in records:
             if row <= text.header_row:
                 continue
+            if text.headed and len(values) == 1:
+                values += [""] * (len(text.header) - 1)
             problem = problem or _swallowed(values, text) or _length_problem(len(values), len(text.header))
             problem = problem or _bad_text("".join(values))
             if problem:

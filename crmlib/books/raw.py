@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.findings import Finding, rejection
+from crmlib.books.headings import with_headings
 from crmlib.books.ledger import Rows, identifier, quoted, rows_of, sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
@@ -73,6 +74,15 @@ class Reader:
         if not findings and not self.con.execute(f"SELECT 1 FROM ({query}) LIMIT 1").fetchall():
             message, way_out = "there are columns and no row", "fill it or take it away"
             return Raw(findings=(rejection("header-only", message, way_out, **where),))
+        spec = self.engagement.table(where["table"])
+        if spec.heading and not text:
+            raise SettingsError(
+                f"tables.{where['table']}.heading: only CSV files and sheets have headings; take it away"
+            )
+        if spec.heading and where["file"] != spec.query:
+            rows, formats = rows_of(self.con, query), self.formats(where["table"])
+            query, more = with_headings(rows, spec, formats, where, self.new_file())
+            findings += tuple(more)
         return Raw(rows_of(self.con, query), findings, text)
 
     def staged(self, file: Path, where: Mapping[str, str], findings: Iterable[Finding] = ()) -> Raw:

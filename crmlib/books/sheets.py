@@ -61,6 +61,8 @@ class Sheet:
     delimiter: str = ","
     rows: int = 0
     columns: dict[str, Profile] = field(default_factory=dict)
+    headings: tuple[str, ...] = ()  # columns of what stands in headings between the rows
+    above: tuple[tuple[str, ...], ...] = ()  # of each source its first row, where it is above the header
     head: str = ""  # the table whose columns stand beside, as `head.column`
 
     @property
@@ -103,6 +105,10 @@ class Opener:
 
     def __init__(self, work: Path) -> None:
         self.con, self.work = connect(), work
+
+    def new_file(self, kind: str = ".parquet") -> Path:
+        """A path in the folder for staged text."""
+        return self.work / f"{len(list(self.work.iterdir()))}{kind}"
 
     def rows(self, query: str) -> list[Any]:
         """The rows of a query about the views."""
@@ -171,11 +177,12 @@ class Opener:
         with file.open(encoding=encoding, newline="") as stream:
             lines = list(islice(stream, LOOKED_AT))
         delimiter, row, header = max((_header(lines, mark) for mark in ";,\t|"), key=lambda found: found[0])[1:]
-        sheet = Sheet((file.stem,), file, "", row, encoding.removesuffix("-sig"), delimiter)
+        above = tuple(map(tuple, csv.reader(lines[: 1 if row > 1 else 0], delimiter=delimiter)))
+        sheet = Sheet((file.stem,), file, "", row, encoding.removesuffix("-sig"), delimiter, above=above)
         if not header:
             return sheet
         if encoding not in {"utf-8", "utf-8-sig"}:
-            plain = self.work / f"{len(list(self.work.iterdir()))}.csv"
+            plain = self.new_file(".csv")
             with (
                 file.open(encoding=encoding, newline="") as given,
                 plain.open("w", encoding="utf-8", newline="") as out,
@@ -205,9 +212,12 @@ class Opener:
             if not header or not cells:
                 continue
             columns = {n: pa.array(*_typed(c)) for n, c in zip(header, zip(*cells, strict=True), strict=True)}
-            staged = self.work / f"{len(list(self.work.iterdir()))}.parquet"
+            staged = self.new_file()
             pq.write_table(pa.table(columns), staged)
-            yield self.view(Sheet((f"{file.stem}:{title}",), file, "", row), f"FROM read_parquet({quoted(staged)})")
+            sheet = Sheet(
+                (f"{file.stem}:{title}",), file, "", row, above=tuple(map(tuple, texts[: 1 if row > 1 else 0]))
+            )
+            yield self.view(sheet, f"FROM read_parquet({quoted(staged)})")
 
 
 def _kind(dtype: str) -> str:

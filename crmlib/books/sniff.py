@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from crmlib.books.ledger import identifier, quoted
+from crmlib.books.headings import below_headings, outline
+from crmlib.books.ledger import identifier, quoted, rows_of
+from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Opener, Profile, Sheet
 from crmlib.declared.vocabulary import vocabulary
 
 FIRST = 20_000  # first rows of a table, by which forms are proposed; every row must then bear them out
+ALL_BUT_FEW = 0.98  # of the rows of a report that stand below a heading
 MOST_VALUES = 20  # different values of a column that may be a status
 NUMBERS = [(".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'")]
 DATES = {
@@ -45,7 +48,33 @@ class Sniffer(Opener):
         SettingsError
             A file is of no kind that is read, or cannot be opened.
         """
-        return [self._profiled(sheet) for source in sources for sheet in self.opened(source) if sheet.columns]
+        opened = [sheet for source in sources for sheet in self.opened(source) if sheet.columns]
+        return [self._profiled(self._below_headings(sheet)) for sheet in opened]
+
+    def renamed(self, sheet: Sheet, names: Mapping[str, str]) -> Sheet:
+        """A sheet with other names for its headings."""
+        columns = ", ".join(f"{identifier(n)} AS {identifier(names.get(n, n))}" for n in sheet.columns)
+        named = self.view(sheet, f"SELECT {columns} FROM {sheet.view}")
+        return self._profiled(replace(named, headings=tuple(names.get(n, n) for n in sheet.headings)))
+
+    def _below_headings(self, sheet: Sheet) -> Sheet:
+        """A report whose rows stand below headings as its lines alone, with a column for each heading above them."""
+        if sheet.file.suffix.lower() not in {".csv", ".txt", ".tsv", *WORKBOOKS}:
+            return sheet
+        filled = " OR ".join(f"trim({identifier(name)}::VARCHAR) <> ''" for name in sheet.columns)
+        numbered = f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}"
+        rows = rows_of(self.con, f"SELECT * FROM ({numbered}) WHERE {filled}")
+        found = outline(self.con, rows)
+        names = [f"heading {n}" for n in range(1, found.depth + 1)] if found.depth > 1 else ["heading"][: found.depth]
+        if not names or {*names} & {*sheet.columns}:
+            return sheet
+        lines = below_headings(self.con, rows, found, names, self.new_file())
+        below = f"SELECT count(*), count(*) FILTER ({identifier(names[0])} <> '') FROM ({lines.query})"
+        [(all_lines, headed)] = self.rows(below)
+        if headed < ALL_BUT_FEW * max(all_lines, 1):
+            return sheet
+        query = f"SELECT * EXCLUDE (_file, _row) FROM ({lines.query} ORDER BY _row)"
+        return replace(self.view(sheet, query), headings=tuple(names))
 
     def merged(self, sheets: Sequence[Sheet]) -> Sheet:
         """Sheets of one header as one, one below the other."""
@@ -53,11 +82,17 @@ class Sniffer(Opener):
             return sheets[0]
         first = next((sheet for sheet in sheets if sheet.encoding != "utf-8"), sheets[0])
         rows = " UNION ALL ".join(f"SELECT * FROM {sheet.view}" for sheet in sheets)
-        return self._profiled(self.view(replace(first, source=tuple(s.source[0] for s in sheets)), rows))
+        above = tuple(row for sheet in sheets for row in sheet.above)
+        return self._profiled(self.view(replace(first, source=tuple(s.source[0] for s in sheets), above=above), rows))
 
     def kept(self, sheet: Sheet, condition: str) -> Sheet:
         """The rows of a sheet that meet a condition."""
         return replace(self.view(sheet, f"FROM {sheet.view} WHERE {condition}"), columns=sheet.columns)
+
+    def as_text(self, sheet: Sheet) -> Sheet:
+        """A sheet with all its columns as text, as the reader has them from files."""
+        columns = ", ".join(f"{identifier(name)}::VARCHAR AS {identifier(name)}" for name in sheet.columns)
+        return replace(self.view(sheet, f"SELECT {columns} FROM {sheet.view}"), columns=sheet.columns)
 
     def filled(self, sheet: Sheet, column: str) -> Sheet:
         """The rows of a sheet in which a column has a figure, so without headings and totals, looked at anew."""
@@ -87,6 +122,11 @@ class Sniffer(Opener):
         text = rf"regexp_replace(trim(({sheet.spoken(column)})::VARCHAR), '\.0$', '')"  # of a number that was read
         known = f"SELECT {text} v, count(*) FROM {sheet.view} WHERE v <> '' GROUP BY v ORDER BY 2 DESC, 1"
         return dict(self.rows(f"{known} LIMIT {MOST_VALUES}"))
+
+    def groups(self, sheet: Sheet, expressions: Sequence[str], where: str = "true") -> list[Any]:
+        """The different values of expressions as text, in rows that meet a condition, and how often each are there."""
+        texts = ", ".join(f"coalesce(trim(({expression})::VARCHAR), '')" for expression in expressions)
+        return self.rows(f"SELECT {texts}, count(*) FROM {sheet.view} WHERE {where} GROUP BY ALL ORDER BY ALL")
 
     def held(self, sheet: Sheet, column: str, other: Sheet, key: str) -> float:
         """The share of a column's different values that another table's column has."""
@@ -120,6 +160,10 @@ class Sniffer(Opener):
             f"SELECT date_trunc('month', d)::DATE m, min(day(d)), max(day(d)) FROM ({days}) GROUP BY m ORDER BY m"
         )
 
+    def day(self, text: str, form: str) -> str:
+        """The date that a text is, as an expression."""
+        return f"try_strptime({text}, {quoted(form)})::DATE"
+
     def _read(self, column: Profile, number: tuple[str, str], days: Sequence[str]) -> str:
         if days:
             return self._day(column, days[0])
@@ -134,7 +178,7 @@ class Sniffer(Opener):
 
     def _day(self, column: Profile, form: str) -> str:
         text = f"trim(regexp_replace({identifier(column.name)}, {quoted(TIME + '$')}, ''))"
-        return f"try_strptime({text}, {quoted(form)})::DATE"
+        return self.day(text, form)
 
     def _profiled(self, sheet: Sheet) -> Sheet:
         """A sheet with what its columns hold: forms are proposed by the first rows and borne out by every one."""

@@ -150,6 +150,10 @@ class TableSource(Record):
     header_row: int = Field(
         1, ge=1, le=1000, description="row of the header in files and sheets; those above are skipped"
     )
+    heading: Names = Field(
+        (),
+        description="names of new columns for what stands alone in a row as a heading of the rows below, the outermost first, such as customer; totals are compared with their rows",
+    )
     join: dict[str, Annotated[dict[str, str], Field(min_length=1)]] = Field(
         default_factory=dict,
         description="other tables of the source, each by its key, our column: theirs; each row finds at most one row there",

@@ -29,10 +29,22 @@ class Code(Record):
     filled: str = ""
 
 
+class Chart(Record):
+    """A chart of accounts: ranges of revenue, and of those what reduces it; percent of tax that amounts of an account hold, or of a tax key's last digit."""
+
+    code: str
+    revenue: list[tuple[str, str]]
+    reductions: list[tuple[str, str]]
+    rates: dict[int, list[tuple[str, str]]]
+    keys: dict[str, int]
+
+
 class Vocabulary(Record):
     """vocabulary.yml."""
 
     tables: dict[str, Words]
+    journal: dict[str, list[str]]
+    charts: list[Chart]
     kinds: dict[str, list[str]]
     codes: list[Code]
     short: dict[str, list[str]]

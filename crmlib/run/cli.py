@@ -18,7 +18,7 @@ from crmlib.run.messages import near, os_error, os_error_message, visible, write
 if TYPE_CHECKING:
     import pandas as pd
 
-    from crmlib.run.proposal import Question
+    from crmlib.run.drafts import Question
     from crmlib.run.report import Request, Step
 
 

@@ -9,7 +9,8 @@ from datetime import date
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.vocabulary import kind_of, parts, vocabulary
-from crmlib.run.proposal import Ask, Draft, Proposal, Question, recognised
+from crmlib.run.drafts import Ask, Draft, Proposal, Question
+from crmlib.run.proposal import recognised
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
@@ -29,7 +30,13 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
     recognised(look, p, sheets, asked)
     for name, draft in p.tables.items():
         _read_forms(draft, name, asked)
-    if lines := p.tables.get("invoice_lines"):
+    if (lines := p.tables.get("invoice_lines")) and lines.settled:
+        p.coverage = (
+            _coverage(_booked_months(look, lines), asked)
+            if "_file" not in lines.columns["invoice_date"]
+            else lines.period
+        )
+    elif lines:
         whole = look.whole(lines.sheet, lines.head, lines.key, (lines.number, lines.days))
         lines.kinds = _kinds(look, lines, whole)
         if out := lines.kinds.get("exclude"):
@@ -40,15 +47,14 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         if {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
             lines.columns |= {"currency": ""} if "currency" in lines.columns else {}  # the document's, not the amount's
         _read_plain(lines)
-        p.coverage = _coverage(look, lines, whole, asked)
+        p.coverage = _coverage(_months(look, lines, whole), asked)
     p.currency = _currency(look, p, asked)
     return p
 
 
 def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
     """Forms of numbers and dates that every value of the mapped columns bears out; where two do, people are asked."""
-    mapped = {c.removeprefix(f"{draft.head.name}.") if draft.head else c for c in draft.columns.values()}
-    columns = [c for s in (draft.sheet, draft.head) if s for c in s.columns.values() if c.name in mapped]
+    columns = draft.mapped()
     numbers = [c for c in columns if c.numbers and not c.dates and "marked" in c.marks]
     votes = [form for c in numbers for form in c.numbers]
     best = [form for form in dict.fromkeys(votes) if votes.count(form) == max(map(votes.count, votes))]
@@ -65,7 +71,7 @@ def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
         samples = next(c.samples for c in columns if c.dates)
         answer = ask(Question(f"tables.{table}.formats.dates", text, samples, common, common[0]))
         common = [answer] if answer else []
-    draft.days = common or sorted({d[0] for d in dates if len(d) == 1})
+    draft.days = draft.days or common or sorted({d[0] for d in dates if len(d) == 1})
 
 
 def _read_plain(lines: Draft) -> None:
@@ -218,12 +224,26 @@ def _name_documents(look: Sniffer, lines: Draft, whole: Sheet) -> None:
             return
 
 
-def _coverage(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> tuple[str, str]:
-    """The months that the lines hold, without a first or last one that is there in part only, as the check has it."""
+Months = Sequence[tuple[date, int, int]]  # each with its first and last day that has rows
+
+
+def _months(look: Sniffer, lines: Draft, whole: Sheet) -> Months:
     day = whole.columns.get(lines.columns.get("invoice_date", ""))
-    if not day or not (day.kind == "date" or set(lines.days) & set(day.dates)):
-        return "", ""
-    months = look.months(whole, lines.columns["invoice_date"])
+    known = day and (day.kind == "date" or set(lines.days) & set(day.dates))
+    return look.months(whole, lines.columns["invoice_date"]) if known else []
+
+
+def _booked_months(look: Sniffer, lines: Draft) -> Months:
+    """The months of a journal, whose rows are of one year by the text of their date."""
+    given, sheet = lines.columns["invoice_date"], look.kept(lines.sheet, lines.where)
+    if given in sheet.columns and sheet.columns[given].kind == "date":
+        return look.months(sheet, f"{sheet.spoken(given)}::DATE")
+    text = given.removeprefix("day(").removesuffix(")") if given.startswith("day(") else sheet.spoken(given)
+    return look.months(sheet, look.day(text, lines.days[0])) if lines.days else []
+
+
+def _coverage(months: Months, ask: Ask) -> tuple[str, str]:
+    """The months that the lines hold, without a first or last one that is there in part only, as the check has it."""
     inner = months[1:-1]
     if len(inner) >= 2:
         late, early = min(m[2] for m in inner), max(m[1] for m in inner)
@@ -241,7 +261,7 @@ def _edge(month: tuple[date, int, int], edge: str) -> Question:
 
 def _currency(look: Sniffer, p: Proposal, ask: Ask) -> str:
     """The currency that a column, the signs beside amounts or the names of columns prove, or that people say."""
-    known, seen = vocabulary().currencies, list[str]()
+    known, seen = vocabulary().currencies, [d.currency for d in p.tables.values() if d.currency]
     for draft in p.tables.values():
         sheets = [sheet for sheet in (draft.sheet, draft.head) if sheet]
         for column in (c for sheet in sheets for c in sheet.columns.values() if c.is_number):

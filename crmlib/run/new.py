@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,8 +18,9 @@ from crmlib.declared.judgement import RATINGS, Opportunity, Round
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.declared.teams import Member, Milestone
+from crmlib.run.drafts import Ask, Draft, Proposal
 from crmlib.run.meaning import NO_CURRENCY, proposed
-from crmlib.run.proposal import DERIVED, Ask, Draft, Proposal
+from crmlib.run.proposal import DERIVED
 
 DECIDED = (
     "strategy.yml",
@@ -163,13 +163,16 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
         yield f"source: {_source(p, sheet)}"
     if sheet.header_row > 1:
         yield f"header_row: {sheet.header_row}  # the rows above are titles"
+    if sheet.headings:
+        yield f"heading: {_names(sheet.headings)}  # stands above its rows; totals are compared with them"
     if draft.derived:
         yield from _formats(draft)
         return
     if draft.head:
         yield f"join: {{{_text(draft.head.name)}: {{{_text(draft.key[0])}: {_text(draft.key[1])}}}}}  # our column: theirs"
     if draft.where:
-        yield f"where: {_text(draft.where)}  # the other rows are headings and totals"
+        others = "no debtor is charged by" if draft.debtor else "are headings and totals, or no customers'"
+        yield f"where: {_text(draft.where)}  # the other rows {others}"
     if draft.kinds:
         yield "kinds:  # what a line is, by the words found in its columns of status and type"
         yield from (f"  {kind}: {_text(test)}" for kind, test in draft.kinds.items())
@@ -203,16 +206,13 @@ def _source(p: Proposal, sheet: Sheet) -> str:
     """A sheet's name, a pattern that new months will meet too, or a list where it would meet others."""
     sheets = [s for d in p.tables.values() for s in (d.sheet, d.head) if s]
     others = [*p.unread, *(name for s in sheets for name in s.source)]
-    if len(sheet.source) == 1 or (len(sheet.name) > 3 and not any(map(sheet.meets, others))):
-        return _text(sheet.name)
-    return f"[{', '.join(map(_text, sheet.source))}]"
+    alike = len(sheet.name) > 3 and not any(map(sheet.meets, others))
+    return _text(sheet.name) if alike else _names(sheet.source)
 
 
 def _column(draft: Draft, table: str, role: str, name: str) -> str:
     """A column as the mapping names it, with what its type needs."""
-    sheets, record = [sheet for sheet in (draft.sheet, draft.head) if sheet], tables()[table].columns[role]
-    words = re.findall(r'"[^"]*"|\w+', name)
-    columns = [c for s in sheets for n, c in s.columns.items() if name in {n, f"{s.name}.{n}"} or s.spoken(n) in words]
+    record, columns = tables()[table].columns[role], draft.mapped(name)
     typed = _is_database(str(draft.sheet.file)) or draft.sheet.file.suffix.lower() == ".parquet"
     cast = typed and any(c.kind == "float" or (c.kind == "number" and not record.numeric) for c in columns)
     cast |= (
@@ -220,7 +220,9 @@ def _column(draft: Draft, table: str, role: str, name: str) -> str:
         and any("timed" in c.marks for c in columns)
         and draft.sheet.file.suffix.lower() not in WORKBOOKS
     )
-    blanks = record.numeric and any(c.filled < s.rows for s in sheets for c in s.columns.values() if c.name == name)
+    blanks = record.numeric and any(
+        c.filled < s.rows for s in draft.sheets for c in s.columns.values() if c.name == name
+    )
     more = ", ".join(
         ["sign: turned"] * (role in draft.turned)
         + ["cast: true"] * cast
@@ -230,10 +232,7 @@ def _column(draft: Draft, table: str, role: str, name: str) -> str:
 
 
 def _formats(draft: Draft) -> Iterator[str]:
-    sheet, marks = (
-        draft.sheet,
-        {m for c in draft.columns.values() if c in draft.sheet.columns for m in draft.sheet.columns[c].marks},
-    )
+    sheet, marks = draft.sheet, {mark for c in draft.mapped() for mark in c.marks}
     sign = next((m for m in marks if m in "€$£¥" or (len(m) == 3 and m.isupper())), "")
     negative = next((m for m in ("trailing", "parentheses") if m in marks), "leading")
     given = {"encoding": (sheet.encoding, "utf-8"), "delimiter": (sheet.delimiter, ","), "decimal": (draft.number[0], "."),
@@ -246,14 +245,15 @@ def _formats(draft: Draft) -> Iterator[str]:
 
 def _derived(table: str, draft: Draft) -> str:
     """The query that makes customers or products of a flat export: one row each, with what is the same in all rows of one."""
-    names, sheet = {role: identifier(name) for role, name in draft.columns.items()}, draft.sheet
+    names, sheet = {role: draft.sheet.spoken(name) for role, name in draft.columns.items()}, draft.sheet
     first, name, *others = DERIVED[table]
     key, there = names[first], [role for role in others if role in names]
     rows = " UNION ALL ".join(f"SELECT * FROM {identifier(source)}" for source in sheet.source)
     columns = [f"trim(CAST({key} AS VARCHAR)) AS {first}", f"max({names.get(name, key)}) AS {name}"]
     columns += [f"max({names[role]}) AS {role}" for role in there]
-    lines = ",\n    ".join(columns)
-    return f"-- The {table} of these books, one row each, as the invoice lines name them.\nSELECT\n    {lines}\nFROM ({rows}) AS lines\nWHERE {key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''\nGROUP BY 1\nORDER BY 1\n"
+    lines, there_is = ",\n    ".join(columns), f"{key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''"
+    test = draft.where or there_is
+    return f"-- The {table} of these books, one row each, as the invoice lines name them.\nSELECT\n    {lines}\nFROM ({rows}) AS lines\nWHERE {test}\nGROUP BY 1\nORDER BY 1\n"
 
 
 def _text(text: str) -> str:
@@ -265,6 +265,10 @@ def _text(text: str) -> str:
         and text.lower() not in {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
         else json.dumps(text, ensure_ascii=False)
     )
+
+
+def _names(names: Sequence[str]) -> str:
+    return _text(names[0]) if len(names) == 1 else f"[{', '.join(map(_text, names))}]"
 
 
 def _why(p: Proposal, key: str) -> str:

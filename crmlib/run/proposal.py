@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from crmlib.books.sheets import Profile, Sheet
 from crmlib.books.sniff import Sniffer, has_figure
 from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, vocabulary
+from crmlib.run.drafts import Ask, Draft, Proposal, Question
+from crmlib.run.journal import journal
 
 NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_id", "product_name"),
           "documents": ("order_id", "invoice_date", "customer_id"), "invoice_lines": ("gross_sales", "customer_id", "invoice_date")}  # fmt: skip
@@ -20,49 +22,6 @@ DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region
 NAMES = {"customer_name": "customer_id", "product_name": "product_id"}
 MANY = 5  # names from which on it is no chance that they go with the keys one by one
 HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
-
-
-@dataclass(frozen=True)
-class Question:
-    """What the data do not prove: where it stands in engagement.yml, three rows of evidence, the choices, a default."""
-
-    key: str
-    text: str
-    evidence: Sequence[str]
-    choices: Sequence[str]
-    default: str
-
-
-Ask = Callable[[Question], str]  # the answer; empty where nobody is there to give it
-
-
-@dataclass
-class Draft:
-    """One table as it will stand in engagement.yml; `columns` are names of the client's or expressions on them."""
-
-    sheet: Sheet
-    columns: dict[str, str]
-    turned: set[str] = field(default_factory=set)
-    document: list[str] = field(default_factory=list)
-    head: Sheet | None = None  # of the invoices that the lines belong to
-    key: tuple[str, str] = ("", "")  # our column and the head's
-    where: str = ""
-    kinds: dict[str, str] = field(default_factory=dict)
-    number: tuple[str, str] = (".", "")
-    days: Sequence[str] = ()
-    derived: bool = False
-    unsure: set[str] = field(default_factory=set)  # columns whose names only come near
-
-
-@dataclass
-class Proposal:
-    """One whole mapping, the sheets that it leaves unread, and by key what is still open."""
-
-    tables: dict[str, Draft] = field(default_factory=dict)
-    currency: str = ""
-    coverage: tuple[str, str] = ("", "")
-    unread: list[str] = field(default_factory=list)
-    open: dict[str, str] = field(default_factory=dict)
 
 
 # --- which file is which table ------------------------------------------------------------------------------------------
@@ -86,6 +45,14 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
     records = tables()[table].columns if table in tables() else {}
     own = {role: alike.get("".join(parts(role)), "") for role in records if role not in found}
     return found | {role: (name, 1) for role, name in own.items() if name and _fits(sheet.columns[name], table, role)}
+
+
+def _with_names(look: Sniffer, sheet: Sheet) -> Sheet:
+    """A report whose one heading is named for what its columns lack: the customer, else the product."""
+    found = roles(sheet, "invoice_lines")
+    lacking = next((name for name in ("customer", "product") if f"{name}_id" not in found), "")
+    able = len(sheet.headings) == 1 and lacking and lacking not in sheet.columns
+    return look.renamed(sheet, {sheet.headings[0]: lacking}) if able else sheet
 
 
 def _is_own(name: str) -> bool:
@@ -131,8 +98,12 @@ def _stem(sheet: Sheet) -> tuple[str, ...]:
 
 def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> None:
     """Fill the proposal's tables, what refers to what, and the sheets that stay unread."""
-    rest = [sheet for sheet in _merged(look, sheets) if not set(vocabulary().unlike) & {*parts(sheet.source[0])}]
-    if lines := _headed(look, rest):
+    rest = [
+        sheet
+        for sheet in _merged(look, [_with_names(look, s) for s in sheets])
+        if not set(vocabulary().unlike) & {*parts(sheet.source[0])}
+    ]
+    if lines := journal(look, rest, ask) or _headed(look, rest):
         p.tables["invoice_lines"] = lines
         rest = [sheet for sheet in rest if sheet not in (lines.sheet, lines.head)]
     for table in dict.fromkeys(("invoice_lines", *NEEDED, *tables())):
@@ -143,6 +114,21 @@ def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) ->
             rest = [sheet for sheet in rest if sheet not in alike]
     if not (lines := p.tables.get("invoice_lines") or _by_content(p, rest, ask)):
         return
+    if lines.settled:
+        _leave_creditors(look, lines, p.tables.get("customers"))
+    else:
+        _recognise_columns(look, p, lines, ask)
+    for table in KEYS.keys() & p.tables.keys():
+        _fill_names(p.tables[table], table)
+    for table, attributes in DERIVED.items():
+        known = [role for role in attributes if lines.columns.get(role)]
+        if table not in p.tables and KEYS[table] in known and (table == "customers" or len(known) > 1):
+            p.tables[table] = _derived(look, lines, table)
+    read = {name for d in p.tables.values() for s in (d.sheet, d.head) if s for name in s.source}
+    p.unread = [name for sheet in sheets for name in sheet.source if name not in read]
+
+
+def _recognise_columns(look: Sniffer, p: Proposal, lines: Draft, ask: Ask) -> None:
     for table, key in KEYS.items():
         if table in p.tables:
             _refer(look, lines, p.tables[table], key)
@@ -150,12 +136,30 @@ def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) ->
     for table, draft in p.tables.items():
         _confirm(draft, table, ask)
     _leave_totals(look, lines)
-    for table, attributes in DERIVED.items():
-        known = [role for role in attributes if lines.columns.get(role)]
-        if table not in p.tables and KEYS[table] in known and (table == "customers" or len(known) > 1):
-            p.tables[table] = _derived(look, lines, table)
-    read = {name for d in p.tables.values() for s in (d.sheet, d.head) if s for name in s.source}
-    p.unread = [name for sheet in sheets for name in sheet.source if name not in read]
+
+
+def _fill_names(draft: Draft, table: str) -> None:
+    """Where a name is blank in some rows, the next column that is one, and last the key."""
+    role, key = NEEDED[table][1], KEYS[table]
+    name, columns = draft.columns.get(role, ""), draft.sheet.columns
+    if name in columns and columns[name].filled < draft.sheet.rows:
+        words = tuple(vocabulary().tables[table].columns[role])
+        others = [
+            n
+            for n, c in columns.items()
+            if c.filled and n not in draft.columns.values() and likeness(n, words) >= LIKELY
+        ]
+        texts = [f"nullif({draft.sheet.spoken(n)}, '')" for n in (name, *others)]
+        draft.columns[role] = f"coalesce({', '.join(texts)}, {draft.sheet.spoken(draft.columns[key])})"
+
+
+def _leave_creditors(look: Sniffer, lines: Draft, customers: Draft | None) -> None:
+    """Leave out of the customers the accounts that are no debtor's."""
+    if customers:
+        account = customers.sheet.spoken(customers.columns["customer_id"])
+        debtor = f"regexp_matches({account}, '{lines.debtor}')"
+        others = look.rows(f"SELECT 1 FROM {customers.sheet.view} WHERE NOT coalesce({debtor}, false) LIMIT 1")
+        customers.where = debtor if others else ""
 
 
 def _leave_totals(look: Sniffer, lines: Draft) -> None:
@@ -207,6 +211,8 @@ def _one_by_one(look: Sniffer, sheet: Sheet, column: str) -> list[str]:
 def _derived(look: Sniffer, lines: Draft, table: str) -> Draft:
     """The customers or products of a flat export: the key, a name, and what is the same in all rows of one."""
     key = KEYS[table]
+    if lines.settled:
+        return Draft(lines.sheet, {key: lines.columns[key]}, where=lines.where, derived=True)
     before = f"{lines.head.name}." if lines.head and lines.columns[key].startswith(f"{lines.head.name}.") else ""
     sheet = lines.head if lines.head and before else lines.sheet
     named = {role: lines.columns.get(role, "").removeprefix(before) for role in DERIVED[table]}

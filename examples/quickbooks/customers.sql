@@ -1,6 +1,6 @@
--- The customers of the report, one row each.
-SELECT Name AS customer_id, Name AS customer_name
+-- The customers of the report, one row each, as its headings name them.
+SELECT customer AS customer_id, customer AS customer_name
 FROM "Sales by Customer Detail"
-WHERE Name <> ''
-GROUP BY Name
-ORDER BY Name
+WHERE customer <> ''
+GROUP BY customer
+ORDER BY customer

@@ -1,4 +1,4 @@
-"""The same forty-eight invoice lines as sixteen companies would send them, each in a form of its own."""
+"""The same forty-eight invoice lines as seventeen companies would send them, each in a form of its own."""
 
 from __future__ import annotations
 
@@ -140,6 +140,26 @@ def quickbooks(folder: Path) -> list[Path]:
     rows.append(f"TOTAL,,,,,,{sum(r['quantity'] for r in lines())},,{amounts()['gross']}")
     (folder / "sales by customer detail.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     return [folder / "sales by customer detail.csv"]
+
+
+def under_headings(folder: Path) -> list[Path]:
+    """The same report without a column of names: the customer stands above its rows alone, totals have a sign of dollars, a line at the end says when it was run."""
+    header = ",Date,Transaction Type,Num,Product/Service,Memo/Description,Qty,Sales Price,Amount"
+    rows = [
+        "Acme Ltd,,,,,,,,",
+        "Sales by Customer Detail,,,,,,,,",
+        "January - December 2024,,,,,,,,",
+        ",,,,,,,,",
+        header,
+    ]
+    for customer, name in CUSTOMERS.items():
+        own = [r for r in lines() if r["customer"] == customer]
+        rows.append(f"{name},,,,,,,,")
+        rows += [f",{r['day']:%m/%d/%Y},{'Invoice' if r['quantity'] > 0 else 'Credit Memo'},{r['document']},{r['product']},,{r['quantity']},{r['price']},{r['gross']}" for r in own]  # fmt: skip
+        rows.append(f'Total for {name},,,,,,{sum(r["quantity"] for r in own)},,"${sum(r["gross"] for r in own):,.2f}"')
+    rows += [f'TOTAL,,,,,,{sum(r["quantity"] for r in lines())},,"${amounts()["gross"]:,.2f}"', ",,,,,,,,", '"Friday, Jan 10, 2025 10:05 AM GMT-7 - Accrual Basis",,,,,,,,']  # fmt: skip
+    (folder / "report.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return [folder / "report.csv"]
 
 
 def french(folder: Path) -> list[Path]:
@@ -304,5 +324,5 @@ def short_names(folder: Path) -> list[Path]:
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
     "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss, "american": american,
-    "accounting": accounting, "piece": piece, "short_names": short_names,
+    "accounting": accounting, "piece": piece, "short_names": short_names, "under_headings": under_headings,
 }  # fmt: skip

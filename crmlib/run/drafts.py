@@ -1,0 +1,72 @@
+"""What `crm new` finds before it is written: a question, a table, the mapping as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from crmlib.books.sheets import Profile, Sheet
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the data do not prove: where it stands in engagement.yml, three rows of evidence, the choices, a default."""
+
+    key: str
+    text: str
+    evidence: Sequence[str]
+    choices: Sequence[str]
+    default: str
+
+
+Ask = Callable[[Question], str]  # the answer; empty where nobody is there to give it
+
+
+@dataclass
+class Draft:
+    """One table as it will stand in engagement.yml; `columns` are names of the client's or expressions on them."""
+
+    sheet: Sheet
+    columns: dict[str, str]
+    turned: set[str] = field(default_factory=set)
+    document: list[str] = field(default_factory=list)
+    head: Sheet | None = None  # of the invoices that the lines belong to
+    key: tuple[str, str] = ("", "")  # our column and the head's
+    where: str = ""
+    kinds: dict[str, str] = field(default_factory=dict)
+    number: tuple[str, str] = (".", "")
+    days: Sequence[str] = ()
+    derived: bool = False
+    settled: bool = False  # its amounts and what it holds are known
+    currency: str = ""  # as the file says it
+    period: tuple[str, str] = ("", "")  # first and last month, as the files say them
+    debtor: str = ""  # what the accounts of customers look like
+    unsure: set[str] = field(default_factory=set)  # columns whose names only come near
+
+    @property
+    def sheets(self) -> list[Sheet]:
+        """The sheet, and that of the heads."""
+        return [sheet for sheet in (self.sheet, self.head) if sheet]
+
+    def mapped(self, *names: str) -> list[Profile]:
+        """The client's columns that are among these, or stand in these expressions; without any, in all that are mapped."""
+        given = names or tuple(self.columns.values())
+        words = {word for name in given for word in re.findall(r'"[^"]*"|\w+', name)}
+        return [
+            c
+            for s in self.sheets
+            for n, c in s.columns.items()
+            if {n, f"{s.name}.{n}"} & {*given} or s.spoken(n) in words
+        ]
+
+
+@dataclass
+class Proposal:
+    """One whole mapping, the sheets that it leaves unread, and by key what is still open."""
+
+    tables: dict[str, Draft] = field(default_factory=dict)
+    currency: str = ""
+    coverage: tuple[str, str] = ("", "")
+    unread: list[str] = field(default_factory=list)
+    open: dict[str, str] = field(default_factory=dict)
