@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+import numpy as np
 import pandas as pd
 
-from crmlib.books.stored import Books, Frame, summed_by_account
+from crmlib.books.stored import Books, Frame, months_of, summed_by_account
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError, did_you_mean
 
 COMPARABLE_MONTHS_SHARE = 0.5  # of a period; with fewer of them growth is no number
+YEAR = 12  # months
+LEDGER_DIGITS = 4  # of money: a sum of floats is rounded to them, so that equal amounts are equal
 
 
 def accounts(books: Books, *, together: bool) -> pd.Series:
     """By customer_id: the account that decisions are made for; the topmost parent where families stand together."""
-    ids = books.customers["customer_id"]
-    account = pd.Series(ids.to_numpy(), index=ids.to_numpy(), dtype=object, name="account_id")
+    ids = pd.Index(books.customers["customer_id"], dtype=object)  # as Python's text: nothing need be converted
+    account = pd.Series(ids, index=ids, dtype=object, name="account_id")
     if together and "parent_id" in books.customers:
-        above = pd.Series(books.customers["parent_id"].to_numpy(), index=ids.to_numpy(), dtype=object)
+        above = pd.Series(books.customers["parent_id"].to_numpy(), index=ids, dtype=object)
         above = above[above != ""]
         for _ in range(10):  # parents of parents; a circle ends here
             account = account.map(above).where(lambda head: head.notna(), account)
     return account
+
+
+def places(books: Books, *, together: bool) -> tuple[pd.Index, np.ndarray]:
+    """The accounts, and of each customer the place of its account among them."""
+    account = accounts(books, together=together)
+    heads = pd.Index(account.unique(), dtype=object, name="account_id")
+    return heads, heads.get_indexer(pd.Index(account, dtype=object)) if together else np.arange(len(account))
+
+
+def monthly(
+    books: Books, period: Period, kinds: Mapping[str, Mapping[str, int]], place: np.ndarray, rows: int
+) -> dict[str, np.ndarray]:
+    """Sums of lines (as `stored.months_of`) by account and month, from the start of the books to the end of a period."""
+    until = Period(books.engagement.coverage.start, period.end)
+    sums = months_of(books, until, books.customers["customer_id"].tolist(), kinds)
+    if rows == len(place):
+        return sums
+    totals = {kind: np.zeros((rows, until.months)) for kind in kinds}
+    for kind, total in totals.items():
+        np.add.at(total, place, sums[kind])
+    return totals
 
 
 def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
@@ -31,9 +55,11 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     Growth compares the months since a year after the first purchase, and is missing where these are fewer than half of
     the period. Shares of sales are missing without sales. Sums are exact, then floats, since only ranks are made of them.
     """
-    account, named = accounts(books, together=together), books.customers.set_index("customer_id")
-    heads = named[named.index.isin(account)].rename_axis("account_id").sort_index()
-    sums = _sums(books, period, account).reindex(heads.index)
+    account = accounts(books, together=together)
+    named = books.customers.drop(columns="customer_id").set_index(account.index)
+    heads = named[account.index.isin(account)] if together else named
+    heads = heads.rename_axis("account_id").sort_index()
+    sums = _sums(books, period, account).join(_months(books, period, together=together)).reindex(heads.index)
     sales = sums["sales"].where(sums["sales"] > 0)
     growth = (sums["same_months"] / sums["year_before"].where(sums["year_before"] > 0) - 1).where(
         sums["comparable_months"] >= COMPARABLE_MONTHS_SHARE * period.months
@@ -67,6 +93,29 @@ def _sums(books: Books, period: Period, account: pd.Series) -> Frame:
     }
     kinds = {kind: dict.fromkeys(ids, 1) for kind, ids in columns.items()}
     return summed_by_account(books, period, account, {**kinds, "net_margin": {line.id: line.sign for line in leaves}})
+
+
+def _months(books: Books, period: Period, *, together: bool) -> Frame:
+    """By account: active_months of the period, sales of the year_before, same_months (sales of the months since a year after the first purchase), comparable_months."""
+    (heads, place), revenue = (
+        places(books, together=together),
+        [li.id for li in books.statement.leaves if li.is_revenue],
+    )
+    sales = monthly(books, period, {"sales": dict.fromkeys(revenue, 1)}, place, len(heads))["sales"]
+    first, bought = sales.shape[1] - period.months, sales > 0
+    begun = np.where(bought.any(axis=1), bought.argmax(axis=1), sales.shape[1])[:, None]
+    since, before = (
+        np.arange(first, sales.shape[1]) - YEAR >= begun,
+        slice(max(first - YEAR, 0), max(first - YEAR + period.months, 0)),
+    )
+    sums = {"year_before": sales[:, before].sum(axis=1), "same_months": np.einsum("ij,ij->i", sales[:, first:], since)}
+    months = {
+        "active_months": bought[:, first:].sum(axis=1),
+        "comparable_months": np.clip(first - YEAR + period.months - begun[:, 0], 0, period.months),
+    }
+    return pd.DataFrame(
+        {name: total.round(LEDGER_DIGITS) for name, total in sums.items()} | months, index=heads, dtype=float
+    )
 
 
 def chosen_account(report: Frame, wanted: str, keys: Collection[str], margin: str) -> str:

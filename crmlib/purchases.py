@@ -96,10 +96,10 @@ def seasonal_indices(sales: Array, first_calendar_month: int) -> Array:
     return np.roll(index, (first_calendar_month - 1 + len(sales)) % 12)
 
 
-def without_season(sales: Array, first_calendar_month: int) -> Array:
-    """Sales by customer and month, each month divided by the index of the season of all together."""
+def season_of(sales: Array, first_calendar_month: int) -> Array:
+    """By month the index of the season of all customers together, of sales by customer and month."""
     season = seasonal_indices(sales.sum(axis=0), first_calendar_month)
-    return np.asarray(sales / season[(first_calendar_month - 1 + np.arange(sales.shape[1])) % 12])
+    return np.asarray(season[(first_calendar_month - 1 + np.arange(sales.shape[1])) % 12])
 
 
 def declines(sales: Array, begin: Array) -> tuple[Array, Array, Array]:

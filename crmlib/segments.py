@@ -94,9 +94,9 @@ def account_points(books: Books, period: Period, measured: Frame, register: Regi
 def column(table: Frame, name: str) -> pd.Series:
     """A measure of the compared accounts, its rank share among those that bought, or a column of customers; missing where it is not there."""
     base = name.removesuffix(RANKED)
-    if base not in table:
-        return pd.Series(np.nan, index=table.index)
-    return rank_share(table[base], table["sales"] > 0) if name.endswith(RANKED) else table[base]
+    if name in table or base not in table:
+        return table[name] if name in table else pd.Series(np.nan, index=table.index)
+    return rank_share(table[base], table["sales"] > 0)
 
 
 def holds(table: Frame, when: Sequence[str], eased: pd.Series | float = 0.0) -> pd.Series:
@@ -117,9 +117,8 @@ def holds(table: Frame, when: Sequence[str], eased: pd.Series | float = 0.0) -> 
 
 def without_effect(table: Frame, rules: Rules) -> list[str]:
     """What rules ask for and nobody can have in this ledger and period, in words: a measure without a value, a text that nobody has."""
-    conditions = [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
     idle = []
-    for text in conditions:
+    for text in _conditions(rules):
         name, sign, value = condition_parts(text)
         if name == "state":  # nobody in it is no want of data
             continue
@@ -129,34 +128,42 @@ def without_effect(table: Frame, rules: Rules) -> list[str]:
     return list(dict.fromkeys(idle))
 
 
+def _conditions(rules: Rules) -> list[str]:
+    return [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
+
+
 def assigned(table: Frame, rules: Rules) -> Frame:
     """The compared accounts with segment, stance, key, reason and flagged: the first rule that holds decides.
 
     Who was key a year before (column was_key, if there) is held to key rules that ask less by `hold`. Beyond `most_key` accounts no key rule
     holds: the most profitable come first, equals stay together.
     """
+    ranked = {name for name, *_ in map(condition_parts, _conditions(rules)) if name.endswith(RANKED)}
+    known = table.assign(**{name: column(table, name) for name in ranked})  # ranks are dear: each is made once
+    told = table.assign(**{name: _lower_share(table, name.removesuffix(RANKED)) for name in ranked})
     eased = table["was_key"] * rules.hold if "was_key" in table else pd.Series(0.0, index=table.index)
-    strict, number = (_deciding(table, rules, ease) for ease in (0.0 * eased, eased))
+    strict = _deciding(known, rules, 0.0 * eased)
+    number = _deciding(known, rules, eased) if eased.any() else strict
     is_key = number.map(dict(enumerate(r.key for r in rules.rules)))
     limit = rules.key_limit(int((table["sales"] > 0).sum()))
     beyond = pd.Series(False, index=table.index)
     if is_key.sum() > limit:
         beyond = is_key & ~criteria.in_top(rank_share(table["net_margin"], is_key).fillna(-1).to_numpy(), limit)
-        number = number.where(~beyond, _deciding(table, rules, eased, barred=beyond))
-    decided = pd.DataFrame("", index=table.index, columns=list(MADE), dtype=object).assign(key=False)
+        number = number.where(~beyond, _deciding(known, rules, eased, barred=beyond))
+    reason, flagged = np.full((2, len(table)), "", dtype=object)
     for place, rule in enumerate(rules.rules):
-        here = number == place
-        decided.loc[here, ["segment", "stance", "key"]] = rule.segment, rule.stance, rule.key
-        decided.loc[here, "reason"] = rule.because + _facts(table, here, rule.when or ("score > 0", "net_margin < 0"))
-    held = is_key & ~beyond & (strict != number)
-    decided.loc[held, "reason"] += f"; was key the year before, and holds within {rules.hold:g}"
-    decided.loc[beyond, "flagged"] = (
-        f"beyond the limit: a key account by the rules, and not among the {limit:,} most profitable"
-    )
+        here = (number == place).to_numpy()
+        reason[here] = _facts(rule.because, told, here, rule.when or ("score > 0", "net_margin < 0"))
+    reason[is_key & ~beyond & (strict != number)] += f"; was key the year before, and holds within {rules.hold:g}"
+    flagged[beyond] = f"beyond the limit: a key account by the rules, and not among the {limit:,} most profitable"
     for flag in rules.flags:
-        here = holds(table, flag.when)
-        before = decided.loc[here, "flagged"].map(lambda text: text + "; " if text else "")
-        decided.loc[here, "flagged"] = before + f"{flag.flag}: {flag.because}" + _facts(table, here, flag.when)
+        here = holds(known, flag.when).to_numpy()
+        texts = _facts(f"{flag.flag}: {flag.because}", told, here, flag.when)
+        flagged[here] = [f"{old}; {text}" if old else text for old, text in zip(flagged[here], texts, strict=True)]
+    rows = [(rule.segment, rule.stance, rule.key) for rule in rules.rules]
+    decided = pd.DataFrame([*rows, ("", "", False)], columns=list(MADE[:3]), dtype=object).iloc[number.to_numpy()]
+    words = pd.DataFrame({"reason": reason, "flagged": flagged}, index=table.index, dtype=object)
+    decided = decided.set_axis(table.index).astype({"key": bool}).join(words)
     return table.drop(columns=[c for c in MADE if c in table]).join(decided)
 
 
@@ -173,26 +180,23 @@ def _deciding(table: Frame, rules: Rules, eased: pd.Series, barred: pd.Series | 
     return number
 
 
-def _facts(table: Frame, where: pd.Series, when: Sequence[str]) -> pd.Series:
-    """What the conditions found, in words: ' (growth of sales on the year before 92%, net margin 6,098)'."""
+def _facts(because: str, table: Frame, where: Any, when: Sequence[str]) -> list[str]:
+    """The reason with what the conditions found, in words: 'because (growth of sales on the year before 92%, net margin 6,098)'."""
     tested = [name for name, sign, _ in map(condition_parts, when) if sign != "is"]
     names = [name for name in tested if name != "top_group" and f"{name}{RANKED}" not in tested]
-    texts = [in_words(table, name, where) for name in (["score"] if "top_group" in tested else []) + names]
-    facts = pd.Series("", index=table.index[where], dtype=object)
-    for place, text in enumerate(texts):
-        facts = facts + (", " if place else " (") + text
-    return facts + (")" if texts else "")
+    names = (["score"] if "top_group" in tested else []) + names
+    texts = [_in_words(column(table, name)[where], name) for name in names]
+    if not texts:
+        return [because] * where.sum()
+    return [f"{because} ({', '.join(parts)})" for parts in zip(*texts, strict=True)]
 
 
-def in_words(table: Frame, name: str, where: pd.Series) -> pd.Series:
-    """A measure of some accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
-    base = name.removesuffix(RANKED)
-    form = "{:.0%}" if name.endswith("_share") else "{:.2f}" if name == "score" else "{:,.0f}"
-    if name.endswith(RANKED):
-        texts = _lower_share(table, base)[where].map(_place, na_action="ignore")
-    else:
-        texts = column(table, name)[where].map(lambda value: form.format(value).replace("-", "−"), na_action="ignore")
-    return f"{MEASURES.get(base, base)} " + texts.astype(object).where(texts.notna(), "not available")
+def _in_words(values: pd.Series, name: str) -> list[str]:
+    """A measure of accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
+    measure = MEASURES.get(name.removesuffix(RANKED), name.removesuffix(RANKED))
+    form = ".0%" if name.endswith("_share") else ".2f" if name == "score" else ",.0f"
+    said = _place if name.endswith(RANKED) else lambda value: format(value, form).replace("-", "−")
+    return [f"{measure} {said(value) if value == value else 'not available'}" for value in values.tolist()]
 
 
 def _lower_share(table: Frame, name: str) -> pd.Series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from crmlib import purchases
-from crmlib.accounts import accounts
-from crmlib.books.stored import Books, Frame, months_of, order_days
+from crmlib.accounts import monthly, places
+from crmlib.books.stored import Books, Frame, order_days
 from crmlib.declared.judgement import STATE_OF, Rules, States
 from crmlib.declared.periods import Period, add_months
 from crmlib.purchases import Array, Orders
@@ -105,35 +104,16 @@ def customer_states(books: Books, period: Period, rules: Rules) -> Frame:
 
     Orders count up to the last day of the period, by order date where there is one; a family that is decided on together is one account.
     """
-    heads, place, start = *_places(books, rules), books.engagement.coverage.start
+    heads, place = places(books, together=rules.together)
+    start = books.engagement.coverage.start
     revenue = {line.id: 1 for line in books.statement.leaves if line.is_revenue}
-    sales = _by_head(books, period, {"sales": revenue}, place, len(heads))["sales"]
+    sales = monthly(books, period, {"sales": revenue}, place, len(heads))["sales"]
     orders = Orders(*order_days(books, books.customers["customer_id"].tolist(), period.end)).joined(place)
+    sales /= purchases.season_of(
+        sales, start.month
+    )  # in place: of a million accounts a copy would be half of the memory
     since = known_since(books, place, len(heads))
-    return state_table(orders, purchases.without_season(sales, start.month), start, rules.states, since).set_index(
-        heads
-    )
-
-
-def _places(books: Books, rules: Rules) -> tuple[pd.Index, Array]:
-    """The accounts, and the place of each customer's among them."""
-    account = accounts(books, together=rules.together)
-    heads = pd.Index(account.unique(), name="account_id")
-    return heads, heads.get_indexer(account) if rules.together else np.arange(len(account))
-
-
-def _by_head(
-    books: Books, period: Period, kinds: Mapping[str, Mapping[str, int]], place: Array, rows: int
-) -> dict[str, Array]:
-    """Sums of lines (as `stored.months_of`) by account and month, from the start of the books to the end of a period."""
-    until = Period(books.engagement.coverage.start, period.end)
-    sums = months_of(books, until, books.customers["customer_id"].tolist(), kinds)
-    if rows == len(place):
-        return sums
-    totals = {kind: np.zeros((rows, until.months)) for kind in kinds}
-    for kind, total in totals.items():
-        np.add.at(total, place, sums[kind])
-    return totals
+    return state_table(orders, sales, start, rules.states, since).set_index(heads)
 
 
 def at_risk(books: Books, period: Period, rules: Rules) -> Frame:
@@ -145,14 +125,14 @@ def at_risk(books: Books, period: Period, rules: Rules) -> Frame:
     yearly_margin (of the twelve months up to the last with sales, or of as many as there are) and material (whether that is `material_share`
     or more of what all who contribute brought in the latest twelve months).
     """
-    heads, place = _places(books, rules)
+    heads, place = places(books, together=rules.together)
     state = customer_states(books, period, rules)
     leaves = books.statement.leaves
     kinds = {
         "sales": {line.id: 1 for line in leaves if line.is_revenue},
         "margin": {line.id: line.sign for line in leaves if not line.is_pool},
     }
-    months = _by_head(books, period, kinds, place, len(heads))
+    months = monthly(books, period, kinds, place, len(heads))
     count = months["sales"].shape[1]
     last = np.where(state["state"] == "slowing", count, count - (months["sales"][:, ::-1] > 0).argmax(axis=1))
     sums, row = np.cumsum(np.pad(months["margin"], ((0, 0), (1, 0))), axis=1), np.arange(len(heads))

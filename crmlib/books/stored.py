@@ -25,6 +25,7 @@ from crmlib.declared.versions import versions
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
 CELL = Decimal("1e-8")  # the smallest step of an amount
 MEMORY = "400MB"  # of sums by account; more than that is spilt to a temporary folder
@@ -269,11 +270,9 @@ def months_of(
     sums = {kind: np.zeros(len(customers) * period.months) for kind in kinds}
     with duckdb.connect() as con:
         con.register("places", _places(customers))
-        con.read_parquet(
-            [str(file) for file in sorted((books.cache / "lines").glob("*.parquet"))], union_by_name=True
-        ).create_view("lines")
+        con.read_parquet(_files(books, ("lines",), kinds), union_by_name=True).create_view("lines")
         amounts = [f"({_signed(parts)})::DOUBLE AS {kind}" for kind, parts in kinds.items()]
-        cell = f"place * {period.months} + datediff('month', DATE '{period.start}', month) AS cell"
+        cell = f"place::BIGINT * {period.months} + datediff('month', DATE '{period.start}', month) AS cell"
         query = f"SELECT {', '.join([cell, *amounts])} FROM lines JOIN places ON owner = id WHERE level = 'customer' AND {_within(period)}"
         for batch in con.sql(query).fetch_record_batch(ROWS):
             for kind, total in sums.items():
@@ -281,11 +280,38 @@ def months_of(
     return {kind: total.reshape(len(customers), period.months) for kind, total in sums.items()}
 
 
+def _files(books: Books, folders: Sequence[str], kinds: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """The files of the cube that hold anything of these sums; all where none does."""
+    import pyarrow.parquet as pq
+
+    files, columns = (
+        [file for name in folders for file in sorted((books.cache / name).glob("*.parquet"))],
+        set().union(*kinds.values()),
+    )
+    return [str(file) for file in files if columns & {*pq.read_schema(file).names}] or [str(file) for file in files]
+
+
+def _by_account(rows: DuckDBPyConnection, heads: pd.Index) -> Frame:
+    """What was asked, by account_id, one row for each of the heads, missing where there is none; names need not become Python's text."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table = rows.to_arrow_table()
+    place = pc.index_in(table["account_id"], pa.array(heads, pa.string())).to_numpy()
+    frame = pd.DataFrame(np.nan, index=heads, columns=table.column_names[1:])
+    for name in frame:
+        values = np.full(len(heads), np.nan)
+        values[place] = table[name].to_numpy()
+        frame[name] = values
+    return frame
+
+
 def _places(customers: Sequence[str]) -> pa.Table:
     import pyarrow as pa
 
     return pa.table(
-        {"id": pa.array(list(customers), pa.string()), "place": pa.array(range(len(customers)), pa.int64())}
+        {"id": pa.array(list(customers), pa.string()), "place": pa.array(range(len(customers)), pa.int32())}
     )
 
 
@@ -304,7 +330,7 @@ def order_days(books: Books, customers: Sequence[str], end: date) -> tuple[np.nd
     with duckdb.connect() as con:
         con.register("places", _places(customers))
         con.read_parquet(str(books.cache / "orders.parquet")).create_view("orders")
-        query = "SELECT place, day - DATE '1970-01-01' AS day, gross_sales::DOUBLE AS sales FROM orders JOIN places ON customer_id = id"
+        query = "SELECT place, (day - DATE '1970-01-01')::INTEGER AS day, gross_sales::DOUBLE AS sales FROM orders JOIN places ON customer_id = id"
         rows = con.execute(f"{query} WHERE day < DATE '{end}' ORDER BY place, day").to_arrow_table()
     return tuple(rows[name].to_numpy() for name in ("place", "day", "sales"))
 
@@ -345,7 +371,7 @@ def capital(books: Books, period: Period) -> Frame:
 def summed_by_account(
     books: Books, period: Period, account: pd.Series, kinds: Mapping[str, Mapping[str, int]]
 ) -> Frame:
-    """What the books hold of each account in a period and the year before, as floats.
+    """What the books hold of each account in a period, summed exactly, then as floats.
 
     Parameters
     ----------
@@ -356,35 +382,30 @@ def summed_by_account(
 
     Returns
     -------
-    One row per account (the index): each kind, year_before (sales), active_months (with sales), same_months (sales of the months since a
-    year after the first purchase), comparable_months, and product_concentration_share where there are products.
+    One row per account (the index): each kind, and product_concentration_share (of its largest product) where there are products.
     """
     import duckdb
     import pyarrow as pa
 
-    now = {"start": period.start, "end": period.end}
-    base = period.year_before()
+    dates = {"start": period.start, "end": period.end}
     with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill, "memory_limit": MEMORY}) as con:
-        members = pa.table({"customer_id": account.index.to_numpy(), "account_id": account.to_numpy()})
-        con.register("members", members)  # the engine reads pandas' text a value at a time
-        files = [str(file) for name in ("lines", "drivers") for file in (books.cache / name).glob("*.parquet")]
-        con.read_parquet(sorted(files), union_by_name=True).create_view("cube")
+        member = account[account.to_numpy() != account.index.to_numpy()]
+        names = {"customer_id": pa.array(member.index, pa.string()), "account_id": pa.array(member, pa.string())}
+        con.register("members", pa.table(names))  # of families: nobody else need be looked up
+        con.read_parquet(_files(books, ("lines", "drivers"), kinds), union_by_name=True).create_view("cube")
         columns = set(con.view("cube").columns)
         there = {kind: parts for kind, parts in kinds.items() if parts and set(parts) <= columns}
-        sums = [f"({_signed_sums(parts)})::DOUBLE AS {kind}" for kind, parts in there.items()]
-        dates = {**now, "base": base.start, "base_end": base.end, "months": period.months}
-        frame = con.execute(_sql("accounts").format(kinds=", ".join(sums)), dates).df().set_index("account_id")
-        frame = frame.reindex(account.unique(), fill_value=0.0)
+        sums = ", ".join(f"({_signed_sums(parts)})::DOUBLE AS {kind}" for kind, parts in there.items())
+        heads = pd.Index(account.unique(), dtype=object, name="account_id")
+        frame = _by_account(con.execute(_sql("accounts").format(kinds=sums), dates), heads).fillna(0.0)
         if sold := [str(file) for file in (books.cache / "sales").glob("*.parquet")]:
             con.read_parquet(sold).create_view("sales")
-            frame = frame.join(con.execute(_sql("account_products"), now).df().set_index("account_id"))
+            frame = frame.join(_by_account(con.execute(_sql("account_products"), dates), heads))
     return frame
 
 
 def _signed_sums(parts: Mapping[str, int]) -> str:
-    return " ".join(
-        f"{'+' if sign > 0 else '-'} coalesce(sum({column}) FILTER (now), 0)" for column, sign in parts.items()
-    )
+    return " ".join(f"{'+' if sign > 0 else '-'} coalesce(sum({column}), 0)" for column, sign in parts.items())
 
 
 def _sql(name: str) -> str:

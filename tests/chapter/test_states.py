@@ -83,7 +83,7 @@ def test_the_seasons_low_is_no_slowing() -> None:
     sales = np.tile(month * 100, (5, 1)) * np.random.default_rng(0).normal(1, 0.1, (5, MONTHS))
     day = np.concatenate([np.arange(int(n)) * 9 + 30 * place for place, n in enumerate(month)]) + BEGIN
     orders = Orders(np.repeat(np.arange(5), len(day)), np.tile(day, 5), np.ones(5 * len(day)))
-    found = states.state_table(orders, purchases.without_season(sales, 1), START, States())
+    found = states.state_table(orders, sales / purchases.season_of(sales, 1), START, States())
     assert found["state"].tolist() == ["active"] * 5
 
 
