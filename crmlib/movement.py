@@ -17,6 +17,7 @@ from crmlib.profitability import customer_profitability, group_profitability, to
 
 SHARED = Decimal("0.05")
 STEPS = ["label", "amount", "kind"]
+STANDINGS = ["Came", "Stayed, brought no less", "Stayed, brought less", "Went", "Bought in neither"]
 
 
 def margin_moves(books: Books, period: Period, base: Period | None, by: str) -> pd.Series:
@@ -41,6 +42,46 @@ def margin_moves(books: Books, period: Period, base: Period | None, by: str) -> 
     steps = change.rename(index=names) if by == "customer" else change
     moves: pd.Series = pd.concat([pd.Series({base.short: total(before)}), steps, pd.Series({period.short: total(now)})])
     return moves
+
+
+def who_came_and_went(books: Books, period: Period, base: Period | None) -> Frame:
+    """Sales and net margin of a period and of its base, by whether customers bought in both of them: those who came, who stayed, who went.
+
+    Returns
+    -------
+    One row each (the index `STANDINGS`; without those of whom there is nobody): customers, sales_before, sales, margin_before, margin, change (of margin).
+    Who stayed and brought less is apart from who brought no less. The margins before and their change are missing where the periods have not the same lines; then
+    sales say who brought less. Empty without a base, or where nobody bought in it.
+    """
+    now, before = (_sales_and_margins(books, p) for p in (period, base or period))
+    both = pd.concat([now, before.add_suffix("_before")], axis=1).fillna(Decimal(0))
+    if base is None or not (both["sales_before"] > 0).any():
+        return pd.DataFrame(columns=["customers", "sales_before", "sales", "margin_before", "margin", "change"])
+    alike, bought, buys = _leaves(books, base) == _leaves(books, period), both["sales_before"] > 0, both["sales"] > 0
+    measure = "margin" if alike else "sales"
+    less = both[measure] < both[f"{measure}_before"]
+    standing = np.select([buys & ~bought, buys & bought & ~less, buys & bought, bought], STANDINGS[:4], STANDINGS[4])
+    sums = both.groupby(standing)[["sales_before", "sales", "margin_before", "margin"]].sum()
+    sums.insert(0, "customers", pd.Series(standing).value_counts())
+    sums = sums if alike else sums.assign(margin_before=None)
+    return sums.assign(change=sums["margin"] - sums["margin_before"] if alike else None).reindex(
+        [s for s in STANDINGS if s in sums.index]
+    )
+
+
+def standing_moves(stood: Frame, period: Period, base: Period | None) -> pd.Series:
+    """A bridge of customers' margin from a base period by `who_came_and_went`; nothing where margins cannot be compared."""
+    if base is None or stood["change"].isna().any():
+        return pd.Series(dtype=object)
+    ends = [pd.Series({p.short: total(stood[name])}) for p, name in ((base, "margin_before"), (period, "margin"))]
+    moves: pd.Series = pd.concat([ends[0], stood["change"], ends[1]])
+    return moves if len(stood) else moves.iloc[:0]
+
+
+def _sales_and_margins(books: Books, period: Period) -> Frame:
+    report, margin = customer_profitability(books, period), books.statement_in(period).net_margin.id
+    named = report[report["customer_id"] != ""].set_index("customer_id")
+    return named[["sales", margin]].set_axis(["sales", "margin"], axis=1)
 
 
 def _leaves(books: Books, period: Period) -> list[str]:

@@ -386,9 +386,13 @@ def migration(now: Frame, before: Frame, segments: Sequence[str]) -> Frame:
 
 
 def moved(now: Frame, before: Frame) -> Frame:
-    """Customers whose segment changed: customer_id, customer_name, before, now, state, sales, net_margin, reason; the largest by sales first."""
+    """Customers whose segment changed: customer_id, customer_name, before, now, state, sales, net_margin, reason; the largest by sales first.
+
+    Who was not yet a customer before has no segment that could change.
+    """
     pairs = _both(now, before)
-    rows = pairs[pairs["before"] != pairs["now"]].sort_values(["sales", "customer_id"], ascending=[False, True])
+    changed = (pairs["before"] != pairs["now"]) & (pairs["before"] != NOT_YET)
+    rows = pairs[changed].sort_values(["sales", "customer_id"], ascending=[False, True])
     names = ["customer_id", "customer_name", "before", "now", "state", "sales", "net_margin", "reason"]
     return rows[names].reset_index(drop=True)
 

@@ -124,12 +124,24 @@ def _show_hidden(figure: Figure) -> None:
         text.set_text(visible(text.get_text()))
 
 
-def _mimebundle(figure: Figure) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+def _mimebundle(figure: Figure) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     import matplotlib.pyplot as plt
 
     svg, alt = picture(figure)
     plt.close(figure)  # else the inline backend shows it once more at the end of the cell
-    return {"image/svg+xml": svg, "text/plain": alt}, {"image/svg+xml": {"alt": alt}}
+    return {"image/svg+xml": svg, "text/plain": alt}, {"image/svg+xml": {"alt": alt, **_heading(figure)}}
+
+
+def _heading(figure: Figure) -> dict[str, Any]:
+    """What `headline` wrote: finding and what as text, and the share of the height that the plot below them has; nothing without it."""
+    texts = {text.get_gid(): " ".join(text.get_text().split()) for text in figure.texts}
+    if "finding" not in texts:
+        return {}
+    return {
+        "finding": texts["finding"],
+        "what": texts["what"],
+        "plot": cast(Any, figure.get_layout_engine()).get()["rect"][3],
+    }
 
 
 def apply_look() -> None:
@@ -209,8 +221,8 @@ def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: Sentenc
     if _has_unknown_letters(figure):
         what = f"{what.rstrip('.')}. {BOXES}"
     figure.set_layout_engine("constrained")
-    title = _wrapped(figure, finding, fontsize=12.5, fontweight="bold")
-    small = _wrapped(figure, what, fontsize=9, color=QUIET)
+    title = _wrapped(figure, finding, gid="finding", fontsize=12.5, fontweight="bold")
+    small = _wrapped(figure, what, gid="what", fontsize=9, color=QUIET)
     heights = [text.get_window_extent().height / figure.dpi for text in (title, small)]
     width, plot = figure.get_size_inches()
     whole = plot + sum(heights) + 0.32

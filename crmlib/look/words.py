@@ -17,6 +17,7 @@ contribute         of an amount: contribute USD 1.4 M, lose USD 12 k; contribute
 list, list.3       Fir, Gorse and Hazel; Fir, Gorse, Hazel and 4 more
 customer           any other word counts: 1 customer, 12 customers; of a table its rows; irregular as in family|families
 customer or none   counts, and says no customer for none
+does.weigh         a verb that agrees with how many there are: weighs, weigh; irregular as does.it brings|they bring
 =================  ===============================================================================================
 """
 
@@ -28,7 +29,7 @@ import numbers
 import string
 import textwrap
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, cast
@@ -240,6 +241,8 @@ class _Template(string.Formatter):
         if kind == "list":
             self.one = len(value) == 1
             return _listed([str(item) for item in value], int(detail or len(value)))
+        if kind == "does":
+            return _agreeing(detail, len(value) if isinstance(value, Sized) else value)
         value, noun = _single(value, kind), kind.removesuffix(" or none")
         if noun != kind and not value:
             return f"no {noun.split('|')[0]}"
@@ -261,6 +264,12 @@ def _single(value: Any, kind: str) -> Any:
         items = [] if kind in AMOUNTS and value.isna().any() else value.to_list()  # a sum with a hole is no sum
         value = sum(items) if kind in AMOUNTS else items[0] if items else None
     return None if isinstance(value, float | Decimal) and not math.isfinite(value) else value
+
+
+def _agreeing(forms: str, number: int) -> str:
+    """Of ``one|several``, or of a verb whose one form has an s, that for so many; none is one: no customer weighs."""
+    one, irregular, several = forms.rpartition("|")
+    return several if number > 1 else one if irregular else f"{several}s"
 
 
 def _listed(items: Sequence[str], most: int) -> str:

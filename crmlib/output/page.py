@@ -75,7 +75,7 @@ def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()
     _keep_together(executed.cells)
     exporter = HTMLExporter(  # type: ignore[no-untyped-call]
         template_name="report", extra_template_basedirs=[str(TEMPLATES)], extra_template_paths=[str(TEMPLATES)], exclude_anchor_links=True,
-        filters={"css_text": _css_text, "reachable": _reachable},
+        filters={"css_text": _css_text, "reachable": _reachable, "below_heading": _below_heading},
         config={"NbConvertBase": {"display_data_priority": SHOWN}},
     )  # fmt: skip
     text, _ = exporter.from_notebook_node(executed, resources={"page": page})
@@ -182,6 +182,15 @@ def _reachable(html: str) -> str:
         scroller.insert_before(caption)
         scroller.attrs |= {"tabindex": "0", "role": "group", "aria-labelledby": f"{scroller['id']}-title"}
     return str(page)
+
+
+def _below_heading(svg: str, plot: float) -> str:
+    """The picture without the heading in it, which a page has as text: the plot is so much of its height."""
+    width, height = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
+    svg = re.sub(r'height="[\d.]+pt"', f'height="{height * plot:.2f}pt"', svg, count=1)
+    return re.sub(
+        r'viewBox="[^"]+"', f'viewBox="0 {height * (1 - plot):.2f} {width:g} {height * plot:.2f}"', svg, count=1
+    )
 
 
 def _css_text(text: str) -> str:

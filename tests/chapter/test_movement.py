@@ -56,6 +56,45 @@ def test_a_cost_that_only_one_year_has_is_nought_in_the_other(make_books: Make) 
     assert groups.loc["Shops", ["net_margin", "net_margin_before"]].tolist() == [10, 60]
 
 
+STAND = """customer_id, invoice_date, gross_sales, cost_of_goods
+A, 2023-05-01, 100, 40
+A, 2024-05-01, 110, 95
+B, 2023-05-01, 50, 20
+B, 2024-05-01, 80, 20
+C, 2024-06-01, 20, 10
+D, 2023-06-01, 30, 10"""
+
+
+def test_who_came_stayed_and_went_explain_sales_and_margin_of_all_customers(make_books: Make) -> None:
+    people = CUSTOMERS + "\nD, Dorn, Clubs\nE, Elm, Clubs"
+    books = make_books({"customers": people, "invoice_lines": STAND}, coverage=YEARS)
+    period, base = books.period("2024"), books.period("2023")
+    stood = movement.who_came_and_went(books, period, base)
+    assert {name: [int(value) for value in row] for name, *row in stood.itertuples()} == {
+        # customers, sales before and now, margin before and now, change
+        "Came": [1, 0, 20, 0, 10, 10],
+        "Stayed, brought no less": [1, 50, 80, 30, 60, 30],
+        "Stayed, brought less": [1, 100, 110, 60, 15, -45],
+        "Went": [1, 30, 0, 20, 0, -20],
+    }
+    steps = movement.standing_moves(stood, period, base)
+    assert [int(step) for step in steps] == [110, 10, 30, -45, -20, 85]
+    assert movement.standing_moves(movement.who_came_and_went(books, period, None), period, None).empty
+
+
+def test_where_margins_cannot_be_compared_sales_say_who_stayed_and_brought_less(make_books: Make) -> None:
+    owed = "customer_id, month, receivables\n" + "\n".join(f"A, 2024-{m:02}-01, 12" for m in range(1, 13))
+    books = make_books({"customers": CUSTOMERS, "invoice_lines": LINES, "balances": owed}, coverage=YEARS)
+    period, base = books.period("2024"), books.period("2023")
+    assert [line.id for line in books.statement_in(period).leaves] != [
+        line.id for line in books.statement_in(base).leaves
+    ]
+    stood = movement.who_came_and_went(books, period, base)
+    assert stood.index.tolist() == ["Came", "Stayed, brought no less"]
+    assert stood["change"].isna().all()
+    assert movement.standing_moves(stood, period, base).empty
+
+
 MEASURED = {"sales": 100.0, "net_margin": 10.0, "net_margin_before": 10.0, "net_margin_share": 0.1, "growth_share": 0.05,
             "all_growth_share": 0.05, "all_net_margin_share": 0.1}  # fmt: skip
 

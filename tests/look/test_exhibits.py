@@ -134,6 +134,9 @@ def test_a_verb_agrees_with_what_was_counted_or_listed_before_it() -> None:
         "1 customer contributes USD 5. 2 customers lose USD 4."
     )
     assert str(say("{names:list} {two[margin]:contribute}.")) == "Fir loses USD 4."
+    forms = "{x:account or none} {x:does.stand}, and {x:does.it brings|they bring} {x:does.one|many}."
+    assert [str(say(forms, x=rows)) for rows in (one.head(0), one, two)] == [
+        "No account stands, and it brings one.", "1 account stands, and it brings one.", "2 accounts stand, and they bring many."]  # fmt: skip
     bought = words.Words("USD", say.names, costed=False)
     assert str(bought("{one:customer} {one[margin]:contribute}.", "{two:customer} {two[margin]:contribute}.")) == (
         "1 customer buys USD 5. 2 customers return USD 4."

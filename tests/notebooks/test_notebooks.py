@@ -159,3 +159,24 @@ def test_over_all_notebooks_half_of_the_cells_have_at_most_six_lines() -> None:
     medians = {path.stem: statistics.median(map(length, code_of(path))) for path in NOTEBOOKS}
     assert statistics.median(length(cell) for path in NOTEBOOKS for cell in code_of(path)) <= 6, medians
     assert sum(sentence_conditions(cell) for path in NOTEBOOKS for cell in code_of(path)) < 20
+
+
+FIELD = re.compile(r"\{[^{}:]+:(?!money|size|percent|moved|rose|improves|contribute|does)[a-z][^{}]*\}\s+([a-z]+)")
+UNCHANGING = set(
+    "in of on at for from by to with without into near outside behind against only each more less longer when before that who which and or "
+    "would could may can cannot must had brought came went grew sold shown it they named yet a the".split()
+)  # fmt: skip
+
+
+@each_notebook
+def test_a_verb_after_a_count_or_a_list_agrees_with_it(path: Path) -> None:
+    """One that has two forms is written ``{rows:does.stand}``; a form for one alone stands where the cell takes one."""
+    templates = [
+        node.value
+        for cell in code_of(path)
+        if "study" not in tags(cell)
+        for node in ast.walk(ast.parse(source(cell)))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    words = {word for template in templates for word in FIELD.findall(template)}
+    assert {word for word in words if not word.endswith(("ed", "s")) and word not in UNCHANGING} == set()
