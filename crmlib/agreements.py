@@ -6,14 +6,14 @@ What a customer reads is in `clauses`, which sees none of these amounts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pandas as pd
 
-from crmlib.assignment import at_target, choices
+from crmlib.assignment import at_target, choices, fitted
 from crmlib.books.stored import Books, Frame
 from crmlib.declared.agreements import Agreement, Agreements, Commitment, Contacts, Terms
 from crmlib.declared.periods import Period, add_months
@@ -76,7 +76,8 @@ def drafts(books: Books, period: Period, decided: Frame, rows: Frame) -> list[Dr
     """The next agreement of each key account, of each other account that has had one, and of each segment, in this order; none without a menu.
 
     It offers what the guidelines offer the segment; of an option with a judged uplift the floor, where that is best for the account, or for most
-    customers of the segment, within the capacity of the option (`assignment.at_target`).
+    customers of the segment, within the capacity of the option (`assignment.at_target`). Where all together would still promise more of an option than
+    can be delivered, its level is cut (`assignment.fitted`): first in standard terms, where a unit is worth least, and never in what people wrote.
 
     Parameters
     ----------
@@ -99,10 +100,66 @@ def drafts(books: Books, period: Period, decided: Frame, rows: Frame) -> list[Dr
     others = buyers[~buyers["customer_id"].isin(named["customer_id"])]
     offered = {*others["segment"]} & {*guide["segment"], *(a.segment for a in agreed.agreements)}
     groups = [others[others["segment"] == s] for s in books.engagement.segments if s in offered]
-    return [
+    made = [
         *(_draft(ground, account, named[party == account]) for account in first),
         *(_draft(ground, "", own) for own in groups),
     ]
+    for option, row in menu.items():
+        made = made if row["capacity"] is None else _within(ground, made, option, choice)
+    return made
+
+
+def _within(ground: _Ground, made: Sequence[Draft], option: str, choice: Frame) -> list[Draft]:
+    """The drafts with a level of one option at which all together can be delivered."""
+    own, bought = choice[choice["option"] == option].set_index("customer_id"), volumes(ground.books, ground.period)
+    floors = ground.guide[ground.guide["option"] == option].set_index("segment")["floor"].to_dict()
+    rows = []
+    for place, draft in enumerate(made):
+        level = next((c.level for c in draft.agreement.commitments if c.option == option), NONE)
+        volume = bought.loc[list(draft.customers), ground.menu[option]["per"]].sum()
+        gains = own.reindex(list(draft.customers)).sum()
+        units = gains["target_units"] - gains["floor_units"]
+        each = (gains["target_worth"] - gains["floor_worth"]) / units if units > 0 else 0.0
+        floor = (
+            level if any(draft.agreement is a for a in ground.agreed.agreements) else floors.get(draft.segment, NONE)
+        )
+        rows.append((place, draft.agreement.account != "", each, -place, level, floor, volume))
+    columns = ["place", "alone", "worth", "order", "level", "floor", "volume"]
+    terms = (
+        pd.DataFrame(rows, columns=columns, dtype=object).sort_values(["alone", "worth", "order"]).set_index("place")
+    )
+    levels = fitted(terms, ground.menu[option]["capacity"] * ground.period.months / 12)
+    cut = levels < terms["level"]
+    return [_at_level(draft, option, levels[place]) if cut[place] else draft for place, draft in enumerate(made)]
+
+
+def _at_level(draft: Draft, option: str, level: Decimal) -> Draft:
+    """The draft with another level of one option that it promises."""
+    terms = [c if c.option != option else c.model_copy(update={"level": level}) for c in draft.agreement.commitments]
+    return replace(
+        draft, agreement=draft.agreement.model_copy(update={"commitments": tuple(c for c in terms if c.level > 0)})
+    )
+
+
+def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Frame:
+    """Where drafts promise less of an option with a limited capacity than the guidelines offer the segment (`rows` as `menu.priced`).
+
+    Returns
+    -------
+    One row per draft and option: with_whom, name (of the option), offered and promised (levels), units (by how many fewer, in a period like this one).
+    """
+    menu, bought, written = priced_menu(books, period), volumes(books, period), read_agreements(books).agreements
+    guide = guidelines(books, period, rows)
+    limited = guide[guide["option"].isin(menu.index[menu["capacity"].notna()])]
+    found = []
+    for draft in made:
+        own = limited[(limited["segment"] == draft.segment) & (draft.agreement not in written)]
+        levels = {c.option: c.level for c in draft.agreement.commitments}
+        for option, name, offered in own[["option", "name", "offered_level"]].itertuples(index=False):
+            level = levels.get(option, NONE)
+            volume = bought.loc[list(draft.customers), menu.at[option, "per"]].sum()
+            found += [(draft.with_whom, name, offered, level, (offered - level) * volume)] if level < offered else []
+    return pd.DataFrame(found, columns=["with_whom", "name", "offered", "promised", "units"])
 
 
 def _draft(ground: _Ground, account: str, own: Frame) -> Draft:

@@ -6,6 +6,7 @@ counted. Options without a judged uplift are in no programme. Solved by HiGHS (s
 
 from __future__ import annotations
 
+from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from crmlib.profitability import customer_profitability
 GAP = 1e-9  # of the worth, by which a solution may fall short of the best there is
 NODES = 20_000  # of a search, so that it ends alike on every machine
 MORE_SHARE = 0.1  # of a capacity, that is tried beside one unit
+STEP = Decimal("0.01")  # of a level that is cut
 CHOICES = [
     "customer_id",
     "segment",
@@ -108,6 +110,26 @@ def _solved(own: Frame, more: float) -> pd.Series:
     )
     assert solved.x is not None, solved.message
     return pd.Series(solved.x > 0.5, own.index)
+
+
+def fitted(rows: Frame, room: Decimal) -> pd.Series:
+    """Levels of one option at which level × volume of all rows fit into the room: the first rows are cut first, each down to its floor.
+
+    Parameters
+    ----------
+    rows
+        level, floor and volume, in the order in which they are cut.
+
+    Returns
+    -------
+    A level for each row, cut ones in steps of `STEP`; more than the room where not even the floors fit.
+    """
+    levels, beyond = rows["level"].copy(), (rows["level"] * rows["volume"]).sum() - room
+    for row in rows[rows["volume"] > 0].itertuples():
+        fits = (row.level - max(beyond, Decimal(0)) / row.volume).quantize(STEP, ROUND_FLOOR)
+        levels[row.Index] = row.level if beyond <= 0 else min(row.level, max(row.floor, fits))
+        beyond -= (row.level - levels[row.Index]) * row.volume
+    return levels
 
 
 def worth(rows: Frame, target: pd.Series) -> float:

@@ -217,7 +217,7 @@ def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: Sentenc
     """
     figure, finding = root_figure(ax), str(finding)
     if not any(drawn.has_data() or drawn.texts for drawn in figure.axes):
-        return Sentence(str(otherwise))
+        return Sentence(str(otherwise), absent=True)
     if _has_unknown_letters(figure):
         what = f"{what.rstrip('.')}. {BOXES}"
     figure.set_layout_engine("constrained")

@@ -55,7 +55,8 @@ def plot_gantt(frame: pd.DataFrame, *, today: date, most: int = 30, ax: Axes | N
     ax.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=8))
     ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(ax.xaxis.get_major_locator()))
     ax.set_xlabel(
-        "outline: planned; solid: done; hatched: beyond the plan; bold: the longest way to the end", loc="left"
+        "outline: planned; solid: done; hatched: beyond the plan; bold: the chain that decides when the last one ends",
+        loc="left",
     )
     behind = [f"{name} ({state})" for name, state in rows["state"].items() if str(state).endswith("late")]
     left = f"{len(frame) - most} more are not drawn." if len(frame) > most else ""

@@ -143,7 +143,7 @@ def statement_table(
         The sentence that stands instead where there is no column.
     """
     if frame.empty:
-        return Sentence(str(otherwise))
+        return Sentence(str(otherwise), absent=True)
     unit, scale = _unit(frame[[line.id for line in lines if line.id in frame]], currency)
     if len(frame) > most:
         return _turned(frame, lines, str(title), f"{what}; every line is in the workbook", unit, scale)
@@ -262,7 +262,7 @@ def plain_table(
     from great_tables import loc, style
 
     if frame.empty:
-        return Sentence(str(otherwise))
+        return Sentence(str(otherwise), absent=True)
     rows = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
     cut = f"; {most} of {len(rows):,}" if 0 < most < len(rows) else ""
     rows = rows.head(most) if cut else rows

@@ -151,11 +151,12 @@ def heading(column: object) -> str:
 class Sentence:
     """A sentence that reads a result: text in a console, a paragraph on a page, never markup; nothing where it is empty.
 
-    `amount` is the first that it names, without its sign.
+    `amount` is the first that it names, without its sign; `absent` is one that stands where there is nothing to show.
     """
 
     text: str
     amount: Decimal = Decimal(0)
+    absent: bool = False
 
     def __str__(self) -> str:
         return self.text
@@ -166,9 +167,9 @@ class Sentence:
         return bool(self.text)
 
     def _repr_html_(self) -> str:
-        return (
-            f'<p class="finding" style="{MARKED}; font-weight: 600">{html.escape(self.text)}</p>' if self.text else ""
-        )
+        kind = "finding absent" if self.absent else "finding"
+        said = f'<p class="{kind}" style="{MARKED}; font-weight: 600">{html.escape(self.text)}</p>'
+        return said if self.text else ""
 
 
 FINDINGS = "application/vnd.crm.findings+json"
@@ -208,7 +209,7 @@ class Words:
         template = _Template(self.currency, self.costed)
         known = ChainMap(values, cast(dict[str, object], self.names))
         parts = [text for sentence in sentences if (text := template.filled(sentence, known))]
-        return Sentence(" ".join(parts) or otherwise, template.amount)
+        return Sentence(" ".join(parts) or otherwise, template.amount, absent=not parts)
 
     def findings(self, places: Mapping[str, str | tuple[str, ...]], *, otherwise: str, **values: object) -> Findings:
         """Those of the findings that are true, each one or more sentences and the cell that shows it; `otherwise` where none is."""

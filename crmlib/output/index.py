@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
 from crmlib.look import drawing, whale
 from crmlib.look.words import digits_text, one_unit, percent
@@ -34,7 +36,7 @@ FILES = {
     "Tie-out": "data/tie_out",
     "Rows read": "data/intake",
 }
-REPORT, MOST_OWN = "27_", 4
+REPORT, MOST_OWN = "27_", 5
 MOST_FINDINGS, MOST_ACTIONS, MATERIAL = 7, 5, 0.01
 THOUSAND = Decimal(1000)
 
@@ -55,9 +57,9 @@ def write_index(
     text = rendered(
         "summary.html.j2",
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
-        as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), whale=_whale_curve(books, period),
+        as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), way=_way(books, period), whale=_whale_curve(books, period),
         findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
-        downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
+        meanings=_meanings(books, actions, findings), downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip
     refuse_outside(text, "index.html")
     (folder / "index.html").write_text(text, encoding="utf-8")
@@ -95,6 +97,31 @@ def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _way(books: Books, period: Period) -> str:
+    """From the margin of customers to the last line of the firm, in one sentence; nothing where nothing lies between them."""
+    from crmlib.profitability import from_customers_to_profit
+
+    down = from_customers_to_profit(books, period)
+    steps, text = down.iloc[1:-1][down.iloc[1:-1] != 0], one_unit([*down])
+    if steps.empty:
+        return ""
+    signed = one_unit([*down], signed=True)
+    between = ", ".join(f"{name.lower()} {signed(step)}" for name, step in steps.items())
+    return f"{books.engagement.settings.currency}: from the margin of customers, {text(down.iloc[0])}, to {down.index[-1].lower()}, {text(down.iloc[-1])}: {between}."
+
+
+def _meanings(books: Books, actions: pd.DataFrame, findings: Sequence[Finding]) -> dict[str, str]:
+    """What the segments mean that the summary names, by the rules."""
+    first = {rule.segment: rule.because for rule in reversed(books.engagement.judgement("segments.yml", Rules).rules)}
+    listed = set(actions.head(MOST_ACTIONS).get("segment", ()))
+    said = " ".join(finding.text for finding in chosen_findings(findings))
+    return {
+        segment: because
+        for segment, because in reversed(first.items())
+        if segment in listed or re.search(rf"\b{re.escape(segment)}\b", said)
+    }
 
 
 def _whale_curve(books: Books, period: Period) -> dict[str, str]:

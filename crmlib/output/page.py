@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from crmlib.declared.reading import CrmError, visible
 from crmlib.look.words import FINDINGS
+from crmlib.output.sections import without_empty
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,6 +69,7 @@ def write_page(executed: NotebookNode, html: Path, *, pages: Sequence[Page] = ()
     page = _heading(executed, html.stem) | _beside(html.name, pages)
     page |= {"in_report": bool(pages), "findings": findings_of(executed, html.name), "rests_on": _rests_on(executed)}
     executed.cells = [cell for cell in executed.cells if not HIDDEN & tags_of(cell)]
+    executed.cells, page["missing"] = without_empty(executed.cells)
     page["contents"] = [
         (cell.id, title) for cell in executed.cells if cell.cell_type == "markdown"
         for title in re.findall(r"^## +(.+?)\s*$", cell.source, re.MULTILINE)

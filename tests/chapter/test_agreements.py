@@ -160,6 +160,38 @@ def test_what_the_margin_does_not_bear_is_refused_with_the_amount_and_what_saves
     assert guide.at["dear", "short"] == 600
 
 
+@pytest.mark.parametrize(
+    ("room", "levels"),
+    [
+        ("100", ["1", "1", "1"]),
+        ("25", ["0.50", "1", "1"]),  # the first is cut by 5 units of 10
+        ("24.99", ["0.49", "1", "1"]),  # in steps that fit
+        ("18", ["0.2", "0.60", "1"]),  # the first to its floor, by 8 units; the second by 4
+        ("1", ["0.2", "0.2", "0.2"]),  # not even the floors fit
+    ],
+)
+def test_levels_are_cut_in_their_order_down_to_the_floor_until_they_fit(room: str, levels: list[str]) -> None:
+    row = {"level": Decimal(1), "floor": Decimal("0.2"), "volume": Decimal(10)}
+    fits = assignment.fitted(pd.DataFrame([row] * 3, dtype=object), Decimal(room))
+    assert fits.tolist() == [Decimal(level) for level in levels]
+
+
+def test_no_set_of_agreements_promises_more_than_can_be_delivered(make_books: Make) -> None:
+    limited = option(uplift_on="sales", uplift_low="0.1", uplift="0.5", uplift_high="0.9", capacity="18")
+    books, period, decided = opened(make_books, limited, option("plain", capacity="6"), segments=KEY_A,
+                                    levels="Key,visit,0,1,1\nCore,visit,0.25,1,1\nKey,plain,0,0.5,1\nCore,plain,0,0.5,1")  # fmt: skip
+    rows = menu.priced(books, period)
+    drafts = agreements.drafts(books, period, decided, rows)
+    promised = agreements.commitments(books, period, drafts, rows)
+    units = (promised["level"] * promised["volume"]).groupby(promised["option"]).sum()
+    # both would get 12 visits and 6 of plain; 18 and 6 can be given
+    assert dict(units) == {"visit": 15, "plain": 6}
+    assert agreements.cuts(books, period, drafts, rows).to_numpy().tolist() == [
+        ["Core: standard terms", "Visit", 1, Decimal("0.25"), 9],  # best at its floor: both do not fit
+        ["Core: standard terms", "Plain", Decimal("0.5"), 0, 6],
+    ]
+
+
 def worth(gain: float, units: float, capacity: float = 10.0) -> dict[str, Any]:
     return {"option": "o", "name": "O", "capacity": capacity, "floor_worth": 0.0, "target_worth": gain, "today_worth": 0.0,
             "floor_units": 0.0, "target_units": units, "today_units": 0.0}  # fmt: skip

@@ -316,7 +316,10 @@ def test_a_notebook_shows_each_picture_once_as_svg_with_its_alternative_text() -
     for name in ("axes", "pyplot", "open"):
         assert set(shown[name][0].data) == {"image/svg+xml", "text/plain"}
     alt = 'It "rises" by <5>. Sales, USD. A $x$ picture.'
-    assert shown["axes"][0].metadata["image/svg+xml"]["alt"] == alt
+    heading = shown["axes"][0].metadata["image/svg+xml"]
+    assert (heading["alt"], heading["finding"], heading["what"]) == (alt, 'It "rises" by <5>', "Sales, USD")
+    assert 0.7 < heading["plot"] < 0.9  # of its height, below both
+    assert set(shown["pyplot"][0].metadata["image/svg+xml"]) == {"alt"}
     assert shown["axes"][0].data["text/plain"] == alt
     assert shown["empty"][0].data["text/plain"] == "There are no sales."
     assert shown["sentence"][0].data["text/html"].endswith('600">done &lt;b&gt;</p>')

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import zipfile
+from base64 import b64decode
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -24,7 +25,7 @@ from nbformat import v4
 from crmlib.books.stored import Books, open_books
 from crmlib.declared.reading import CrmError
 from crmlib.look.tables import plain_table
-from crmlib.look.words import FINDINGS
+from crmlib.look.words import FINDINGS, Sentence
 from crmlib.output.data import export_data
 from crmlib.output.index import chosen_findings, write_index
 from crmlib.output.lists import lists
@@ -92,6 +93,44 @@ def test_a_figure_is_embedded_with_its_alternative_text(tmp_path: Path, kind: st
     assert image["alt"] == alt
     assert str(image["src"]).startswith(f"data:{kind};base64,")
     assert "fig" not in made.get_text().split()
+
+
+def test_the_headline_of_a_chart_stands_as_text_above_the_picture_which_has_it_no_more(tmp_path: Path) -> None:
+    svg = '<svg width="648pt" height="200pt" viewBox="0 0 648 200"><rect width="9" height="9"/></svg>'
+    told = {"alt": "All of it", "finding": "Fir & <b> lose", "what": "Margin, USD", "plot": 0.75}
+    made = page(
+        tmp_path, v4.new_markdown_cell("# T"), code("1", shown({"image/svg+xml": svg}, **{"image/svg+xml": told}))
+    )
+    caption = made.select_one(".caption")
+    assert caption is not None
+    assert [line.get_text() for line in caption.select("p")] == ["Fir & <b> lose", "Margin, USD"]
+    image = caption.find_next_sibling("figure").img
+    drawn = b64decode(str(image["src"]).partition(",")[2]).decode()
+    assert 'height="150.00pt"' in drawn
+    assert 'viewBox="0 50.00 648 150.00"' in drawn
+
+
+def lacking(text: str) -> Any:
+    return code("1", shown({"text/html": Sentence(text, absent=True)._repr_html_()}))
+
+
+def test_questions_with_nothing_to_show_stand_at_the_end_with_one_sentence(tmp_path: Path) -> None:
+    some, none = code("1", shown({"text/html": Sentence("Fir loses.")._repr_html_()})), lacking("No menu & no price.")
+    head = v4.new_markdown_cell
+    made = page(
+        tmp_path, head("# T"), code("1"), head("## What is promised?\n\nBy option."), code("1"), none, none,
+        head("## Who loses?"), some, head("### What of it?"), none, head("## Who came?"), lacking("Nobody came."),
+        head("## What binds?"), head("### Units"), none, head("## Who went?"), lacking("Nobody."), some,
+    )  # fmt: skip
+    assert [part.get_text() for part in made.select("h2, h3")] == [
+        "Who loses?",
+        "Who went?",
+        "Questions with nothing to show",
+    ]
+    assert [part.get_text() for part in made.select(".missing li")] == [
+        "What is promised? · What of it? · UnitsNo menu & no price.", "Who came?Nobody came."]  # fmt: skip
+    assert made.get_text().count("No menu") == 1
+    assert [link.get_text() for link in made.select(".contents a")] == ["Who loses?", "Who went?"]
 
 
 def test_text_from_data_stays_text(tmp_path: Path) -> None:
