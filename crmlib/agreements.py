@@ -142,24 +142,29 @@ def _at_level(draft: Draft, option: str, level: Decimal) -> Draft:
 
 
 def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Frame:
-    """Where drafts promise less of an option with a limited capacity than the guidelines offer the segment (`rows` as `menu.priced`).
+    """What drafts do not promise, though the guidelines offer it, for lack of capacity (`rows` as `menu.priced`).
 
     Returns
     -------
-    One row per draft and option: with_whom, name (of the option), offered and promised (levels), units (by how many fewer, in a period like this one).
+    One row per draft and option, what is worth most first: with_whom, name (of the option), offered and promised (levels), units (by how many fewer, in a
+    period like this one), worth (judged uplift less cost of what is cut; missing where no uplift is judged). What is worth less than it costs is not in it.
     """
     menu, bought, written = priced_menu(books, period), volumes(books, period), read_agreements(books).agreements
-    guide = guidelines(books, period, rows)
-    limited = guide[guide["option"].isin(menu.index[menu["capacity"].notna()])]
+    guide, choice = guidelines(books, period, rows), choices(books, period, rows)
+    gains = (choice["target_worth"] - choice["floor_worth"]).groupby([choice["customer_id"], choice["option"]]).sum()
+    limited = guide[guide["option"].isin(menu.index[menu["capacity"].notna()])].set_index("option")
     found = []
-    for draft in made:
-        own = limited[(limited["segment"] == draft.segment) & (draft.agreement not in written)]
+    for draft in (draft for draft in made if draft.agreement not in written):
         levels = {c.option: c.level for c in draft.agreement.commitments}
-        for option, name, offered in own[["option", "name", "offered_level"]].itertuples(index=False):
-            level = levels.get(option, NONE)
-            volume = bought.loc[list(draft.customers), menu.at[option, "per"]].sum()
-            found += [(draft.with_whom, name, offered, level, (offered - level) * volume)] if level < offered else []
-    return pd.DataFrame(found, columns=["with_whom", "name", "offered", "promised", "units"])
+        for option, own in limited[limited["segment"] == draft.segment].iterrows():
+            offered, level, customers = own["offered_level"], levels.get(str(option), NONE), list(draft.customers)
+            parts = gains.reindex([(c, option) for c in customers])
+            part = float((offered - level) / (offered - own["floor"])) if offered > own["floor"] else 0.0
+            worth = parts.clip(lower=0).sum() * part if parts.notna().any() else None
+            units = (offered - level) * bought.loc[customers, menu.at[option, "per"]].sum()
+            found += [(draft.with_whom, own["name"], offered, level, units, worth)] if units > 0 and worth != 0 else []
+    table = pd.DataFrame(found, columns=["with_whom", "name", "offered", "promised", "units", "worth"])
+    return table.astype({"worth": float}).sort_values("worth", ascending=False, kind="stable", ignore_index=True)
 
 
 def _draft(ground: _Ground, account: str, own: Frame) -> Draft:

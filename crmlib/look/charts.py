@@ -341,7 +341,7 @@ def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", unit: str = "", ax:
     drawn, narrow = table.astype(float), table.shape[1] > 6
     told = words.one_unit(drawn.to_numpy().ravel(), unit) if unit else lambda value: form.format(value + 0.0)
     text = drawn.map(lambda value: "" if math.isnan(value) else told(value).replace("-", "−"))
-    ax = drawing.new_axes(ax, 1.9 + 0.3 * len(table))
+    ax = drawing.new_axes(ax, 1.7 + 0.26 * len(table))
     plain: Any = {"fmt": "", "cbar": False, "linewidths": 0.5, "xticklabels": False, "yticklabels": False}
     sns.heatmap(drawn, annot=text.to_numpy(), cmap="Blues", robust=True, ax=ax, **plain)
     drawing.readable(ax)

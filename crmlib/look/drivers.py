@@ -34,7 +34,7 @@ def plot_tree(frame: pd.DataFrame, *, unit: str, gained: str = "more", ax: Axes 
     places = _places(frame)
     deepest = max(level for level, _ in places.values())
     rows = max(row for _, row in places.values()) + 1
-    ax = drawing.new_axes(ax, 0.74 * rows + 0.1)
+    ax = drawing.new_axes(ax, 0.68 * rows + 0.1)
     text = words.one_unit([*frame["amount"], *frame["gain"]], unit)
     signed = words.one_unit([*frame["amount"], *frame["gain"]], unit, signed=True)
     for name, node in frame.iterrows():

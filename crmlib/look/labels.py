@@ -48,7 +48,7 @@ def place_names(
         placed.append(box)
         artist.set_position(((box.x0 - x) / dot, (box.y0 - y) / dot))
         near = min(max(x, box.x0), box.x1), min(max(y, box.y0), box.y1)
-        if math.dist(near, (x, y)) > 14 * dot:
+        if math.dist(near, (x, y)) > 11 * dot:
             ends = ax.transData.inverted().transform([(x, y), near])
             ax.plot(ends[:, 0], ends[:, 1], color=drawing.QUIET, linewidth=0.7, zorder=1)
     return left_out
@@ -60,14 +60,14 @@ def _free_place(ax: Axes, at: tuple[float, float], size: Any, placed: Sequence[B
 
     inside, dot = ax.get_window_extent(), drawing.root_figure(ax).dpi / 72
     best: tuple[float, Bbox | None] = (math.inf, None)
-    for far in (9, 16, 26, 40, 58):
+    for far in (9, 16, 26, 40, 58, 80, 105):
         for angle in range(0, 360, 30):
             across, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
             left = at[0] + far * dot * across - size[0] * (0.5 - 0.5 * across)
             bottom = at[1] + far * dot * up - size[1] * (0.5 - 0.5 * up)
             box = Bbox.from_bounds(left, bottom, *size)
             fits = inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
-            if not fits or box.padded(2).count_overlaps(placed):
+            if not fits or box.expanded(1 + 8 * dot / box.width, 1 + 3 * dot / box.height).count_overlaps(placed):
                 continue
             best = min(best, (box.padded(3).count_contains(marks) * 8 + far, box), key=lambda one: one[0])
     return best[1]

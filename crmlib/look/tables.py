@@ -257,20 +257,27 @@ def plain_table(
 
     A column named ``…_share`` is written as percent. With a currency as `unit` all money stands in it or, where any is large, in thousand of it, which
     `what` then says; other numbers have so many `digits`: none where all are whole or large, else two. An index with a name is the first column. Of more than
-    `most` rows (if given) the first are shown, and the table says so; of none the sentence `otherwise` stands instead.
+    `most` rows (if given) the first are shown, and the table says so; a column of which nothing is known is named below the title; of no row the
+    sentence `otherwise` stands instead.
     """
     from great_tables import loc, style
 
     if frame.empty:
         return Sentence(str(otherwise), absent=True)
     rows = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
+    unknown = rows.isna().all().to_numpy()
+    lacking = (
+        f"; {NOT_AVAILABLE}: {', '.join(heading(name).lower() for name in rows.columns[unknown])}"
+        if unknown.any()
+        else ""
+    )
     cut = f"; {most} of {len(rows):,}" if 0 < most < len(rows) else ""
-    rows = rows.head(most) if cut else rows
+    rows = rows.loc[:, ~unknown].head(most if cut else len(rows))
     money = _money(rows) if unit else []
     told, scale = _unit(rows.iloc[:, money], unit) if money else ("", 0)
     columns = [_column(rows.iloc[:, place], scale if place in money else 0, digits) for place in range(rows.shape[1])]
     cells = pd.DataFrame({f"c{position}": texts for position, (texts, _) in enumerate(columns)})
-    table = _titled(cells, str(title), f"{what}{told and ', '}{told}{cut}").cols_label(
+    table = _titled(cells, str(title), f"{what}{told and ', '}{told}{cut}{lacking}").cols_label(
         cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, rows, strict=True)})
     )
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]

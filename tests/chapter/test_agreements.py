@@ -186,10 +186,15 @@ def test_no_set_of_agreements_promises_more_than_can_be_delivered(make_books: Ma
     units = (promised["level"] * promised["volume"]).groupby(promised["option"]).sum()
     # both would get 12 visits and 6 of plain; 18 and 6 can be given
     assert dict(units) == {"visit": 15, "plain": 6}
-    assert agreements.cuts(books, period, drafts, rows).to_numpy().tolist() == [
+    cut = agreements.cuts(books, period, drafts, rows)
+    assert cut.drop(columns="worth").to_numpy().tolist() == [
         ["Core: standard terms", "Visit", 1, Decimal("0.25"), 9],  # best at its floor: both do not fit
         ["Core: standard terms", "Plain", Decimal("0.5"), 0, 6],
     ]
+    assert cut["worth"].fillna(-1).tolist() == [
+        0.5 * 600 - 9 * 10,
+        -1,
+    ]  # the uplift on B's contribution, less nine visits
 
 
 def worth(gain: float, units: float, capacity: float = 10.0) -> dict[str, Any]:

@@ -326,6 +326,14 @@ def test_a_notebook_shows_each_picture_once_as_svg_with_its_alternative_text() -
     assert shown["table"][0].data["text/plain"] == "Table"
 
 
+def test_a_column_of_which_nothing_is_known_is_named_below_the_title() -> None:
+    rows = pd.DataFrame({"team": ["Fir", "Gorse"], "lead_hours": [None, None], "hours": [1, None]})
+    html = tables.plain_table(rows, title="t", what="w").as_raw_html()  # type: ignore[union-attr]
+    assert "w; not available: lead hours" in html
+    assert "Lead hours" not in html
+    assert html.count("not available") == 2  # and where one of the hours is missing
+
+
 def test_the_largest_changes_have_an_arrow_and_a_subtotal_has_none() -> None:
     rows = {
         "2025": {"sales": Decimal(90), "discounts": Decimal(5), "margin": Decimal(85)},

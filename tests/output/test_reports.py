@@ -115,12 +115,17 @@ def lacking(text: str) -> Any:
 
 
 def test_questions_with_nothing_to_show_stand_at_the_end_with_one_sentence(tmp_path: Path) -> None:
-    some, none = code("1", shown({"text/html": Sentence("Fir loses.")._repr_html_()})), lacking("No menu & no price.")
+    def some() -> Any:
+        return code("1", shown({"text/html": Sentence("Fir loses.")._repr_html_()}))
+
+    def none() -> Any:
+        return lacking("No menu & no price.")
+
     head = v4.new_markdown_cell
     made = page(
-        tmp_path, head("# T"), code("1"), head("## What is promised?\n\nBy option."), code("1"), none, none,
-        head("## Who loses?"), some, head("### What of it?"), none, head("## Who came?"), lacking("Nobody came."),
-        head("## What binds?"), head("### Units"), none, head("## Who went?"), lacking("Nobody."), some,
+        tmp_path, head("# T"), code("1"), head("## What is promised?\n\nBy option."), code("1"), none(), none(),
+        head("## Who loses?"), some(), head("### What of it?"), none(), head("## Who came?"), lacking("Nobody came."),
+        head("## What binds?"), head("### Units"), none(), head("## Who went?"), lacking("Nobody."), some(),
     )  # fmt: skip
     assert [part.get_text() for part in made.select("h2, h3")] == [
         "Who loses?",
