@@ -26,7 +26,7 @@ TABLE_CSS = f"""
 #ID td.gt_title {{font-size: 15px; font-weight: bold}}
 #ID td.gt_subtitle {{font-size: 12px; color: {QUIET}; padding-bottom: 6px}}
 #ID th.gt_col_heading {{font-weight: bold; border-top: none; border-bottom: 1px solid {INK}; vertical-align: bottom}}
-#ID .gt_row {{border: none; padding: 3px 5px}}
+#ID .gt_row {{border: none; padding: 3px 5px; vertical-align: top}}
 #ID tr {{break-inside: avoid}}
 #ID tbody tr {{background: none}}
 #ID .gt_table_body {{border-top: none; border-bottom: 1px solid {INK}}}
@@ -35,6 +35,7 @@ TABLE_CSS = f"""
 
 
 SHORT = 12  # letters of a text that stands on one line
+LONG = 60  # letters of a text that takes several lines on a narrow screen
 LARGE = 100_000  # amounts from here on are told in thousand
 COUNTED = (
     "_share",
@@ -282,5 +283,10 @@ def plain_table(
     )
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]
     short = [cell for cell in cells if cell not in right and cells[cell].str.len().max() <= SHORT]
-    whole = style.css("white-space: nowrap")
-    return table.cols_align("left").cols_align("right", columns=right).tab_style(whole, loc.body(short))
+    long = [cell for cell in cells if cell not in right and cells[cell].str.len().max() > LONG]
+    whole, wide = (
+        style.css("white-space: nowrap"),
+        style.css("--text: long"),
+    )  # as wide as the sheet gives room, which look.css says
+    table = table.cols_align("left").cols_align("right", columns=right).tab_style(whole, loc.body(short))
+    return table.tab_style(wide, loc.body(long))
