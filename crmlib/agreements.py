@@ -105,7 +105,7 @@ def drafts(books: Books, period: Period, decided: Frame, rows: Frame) -> list[Dr
         *(_draft(ground, "", own) for own in groups),
     ]
     for option, row in menu.items():
-        made = made if row["capacity"] is None else _within(ground, made, option, choice)
+        made = made if row["capacity"] is None else _within(ground, made, str(option), choice)
     return made
 
 
@@ -149,15 +149,17 @@ def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Fr
     One row per draft and option, what is worth most first: with_whom, name (of the option), offered and promised (levels), units (by how many fewer, in a
     period like this one), worth (judged uplift less cost of what is cut; missing where no uplift is judged). What is worth less than it costs is not in it.
     """
-    menu, bought, written = priced_menu(books, period), volumes(books, period), read_agreements(books).agreements
+    menu: Any = priced_menu(books, period)
+    bought, written = volumes(books, period), read_agreements(books).agreements
     guide, choice = guidelines(books, period, rows), choices(books, period, rows)
     gains = (choice["target_worth"] - choice["floor_worth"]).groupby([choice["customer_id"], choice["option"]]).sum()
     limited = guide[guide["option"].isin(menu.index[menu["capacity"].notna()])].set_index("option")
     found = []
     for draft in (draft for draft in made if draft.agreement not in written):
         levels = {c.option: c.level for c in draft.agreement.commitments}
-        for option, own in limited[limited["segment"] == draft.segment].iterrows():
-            offered, level, customers = own["offered_level"], levels.get(str(option), NONE), list(draft.customers)
+        options: Any = limited[limited["segment"] == draft.segment].iterrows()
+        for option, own in options:
+            offered, level, customers = own["offered_level"], levels.get(option, NONE), list(draft.customers)
             parts = gains.reindex([(c, option) for c in customers])
             part = float((offered - level) / (offered - own["floor"])) if offered > own["floor"] else 0.0
             worth = parts.clip(lower=0).sum() * part if parts.notna().any() else None

@@ -124,11 +124,12 @@ def fitted(rows: Frame, room: Decimal) -> pd.Series:
     -------
     A level for each row, cut ones in steps of `STEP`; more than the room where not even the floors fit.
     """
-    levels, beyond = rows["level"].copy(), (rows["level"] * rows["volume"]).sum() - room
-    for row in rows[rows["volume"] > 0].itertuples():
-        fits = (row.level - max(beyond, Decimal(0)) / row.volume).quantize(STEP, ROUND_FLOOR)
-        levels[row.Index] = row.level if beyond <= 0 else min(row.level, max(row.floor, fits))
-        beyond -= (row.level - levels[row.Index]) * row.volume
+    levels, beyond = rows["level"].copy(), Decimal((rows["level"] * rows["volume"]).sum()) - room
+    counted: Any = rows[rows["volume"] > 0].iterrows()
+    for place, row in counted:
+        fits = (row["level"] - max(beyond, Decimal(0)) / row["volume"]).quantize(STEP, ROUND_FLOOR)
+        levels[place] = row["level"] if beyond <= 0 else min(row["level"], max(row["floor"], fits))
+        beyond -= (row["level"] - levels[place]) * row["volume"]
     return levels
 
 

@@ -108,7 +108,7 @@ def _way(books: Books, period: Period) -> str:
     if steps.empty:
         return ""
     signed = one_unit([*down], signed=True)
-    between = ", ".join(f"{name.lower()} {signed(step)}" for name, step in steps.items())
+    between = ", ".join(f"{str(name).lower()} {signed(step)}" for name, step in steps.items())
     return f"{books.engagement.settings.currency}: from the margin of customers, {text(down.iloc[0])}, to {down.index[-1].lower()}, {text(down.iloc[-1])}: {between}."
 
 
