@@ -25,7 +25,8 @@ def without_empty(cells: Sequence[NotebookNode]) -> tuple[list[NotebookNode], di
     for place in reversed(range(len(sections))):
         end = next((at for at in range(place + 1, len(levels)) if levels[at] <= levels[place]), len(levels))
         within = empty[place + 1 : end]
-        empty[place] = all(within) and (empty[place] or (bool(within) and not _shown(sections[place])))
+        bare = empty[place] or (levels[place] > 1 and bool(within) and not _shown(sections[place]))
+        empty[place] = bare and all(within)
     missing: dict[str, list[str]] = {}
     for section, sentence, gone in zip(sections, said, empty, strict=True):
         if gone and sentence:

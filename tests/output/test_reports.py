@@ -136,6 +136,8 @@ def test_questions_with_nothing_to_show_stand_at_the_end_with_one_sentence(tmp_p
         "What is promised? · What of it? · UnitsNo menu & no price.", "Who came?Nobody came."]  # fmt: skip
     assert made.get_text().count("No menu") == 1
     assert [link.get_text() for link in made.select(".contents a")] == ["Who loses?", "Who went?"]
+    alone = page(tmp_path, head("# T"), code("1"), head("## Who came?"), none())
+    assert [part.get_text() for part in alone.select("h1, h2")] == ["T", "Questions with nothing to show"]
 
 
 def test_text_from_data_stays_text(tmp_path: Path) -> None:
