@@ -390,9 +390,8 @@ def moved(now: Frame, before: Frame) -> Frame:
 
     Who was not yet a customer before has no segment that could change.
     """
-    pairs = _both(now, before)
-    changed = (pairs["before"] != pairs["now"]) & (pairs["before"] != NOT_YET)
-    rows = pairs[changed].sort_values(["sales", "customer_id"], ascending=[False, True])
+    rows = _both(now, before).query("before != now and before != @NOT_YET")
+    rows = rows.sort_values(["sales", "customer_id"], ascending=[False, True])
     names = ["customer_id", "customer_name", "before", "now", "state", "sales", "net_margin", "reason"]
     return rows[names].reset_index(drop=True)
 
