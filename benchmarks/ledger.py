@@ -76,19 +76,21 @@ TABLES = {
 }
 
 
-def write_ledger(folder: Path, *, lines: int, customers: int, seed: int) -> None:
-    """Write engagement.yml, `ledger/` (DECIMAL) and `floats/`, the same tables with money as DOUBLE as pandas would read them."""
+def write_ledger(folder: Path, *, lines: int, customers: int, seed: int, floats: bool = True) -> None:
+    """Write engagement.yml, `ledger/` (DECIMAL) and, if wanted, `floats/`, the same tables with money as DOUBLE as pandas would read them."""
     import duckdb
 
     con = duckdb.connect()
     words = {"seed": seed, "customers": customers, "lines": lines, "start": START, "months": MONTHS, "days": 1096}
     con.execute(MACROS.format(**words))
-    for name in ("ledger", "floats"):
+    for name in ("ledger", "floats") if floats else ("ledger",):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "engagement.yml").write_text(ENGAGEMENT, encoding="utf-8")
     for table, query in TABLES.items():
         path = folder / "ledger" / f"{table}.parquet"
         con.execute(f"COPY ({query.format(**words)}) TO '{path}' (FORMAT parquet)")
+        if not floats:
+            continue
         decimals = [c for c, kind, *_ in con.sql(f"DESCRIBE FROM '{path}'").fetchall() if kind.startswith("DECIMAL")]
         casts = ", ".join(f"{c}::DOUBLE AS {c}" for c in decimals)
         replaced = f"* REPLACE ({casts})" if casts else "*"

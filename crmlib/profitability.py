@@ -180,7 +180,7 @@ def lacking_for_families(books: Books) -> list[str]:
 
 
 def _by_family(books: Books, period: Period | None) -> Frame | None:
-    products, sales = books.table("products"), sales_of(books, period) if period else None
+    products, sales = books.table("products"), sales_of(books, period, ["product_id"]) if period else None
     if products is None or sales is None or "product_family" not in products:
         return None
     names = products.set_index("product_id")["product_family"].replace("", NONE_GIVEN)

@@ -216,15 +216,22 @@ def open_view(engagement: str | Path, period: str | int) -> View:
     return View(books, books.period(period))
 
 
+def _engine(**config: str) -> DuckDBPyConnection:
+    """An engine of its own, without the bar of progress that it would show in a notebook's page."""
+    import duckdb
+
+    con = duckdb.connect(config=dict(config))
+    con.execute("SET enable_progress_bar = false")
+    return con
+
+
 def read_rollup(path: Path, by: Sequence[str], period: Period) -> pa.Table:
     """A roll-up, one file or a folder of them, summed over the months of a period.
 
     One row per value of `by`, some of its keys, in their order; every DECIMAL column that any file has, exactly, zero where there
     is none.
     """
-    import duckdb
-
-    with duckdb.connect() as con:
+    with _engine() as con:
         files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         rows = con.read_parquet([str(file) for file in files], union_by_name=True)
         types = zip(rows.columns, map(str, rows.types), strict=True)
@@ -264,11 +271,10 @@ def months_of(
     kinds
         Sums to make, each of lines with their signs.
     """
-    import duckdb
     import numpy as np
 
     sums = {kind: np.zeros(len(customers) * period.months) for kind in kinds}
-    with duckdb.connect() as con:
+    with _engine() as con:
         con.register("places", _places(customers))
         con.read_parquet(_files(books, ("lines",), kinds), union_by_name=True).create_view("lines")
         amounts = [f"({_signed(parts)})::DOUBLE AS {kind}" for kind, parts in kinds.items()]
@@ -325,9 +331,7 @@ def _within(period: Period) -> str:
 
 def order_days(books: Books, customers: Sequence[str], end: date) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The days before `end` on which customers ordered, by customer and day: the customer's place in the list, the day (counted from 1970), gross sales."""
-    import duckdb
-
-    with duckdb.connect() as con:
+    with _engine() as con:
         con.register("places", _places(customers))
         con.read_parquet(str(books.cache / "orders.parquet")).create_view("orders")
         query = "SELECT place, (day - DATE '1970-01-01')::INTEGER AS day, gross_sales::DOUBLE AS sales FROM orders JOIN places ON customer_id = id"
@@ -384,11 +388,10 @@ def summed_by_account(
     -------
     One row per account (the index): each kind, and product_concentration_share (of its largest product) where there are products.
     """
-    import duckdb
     import pyarrow as pa
 
     dates = {"start": period.start, "end": period.end}
-    with TemporaryDirectory() as spill, duckdb.connect(config={"temp_directory": spill, "memory_limit": MEMORY}) as con:
+    with TemporaryDirectory() as spill, _engine(temp_directory=spill, memory_limit=MEMORY) as con:
         member = account[account.to_numpy() != account.index.to_numpy()]
         names = {"customer_id": pa.array(member.index, pa.string()), "account_id": pa.array(member, pa.string())}
         con.register("members", pa.table(names))  # of families: nobody else need be looked up
@@ -412,10 +415,9 @@ def _sql(name: str) -> str:
     return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def sales_of(books: Books, period: Period) -> Frame | None:
-    """The sales cube of a period: customer, product, month, quantity, gross sales, discount, cost; None without products."""
-    there = (books.cache / "sales").exists()
-    return _summed(books, "sales", ["customer_id", "product_id", "month"], period) if there else None
+def sales_of(books: Books, period: Period, by: Sequence[str] = ("customer_id", "product_id", "month")) -> Frame | None:
+    """The sales cube of a period by some of its keys: quantity, gross sales, discount, cost; None without products."""
+    return _summed(books, "sales", by, period) if (books.cache / "sales").exists() else None
 
 
 def standing(books: Books) -> str:

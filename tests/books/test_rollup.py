@@ -21,6 +21,7 @@ from conftest import cells, costly, default_statement, write_engagement
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crmlib.books import stored
 from crmlib.books.availability import with_sources
 from crmlib.books.reader import read_ledger
 from crmlib.books.rollups import write_cube, write_sales
@@ -929,3 +930,11 @@ def test_quantities_and_rates_of_any_size_are_multiplied_exactly_and_rounded_onc
         expected = {f"event {i}": (q, _rounded(q * rate)) for i, (q, rate, _) in enumerate(numbers)}
         expected |= {f"measure {i}": (m, _rounded(m * rate)) for i, (_, rate, m) in enumerate(numbers)}
     assert {key[3]: pair for key, pair in service.items()} == {k: pair for k, pair in expected.items() if any(pair)}
+
+
+def test_an_engine_shows_no_bar_of_progress_in_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    con = duckdb.connect()
+    con.execute("SET enable_progress_bar = true")  # as it is in a notebook
+    monkeypatch.setattr(duckdb, "connect", lambda **_: con)
+    with stored._engine() as engine:
+        assert engine.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]

@@ -1,0 +1,70 @@
+"""How the whole way from Parquet to roll-ups grows with invoice lines, beside SQL by hand of the cube alone, nothing checked.
+
+    python benchmarks/scale.py --lines 1000000 10000000 100000000 --limit 2GB
+
+Each in a process of its own: CPU seconds (user and system), imports not counted, and peak memory. `--limit` adds the way with so much memory for the
+engine. The exponent is that of CPU over the smallest and the largest ledger: 1.0 is twice as much for twice the lines. 100 million lines take 5 GB of disk, and 30 GB while they are read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import tempfile
+from pathlib import Path
+
+from in_turn import Run, run_in_turn
+from ledger import write_ledger
+from rollup import roll_up_sql
+from whole import CRMLIB, open_whole
+
+HEAD = "| invoice lines | | CPU s | wall s | peak GiB | CPU / SQL | µs a line |\n|---:|---|---:|---:|---:|---:|---:|"
+
+
+def open_limited(folder: Path, out: Path, limit: str) -> float:
+    """The whole way, with so much memory for the engine."""
+    import duckdb
+
+    duckdb.connect = functools.partial(duckdb.connect, config={"memory_limit": limit})  # type: ignore[assignment]
+    return open_whole(folder, out, "parquet")
+
+
+def roll_up_by_hand(folder: Path, out: Path) -> None:
+    roll_up_sql(folder / "parquet", out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--lines", type=int, nargs="+", default=[1_000_000, 10_000_000])
+    parser.add_argument("--limit", default="", help="memory of the engine, such as 2GB")
+    parser.add_argument("--folder", type=Path, help="keep the ledgers here, and use them if they are there")
+    given, used = parser.parse_args(), {}
+    ways = {
+        "SQL by hand, nothing checked": (roll_up_by_hand, ("duckdb",)),
+        "crmlib, the whole way": (functools.partial(open_whole, kind="parquet"), CRMLIB),
+    }
+    if given.limit:
+        ways[f"the same with {given.limit}"] = (functools.partial(open_limited, limit=given.limit), CRMLIB)
+    print(HEAD, flush=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        for lines in sorted(given.lines):
+            folder = (given.folder or Path(temporary)).resolve() / str(lines)
+            if not (folder / "parquet").exists():
+                write_ledger(folder / "parquet", lines=lines, customers=max(1, lines // 2000), seed=1, floats=False)
+            runs: list[Run] = []
+            for name, way in ways.items():
+                [run] = run_in_turn({name: way}, folder, folder / "out", 1).values()
+                runs.append(run)
+                figures = f"{run['cpu']:.1f} | {run['wall']:.1f} | {run['gib']:.2f} | {run['cpu'] / runs[0]['cpu']:.2f}"
+                print(f"| {lines:,} | {name} | {figures} | {run['cpu'] / lines * 1e6:.2f} |", flush=True)
+            used[lines] = runs[1]["cpu"]
+    least, most = min(used), max(used)
+    if least < most:
+        print(
+            f"exponent from {least:,} to {most:,} lines: {math.log(used[most] / used[least]) / math.log(most / least):.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
