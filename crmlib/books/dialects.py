@@ -112,6 +112,18 @@ def _without_all(select: exp.Select) -> None:
 # --- words of one engine ---------------------------------------------------------------------------------------------
 
 
+def _spark(node: Tree) -> Tree:
+    if isinstance(node, exp.Window) and isinstance(node.this, exp.RowNumber) and not node.args.get("order"):
+        node.set("order", exp.Order(expressions=[key.copy() for key in node.args["partition_by"]]))
+    if isinstance(node, exp.RegexpLike | exp.RegexpReplace) and node.expression.name.startswith("(?i)"):
+        node.set("expression", exp.Literal.string("(?iu)" + node.expression.name[4:]))  # not of ASCII alone
+    if isinstance(node, exp.ArgMax | exp.ArgMin) and not isinstance(node.parent, exp.Filter):
+        return exp.Filter(this=node.copy(), expression=_there(node))
+    if _is_hash(node):
+        return exp.Anonymous(this="xxhash64", expressions=node.expressions)
+    return _day(node)
+
+
 def _postgres(node: Tree) -> Tree:
     if _is_hash(node):
         row = exp.Anonymous(this="ROW", expressions=node.expressions)
@@ -143,9 +155,13 @@ def _first_of(node: exp.ArgMax | exp.ArgMin) -> Tree:
     keys = [exp.Ordered(this=key.copy(), desc=largest, nulls_first=False)
             for key in (by.expressions if isinstance(by, exp.Tuple) else [by])]  # fmt: skip
     rows = exp.ArrayAgg(this=exp.Order(this=node.this.copy(), expressions=keys))
-    there = exp.Where(this=exp.Not(this=exp.Is(this=node.this.copy(), expression=exp.null())))
-    first = exp.paren(exp.Filter(this=rows, expression=there))
+    first = exp.paren(exp.Filter(this=rows, expression=_there(node)))
     return exp.Bracket(this=first, expressions=[exp.Literal.number(1)], offset=1)
 
 
-REWRITTEN: Mapping[str, Callable[[Tree], Tree]] = {"postgres": _postgres}
+def _there(node: exp.ArgMax | exp.ArgMin) -> exp.Where:
+    """That there is a value, without which a row is none of those that are compared."""
+    return exp.Where(this=exp.Not(this=exp.Is(this=exp.paren(node.this.copy()), expression=exp.null())))
+
+
+REWRITTEN: Mapping[str, Callable[[Tree], Tree]] = {"spark": _spark, "postgres": _postgres}

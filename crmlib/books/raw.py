@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import re
@@ -10,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,7 +202,7 @@ def together(parts: Sequence[Part], table: str) -> Raw:
     if whole and len(tables) > 1:
         columns = ", ".join(map(identifier, whole.columns))
         whole = rows_of(whole.con, " UNION ALL ".join(f"SELECT {columns} FROM ({t.query})" for t in tables))
-    before = [0, *itertools.accumulate(raw.lines for raw in raws)]
+    before = [0, *accumulate(raw.lines for raw in raws)]
     placed = [
         f"SELECT * REPLACE (_row - {n} AS _row) FROM ({raw.in_order})" for n, raw in zip(before, raws, strict=False)
     ]
@@ -248,7 +248,8 @@ def source_files(engagement: Engagement) -> dict[str, Path]:
     if not database_url(engagement):
         path = source_path(engagement)
         beside = [path, path.with_name(f"{path.name}.wal")]  # a database, and what was written to it last
-        files = {file.name: file for file in (data_files(path) if path.is_dir() else beside)}
+        found = [*data_files(path), *chain.from_iterable(parquet_folders(path).values())] if path.is_dir() else beside
+        files = {file.relative_to(path if path.is_dir() else path.parent).as_posix(): file for file in found}
     files |= {query: engagement.folder / query for query in queries}
     return {name: file for name, file in files.items() if file.is_file()}
 
@@ -260,6 +261,16 @@ def data_files(folder: Path) -> list[Path]:
         file for file in sorted(folder.iterdir()) if file.suffix.lower() in kinds and not file.name.startswith("~$")
     ]
     return [file for file in files if file.is_file()]
+
+
+def parquet_folders(folder: Path) -> dict[Path, list[Path]]:
+    """The Parquet files of each folder in a folder; names that begin with a dot or _ are of those who write them."""
+    folders = {sub: sorted(sub.rglob("*.parquet")) for sub in sorted(folder.iterdir()) if sub.is_dir()}
+    seen = {
+        sub: [f for f in files if not re.search(r"/[._]", f"/{f.relative_to(folder)}")]
+        for sub, files in folders.items()
+    }
+    return {sub: files for sub, files in seen.items() if files}
 
 
 def wanted_tables(engagement: Engagement, available: Iterable[str]) -> Iterator[tuple[str, Sequence[str]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
@@ -10,17 +11,30 @@ from pathlib import Path
 
 from crmlib.books.csv_files import read_csv
 from crmlib.books.databases import database
+from crmlib.books.engines import TRANSACTIONS
 from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
 from crmlib.books.joins import joined
-from crmlib.books.ledger import quoted
+from crmlib.books.ledger import identifier, quoted, rows_of
 from crmlib.books.postgres import postgres
 from crmlib.books.queries import named_in, read_queries
-from crmlib.books.raw import WORKBOOKS, Part, Raw, Reader, Source, data_files, database_url, source_path, wanted_tables
+from crmlib.books.raw import (
+    WORKBOOKS,
+    Part,
+    Raw,
+    Reader,
+    Source,
+    data_files,
+    database_url,
+    parquet_folders,
+    source_path,
+    wanted_tables,
+)
+from crmlib.books.spark import held_files, spark
 from crmlib.books.unread import unread_files
 from crmlib.books.workbooks import workbook
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables as ledger_tables
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import CrmError, SettingsError
 
 
 def read_raw(reader: Reader) -> dict[str, Raw]:
@@ -51,11 +65,16 @@ def _read_parts(reader: Reader, source: Source, direct: Iterable[tuple[str, Sequ
 
 
 def _opened(reader: Reader) -> AbstractContextManager[Source]:
-    if url := database_url(reader.engagement):
+    engine, url = reader.engagement.settings.engine, database_url(reader.engagement)
+    if url and engine != "spark":
         return postgres(reader, url)
-    if reader.session:
+    if engine == "postgres":
         raise SettingsError("engine: postgres needs a database, `source: env:NAME`; for files leave `engine` out")
+    if url or (engine == "spark" and not source_path(reader.engagement).is_dir()):
+        raise SettingsError("engine: spark needs a folder of Parquet files as source; for others leave `engine` out")
     path = source_path(reader.engagement)
+    if reader.session:
+        reader.session.engine = spark(reader.engagement)
     if path.is_dir():
         return nullcontext(_folder(reader, path))
     if path.suffix.lower() in WORKBOOKS:
@@ -91,6 +110,7 @@ def _folder(reader: Reader, folder: Path) -> Source:
     sheets: dict[str, list[Part]] = {}
     books = {file: workbook(reader, file) for file in data_files(folder) if file.suffix.lower() in WORKBOOKS}
     parts = [Part(file.name, partial(_file, reader, file), file) for file in data_files(folder) if file not in books]
+    parts += [Part(sub.name, partial(_parquet, reader, files)) for sub, files in parquet_folders(folder).items()]
     for part in parts:
         stem = part.name.rsplit(".", 1)[0]
         groups.setdefault(stem.split("-")[0], []).append(part)
@@ -121,18 +141,53 @@ def _unreadable(finding: Finding, table: str) -> Raw:
 
 
 def _file(reader: Reader, file: Path, table: str) -> Raw:
-    where = {"table": table, "file": file.name}
+    if file.suffix.lower() != ".csv":
+        return _parquet(reader, [file], table)
     try:
-        return read_csv(reader, file, where) if file.suffix.lower() == ".csv" else _parquet(reader, file, where)
+        return read_csv(reader, file, {"table": table, "file": file.name})
     except UnreadableError as error:
         return Raw(findings=(error.finding,))
 
 
-def _parquet(reader: Reader, file: Path, where: dict[str, str]) -> Raw:
-    rows = f"read_parquet({quoted(file)}, file_row_number = true, hive_partitioning = false)"
-    columns = f"* EXCLUDE (file_row_number), {quoted(file.name)} AS _file, file_row_number + 2 AS _row"
+def _parquet(reader: Reader, files: Sequence[Path], table: str) -> Raw:
+    """A Parquet file, or those of a folder, whose sub-folders may be named column=value."""
+    base = source_path(reader.engagement)
+    where = {"table": table, "file": files[0].relative_to(base).parts[0]}
+    rows = f"read_parquet([{', '.join(map(quoted, files))}], file_row_number = true, filename = '_path', hive_partitioning = false)"
+    columns = (
+        f"* EXCLUDE (_path, file_row_number), substr(_path, {len(str(base)) + 2}) AS _file, file_row_number + 2 AS _row"
+    )
     try:
-        return reader.raw(f"SELECT {columns} FROM {rows}", where)
+        if finding := _differing(reader, files, where):
+            return Raw(findings=(finding,))
+        query = f"SELECT {columns} FROM {rows}"
+        if reader.session and table in TRANSACTIONS:
+            query = f"FROM {held_files(reader, files, base, rows_of(reader.session.home, query))}"
+        return reader.raw(f"SELECT *{''.join(_named_by_folders(files, base))} FROM ({query})", where)
+    except CrmError:
+        raise
     except Exception as error:  # the engine's own error says why
         message = f"the file cannot be read as Parquet: {reader.said(error)}"
-        raise UnreadableError(rejection("not-parquet", shortened(message, 200), "export it anew", **where)) from None
+        return Raw(findings=(rejection("not-parquet", shortened(message, 200), "export it anew", **where),))
+
+
+def _differing(reader: Reader, files: Sequence[Path], where: dict[str, str]) -> Finding | None:
+    """The rejection of a folder whose files differ in their columns."""
+    rows = f"parquet_schema([{', '.join(map(quoted, files))}])"
+    headers = f"SELECT file_name, list((name, coalesce(duckdb_type, type)) ORDER BY name) AS header FROM {rows} WHERE num_children IS NULL GROUP BY ALL"
+    names = [
+        name for (name,) in reader.con.execute(f"SELECT min(file_name) FROM ({headers}) GROUP BY header").fetchall()
+    ]
+    if len(names) < 2:
+        return None
+    message = f"its files differ in their columns or types, such as {' and '.join(Path(name).name for name in sorted(names)[:2])}"
+    return rejection("headers-differ", message, "give all files of a table the same columns", **where)
+
+
+def _named_by_folders(files: Sequence[Path], base: Path) -> Iterator[str]:
+    """The columns that folders name, such as year=2024: text, or a day where all are."""
+    folders = [part.partition("=") for file in files for part in file.relative_to(base).parts[1:-1] if "=" in part]
+    for name in dict.fromkeys(name for name, *_ in folders):
+        days = all(re.fullmatch(r"\d{4}-\d\d-\d\d", value) for known, _, value in folders if known == name)
+        text = f"url_decode(replace(regexp_extract(_file, {quoted(f'/{re.escape(name)}=([^/]*)/')}, 1), '+', '%2B'))"
+        yield f", CAST(nullif({text}, '__HIVE_DEFAULT_PARTITION__') AS {'DATE' if days else 'VARCHAR'}) AS {identifier(name)}"

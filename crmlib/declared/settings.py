@@ -254,9 +254,14 @@ class Settings(Record):
         description="folder, .xlsx workbook or .duckdb file, relative to engagement.yml; env:NAME for a PostgreSQL database whose URL is the "
         "value of the variable NAME",
     )
-    engine: Literal["duckdb", "postgres"] = Field(
+    engine: Literal["duckdb", "postgres", "spark"] = Field(
         "duckdb",
-        description="what sums the transactions: DuckDB on this machine, or the database of the source; from the latter only sums, lists and rows at fault are read",
+        description="what sums the transactions: DuckDB on this machine, the database of the source, or Spark, of Parquet files; from the last two only sums, lists and rows at fault are read",
+    )
+    spark: str = Field(
+        "local[*]",
+        pattern=r"^(local|spark://|env:).*$",
+        description="where `engine: spark` runs: on all cores of this machine, on two with local[2], on a cluster with spark://HOST:7077; env:NAME for the value of the variable NAME",
     )
     query_timeout_seconds: int = Field(
         600,

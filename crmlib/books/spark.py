@@ -1,0 +1,112 @@
+"""Spark as the engine of the books: its transactions are summed by a cluster, or by all cores of this machine."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crmlib.books.ledger import Rows
+from crmlib.books.raw import Reader
+from crmlib.declared.engagement import Engagement
+from crmlib.declared.reading import CrmError, SettingsError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+OPTIONS = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.decimalOperations.allowPrecisionLoss": "false",  # decimals as DuckDB has them
+    "spark.sql.ansi.enabled": "true",  # what does not fit is an error, no blank
+}
+
+
+@dataclass(frozen=True)
+class Spark:
+    """A session of Spark; views and tables are temporary."""
+
+    session: Any
+    dialect = "spark"
+
+    def fetch(self, query: str) -> pa.Table:
+        """The rows of a query."""
+        return self._asked(query, "toArrow")
+
+    def make(self, name: str, query: str, *, stored: bool) -> None:
+        """Make a view anew, its rows kept by the executors if it is to be stored."""
+        rows = self._asked(query, "localCheckpoint") if stored else self._asked(query, "alias", name)
+        rows.createOrReplaceTempView(name)
+
+    def add(self, name: str, query: str) -> None:
+        """Add rows to a stored view."""
+        self.make(name, f"SELECT * FROM `{name}` UNION ALL {query}", stored=True)
+
+    def put(self, name: str, rows: pa.Table, types: Mapping[str, str]) -> None:
+        """Make a view of rows from here."""
+        from crmlib.books.dialects import engine_type
+
+        with warnings.catch_warnings():  # of pandas, which is not used
+            warnings.simplefilter("ignore")
+            self.session.createDataFrame(rows).createOrReplaceTempView(name)
+        columns = ", ".join(f"CAST(`{c}` AS {engine_type(kind, 'spark')}) AS `{c}`" for c, kind in types.items())
+        self.make(name, f"SELECT {columns} FROM `{name}`", stored=False)
+
+    def _asked(self, query: str, action: str, *given: str) -> Any:
+        from pyspark.errors import PySparkException
+
+        try:
+            return getattr(self.session.sql(query), action)(*given)
+        except PySparkException as error:
+            said = str(error).strip().splitlines()[0]
+            raise CrmError(f"engine: spark: {said}; run again, or leave `engine` out") from None
+
+
+def spark(engagement: Engagement) -> Spark:
+    """A session of its own, within the one Spark of this process, on the cluster or machine that the settings name.
+
+    Raises
+    ------
+    SettingsError
+        The variable is not set, Spark or Java is not installed, or the cluster cannot be reached.
+    """
+    named = engagement.settings.spark
+    master = os.environ.get(named[4:], "") if named.startswith("env:") else named
+    if not master:
+        raise SettingsError(f"spark is {named}, but the environment variable {named[4:]} is not set")
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+
+        made = SparkSession.builder.appName("crm").master(master).config(map=OPTIONS).getOrCreate().newSession()
+    except (ImportError, PySparkException) as error:
+        way_out = "install the extra `scale` and Java 17, or leave `engine` out"
+        raise SettingsError(f"engine: spark: {str(error).strip().splitlines()[0]}; {way_out}") from None
+    return Spark(made)
+
+
+def held_files(reader: Reader, files: Sequence[Path], base: Path, given: Rows) -> str:
+    """The table of Parquet files of transactions, which Spark reads, with the place of each row: its name here."""
+    from crmlib.books.dialects import engine_type
+
+    assert reader.session
+    engine = reader.session.engine
+    assert isinstance(engine, Spark)
+    name, here = reader.session.given(given.types)
+    place = {
+        "_file": f"substring(url_decode(replace(_metadata.file_path, '+', '%2B')), {len(f'file://{base}/') + 1})",
+        "_row": "_metadata.row_index + 2",
+    }
+    columns = {
+        c: place.get(c, f"CAST(`{c.replace('`', '``')}` AS {engine_type(k, 'spark')})") for c, k in given.types.items()
+    }
+    rows = engine.session.read.option("recursiveFileLookup", "true").parquet(*map(str, files))
+    rows.selectExpr(*(f"{value} AS `{c.replace('`', '``')}`" for c, value in columns.items())).createOrReplaceTempView(
+        name
+    )
+    return here
