@@ -119,6 +119,8 @@ def _spark(node: Tree) -> Tree:
         node.set("expression", exp.Literal.string("(?iu)" + node.expression.name[4:]))  # not of ASCII alone
     if isinstance(node, exp.ArgMax | exp.ArgMin) and not isinstance(node.parent, exp.Filter):
         return exp.Filter(this=node.copy(), expression=_there(node))
+    if isinstance(node, exp.CTE):
+        node.set("materialized", None)
     if _is_hash(node):
         return exp.Anonymous(this="xxhash64", expressions=node.expressions)
     return _day(node)

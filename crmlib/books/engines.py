@@ -69,6 +69,14 @@ class Session:
         self._there[f"source__{name}"] = here
         return f"source__{name}", here
 
+    def asks(self, text: str) -> bool:
+        """Whether a query asks for rows that lie in the engine."""
+        import sqlglot
+
+        from crmlib.books.dialects import relations
+
+        return bool(relations(sqlglot.parse_one(text, read="duckdb")).keys() & self._there)
+
     def execute(self, text: str) -> Any:
         """Run statements; the answer of the last one, as DuckDB gives it."""
         return [self._run(statement.query.strip().rstrip(";")) for statement in self.home.extract_statements(text)][-1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from crmlib.books.columns import COMPUTED, WHERE, TypedColumn, typed_columns
 from crmlib.books.currencies import convert
 from crmlib.books.defects import TOLD, listed
-from crmlib.books.engines import TRANSACTIONS, Session, refuse_currencies
+from crmlib.books.engines import Session, refuse_currencies
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.forms import settle_lines
 from crmlib.books.ledger import Ledger, Rows, close, connect, identifier, quoted, rows_of
@@ -85,7 +85,7 @@ def _missing_tables(raws: Mapping[str, Raw], defects: list[Finding]) -> list[Fin
 def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict[str, Rows], list[Finding]]:
     """A table with its columns typed, if its header is right, and what is wrong with it."""
     rows, columns, header = typed_columns(reader, tables()[name], given)
-    there = reader.session and name in TRANSACTIONS
+    there = reader.session and reader.session.asks(given.query)
     costly = raw.text or any(column.startswith(COMPUTED) for column in rows.columns)
     if there and (undeclared := _undeclared(tables()[name], given, columns)):
         return {}, header + undeclared

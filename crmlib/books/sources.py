@@ -162,7 +162,7 @@ def _parquet(reader: Reader, files: Sequence[Path], table: str) -> Raw:
             return Raw(findings=(finding,))
         query = f"SELECT {columns} FROM {rows}"
         if reader.session and table in TRANSACTIONS:
-            query = f"FROM {held_files(reader, files, base, rows_of(reader.session.home, query))}"
+            query = f"FROM {held_files(reader, base / where['file'], rows_of(reader.session.home, query))}"
         return reader.raw(f"SELECT *{''.join(_named_by_folders(files, base))} FROM ({query})", where)
     except CrmError:
         raise

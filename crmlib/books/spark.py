@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ class Spark:
 
     def add(self, name: str, query: str) -> None:
         """Add rows to a stored view."""
-        self.make(name, f"SELECT * FROM `{name}` UNION ALL {query}", stored=True)
+        self.make(name, f"SELECT * FROM `{name}` UNION ALL ({query})", stored=True)
 
     def put(self, name: str, rows: pa.Table, types: Mapping[str, str]) -> None:
         """Make a view of rows from here."""
@@ -63,8 +64,7 @@ class Spark:
         try:
             return getattr(self.session.sql(query), action)(*given)
         except PySparkException as error:
-            said = str(error).strip().splitlines()[0]
-            raise CrmError(f"engine: spark: {said}; run again, or leave `engine` out") from None
+            raise CrmError(f"engine: spark: {_first_line(error)}; run again, or leave `engine` out") from None
 
 
 def spark(engagement: Engagement) -> Spark:
@@ -82,31 +82,43 @@ def spark(engagement: Engagement) -> Spark:
     try:
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
+    except ImportError:
+        way_out = 'install it, `pip install "pyspark>=4,<5"`, or leave `engine` out'
+        raise SettingsError(f"engine: spark: pyspark is not installed; {way_out}") from None
+    logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # which writes what is told here anyway
+    try:
+        session = SparkSession.builder.appName("crm").master(master).config(map=OPTIONS).getOrCreate().newSession()
+        for key in (key for key in OPTIONS if key.startswith("spark.sql.")):
+            session.conf.set(key, OPTIONS[key])  # also where Spark was running before
+    except PySparkException as error:
+        way_out = "Spark needs Java 17 or 21 on this machine, and a cluster that can be reached; or leave `engine` out"
+        raise SettingsError(f"engine: spark: {_first_line(error)}; {way_out}") from None
+    return Spark(session)
 
-        made = SparkSession.builder.appName("crm").master(master).config(map=OPTIONS).getOrCreate().newSession()
-    except (ImportError, PySparkException) as error:
-        way_out = "install the extra `scale` and Java 17, or leave `engine` out"
-        raise SettingsError(f"engine: spark: {str(error).strip().splitlines()[0]}; {way_out}") from None
-    return Spark(made)
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
-def held_files(reader: Reader, files: Sequence[Path], base: Path, given: Rows) -> str:
-    """The table of Parquet files of transactions, which Spark reads, with the place of each row: its name here."""
+def held_files(reader: Reader, path: Path, given: Rows) -> str:
+    """The table of a Parquet file or folder of transactions, which Spark reads, with the place of each row: its name here."""
+    from sqlglot import exp
+
     from crmlib.books.dialects import engine_type
 
     assert reader.session
     engine = reader.session.engine
     assert isinstance(engine, Spark)
-    name, here = reader.session.given(given.types)
-    place = {
-        "_file": f"substring(url_decode(replace(_metadata.file_path, '+', '%2B')), {len(f'file://{base}/') + 1})",
-        "_row": "_metadata.row_index + 2",
-    }
-    columns = {
-        c: place.get(c, f"CAST(`{c.replace('`', '``')}` AS {engine_type(k, 'spark')})") for c, k in given.types.items()
-    }
-    rows = engine.session.read.option("recursiveFileLookup", "true").parquet(*map(str, files))
-    rows.selectExpr(*(f"{value} AS `{c.replace('`', '``')}`" for c, value in columns.items())).createOrReplaceTempView(
-        name
+    file, root = (
+        "url_decode(replace(_metadata.file_path, '+', '%2B'))",
+        exp.Literal.string(f"{path.parent}/").sql("spark"),
     )
+    place = {"_file": f"substring_index({file}, {root}, -1)", "_row": "_metadata.row_index + 2"}
+    columns = []
+    for name, kind in given.types.items():
+        named = exp.to_identifier(name, quoted=True).sql("spark")
+        columns.append(f"{place.get(name, f'CAST({named} AS {engine_type(kind, engine.dialect)})')} AS {named}")
+    rows = engine.session.read.options(recursiveFileLookup=True, pathGlobFilter="*.parquet").parquet(str(path))
+    name, here = reader.session.given(given.types)
+    rows.selectExpr(*columns).createOrReplaceTempView(name)
     return here
