@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from crmlib.books.csv_files import check_header
+from crmlib.books.engines import TRANSACTIONS
 from crmlib.books.findings import UnreadableError
 from crmlib.books.functions import reading_functions, unread_values
 from crmlib.books.ledger import identifier
@@ -37,6 +38,10 @@ def _answer(reader: Reader, source: Source, table: str, query: str) -> Raw:
     try:
         if source.answer:
             return source.answer(table, query, text)
+        if reader.session and table in TRANSACTIONS:
+            raise SettingsError(
+                f"{query}: engine: spark runs no query for {table}; map its columns and conditions in engagement.yml, or leave `engine` out"
+            )
         _check_select(reader, text, query)
         direct = {n: t for t, names in wanted_tables(reader.engagement, source.tables) for n in names}
         named = _named(source, text)

@@ -154,13 +154,11 @@ def _parquet(reader: Reader, files: Sequence[Path], table: str) -> Raw:
     base = source_path(reader.engagement)
     where = {"table": table, "file": files[0].relative_to(base).parts[0]}
     rows = f"read_parquet([{', '.join(map(quoted, files))}], file_row_number = true, filename = '_path', hive_partitioning = false)"
-    columns = (
-        f"* EXCLUDE (_path, file_row_number), substr(_path, {len(str(base)) + 2}) AS _file, file_row_number + 2 AS _row"
-    )
+    file = f"substr(_path, {len(str(base)) + 2})" if files[0].parent != base else quoted(files[0].name)
+    query = f"SELECT * EXCLUDE (_path, file_row_number), {file} AS _file, file_row_number + 2 AS _row FROM {rows}"
     try:
         if finding := _differing(reader, files, where):
             return Raw(findings=(finding,))
-        query = f"SELECT {columns} FROM {rows}"
         if reader.session and table in TRANSACTIONS:
             query = f"FROM {held_files(reader, base / where['file'], rows_of(reader.session.home, query))}"
         return reader.raw(f"SELECT *{''.join(_named_by_folders(files, base))} FROM ({query})", where)
@@ -173,15 +171,15 @@ def _parquet(reader: Reader, files: Sequence[Path], table: str) -> Raw:
 
 def _differing(reader: Reader, files: Sequence[Path], where: dict[str, str]) -> Finding | None:
     """The rejection of a folder whose files differ in their columns."""
-    rows = f"parquet_schema([{', '.join(map(quoted, files))}])"
-    headers = f"SELECT file_name, list((name, coalesce(duckdb_type, type)) ORDER BY name) AS header FROM {rows} WHERE num_children IS NULL GROUP BY ALL"
-    names = [
-        name for (name,) in reader.con.execute(f"SELECT min(file_name) FROM ({headers}) GROUP BY header").fetchall()
-    ]
-    if len(names) < 2:
-        return None
-    message = f"its files differ in their columns or types, such as {' and '.join(Path(name).name for name in sorted(names)[:2])}"
-    return rejection("headers-differ", message, "give all files of a table the same columns", **where)
+    headers = f"""SELECT file_name, list((name, coalesce(duckdb_type, type)) ORDER BY name) AS header
+                  FROM parquet_schema([{", ".join(map(quoted, files))}]) WHERE num_children IS NULL GROUP BY ALL"""
+    first = f"SELECT min(file_name) AS file FROM ({headers}) GROUP BY header ORDER BY file LIMIT 2"
+    names = [Path(file).name for (file,) in reader.con.execute(first).fetchall()] if len(files) > 1 else []
+    message, way_out = (
+        f"its files differ in their columns or types: {' and '.join(names)}",
+        "give all files the same columns",
+    )
+    return rejection("headers-differ", message, way_out, **where) if len(names) > 1 else None
 
 
 def _named_by_folders(files: Sequence[Path], base: Path) -> Iterator[str]:

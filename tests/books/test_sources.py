@@ -7,6 +7,7 @@ import io
 import multiprocessing
 import os
 import resource
+import shutil
 import struct
 import sys
 import zipfile
@@ -30,6 +31,7 @@ from test_intake import GOOD, as_parquet, check, make_engagement, places
 from crmlib.books import workbooks
 from crmlib.books.findings import BROKEN_ROWS, shortened
 from crmlib.books.ledger import Ledger
+from crmlib.books.raw import source_files
 from crmlib.books.reader import read_ledger
 from crmlib.books.workbooks import as_declared
 from crmlib.declared.engagement import open_engagement
@@ -145,6 +147,44 @@ def test_a_parquet_file_that_is_damaged_within_is_told(tmp_path: Path) -> None:
     assert {p.split()[1] for p in places(findings) if p.startswith("reject")} <= {"not-parquet", "table-unreadable"}
     assert "reject" in set(findings["verdict"])
     assert str(tmp_path) not in findings.to_string()
+
+
+def in_folders(folder: Path) -> Path:
+    """Credits in folders by kind and day, as Spark and others write them."""
+    csv_engagement(folder)
+    (folder / "ledger/credits.csv").unlink()
+    rows = "SELECT 'C1' AS customer_id, 10::DECIMAL(18, 4) AS amount, 'return' AS kind, DATE '2024-02-01' AS date UNION ALL SELECT 'C2', 4, 'rebate', '2024-02-15'"
+    duckdb.execute(f"COPY ({rows}) TO '{folder}/ledger/credits' (FORMAT parquet, PARTITION_BY (kind, date))")
+    (folder / "ledger/credits/_SUCCESS").touch()
+    return folder
+
+
+def test_a_folder_of_parquet_files_is_a_table_whose_folders_are_columns(tmp_path: Path) -> None:
+    folder = in_folders(tmp_path / "e")
+    ledger = ledger_of(folder)
+    assert "credits/kind=rebate/date=2024-02-15/data_0.parquet" in source_files(
+        ledger.engagement
+    )  # of which hashes are taken
+    assert not [d for d in ledger.defects if d.verdict == "reject"]
+    found = values(ledger, "credits", "_file", "_row", "kind", "date", "amount")
+    assert found == [
+        ("credits/kind=rebate/date=2024-02-15/data_0.parquet", 2, "rebate", date(2024, 2, 15), Decimal(4)),
+        ("credits/kind=return/date=2024-02-01/data_0.parquet", 2, "return", date(2024, 2, 1), Decimal(10)),
+    ]
+
+
+def test_files_of_a_folder_must_have_the_same_columns(tmp_path: Path) -> None:
+    folder = in_folders(tmp_path / "e")
+    duckdb.execute(f"COPY (SELECT 'C1' AS customer_id, 1 AS other) TO '{folder}/ledger/credits/more.parquet'")
+    assert "reject headers-differ credits" in places(check(folder))
+
+
+def test_keys_that_folders_name_are_text_as_they_are_written(tmp_path: Path) -> None:
+    folder = in_folders(tmp_path / "e")
+    shutil.rmtree(folder / "ledger/credits")
+    rows = "SELECT * FROM (VALUES ('007'), ('a b/c+%'), (NULL)) keys(customer_id), (SELECT DATE '2024-02-01' AS date, 'rebate' AS kind, 1::DECIMAL(18, 4) AS amount)"
+    duckdb.execute(f"COPY ({rows}) TO '{folder}/ledger/credits' (FORMAT parquet, PARTITION_BY (customer_id))")
+    assert {*values(ledger_of(folder), "credits", "customer_id")} == {"007", "a b/c+%", None}
 
 
 BAD_TYPES = {
