@@ -87,7 +87,7 @@ def spark(engagement: Engagement) -> Spark:
         raise SettingsError(f"engine: spark: pyspark is not installed; {way_out}") from None
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # which writes what is told here anyway
     try:
-        session = SparkSession.builder.appName("crm").master(master).config(map=OPTIONS).getOrCreate().newSession()
+        session = SparkSession.builder.appName("crm").master(master).config(map={**OPTIONS}).getOrCreate().newSession()
         for key in (key for key in OPTIONS if key.startswith("spark.sql.")):
             session.conf.set(key, OPTIONS[key])  # also where Spark was running before
     except PySparkException as error:
