@@ -52,8 +52,7 @@ class Spark:
         """Make a view of rows from here."""
         from crmlib.books.dialects import engine_type
 
-        with warnings.catch_warnings():  # of pandas, which is not used
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):  # of pandas, which is not used
             self.session.createDataFrame(rows).createOrReplaceTempView(name)
         columns = ", ".join(f"CAST(`{c}` AS {engine_type(kind, 'spark')}) AS `{c}`" for c, kind in types.items())
         self.make(name, f"SELECT {columns} FROM `{name}`", stored=False)
@@ -87,7 +86,10 @@ def spark(engagement: Engagement) -> Spark:
         raise SettingsError(f"engine: spark: pyspark is not installed; {way_out}") from None
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # which writes what is told here anyway
     try:
-        session = SparkSession.builder.appName("crm").master(master).config(map={**OPTIONS}).getOrCreate().newSession()
+        with warnings.catch_warnings(action="ignore"):  # of pandas, which is not used
+            session = (
+                SparkSession.builder.appName("crm").master(master).config(map={**OPTIONS}).getOrCreate().newSession()
+            )
         for key in (key for key in OPTIONS if key.startswith("spark.sql.")):
             session.conf.set(key, OPTIONS[key])  # also where Spark was running before
     except PySparkException as error:
