@@ -58,11 +58,12 @@ class Spark:
         self.make(name, f"SELECT {columns} FROM `{name}`", stored=False)
 
     def _asked(self, query: str, action: str, *given: str) -> Any:
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
 
         try:
             return getattr(self.session.sql(query), action)(*given)
-        except PySparkException as error:
+        except (PySparkException, Py4JError) as error:
             raise CrmError(f"engine: spark: {_first_line(error)}; run again, or leave `engine` out") from None
 
 
@@ -79,6 +80,7 @@ def spark(engagement: Engagement) -> Spark:
     if not master:
         raise SettingsError(f"spark is {named}, but the environment variable {named[4:]} is not set")
     try:
+        from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError:
@@ -92,9 +94,9 @@ def spark(engagement: Engagement) -> Spark:
             )
         for key in (key for key in OPTIONS if key.startswith("spark.sql.")):
             session.conf.set(key, OPTIONS[key])  # also where Spark was running before
-    except PySparkException as error:
+    except (PySparkException, Py4JError) as error:
         way_out = "Spark needs Java 17 or 21 on this machine, and a cluster that can be reached; or leave `engine` out"
-        raise SettingsError(f"engine: spark: {_first_line(error)}; {way_out}") from None
+        raise SettingsError(f"engine: spark: none at {named}: {_first_line(error)}; {way_out}") from None
     return Spark(session)
 
 
