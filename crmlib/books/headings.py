@@ -28,7 +28,7 @@ TOTAL_WORDS = (
 TOTAL = rf"(?i)^\W*({TOTAL_WORDS})\W*$"
 BEFORE = rf"(?i)^\W*({TOTAL_WORDS})( of| for| von| für| de| des| di| van| do| da)?[\s:–-]+"
 BEHIND = rf"(?i)[\s:–-]+({TOTAL_WORDS})\W*$"
-TOTAL_OF = f"(?:{BEFORE}|{BEHIND})"
+TOTAL_OF = f"{BEFORE}|{BEHIND.removeprefix('(?i)')}"  # flags stand at the head alone: PostgreSQL knows no others
 
 
 @dataclass(frozen=True)
