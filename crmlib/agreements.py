@@ -142,7 +142,7 @@ def _at_level(draft: Draft, option: str, level: Decimal) -> Draft:
 
 
 def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Frame:
-    """What drafts do not promise, though the guidelines offer it, for lack of capacity (`rows` as `menu.priced`).
+    """What drafts do not promise, though the guidelines offer it, of options of which all together would be more than can be delivered (`rows` as `menu.priced`).
 
     Returns
     -------
@@ -154,18 +154,22 @@ def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Fr
     guide, choice = guidelines(books, period, rows), choices(books, period, rows)
     gains = (choice["target_worth"] - choice["floor_worth"]).groupby([choice["customer_id"], choice["option"]]).sum()
     limited = guide[guide["option"].isin(menu.index[menu["capacity"].notna()])].set_index("option")
-    found = []
-    for draft in (draft for draft in made if draft.agreement not in written):
+    found, held = [], dict[str, Decimal]()
+    for draft in made:
         levels = {c.option: c.level for c in draft.agreement.commitments}
         options: Any = limited[limited["segment"] == draft.segment].iterrows()
         for option, own in options:
             offered, level, customers = own["offered_level"], levels.get(option, NONE), list(draft.customers)
+            volume = bought.loc[customers, menu.at[option, "per"]].sum()
+            held[own["name"]] = held.get(own["name"], NONE) + max(offered, level) * volume
             parts = gains.reindex([(c, option) for c in customers])
             part = float((offered - level) / (offered - own["floor"])) if offered > own["floor"] else 0.0
             worth = parts.clip(lower=0).sum() * part if parts.notna().any() else None
-            units = (offered - level) * bought.loc[customers, menu.at[option, "per"]].sum()
-            found += [(draft.with_whom, own["name"], offered, level, units, worth)] if units > 0 and worth != 0 else []
+            if level < offered and worth != 0 and draft.agreement not in written:
+                found.append((draft.with_whom, own["name"], offered, level, (offered - level) * volume, worth))
+    fits = menu.set_index("name")["capacity"] * period.months / 12
     table = pd.DataFrame(found, columns=["with_whom", "name", "offered", "promised", "units", "worth"])
+    table = table[[held[name] > fits[name] for name in table["name"]]]
     return table.astype({"worth": float}).sort_values("worth", ascending=False, kind="stable", ignore_index=True)
 
 
