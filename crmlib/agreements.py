@@ -169,8 +169,9 @@ def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Fr
                 found.append((draft.with_whom, own["name"], offered, level, (offered - level) * volume, worth))
     fits = menu.set_index("name")["capacity"] * period.months / 12
     table = pd.DataFrame(found, columns=["with_whom", "name", "offered", "promised", "units", "worth"])
-    table = table[[held[name] > fits[name] for name in table["name"]]]
-    return table.astype({"worth": float}).sort_values("worth", ascending=False, kind="stable", ignore_index=True)
+    short = [name for name, units in held.items() if units > fits[name]]
+    table = table[table["name"].isin(short)].astype({"worth": float})
+    return table.sort_values("worth", ascending=False, kind="stable", ignore_index=True)
 
 
 def _draft(ground: _Ground, account: str, own: Frame) -> Draft:

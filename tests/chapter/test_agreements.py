@@ -197,6 +197,14 @@ def test_no_set_of_agreements_promises_more_than_can_be_delivered(make_books: Ma
     ]  # the uplift on B's contribution, less nine visits
 
 
+def test_nothing_is_cut_where_no_option_is_limited(make_books: Make) -> None:
+    books, period, decided = opened(make_books, option(), levels="Core,visit,0,1,1")
+    rows = menu.priced(books, period)
+    drafts = agreements.drafts(books, period, decided, rows)
+    assert agreements.cuts(books, period, drafts, rows).empty
+    assert "worth" in agreements.cuts(books, period, [], rows)
+
+
 def worth(gain: float, units: float, capacity: float = 10.0) -> dict[str, Any]:
     return {"option": "o", "name": "O", "capacity": capacity, "floor_worth": 0.0, "target_worth": gain, "today_worth": 0.0,
             "floor_units": 0.0, "target_units": units, "today_units": 0.0}  # fmt: skip
