@@ -314,32 +314,8 @@ def economics(books: Books, period: Period, made: Sequence[Draft], promised: Fra
             sum((today.get(c, NONE) for c in draft.customers), NONE),
         )
         committed, penalty = sums.loc[draft.code] if draft.code in sums.index else (NONE, NONE)
-        found.append(
-            (
-                draft.code,
-                draft.with_whom,
-                draft.segment,
-                draft.agreement.version,
-                len(own),
-                sales,
-                margin,
-                given,
-                committed,
-                penalty,
-            )
-        )
-    names = [
-        "code",
-        "with_whom",
-        "segment",
-        "version",
-        "customers",
-        "sales",
-        "margin",
-        "today_cost",
-        "committed",
-        "penalty_cost",
-    ]
+        found.append((draft.code, draft.with_whom, draft.segment, draft.agreement.version, len(own), sales, margin, given, committed, penalty))  # fmt: skip
+    names = ["code", "with_whom", "segment", "version", "customers", "sales", "margin", "today_cost", "committed", "penalty_cost"]  # fmt: skip
     table = pd.DataFrame(found, columns=names).astype(dict.fromkeys(names[5:], object))
     table["margin_then"] = table["margin"] + table["today_cost"] - table["committed"] - table["penalty_cost"]
     table["beside_today"] = table["margin_then"] - table["margin"]
