@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 
 from crmlib.books.ledger import Ledger
+from crmlib.books.views import has_kinds
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
@@ -68,8 +69,8 @@ def _there(source: str, ledger: Ledger) -> bool:
     if source == "capacity":
         return ledger.has("capacity") and ledger.has("activity_types", "pool")
     if source in KINDS:
-        rows = f"SELECT 1 FROM books.sums_invoice_lines WHERE _covered AND kind = '{KINDS[source]}' LIMIT 1"
-        return bool(ledger.con.execute(rows).fetchall())
+        rows = f"SELECT 1 FROM books.bare_invoice_lines WHERE _covered AND kind = '{KINDS[source]}' LIMIT 1"
+        return (source == "returns" or has_kinds(ledger)) and bool(ledger.con.execute(rows).fetchall())
     table, _, column = source.partition(".")
     return ledger.has(table, *([column] if column else []))
 

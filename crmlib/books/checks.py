@@ -18,7 +18,7 @@ import pandas as pd
 from crmlib.books.findings import Finding, findings_frame, shortened
 from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.ledger import SHOWN, Ledger, identifier, numeric_columns, quoted
-from crmlib.books.views import is_whole
+from crmlib.books.views import is_whole, make_sums
 from crmlib.declared.ledger import DRIVERS, ORDERED, Table, tables
 from crmlib.declared.periods import parse_period
 from crmlib.declared.reading import Record, SettingsError, did_you_mean, folded, read
@@ -26,7 +26,8 @@ from crmlib.declared.reading import Record, SettingsError, did_you_mean, folded,
 REPEATABLE = ("invoice_lines", "credits", "activities", "costs", "joint_costs")  # equal rows may be bookings
 OF_PERIODS = ("control_totals", "customer_view")  # tables whose rows name their period
 SIGNED = ("control_totals", "reconciliation", "customer_view")  # tables whose total may be negative
-FEW = 10  # a check hits few rows, which are then kept at hand, if it hits at most one in so many
+FIRST = 20_000  # rows by which it is judged whether a check hits few rows, which are then kept at hand:
+FEW = 10  # at most one in so many
 NO_CURRENCIES = ("XXX", "XTS", "XAU", "XAG", "XPT", "XPD", "XBA", "XBB", "XBC", "XBD", "XSU", "XUA")
 MOST_CHOICES = 1000  # allowed values among which the nearest is looked for
 ALIKE = {"customers": ("customer_id", "account_type", "region", "segment"), "products": ("product_id",)}
@@ -78,7 +79,7 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
     One row per finding, columns as the fields of `Finding`. Rows beyond the hundredth of one kind are counted, with
     their amount, in the hundredth: `count` and `amount` add up to the whole.
     """
-    ledger.con.execute(Path(__file__).with_name("checks.sql").read_text(encoding="utf-8"))
+    make_sums(ledger)
     findings = [*_no_currency(ledger.engagement.settings.currency), *ledger.defects]
     for name in ledger.tables:
         findings += _table_findings(ledger, name)
@@ -141,18 +142,22 @@ def _money(ledger: Ledger, name: str) -> list[str]:
 
 
 def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> dict[_Check, str]:
-    """The checks on single rows that hit anything, all asked in one pass, and where their rows are: few are put into a table of their own."""
-    if not checks:
-        return {}
-    flags = ", ".join(f"{c.text('where')} AS c{i}" for i, c in enumerate(checks))
-    sums = ", ".join(["count(*)", *(f"count_if(c{i})" for i, _ in enumerate(checks))])
-    [(rows, *counts)] = ledger.con.execute(f"SELECT {sums} FROM (SELECT {flags} FROM books.{name})").fetchall()
-    hits = {check: count for check, count in zip(checks, counts, strict=True) if count}
-    few = [check for check, count in hits.items() if FEW * count <= rows]
-    if few:
-        either = " OR ".join(f"({check.text('where')})" for check in few)
-        ledger.con.execute(f"CREATE OR REPLACE TEMP TABLE hits AS FROM books.{name} WHERE {either}")
-    return {check: "hits" if check in few else f"books.{name}" for check in hits}
+    """The checks on single rows that hit anything, and where their rows are: those that few are hit by are asked in one pass, into a table of their own."""
+    often = {
+        c for c, count in _counts(ledger, checks, f"(FROM books.{name} LIMIT {FIRST})").items() if FEW * count > FIRST
+    }
+    either = " OR ".join(f"({check.text('where')})" for check in checks if check not in often) or "false"
+    ledger.con.execute(f"CREATE OR REPLACE TEMP TABLE hits AS FROM books.{name} WHERE {either}")
+    few = _counts(ledger, [check for check in checks if check not in often], "hits")
+    return {check: f"books.{name}" if check in often else "hits" for check in checks if check in often or few[check]}
+
+
+def _counts(ledger: Ledger, checks: Sequence[_Check], rows: str) -> dict[_Check, int]:
+    """How many of some rows each check hits."""
+    flags = ", ".join(["1", *(f"{check.text('where')} AS c{i}" for i, check in enumerate(checks))])
+    counts = ", ".join(["count(*)", *(f"count_if(c{i})" for i, _ in enumerate(checks))])
+    [(_, *found)] = ledger.con.execute(f"SELECT {counts} FROM (SELECT {flags} FROM {rows})").fetchall()
+    return {check: count or 0 for check, count in zip(checks, found, strict=True)}
 
 
 def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
@@ -262,7 +267,7 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     ledger.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE copies AS SELECT *, min(_file) OVER (PARTITION BY {content}) AS _other_file,
             row_number() OVER (PARTITION BY {content} ORDER BY _file, _row) AS _copy, count(*) OVER (PARTITION BY _file, {content}) AS _here
-        FROM books.{name} WHERE {mark} IN (FROM several)""")
+        FROM books.bare_{name} WHERE {mark} IN (FROM several)""")
     words = _check(ledger, "row-twice", name).words
     one = f"""SELECT _file, min(_row) AS _row, count(*) AS _rows, min({words["date"]}) AS _first, max({words["date"]}) AS _last,
                      sum({words["amount"]}) AS _total, min(_other_file) AS _other_file, NULL AS {words["owner"]}"""

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, shortened, tally
-from crmlib.books.ledger import identifier, quoted
+from crmlib.books.ledger import quoted
 from crmlib.books.raw import PLACE, Raw, Reader
 
 BATCH = 50_000  # records held in memory
+BLOCK = 2**19  # bytes looked at in one go
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
     text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], header_row, reader.new_file(), headed)
     header, skipped = _header(text, where)
     text = replace(text, header=header)
-    if not headed and (plain := _plain(reader, text)):
+    if not headed and (plain := _plain(text)):
         rows, lines = plain
         query, in_order = (
             f"SELECT *, {quoted(file.name)} AS _file, {row} + {header_row} AS _row FROM {rows}"
@@ -112,15 +113,11 @@ def skipped_rows(above: Sequence[Sequence[Any]], where: Mapping[str, Any]) -> li
     ]
 
 
-def _plain(reader: Reader, text: _Text) -> tuple[str, int] | None:
-    """A whole file as the engine reads it, and its lines below the header, where that is sure to give the same as record by record.
-
-    Sure is UTF-8 without a quotation mark or NUL in which every line has all its values and no more, and none is blank.
-    """
-    import duckdb
-
-    marks = _delimiters(text) if text.encoding == "utf-8-sig" and not {*text.header} & {*PLACE} else -1
-    if marks < 0:
+def _plain(text: _Text) -> tuple[str, int] | None:
+    """A whole file as the engine reads it, and its lines below the header, where that is sure to give the same as record by record."""
+    known = text.encoding == "utf-8-sig" and len(text.header) <= 256 and ord(text.delimiter) < 128
+    lines = _whole_lines(text) if known and not {*text.header} & {*PLACE} else -1
+    if lines < 0:
         return None
     link = text.staged.with_suffix(".csv")  # the engine reads nothing outside its folder
     try:
@@ -129,30 +126,61 @@ def _plain(reader: Reader, text: _Text) -> tuple[str, int] | None:
         shutil.copyfile(text.file, link)
     columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in text.header)
     options = f"delim = {quoted(text.delimiter)}, skip = {text.header_row}, columns = {{{columns}}}, nullstr = '\u0001'"
-    rows = f"read_csv({quoted(link)}, auto_detect = false, header = false, quote = '', escape = '', {options})"
-    blank = " AND ".join(f"{identifier(name)} < '!'" for name in text.header)
-    try:
-        [(lines, blanks)] = reader.con.execute(f"SELECT count(*), count(*) FILTER ({blank}) FROM {rows}").fetchall()
-    except duckdb.Error:  # a line lacks values
-        return None
-    # a blank line is no record; of a line with one delimiter more the engine says nothing
-    return None if blanks or marks != lines * (len(text.header) - 1) else (rows, lines)
+    return f"read_csv({quoted(link)}, auto_detect = false, header = false, quote = '', escape = '', {options})", lines
 
 
-def _delimiters(text: _Text) -> int:
-    """How many delimiters stand below the header; −1 in a file with a quotation mark, NUL, a blank line, or a line end that is none everywhere."""
-    mark, before, found = text.delimiter.encode(), b"\n", 0
+def _whole_lines(text: _Text) -> int:
+    """How many lines stand below the header; −1 unless each is whole and not blank, has the same end, and is UTF-8 without a quotation mark or NUL."""
+    found, kinds, begun = 0, set[bool](), b""
     with text.file.open("rb") as stream:
-        found -= sum(stream.readline().count(mark) for _ in range(text.header_row))
-        stream.seek(0)
-        for block in iter(lambda: stream.read(2**24), b""):
-            piece = before + block
-            if any(odd in piece for odd in (b'"', b"\0", b"\n\n", b"\n\r\n")):
+        for line in (stream.readline() for _ in range(text.header_row)):
+            kinds.add(line.endswith(b"\r\n"))
+            if not line.strip() or _is_odd(line, kinds):
                 return -1
-            if piece.removesuffix(b"\r").count(b"\r") != piece.count(b"\r\n"):
+        for block in iter(lambda: stream.read(BLOCK), b""):
+            whole, end, begun = (begun + block).rpartition(b"\n")
+            kinds |= {whole.endswith(b"\r")} if end else set()
+            lines = _lines(whole + end, text) if end else 0
+            if lines < 0 or len(begun) > BLOCK or _is_odd(whole + end, kinds):
                 return -1
-            before, found = piece[-2:], found + block.count(mark)
-    return found
+            found += lines
+    last = _lines(begun + b"\n", text) if begun else 0
+    return -1 if last < 0 or b"\r" in begun or _is_odd(begun + b"\n", {False}) else found + last
+
+
+def _is_odd(lines: bytes, kinds: set[bool]) -> bool:
+    """Whether some lines have not all the one end, or are no UTF-8, or hold a quotation mark or NUL; `kinds`: ends so far that have a carriage return, or none."""
+    ends = lines.count(b"\n") if True in kinds else 0
+    if (
+        len(kinds) > 1
+        or b'"' in lines
+        or b"\0" in lines
+        or lines.count(b"\r") != ends
+        or (ends and lines.count(b"\r\n") != ends)
+    ):
+        return True
+    try:
+        return not lines.isascii() and not lines.decode()
+    except UnicodeError:
+        return True
+
+
+def _lines(lines: bytes, text: _Text) -> int:
+    """How many lines these are; −1 if one has not as many values as the header, or only blanks."""
+    import numpy as np
+
+    marks, width, mark = np.frombuffer(lines, np.uint8), len(text.header), ord(text.delimiter)
+    ends = np.flatnonzero(marks == ord("\n"))
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    bare = (marks[begins] <= ord(" ")) | (marks[begins] == mark)
+    blanks = bytes([*range(ord("!")), mark])
+    if any(not lines[begin:end].strip(blanks) for begin, end in zip(begins[bare], ends[bare], strict=True)):
+        return -1
+    delimiters = (marks == mark).view(np.uint8)  # counted by line in one byte, which is enough if they are right in sum
+    whole = (np.add.reduceat(delimiters, begins, dtype=np.uint8) == width - 1).all() and np.count_nonzero(
+        delimiters
+    ) == (width - 1) * len(ends)
+    return len(ends) if whole else -1
 
 
 def _staged_records(text: _Text) -> list[Finding]:

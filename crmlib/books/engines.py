@@ -89,8 +89,8 @@ class Session:
 
         if re.match("DESCRIBE|SET|CREATE.* MACRO|DROP MACRO", text):
             return self.home.execute(text)
-        if copied := re.fullmatch(r"COPY \((.*)\) TO ('.*') \(FORMAT parquet\)", text, re.DOTALL):
-            return self.home.execute(f"COPY ({self._answer(copied[1])}) TO {copied[2]} (FORMAT parquet)")
+        if copied := re.fullmatch(r"COPY \((.*)\) TO ('.*') (\(FORMAT parquet.*\))", text, re.DOTALL):
+            return self.home.execute(f"COPY ({self._answer(copied[1])}) TO {copied[2]} {copied[3]}")
         tree = sqlglot.parse_one(text, read="duckdb")
         made = next(iter(relations(tree.this).items()), None) if isinstance(tree, exp.Create | exp.Insert) else None
         asked = relations(tree.expression if tree.key == "create" and tree.expression else tree).keys() & self._there

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,6 +16,7 @@ from crmlib.books.forms import settle_lines
 from crmlib.books.ledger import Ledger, Rows, close, connect, identifier, quoted, rows_of
 from crmlib.books.raw import Raw, Reader, source_files
 from crmlib.books.sources import read_raw
+from crmlib.books.typing import step
 from crmlib.books.views import make_views
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import Table, tables
@@ -89,7 +90,13 @@ def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict
     costly = raw.text or any(column.startswith(COMPUTED) for column in rows.columns)
     if there and (undeclared := _undeclared(tables()[name], given, columns)):
         return {}, header + undeclared
-    texts = {} if costly else {c.record.name: c.text for c in columns if c.record.dtype == "string"}
+    written = {f"{identifier(name)}::VARCHAR" for name in rows.columns if rows.is_text(name)}
+    plain = [
+        c
+        for c in columns
+        if c.text in written and c.record.dtype == "string" and c.value == step("value", c.record.name)
+    ]
+    texts = {} if costly else {c.record.name: c.text for c in plain}
     values = {c.record.name: c.value for c in columns}
     marks = {f"_bad_{c.record.name}": f"({c.problem}) IS NOT NULL" for c in columns}
     marks |= {f"_same_{c}": f"{values[c]} IS NOT DISTINCT FROM {text}" for c, text in texts.items()}
@@ -100,11 +107,12 @@ def _typed_table(reader: Reader, name: str, raw: Raw, given: Rows) -> tuple[dict
         if raw.in_order:
             checked = checked.replace(given.query, raw.in_order)
         _make_typed(reader.con, checked, name, [*values], path, in_order=bool(raw.in_order))
-        counts = _counted(reader.con, marks, name)
+        odd = "" if costly or there else f"SELECT count_if({_odd(columns, texts, marks)}) FROM ({rows.query})"
+        counts = _counted(reader.con, marks, name, odd)
         findings = header + _value_defects(rows, columns, counts, name) + _left_out(reader, columns, name)
         if as_given := {c: text for c, text in texts.items() if counts[f"_same_{c}"] == counts["rows"]}:
-            plain = _selected(rows, values | as_given)  # none of it is trimmed again and again
-            reader.con.execute(f"CREATE OR REPLACE VIEW memory.typed.{_plain(name)} AS {plain}")
+            given_so = _selected(rows, values | as_given)  # none of it is trimmed again and again
+            reader.con.execute(f"CREATE OR REPLACE VIEW memory.typed.{_plain(name)} AS {given_so}")
         if name == "invoice_lines":
             settle_lines(reader.con, list(values))
     except CrmError:  # a server says by itself where
@@ -144,7 +152,7 @@ def _make_typed(
 ) -> None:
     """The view `typed.NAME` of the rows that are kept, and `typed.checked_NAME` of all, with whether they have defects."""
     if path:
-        con.execute(f"COPY ({checked}) TO {quoted(path)} (FORMAT parquet)")
+        con.execute(f"COPY ({checked}) TO {quoted(path)} (FORMAT parquet, COMPRESSION uncompressed)")  # it is soon gone
         checked = f"FROM read_parquet({quoted(path)})"
     if path and in_order:
         checked = f"""SELECT * EXCLUDE (file_row_number) REPLACE (_row + file_row_number + 1 AS _row)
@@ -155,8 +163,19 @@ def _make_typed(
     con.execute(f"CREATE VIEW memory.typed.{_plain(name)} AS SELECT {named} FROM memory.typed.checked_{name}{kept}")
 
 
-def _counted(con: DuckDBPyConnection, marks: Iterable[str], name: str) -> dict[str, int]:
-    """How many rows there are, have each defect, and hold each text as it was given: one pass."""
+def _odd(columns: Sequence[TypedColumn], texts: Mapping[str, str], marks: Mapping[str, str]) -> str:
+    """Condition on a row that is not as it should be, cheaper than all its marks: of a key that may be blank only blanks around it can be wrong."""
+    sure = {
+        c.record.name for c in columns if c.record.type == "key" and (c.record.blank or not c.record.required)
+    } & texts.keys()
+    wrong = [marks[f"_bad_{c.record.name}"] for c in columns if c.record.name not in sure]
+    return " OR ".join([*(f"{text} < '!' OR reverse({text}) < '!'" for text in texts.values()), *wrong])
+
+
+def _counted(con: DuckDBPyConnection, marks: Mapping[str, str], name: str, odd: str) -> Mapping[str, int]:
+    """How many rows there are, have each defect, and hold each text as it was given: nought of all where the query `odd` counts no row."""
+    if odd and con.execute(odd).fetchall() == [(0,)]:
+        return dict.fromkeys(["rows", *marks], 0)
     parts = [f"count_if({identifier(mark)})" for mark in marks]
     [counts] = con.execute(f"SELECT {', '.join(['count(*)', *parts])} FROM memory.typed.checked_{name}").fetchall()
     return dict(zip(["rows", *marks], counts, strict=True))

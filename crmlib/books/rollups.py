@@ -100,7 +100,7 @@ def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, 
     drivers = {f"invoice_lines.{kind.driver}" for kind in prices.activities}
     names = drivers.union(*(line.sources for line in statement.leaves))
     tables = {
-        "trade": _by_span("books.invoice_lines WHERE _covered", "invoice_date", prices, _trade_sums(ledger, names))
+        "trade": _by_span("books.bare_invoice_lines WHERE _covered", "invoice_date", prices, _trade_sums(ledger, names))
     }
     if ledger.has("invoice_lines", "order_id"):
         documents = "books.orders WHERE order_id IS NOT NULL AND first_day IS NOT NULL"
@@ -108,10 +108,10 @@ def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, 
     if ledger.has("credits"):
         amounts = [c for c in ("amount", "cost_recovered") if ledger.has("credits", c)]
         sums = {"credits": _count(), **{f"credits.{c}": f"sum({c})" for c in amounts}}
-        tables["credits"] = _by_span("books.credits WHERE _covered", "date", prices, sums)
+        tables["credits"] = _by_span("books.bare_credits WHERE _covered", "date", prices, sums)
     if ledger.has("activities"):
         priced = ", ".join(quoted(kind.name) for kind in prices.activities if not kind.driver)
-        rows = f"books.activities WHERE _covered AND activity IN ({priced or 'NULL'})"
+        rows = f"books.bare_activities WHERE _covered AND activity IN ({priced or 'NULL'})"
         tables["events"] = _by_span(rows, "date", prices, {"quantity": "sum(quantity)"}, "activity")
     if balances := [b for b in CAPITAL_BALANCES if f"balances.{b}" in names]:
         tables["balances"] = _doubled(ledger, balances)
@@ -120,7 +120,7 @@ def facts(ledger: Ledger, statement: Statement, prices: PriceList) -> dict[str, 
 
 def _doubled(ledger: Ledger, balances: Sequence[str]) -> str:
     """Opening and closing balance of each owner and month, added; the first month opens with its own end."""
-    closing = f"SELECT customer_id, month, {', '.join(balances)} FROM books.balances WHERE _covered"
+    closing = f"SELECT customer_id, month, {', '.join(balances)} FROM books.bare_balances WHERE _covered"
     query = f"""
         WITH closing AS ({closing}), later AS (SELECT * REPLACE (CAST(month + INTERVAL 1 MONTH AS DATE) AS month) FROM closing)
         FROM closing UNION ALL FROM later WHERE month < DATE '{ledger.engagement.coverage.end}'
@@ -202,7 +202,7 @@ def records(ledger: Ledger, statement: Statement, prices: PriceList, sources: Ty
         queries["capital"] = _capital(ledger, balances)
     if ledger.has("costs"):
         rows = """SELECT level, key AS customer_id, make_date(year(date), month(date), 1) AS month, line,
-                         coalesce(avoidable, '') AS avoidable, amount FROM books.costs WHERE _covered"""
+                         coalesce(avoidable, '') AS avoidable, amount FROM books.bare_costs WHERE _covered"""
         booked = _by_owner(rows, ["amount"], "month", "line", "avoidable", level="level")
         queries["bookings"] = f"SELECT * REPLACE (amount::{AMOUNT} AS amount) FROM ({booked})"
     return queries

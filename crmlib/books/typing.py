@@ -20,7 +20,7 @@ TIME_PARTS = {"%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}"
 ANY_TIME = r"(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?Z| ?[+-]\d{2}:?\d{2})?)?"
 BLANKS = "\u00a0\u202f"  # typographic twins of a blank
 NONE = "NULL::VARCHAR"
-STEPS = ("text", "value", "code")  # of typing, in this order
+STEPS = ("text", "cast", "value", "code")  # of typing, in this order
 
 Value = tuple[str, str]  # a value, and the code of what is wrong with it, in SQL
 
@@ -43,15 +43,17 @@ def typed_value(given: str, kind: str, column: Column, source: ColumnSource, for
 
     `given` is what the client has, in SQL, and `kind` what the engine calls its type.
     """
-    text, value = (step(name, column.name) for name in STEPS[:2])
+    text, near, value = (step(name, column.name) for name in STEPS[:3])
     is_text, steps = kind.startswith(("VARCHAR", "ENUM")), dict[str, str]()
     present = f"coalesce({text} <> '', false)" if is_text else f"({given} IS NOT NULL)"
     if is_text and column.numeric:  # most numbers are as they should be: no other text is made of these
         typed, code = _number(f"{given}::VARCHAR", value, column, formats, cast=source.cast)
         present = f"coalesce(stripped({given}::VARCHAR) <> '', false)"
+        steps, typed = _quicker(f"{given}::VARCHAR", typed, near, column, formats)
     elif is_text:
         typed, code = _from_text(given, text, value, column, formats, cast=source.cast)
-        steps = {"text": f"stripped({given}::VARCHAR)"}
+        steps, typed = _quicker(text, typed, near, column, formats)
+        steps["text"] = f"stripped({given}::VARCHAR)"
     else:
         typed, code = _from_native(given, kind, value, column, cast=source.cast)
     if column.numeric and source.blank == "zero":
@@ -64,6 +66,20 @@ def typed_value(given: str, kind: str, column: Column, source: ColumnSource, for
     elif code != NONE:
         code = f"CASE WHEN {value} IS NOT NULL OR {present} THEN {code} END"
     return {**steps, "value": typed, "code": code}
+
+
+def _quicker(text: str, typed: str, near: str, column: Column, formats: Formats) -> tuple[dict[str, str], str]:
+    """The value, taken from the engine's own cast, `near`, where that is proven right, and the step that it needs.
+
+    A number is as the engine writes it but for noughts at its end, or a day is as ISO 8601 writes it: a pattern takes thrice as long.
+    """
+    if column.numeric and (formats.decimal, formats.negative) == (".", "leading"):
+        sure = f"starts_with({near}::VARCHAR, {text}) AND NOT suffix({text}, '.')"
+    elif column.type in {"date", "month"} and formats.dates == ["%Y-%m-%d"]:
+        sure = f"{text} LIKE '____-__-__' AND {text} >= '0' AND {near} IS NOT NULL"
+    else:
+        return {}, typed
+    return {"cast": f"TRY_CAST({text} AS {column.dtype})"}, f"CASE WHEN {sure} THEN {near} ELSE {typed} END"
 
 
 def _from_text(given: str, text: str, value: str, column: Column, formats: Formats, *, cast: bool) -> Value:

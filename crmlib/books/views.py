@@ -21,8 +21,8 @@ def is_whole(ledger: Ledger, table: str, *columns: str) -> bool:
 
 
 def make_views(ledger: Ledger) -> None:
-    """Views in the schema `books`: every table with every column, and what the statement and the settings allow."""
-    others = [f"CREATE VIEW books.{name} AS {_placed(ledger, name)};" for name in tables() if name != "customers"]
+    """Views in the schema `books`: every table with every column (`bare_TABLE` without `_assigned`), and what the statement and the settings allow."""
+    others = [_placed(ledger, name) for name in tables() if name != "customers"]
     leaves = [line for line in ledger.engagement.statement.lines if not line.subtotal]
     lines = [f"({quoted(line.id)}, {not line.is_pool}, {'rates' in line.sources})" for line in leaves]
     measures = numeric_columns(ledger.tables["invoice_lines"]) if ledger.has("invoice_lines") else []
@@ -33,34 +33,46 @@ def make_views(ledger: Ledger) -> None:
     text = Path(__file__).with_name("views.sql").read_text(encoding="utf-8")
     ledger.con.execute(text.format(
         customers=_placed(ledger, "customers"), tables="\n".join(others), lines=", ".join(lines),
-        start=coverage.start, end=coverage.end, ordered=ORDERED, sums="\n".join(_summed(ledger, name) for name in tables()),
+        start=coverage.start, end=coverage.end, ordered=ORDERED,
         segments=", ".join(f"({quoted(segment)})" for segment in ledger.engagement.segments) or "(NULL)",
         drivers=", ".join(f"({quoted(driver)}, {quoted(source)})" for driver, source in sources.items()),
     ))  # fmt: skip
 
 
+def make_sums(ledger: Ledger) -> None:
+    """Make what the checks and the tie-out ask, and no roll-up (checks.sql)."""
+    text = Path(__file__).with_name("checks.sql").read_text(encoding="utf-8")
+    ledger.con.execute(text.format(ordered=ORDERED, sums="\n".join(_summed(ledger, name) for name in tables())))
+
+
 def _placed(ledger: Ledger, name: str) -> str:
-    """Query for a table with all its columns, `_covered` (or without a date) and `_assigned` (its owner is known)."""
+    """Statements for a table with all its columns and `_covered` (or without a date), as bare_NAME, and as NAME with `_assigned`, too: its owner is known."""
     table, coverage = tables()[name], ledger.engagement.coverage
     absent = [c for c in table.columns.values() if not ledger.has(name, c.name)]
     missing = "".join(f", CAST(NULL AS {c.dtype}) AS {identifier(c.name)}" for c in absent)
-    if name not in ledger.tables:
-        return f"SELECT '' AS _file, 0 AS _row, false AS _covered, false AS _counted, false AS _converted, false AS _assigned{missing} WHERE false"
     within = f"{table.date} >= DATE '{coverage.start}' AND {table.date} < DATE '{coverage.end}'"
-    counted = f"kind IN {COUNTED}" if name == "invoice_lines" and _has_kinds(ledger) else "true"
+    counted = f"kind IN {COUNTED}" if name == "invoice_lines" and has_kinds(ledger) else "true"
     covered = f"coalesce({within} AND {counted}, false)" if table.date else "true"
-    covered += f" AS _covered, {counted} AS _counted, {'_rate IS NOT NULL' if '_rate' in ledger.tables[name].columns else 'false'} AS _converted"
-    owned = name == "costs" or (name != "customers" and "customer_id" in table.columns)
-    if not (owned and is_whole(ledger, "customers", "customer_id")):
-        return f"SELECT *, {covered}, true AS _assigned{missing} FROM typed.{name}"
+    covered += f" AS _covered, {counted} AS _counted, {'_rate IS NOT NULL' if ledger.has(name, '_rate') else 'false'} AS _converted"
+    rows = f"SELECT *, {covered}{missing} FROM typed.{name}"
+    if name not in ledger.tables:
+        rows = f"SELECT '' AS _file, 0 AS _row, false AS _covered, false AS _counted, false AS _converted{missing} WHERE false"
+    return f"CREATE VIEW books.bare_{name} AS {rows}; CREATE VIEW books.{name} AS {_assigned(ledger, name)};"
+
+
+def _assigned(ledger: Ledger, name: str) -> str:
+    """Query for the rows of a table, looked up in the list of customers where it is whole."""
+    owned = name == "costs" or (name != "customers" and "customer_id" in tables()[name].columns)
+    if not (name in ledger.tables and owned and is_whole(ledger, "customers", "customer_id")):
+        return f"SELECT *, true AS _assigned FROM books.bare_{name}"
     known, on = ("owners", "level, key") if name == "costs" else ("customer_ids", "customer_id")
-    return f"""SELECT * EXCLUDE (_known), {covered}, _known IS NOT NULL AS _assigned{missing}
-               FROM typed.{name} LEFT JOIN (SELECT *, true AS _known FROM books.{known}) USING ({on})"""
+    return f"""SELECT * EXCLUDE (_known), _known IS NOT NULL AS _assigned
+               FROM books.bare_{name} LEFT JOIN (SELECT *, true AS _known FROM books.{known}) USING ({on})"""
 
 
-def _has_kinds(ledger: Ledger) -> bool:
-    """Whether the mapping says what invoice lines are: where it does not, each is in the figures, and is not asked."""
-    return "kind" in rows_of(ledger.con, "FROM typed.plain_lines").columns
+def has_kinds(ledger: Ledger) -> bool:
+    """Whether the mapping says what invoice lines are: where it does not, each is in the figures, and none is a fee."""
+    return ledger.has("invoice_lines") and "kind" in rows_of(ledger.con, "FROM typed.plain_lines").columns
 
 
 def _summed(ledger: Ledger, name: str) -> str:

@@ -18,6 +18,7 @@ import yaml
 from crmlib.books.checks import check_ledger
 from crmlib.books.reader import read_ledger
 from crmlib.books.tie_out import intake_amounts
+from crmlib.books.views import make_sums
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.ledger import tables
 
@@ -142,7 +143,9 @@ def test_read_is_assigned_and_unassigned_and_excluded(tmp_path: Path) -> None:
     changed = {"change": {"credits.csv": {"C2,": "C9,", "2024-02-01": "2023-02-01"}}, "name": "amounts"}
     for file, text in files_of(changed).items():
         (folder / "ledger" / file).write_text(text, encoding="utf-8")
-    amounts = intake_amounts(read_ledger(open_engagement(folder), folder / "work")).set_index(["table", "column"])
+    ledger = read_ledger(open_engagement(folder), folder / "work")
+    make_sums(ledger)
+    amounts = intake_amounts(ledger).set_index(["table", "column"])
     assert list(amounts.loc[("credits", "amount")]) == [Decimal(14), Decimal(0), Decimal(4), Decimal(10)]
     assert list(amounts.loc[("credits", "rows")]) == [2, 0, 1, 1]
     assert (amounts["read"] == amounts["assigned"] + amounts["unassigned"] + amounts["excluded"]).all()

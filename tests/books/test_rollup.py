@@ -26,6 +26,7 @@ from crmlib.books.availability import with_sources
 from crmlib.books.reader import read_ledger
 from crmlib.books.rollups import write_cube, write_sales
 from crmlib.books.stored import Books, read_rollup, sales_of
+from crmlib.books.views import make_sums
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import PROJECT
@@ -64,6 +65,7 @@ def rolled_up(engagement: Engagement, folder: Path) -> RolledUp:
     assert not ledger.defects
     folder.mkdir(exist_ok=True)
     write_cube(ledger, with_sources(engagement.statement, ledger), folder)
+    make_sums(ledger)
     write_sales(ledger, folder / "sales")
     sales = folder / "sales"
     keys = ["customer_id", "product_id", "month"]
