@@ -56,7 +56,7 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
     text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], header_row, reader.new_file(), headed)
     header, skipped = _header(text, where)
     text = replace(text, header=header)
-    if not headed and (plain := _plain(text)):
+    if not (headed or spec.carried) and (plain := _plain(text)):
         rows, lines = plain
         query, in_order = (
             f"SELECT *, {quoted(file.name)} AS _file, {row} + {header_row} AS _row FROM {rows}"

@@ -102,6 +102,37 @@ def below_headings(con: DuckDBPyConnection, rows: Rows, found: Outline, names: S
     return rows_of(con, f"SELECT l.*, {said} FROM {join} WHERE h._from IS NULL OR l._row > h._from")
 
 
+def carried_down(rows: Rows, names: Sequence[str]) -> Rows:
+    """Columns that are written in the first row of several alone: a row in which all are blank has those of the last one in which one is not."""
+    filled = " OR ".join(f"stripped({identifier(name)}::VARCHAR) <> ''" for name in names)
+    first = ", ".join(
+        f"first_value({identifier(n)}) OVER (PARTITION BY _file, _group ORDER BY _row) AS {identifier(n)}"
+        for n in names
+    )
+    group = (
+        f"SELECT *, count(*) FILTER ({filled}) OVER (PARTITION BY _file ORDER BY _row) AS _group FROM ({rows.query})"
+    )
+    return rows_of(rows.con, f"SELECT * EXCLUDE (_group) REPLACE ({first}) FROM ({group})")
+
+
+def with_carried(rows: Rows, spec: TableSource, where: Mapping[str, Any]) -> tuple[str, list[Finding]]:
+    """The query for a table whose rows repeat nothing, as if they did, and how many those are.
+
+    Raises
+    ------
+    SettingsError
+        A name is no column.
+    """
+    if absent := [name for name in spec.carried if name not in rows.columns]:
+        there = ", ".join(name for name in rows.columns if not name.startswith("_"))
+        raise SettingsError(f"tables.{where['table']}.carried: {absent[0]!r} is not in the header; there are {there}")
+    blank = " AND ".join(f"coalesce(stripped({identifier(name)}::VARCHAR), '') = ''" for name in spec.carried)
+    [(count,)] = rows.con.execute(f"SELECT count(*) FROM ({rows.query}) WHERE {blank}").fetchall()
+    message = f"rows that have {', '.join(spec.carried)} of the row above them (`carried`)"
+    told = [Finding("accept", "carried-down", message, "nothing to do", count=count, **where)] if count else []
+    return carried_down(rows, spec.carried).query, told
+
+
 def with_headings(
     rows: Rows, spec: TableSource, formats: Formats, where: Mapping[str, Any], file: Path
 ) -> tuple[str, list[Finding]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.findings import Finding, rejection
-from crmlib.books.headings import with_headings
+from crmlib.books.headings import with_carried, with_headings
 from crmlib.books.ledger import Rows, identifier, quoted, rows_of, sha256
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
@@ -75,15 +75,25 @@ class Reader:
             message, way_out = "there are columns and no row", "fill it or take it away"
             return Raw(findings=(rejection("header-only", message, way_out, **where),))
         spec = self.engagement.table(where["table"])
-        if spec.heading and not text:
-            raise SettingsError(
-                f"tables.{where['table']}.heading: only CSV files and sheets have headings; take it away"
-            )
-        if spec.heading and where["file"] != spec.query:
-            rows, formats = rows_of(self.con, query), self.formats(where["table"])
-            query, more = with_headings(rows, spec, formats, where, self.new_file())
-            findings += tuple(more)
+        if (spec.heading or spec.carried) and where["file"] != spec.query:
+            query, more = self._outlined(query, where, text=text)
+            findings += more
         return Raw(rows_of(self.con, query), findings, text)
+
+    def _outlined(self, query: str, where: Mapping[str, str], *, text: bool) -> tuple[str, tuple[Finding, ...]]:
+        """The rows with what their headings say, and with what is written in the first of several rows alone."""
+        spec, table, findings = self.engagement.table(where["table"]), where["table"], list[Finding]()
+        if not text:
+            raise SettingsError(
+                f"tables.{table}: `heading` and `carried` are for CSV files and sheets alone, whose rows have an order; take them away"
+            )
+        if spec.heading:
+            rows = rows_of(self.con, query)
+            query, findings = with_headings(rows, spec, self.formats(table), where, self.new_file())
+        if spec.carried:
+            query, more = with_carried(rows_of(self.con, query), spec, where)
+            findings += more
+        return query, tuple(findings)
 
     def staged(self, file: Path, where: Mapping[str, str], findings: Iterable[Finding] = ()) -> Raw:
         """A table that was staged as text."""

@@ -62,6 +62,7 @@ class Sheet:
     rows: int = 0
     columns: dict[str, Profile] = field(default_factory=dict)
     headings: tuple[str, ...] = ()  # columns of what stands in headings between the rows
+    carried: tuple[str, ...] = ()  # columns that are written in the first of several rows alone
     above: tuple[tuple[str, ...], ...] = ()  # of each source its first row, where it is above the header
     head: str = ""  # the table whose columns stand beside, as `head.column`
 

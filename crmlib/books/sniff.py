@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from crmlib.books.headings import below_headings, outline
+from crmlib.books.headings import below_headings, carried_down, outline
 from crmlib.books.ledger import identifier, quoted, rows_of
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Opener, Profile, Sheet
@@ -17,6 +17,8 @@ from crmlib.declared.vocabulary import vocabulary
 
 FIRST = 20_000  # first rows of a table, by which forms are proposed; every row must then bear them out
 ALL_BUT_FEW = 0.98  # of the rows of a report that stand below a heading
+HALF = 0.5  # of the rows that lack what a document has in common: they name what its first rows name too
+ALWAYS = 3  # columns that are filled in every row, from which on no row is a total
 MOST_VALUES = 20  # different values of a column that may be a status
 NUMBERS = [(".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'")]
 DATES = {
@@ -27,6 +29,11 @@ DATES = {
     "%d %b %Y": r"\d\d? [A-Za-z]{3} \d{4}", "%b %d, %Y": r"[A-Za-z]{3} \d\d?, \d{4}", "%d %B %Y": r"\d\d? [A-Za-z]{3,9} \d{4}",
 }  # fmt: skip
 TIME = r"(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?Z| ?[+-]\d\d:?\d\d)?)?"
+
+
+def _is_of_files(sheet: Sheet) -> bool:
+    """Whether its rows have an order."""
+    return sheet.file.suffix.lower() in {".csv", ".txt", ".tsv", *WORKBOOKS}
 
 
 def has_figure(name: str) -> str:
@@ -49,7 +56,34 @@ class Sniffer(Opener):
             A file is of no kind that is read, or cannot be opened.
         """
         opened = [sheet for source in sources for sheet in self.opened(source) if sheet.columns]
-        return [self._profiled(self._below_headings(sheet)) for sheet in opened]
+        return [self._carried(self._profiled(self._below_headings(sheet))) for sheet in opened]
+
+    def _carried(self, sheet: Sheet) -> Sheet:
+        """A sheet that writes what its documents have in common in the first row of each alone, as if it did in all."""
+        part = [c for c in sheet.columns.values() if 0 < c.filled < sheet.rows]
+        full = [c for c in sheet.columns.values() if c.filled == sheet.rows]
+        texts = [c for c in full if c.kind == "text" and not c.numbers and not c.dates and c.distinct > 1]
+        if not _is_of_files(sheet) or len(part) < 2 or len(full) < ALWAYS or not texts:
+            return sheet
+        is_there = {c.name: f"(coalesce(trim({identifier(c.name)}::VARCHAR), '') <> '')" for c in part}
+        first = max(part, key=lambda c: sum(self._same(sheet, is_there[c.name], is_there[o.name]) for o in part))
+        begins = self.rows(f"SELECT {is_there[first.name]} FROM (SELECT * FROM {sheet.view} LIMIT 1)")
+        below = f"SELECT 1 FROM {sheet.view} WHERE NOT {is_there[first.name]} AND "
+        alike = [c for c in part if not self.rows(f"{below}{is_there[c.name]} LIMIT 1")]
+        names = tuple(c.name for c in alike if not (c.is_number and not c.dates))
+        text = " || ' ' || ".join(f"{identifier(c.name)}::VARCHAR" for c in texts)
+        known = f"SELECT {text} FROM {sheet.view} WHERE {is_there[first.name]}"
+        named = self.rows(
+            f"SELECT coalesce(avg(({text} IN ({known}))::INT), 0) FROM {sheet.view} WHERE NOT {is_there[first.name]}"
+        )
+        if begins != [(True,)] or len(names) < 2 or named[0][0] < HALF:  # totals name what no other row does
+            return sheet
+        rows = rows_of(self.con, f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}")
+        query = f"SELECT * EXCLUDE (_file, _row) FROM ({carried_down(rows, names).query}) ORDER BY _row"
+        return replace(self._profiled(self.view(sheet, query)), carried=names)
+
+    def _same(self, sheet: Sheet, one: str, other: str) -> bool:
+        return not self.rows(f"SELECT 1 FROM {sheet.view} WHERE {one} <> {other} LIMIT 1")
 
     def renamed(self, sheet: Sheet, names: Mapping[str, str]) -> Sheet:
         """A sheet with other names for its headings."""
@@ -59,7 +93,7 @@ class Sniffer(Opener):
 
     def _below_headings(self, sheet: Sheet) -> Sheet:
         """A report whose rows stand below headings as its lines alone, with a column for each heading above them."""
-        if sheet.file.suffix.lower() not in {".csv", ".txt", ".tsv", *WORKBOOKS}:
+        if not _is_of_files(sheet):
             return sheet
         filled = " OR ".join(f"trim({identifier(name)}::VARCHAR) <> ''" for name in sheet.columns)
         numbered = f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}"

@@ -154,6 +154,10 @@ class TableSource(Record):
         (),
         description="names of new columns for what stands alone in a row as a heading of the rows below, the outermost first, such as customer; totals are compared with their rows",
     )
+    carried: list[str] = Field(
+        default_factory=list,
+        description="columns that are written in the first row of a document alone; where all are blank, those of the row above are meant",
+    )
     join: dict[str, Annotated[dict[str, str], Field(min_length=1)]] = Field(
         default_factory=dict,
         description="other tables of the source, each by its key, our column: theirs; each row finds at most one row there",

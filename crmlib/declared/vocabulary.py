@@ -97,6 +97,9 @@ def likeness(name: str, words: tuple[str, ...]) -> float:
     known = {"".join(spelt(word)): 1 - 0.1 * place / len(words) for place, word in reversed([*enumerate(words)])}
     if plain in known:
         return known[plain]
+    turned = {"".join(sorted(spelt(word))): known["".join(spelt(word))] for word in reversed(words)}
+    if len(bare) > 1 and (same := turned.get("".join(sorted(bare)))):  # `% discount`
+        return same
     inside = [len(spelt(w)) / len(bare) for w in words if set(spelt(w)) <= set(bare)]
     near = 0.8 if len(plain) > 4 and nearest(plain, known, 0.88) else 0
     return max([near, *(0.3 + 0.4 * share for share in inside if share > 0.6)])

@@ -95,6 +95,8 @@ def _find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
 
     named, off, share = _signed(look, whole, x), x.get("discount", ""), x.get("discount_share", "")
     product = f"{x['quantity']} * {x['unit_price']}" if {"quantity", "unit_price"} <= set(x) else ""
+    if product and named and "order_id" in x and _is_of_document(look, whole, named, product, x["order_id"]):
+        named = ""
     gross = found(product, [named, *others]) if product else found(f"{named} + {off}", others) if named and off else ""
     before = gross or product or named
     shares = [part for each in (share, off) if each for part in (f"{each} / 100", each)]
@@ -132,6 +134,11 @@ def _signed(look: Sniffer, whole: Sheet, x: dict[str, str]) -> str:
             more = look.total(whole, named, test) >= look.total(whole, named, f"NOT {test}")
             return f"case when {x['mark']} = '{marks[not more]}' then {named} else -{named} end"
     return named
+
+
+def _is_of_document(look: Sniffer, whole: Sheet, amount: str, product: str, order: str) -> bool:
+    """Whether an amount is the same in all lines of a document, where quantity times price is not: the document's, which each line repeats."""
+    return look.depends(whole, amount, order) and not look.depends(whole, product, order)
 
 
 def _before(whole: Sheet, c: dict[str, str]) -> Question:

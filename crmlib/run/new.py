@@ -20,7 +20,7 @@ from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.declared.teams import Member, Milestone
 from crmlib.run.drafts import Ask, Draft, Proposal
 from crmlib.run.meaning import NO_CURRENCY, proposed
-from crmlib.run.proposal import DERIVED
+from crmlib.run.proposal import DERIVED, of_documents
 
 DECIDED = (
     "strategy.yml",
@@ -165,6 +165,8 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
         yield f"header_row: {sheet.header_row}  # the rows above are titles"
     if sheet.headings:
         yield f"heading: {_names(sheet.headings)}  # stands above its rows; totals are compared with them"
+    if carried := _carried(p, draft):
+        yield f"carried: {_names(carried, brackets=True)}  # written in the first row of each document alone"
     if draft.derived:
         yield from _formats(draft)
         return
@@ -191,11 +193,11 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     ]
     unread = [
         c
-        for c in (*elsewhere, *(draft.columns.get(role, "") for role in TAX))
+        for c in (*elsewhere, *(draft.columns.get(role, "") for role in TAX), *of_documents(sheet))
         if c in sheet.columns and c not in mapped.values()
     ]
     if unread and table == "invoice_lines":
-        yield f"unread: [{', '.join(map(_text, dict.fromkeys(unread)))}]  # read for customers and products, or tax"
+        yield f"unread: [{', '.join(map(_text, dict.fromkeys(unread)))}]  # read for customers and products, tax, or of a document as a whole"
     for key, text in p.open.items():
         if key.startswith((f"{table}.", f"tables.{table}.")):
             yield f"# OPEN: {text}"
@@ -267,8 +269,15 @@ def _text(text: str) -> str:
     )
 
 
-def _names(names: Sequence[str]) -> str:
-    return _text(names[0]) if len(names) == 1 else f"[{', '.join(map(_text, names))}]"
+def _carried(p: Proposal, draft: Draft) -> list[str]:
+    """The columns to carry down that some table or kind of line needs."""
+    drafts = [d for d in p.tables.values() if d.sheet.source == draft.sheet.source]
+    used = {c.name for d in drafts for c in d.mapped(*d.columns.values(), *d.kinds.values())}
+    return [name for name in draft.sheet.carried if name in used]
+
+
+def _names(names: Sequence[str], *, brackets: bool = False) -> str:
+    return _text(names[0]) if len(names) == 1 and not brackets else f"[{', '.join(map(_text, names))}]"
 
 
 def _why(p: Proposal, key: str) -> str:

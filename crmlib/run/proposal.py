@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region
            "products": ("product_id", "product_name", "product_family")}  # fmt: skip
 NAMES = {"customer_name": "customer_id", "product_name": "product_id"}
 MANY = 5  # names from which on it is no chance that they go with the keys one by one
+SHARED = 3  # columns whose names begin with one way, such as `Invoice lines/`
 HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
 
 
@@ -30,9 +32,10 @@ HELD = 0.98  # of a column's values that another table's key has, where one refe
 def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
     """Columns of the ledger's table, each with the client's column that its name and content make likely, and how likely."""
     words, needed, key = vocabulary().tables[table].columns, NEEDED.get(table, ()), KEYS.get(table, "")
+    bare, whole = _without_path(sheet), {*of_documents(sheet)}
     likely = [
-        (role in needed, likeness(c.name, (*(vocabulary().own if role == key else ()), *synonyms)), role, c.name)
-        for role, synonyms in words.items() for c in sheet.columns.values() if c.filled and _fits(c, table, role)
+        (role in needed, likeness(bare[c.name], (*(vocabulary().own if role == key else ()), *synonyms)), role, c.name)
+        for role, synonyms in words.items() for c in sheet.columns.values() if c.filled and c.name not in whole and _fits(c, table, role)
         and not (role == "customer_id" and c.distinct == 1 < sheet.rows)  # what is the same everywhere tells nobody from another
         and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
     ]  # fmt: skip
@@ -45,6 +48,18 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
     records = tables()[table].columns if table in tables() else {}
     own = {role: alike.get("".join(parts(role)), "") for role in records if role not in found}
     return found | {role: (name, 1) for role, name in own.items() if name and _fits(sheet.columns[name], table, role)}
+
+
+def of_documents(sheet: Sheet) -> list[str]:
+    """The numbers that stand in the first row of each document alone: its own, not a line's."""
+    numbers = (c for c in sheet.columns.values() if c.is_number and not c.dates and c.filled < sheet.rows)
+    return [c.name for c in numbers] if sheet.carried else []
+
+
+def _without_path(sheet: Sheet) -> dict[str, str]:
+    """The columns' names without the way to them that several share: `Invoice lines/Quantity`."""
+    paths = Counter(name.partition("/")[0] for name in sheet.columns if "/" in name)
+    return {n: n.partition("/")[2] if "/" in n and paths[n.partition("/")[0]] >= SHARED else n for n in sheet.columns}
 
 
 def _with_names(look: Sniffer, sheet: Sheet) -> Sheet:
@@ -282,14 +297,20 @@ def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
             continue  # no one name says which
         for lines in sorted((s for s in sheets if s is not head), key=lambda s: -s.rows):
             draft = _draft(lines, "invoice_lines")
-            ours = draft.columns
+            ours = {role: c for role, c in draft.columns.items() if role not in draft.unsure & {*theirs}}
             if {"customer_id", "invoice_date"} <= set(ours) or not {"gross_sales", "unit_price"} & set(ours):
                 continue
             if key := _shared_key(look, lines, ours.get("order_id", ""), head, theirs["order_id"]):
                 taken = {
                     r: f"{head.name}.{c}" for r, c in theirs.items() if r not in {"order_id", "total"} and c != key[1]
                 }
-                return replace(draft, columns=taken | ours | {"order_id": key[0]}, head=head, key=key)
+                return replace(
+                    draft,
+                    columns=taken | ours | {"order_id": key[0]},
+                    head=head,
+                    key=key,
+                    unsure=draft.unsure - {*theirs},
+                )
     return None
 
 

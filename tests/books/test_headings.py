@@ -164,3 +164,14 @@ def test_a_name_that_is_taken_and_a_file_without_headings_are_refused(tmp_path: 
             check(folder)
     else:
         assert told(folder, "heading-missing")
+
+
+def test_what_stands_in_the_first_row_of_a_document_is_that_of_its_other_rows_even_where_it_is_blank(
+    tmp_path: Path,
+) -> None:
+    text = "client,Date,Num,Amount\nAlder,2024-01-05,1,100.00\n,,,7.00\n,2024-02-05,2,20.00\n,,,3.00\n"
+    folder = mapped(tmp_path, text, heading=[], carried=["client", "Date", "Num"])
+    assert lines(folder) == [("Alder", 100, "1"), ("Alder", 7, "1"), (None, 20, "2"), (None, 3, "2")]
+    assert [count for *_, count in told(folder, "carried-down")] == [2]
+    with pytest.raises(SettingsError, match=r"carried: 'Nr' is not in the header; there are client, Date"):
+        check(mapped(tmp_path / "other", text, heading=[], carried=["Nr"]))

@@ -1,4 +1,4 @@
-"""The same forty-eight invoice lines as seventeen companies would send them, each in a form of its own."""
+"""The same forty-eight invoice lines as twenty companies would send them, each in a form of its own."""
 
 from __future__ import annotations
 
@@ -321,8 +321,40 @@ def short_names(folder: Path) -> list[Path]:
     return [folder / "Faktura.xlsx"]
 
 
+def dutch(folder: Path) -> list[Path]:
+    """Flat, with a discount in percent, an amount after it, and tax beside it."""
+    rows = [(r["document"], f"{r['day']:%d-%m-%Y}", r["customer"], r["name"], r["product"], PRODUCTS[r["product"]], _money(Decimal(r["quantity"])), _money(r["price"]),
+             "10,00" if r["discount"] else "0,00", _money(r["net"]), _money(r["net"] * Decimal("0.21")), _money(r["cost"])) for r in lines()]  # fmt: skip
+    header = "Factuurnummer;Factuurdatum;Relatiecode;Relatienaam;Artikelcode;Omschrijving;Aantal;Verkoopprijs;Korting %;Nettobedrag;BTW-bedrag;Kostprijs"
+    return [_csv(folder / "Verkoopfacturen.csv", header, rows)]
+
+
+def first_rows(folder: Path) -> list[Path]:
+    """What belongs to the invoice stands in its first row alone, and columns of its lines share a way to them."""
+    rows, last = list[Sequence[Any]](), ""
+    for r in lines():
+        head = (r["document"], r["name"], r["day"], "Gebucht") if r["document"] != last else ("", "", "", "")
+        last = r["document"]
+        product = f"[{r['product']}] {PRODUCTS[r['product']]}"
+        rows.append((*head, product, f"{r['quantity']}.0", r["price"], "10.0" if r["discount"] else "0.0", r["net"]))
+    header = "Nummer,Partner,Rechnungs-/Belegdatum,Status,Rechnungszeilen/Produkt,Rechnungszeilen/Menge,Rechnungszeilen/Einzelpreis,Rechnungszeilen/Rabatt (%),Rechnungszeilen/Zwischensumme"
+    return [_csv(folder / "Buchungssatz (account.move).csv", header, rows, ",")]
+
+
+def repeated_totals(folder: Path) -> list[Path]:
+    """Each line repeats the totals of its invoice; a draft and a void invoice are among them."""
+    rows = []
+    for r in lines():
+        whole = sum(other["net"] for other in lines() if other["document"] == r["document"])
+        rows.append((r["day"], r["document"], "Closed", f"C{r['customer']}", r["name"], "GBP", whole, whole * Decimal("1.2"), r["product"], r["quantity"], r["price"],
+                     r["discount"], r["net"], r["net"] * Decimal("0.2")))  # fmt: skip
+    rows += [("2024-04-09", f"X{s}", s, "CK100", "Müller Bau", "GBP", "12.50", "15.00", "A-1", 1, "12.50", 0, "12.50", "2.50") for s in ("Draft", "Void")]  # fmt: skip
+    header = "Invoice Date,Invoice Number,Invoice Status,Customer ID,Customer Name,Currency Code,SubTotal,Total,SKU,Quantity,Item Price,Discount Amount,Item Total,Item Tax Amount"
+    return [_csv(folder / "Invoice.csv", header, rows, ",")]
+
+
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
     "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss, "american": american,
-    "accounting": accounting, "piece": piece, "short_names": short_names, "under_headings": under_headings,
+    "accounting": accounting, "piece": piece, "short_names": short_names, "under_headings": under_headings, "dutch": dutch, "first_rows": first_rows, "repeated_totals": repeated_totals,
 }  # fmt: skip
