@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from crmlib.books.headings import below_headings, carried_down, outline
+from crmlib.books.headings import TOTAL, TOTAL_OF, below_headings, carried_down, outline
 from crmlib.books.ledger import identifier, quoted, rows_of
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Opener, Profile, Sheet
@@ -17,7 +17,6 @@ from crmlib.declared.vocabulary import vocabulary
 
 FIRST = 20_000  # first rows of a table, by which forms are proposed; every row must then bear them out
 ALL_BUT_FEW = 0.98  # of the rows of a report that stand below a heading
-HALF = 0.5  # of the rows that lack what a document has in common: they name what its first rows name too
 ALWAYS = 3  # columns that are filled in every row, from which on no row is a total
 MOST_VALUES = 20  # different values of a column that may be a status
 NUMBERS = [(".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'")]
@@ -71,12 +70,11 @@ class Sniffer(Opener):
         below = f"SELECT 1 FROM {sheet.view} WHERE NOT {is_there[first.name]} AND "
         alike = [c for c in part if not self.rows(f"{below}{is_there[c.name]} LIMIT 1")]
         names = tuple(c.name for c in alike if not (c.is_number and not c.dates))
-        text = " || ' ' || ".join(f"{identifier(c.name)}::VARCHAR" for c in texts)
-        known = f"SELECT {text} FROM {sheet.view} WHERE {is_there[first.name]}"
-        named = self.rows(
-            f"SELECT coalesce(avg(({text} IN ({known}))::INT), 0) FROM {sheet.view} WHERE NOT {is_there[first.name]}"
+        called = " OR ".join(
+            f"regexp_matches({identifier(c.name)}, {quoted(w)})" for c in texts for w in (TOTAL, TOTAL_OF)
         )
-        if begins != [(True,)] or len(names) < 2 or named[0][0] < HALF:  # totals name what no other row does
+        totals = self.rows(f"{below}({called}) LIMIT 1")
+        if begins != [(True,)] or len(names) < 2 or totals:
             return sheet
         rows = rows_of(self.con, f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}")
         query = f"SELECT * EXCLUDE (_file, _row) FROM ({carried_down(rows, names).query}) ORDER BY _row"
