@@ -165,8 +165,8 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
         yield f"header_row: {sheet.header_row}  # the rows above are titles"
     if sheet.headings:
         yield f"heading: {_names(sheet.headings)}  # stands above its rows; totals are compared with them"
-    if carried := _carried(p, draft):
-        yield f"carried: {_names(carried, brackets=True)}  # written in the first row of each document alone"
+    if sheet.carried:
+        yield f"carried: {_names(sheet.carried, brackets=True)}  # written in the first row of each document alone"
     if draft.derived:
         yield from _formats(draft)
         return
@@ -267,13 +267,6 @@ def _text(text: str) -> str:
         and text.lower() not in {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
         else json.dumps(text, ensure_ascii=False)
     )
-
-
-def _carried(p: Proposal, draft: Draft) -> list[str]:
-    """The columns to carry down that some table or kind of line needs."""
-    drafts = [d for d in p.tables.values() if d.sheet.source == draft.sheet.source]
-    used = {c.name for d in drafts for c in d.mapped(*d.columns.values(), *d.kinds.values())}
-    return [name for name in draft.sheet.carried if name in used]
 
 
 def _names(names: Sequence[str], *, brackets: bool = False) -> str:
