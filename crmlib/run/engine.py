@@ -30,6 +30,7 @@ class Engine(NBClientEngine):  # type: ignore[misc]
         )  # fmt: skip
         client.kc = session.client
         if session.client and not again:
+            session.last = None  # whose names are gone now
             _empty(session.client)
         try:
             client.execute()
