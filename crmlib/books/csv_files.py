@@ -49,14 +49,12 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
     UnreadableError
         The file is empty, or its header cannot be read.
     """
-    formats, spec = reader.formats(where["table"]), reader.engagement.table(where["table"])
-    header_row, headed = spec.header_row, bool(spec.heading)
+    spec = reader.engagement.table(where["table"])
     if not file.stat().st_size:
         raise UnreadableError(rejection("file-empty", "the file is empty", "fill or remove it", **where))
-    text = _Text(file, _encoding(file, formats.encoding), formats.delimiter, [], header_row, reader.new_file(), headed)
-    header, skipped = _header(text, where)
-    text = replace(text, header=header)
-    if not (headed or spec.carried) and (plain := _plain(text)):
+    text, skipped = _opened(reader, file, where)
+    header_row = text.header_row
+    if not (text.headed or spec.carried) and (plain := _plain(text)):
         rows, lines = plain
         query, in_order = (
             f"SELECT *, {quoted(file.name)} AS _file, {row} + {header_row} AS _row FROM {rows}"
@@ -65,6 +63,25 @@ def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
         return replace(reader.raw(query, where, skipped, text=True), in_order=in_order, lines=lines)
     broken = [replace(f, table=where["table"], file=where["file"]) for f in _staged_records(text)]
     return reader.staged(text.staged, where, [*skipped, *broken])
+
+
+def csv_columns(reader: Reader, file: Path, where: Mapping[str, str]) -> list[str]:
+    """The names in the header of a CSV file.
+
+    Raises
+    ------
+    UnreadableError
+        The header cannot be read.
+    """
+    return _opened(reader, file, where)[0].header
+
+
+def _opened(reader: Reader, file: Path, where: Mapping[str, str]) -> tuple[_Text, list[Finding]]:
+    formats, spec = reader.formats(where["table"]), reader.engagement.table(where["table"])
+    encoding, headed = _encoding(file, formats.encoding), bool(spec.heading)
+    text = _Text(file, encoding, formats.delimiter, [], spec.header_row, reader.new_file(), headed)
+    header, skipped = _header(text, where)
+    return replace(text, header=header), skipped
 
 
 def _encoding(file: Path, declared: str) -> str:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
+from fnmatch import fnmatchcase
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -69,12 +70,21 @@ class Sheet:
     @property
     def name(self) -> str:
         """What a mapping says of it: its name, or the pattern of several."""
-        alike = os.path.commonprefix(self.source)  # noqa: RUF071 (by letters)
-        return self.source[0] if len(self.source) == 1 else re.sub(r"[\d\W_]+$", "", alike) + "*"
+        if len(self.source) == 1:
+            return self.source[0]
+        first, last = (os.path.commonprefix(names) for names in (self.source, [name[::-1] for name in self.source]))  # noqa: RUF071
+        word = re.search(r"[\W_][^\W\d_]+$", last[::-1])  # a whole one at the end, such as Header
+        return re.sub(r"[\d\W_]+$", "", first) + "*" + (word[0] if word else "")
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What `_file` says of the rows of each source."""
+        kind = self.file.suffix if self.file.suffix in {".parquet", *WORKBOOKS} else ".csv"
+        return tuple(f"{book}{kind}{mark}{title}" for book, mark, title in (s.partition(":") for s in self.source))
 
     def meets(self, source: str) -> bool:
         """Whether its name, as a pattern, is that of another sheet."""
-        return source not in self.source and source.startswith(self.name.removesuffix("*"))
+        return source not in self.source and fnmatchcase(source, self.name)
 
     def spoken(self, name: str) -> str:
         """A column as it stands in an expression or condition; what is none of them is one already."""

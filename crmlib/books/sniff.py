@@ -108,12 +108,13 @@ class Sniffer(Opener):
         query = f"SELECT * EXCLUDE (_file, _row) FROM ({lines.query} ORDER BY _row)"
         return replace(self.view(sheet, query), headings=tuple(names))
 
-    def merged(self, sheets: Sequence[Sheet]) -> Sheet:
-        """Sheets of one header as one, one below the other."""
+    def merged(self, sheets: Sequence[Sheet], *, with_file: bool = False) -> Sheet:
+        """Sheets of one header as one, one below the other; with the file of each row as `_file`."""
         if len(sheets) == 1:
             return sheets[0]
         first = next((sheet for sheet in sheets if sheet.encoding != "utf-8"), sheets[0])
-        rows = " UNION ALL ".join(f"SELECT * FROM {sheet.view}" for sheet in sheets)
+        file = [f", {quoted(sheet.files[0])} AS _file" if with_file else "" for sheet in sheets]
+        rows = " UNION ALL ".join(f"SELECT *{f} FROM {sheet.view}" for f, sheet in zip(file, sheets, strict=True))
         above = tuple(row for sheet in sheets for row in sheet.above)
         return self._profiled(self.view(replace(first, source=tuple(s.source[0] for s in sheets), above=above), rows))
 

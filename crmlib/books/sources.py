@@ -49,9 +49,11 @@ def read_raw(reader: Reader) -> dict[str, Raw]:
         source = opened.enter_context(_opened(reader))
         direct = [] if source.findings else list(wanted_tables(reader.engagement, source.tables))
         tables = {name: source.read(names, name, f"tables.{name}.source") for name, names in direct}
+        headers = {name: raw.table.columns for name, raw in tables.items() if raw.table is not None}
         tables |= read_queries(reader, source)
         tables = {name: _with_joins(reader, source, name, raw) for name, raw in tables.items()}
-        unread = [] if source.findings else unread_files(reader, source, _read_parts(reader, source, direct), tables)
+        read = set[str]() if source.findings else _read_parts(reader, source, direct)
+        unread = [] if source.findings else unread_files(reader, source, read, tables, headers)
     reader.con.execute("SET search_path = 'memory.main'")  # a database's own names are no longer seen
     return {"": Raw(findings=(*source.findings, *unread), state=source.state), **tables}
 

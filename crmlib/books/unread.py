@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from crmlib.books.findings import Finding, rejection, shortened
+from crmlib.books.csv_files import csv_columns
+from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
 from crmlib.books.ledger import Rows, identifier
-from crmlib.books.raw import Reader, Source
+from crmlib.books.raw import PLACE, Part, Reader, Source
 from crmlib.declared.ledger import Table, tables
 from crmlib.declared.reading import folded, nearest
 
@@ -20,20 +21,25 @@ TELLING = re.compile(
     r"anulad|annul|gel(ö|oe)scht|supprim|eliminad|entwurf|brouillon|borrador|statut|estado|état|etat|divisa|"
     r"tax|vat|mwst|ust|tva|iva|scenario|szenario|version|budget|plan|actual"
 )
+Headers = Mapping[str, Collection[str]]  # the client's columns of each table
 COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")
 
 
-def unread_files(reader: Reader, source: Source, read: Collection[str], there: Collection[str]) -> list[Finding]:
-    """What of the source is in no table; `read` names the parts that are, `there` the tables of the ledger that are."""
-    left = [name for name in _names(reader, source) if name not in read]
+def unread_files(
+    reader: Reader, source: Source, read: Collection[str], there: Collection[str], headers: Headers
+) -> list[Finding]:
+    """What of the source is in no table; `read` names the parts that are, `there` the tables of the ledger that are, by `headers` those read straight."""
+    left = [name for name in _names(source) if name not in read]
     meant = {name: _near_table(name) for name in left if not _on_purpose(name, reader.engagement.settings.unread)}
     findings = [_misnamed(name, table, absent=table not in there) for name, table in meant.items() if table]
-    if others := [name for name in left if not meant.get(name)]:
+    alike = {name: table for name in meant if (table := "" if meant[name] else _like(reader, source, name, headers))}
+    findings += [_left_behind(name, table) for name, table in alike.items()]
+    if others := [name for name in left if not meant.get(name) and name not in alike]:
         findings.append(_listed("files-unread", "not read", others))
     return findings
 
 
-def _names(reader: Reader, source: Source) -> list[str]:
+def _names(source: Source) -> list[str]:
     parts = dict.fromkeys(part.name for each in source.tables.values() for part in each)
     return list(dict.fromkeys([*parts, *source.others]))
 
@@ -60,6 +66,29 @@ def _misnamed(name: str, table: str, *, absent: bool) -> Finding:
     way_out = f"say `source: {name!r}` under tables.{table} (a list, if there are several), or rename it; if it is something else, name it under `unread`"
     message = f"{name!r} is not read; its name is like that of the table {table}, {why}"
     return Finding("reject" if absent else "warn", "file-misnamed", message, way_out, table=table, file=name)
+
+
+def _like(reader: Reader, source: Source, name: str, headers: Headers) -> str:
+    """The table of transactions that is read from parts with the very header of this one; a database has many tables alike."""
+    dated = {table: {*header} for table, header in headers.items() if tables()[table].date}
+    parts = [] if source.answer else source.tables.get(name, source.queried.get(name, []))
+    return next((t for t, header in dated.items() if parts and {*_header(reader, parts[0], t), *PLACE} == header), "")
+
+
+def _header(reader: Reader, part: Part, table: str) -> Collection[str]:
+    if part.file is None or part.file.suffix.lower() != ".csv":
+        raw = part.read(table).table
+        return raw.columns if raw else ()
+    try:
+        return csv_columns(reader, part.file, {"table": table, "file": part.name})
+    except UnreadableError:
+        return ()  # nobody asked for it
+
+
+def _left_behind(name: str, table: str) -> Finding:
+    message = f"{name!r} is not read, and has the columns from which {table} is read"
+    way_out = f"name it too under tables.{table}.source (a list, or a pattern); if it is left out on purpose, name it under `unread`"
+    return Finding("warn", "file-alike", message, way_out, table=table, file=name)
 
 
 def _listed(code: str, what: str, names: list[str], **place: Any) -> Finding:

@@ -115,3 +115,9 @@ def kind_of(value: str) -> str:
             if inside or said == word or "".join(said) == "".join(word):
                 return kind
     return ""
+
+
+def kind_named(name: str) -> str:
+    """The kind of line that the name of a file or sheet says of all its rows, such as `returns_2024`; '' where it says none."""
+    title = re.sub(r"\d+", " ", name.rpartition(":")[2])
+    return next((kind for said in (title, *parts(title)) if (kind := kind_of(said))), "")

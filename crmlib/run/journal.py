@@ -142,8 +142,7 @@ def _day(j: Journal, ask: Ask) -> str:
         years = [quoted(said)] if said.isdigit() else []
     if not years:
         return name
-    files = [f"{source.replace(':', '.xlsx:')}" if ":" in source else f"{source}.csv" for source in j.sheet.source]
-    several = " ".join(f"when {quoted(file)} then {year}" for file, year in zip(files, years, strict=False))
+    several = " ".join(f"when {quoted(file)} then {year}" for file, year in zip(j.sheet.files, years, strict=False))
     year = years[0] if len({*years}) == 1 else f"case _file {several} end"
     return f"day(lpad({j.at('day')}, 4, '0') || {year})"
 

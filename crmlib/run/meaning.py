@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import date
 
+from crmlib.books.ledger import quoted
+from crmlib.books.raw import PLACE
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import kind_of, parts, vocabulary
+from crmlib.declared.vocabulary import kind_named, kind_of, parts, vocabulary
 from crmlib.run.drafts import Ask, Draft, Proposal, Question
 from crmlib.run.proposal import recognised
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
+FILE = PLACE[0]  # where several are merged
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
 NO_CURRENCY = "XXX"  # ISO 4217's code for none
 MOST_KINDS = 20  # different values of a column of status or type
@@ -32,9 +35,7 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         _read_forms(draft, name, asked)
     if (lines := p.tables.get("invoice_lines")) and lines.settled:
         p.coverage = (
-            _coverage(_booked_months(look, lines), asked)
-            if "_file" not in lines.columns["invoice_date"]
-            else lines.period
+            _coverage(_booked_months(look, lines), asked) if FILE not in lines.columns["invoice_date"] else lines.period
         )
     elif lines:
         whole = look.whole(lines.sheet, lines.head, lines.key, (lines.number, lines.days))
@@ -158,12 +159,18 @@ def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
     """What a line is, by the words or codes in columns of status and type, or by a yes in a column named like a kind: kind → condition."""
     names = {_plain(name) for name in whole.columns}
     tests: dict[str, list[str]] = {}
+    named = {file: kind_named(source) for source, file in zip(lines.sheet.source, lines.sheet.files, strict=True)}
+    for kind in sorted({*named.values()} - {""}) if FILE in whole.columns else ():
+        given = ", ".join(quoted(file) for file in named if named[file] == kind)
+        tests.setdefault(kind, []).append(f"{FILE} in ({given})")
     for name, column in whole.columns.items():
         for code in vocabulary().codes:
             if code.filled and column.filled and _plain(code.column) == _plain(name):
                 there = "<> ''" if column.kind == "text" else "is not null"
                 tests.setdefault(code.filled, []).append(f"{whole.spoken(name)} {there}")
         if not 0 < column.distinct <= MOST_KINDS or column.kind == "float" or name in lines.columns.values():
+            continue
+        if name.rsplit(".", 1)[-1] == FILE:
             continue
         codes = [c for c in vocabulary().codes if _plain(c.column) == _plain(name) and _plain(c.beside) in {"", *names}]
         known = {value: kind for code in codes for kind, values in code.kinds.items() for value in values}

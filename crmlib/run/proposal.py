@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 
 from crmlib.books.sheets import Profile, Sheet
 from crmlib.books.sniff import Sniffer, has_figure
 from crmlib.declared.ledger import tables
-from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, vocabulary
+from crmlib.declared.vocabulary import KNOWN, LIKELY, kind_named, likeness, parts, vocabulary
 from crmlib.run.drafts import Ask, Draft, Proposal, Question
 from crmlib.run.journal import journal
 
@@ -23,6 +24,7 @@ DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region
 NAMES = {"customer_name": "customer_id", "product_name": "product_id"}
 MANY = 5  # names from which on it is no chance that they go with the keys one by one
 SHARED = 3  # columns whose names begin with one way, such as `Invoice lines/`
+REVERSED = {"return", "cancellation"}  # what a sheet of its own may hold
 HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
 
 
@@ -282,11 +284,24 @@ def _confirm(draft: Draft, table: str, ask: Ask) -> None:
 
 
 def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
-    """Sheets that differ in nothing but month and year as one."""
+    """Sheets that differ in nothing but month and year as one, and with them those of returns that are written alike."""
     groups: dict[object, list[Sheet]] = {}
     for sheet in sheets:
-        groups.setdefault((*sheet.columns, _stem(sheet), sheet.header_row, sheet.delimiter), []).append(sheet)
-    return [look.merged(group) for group in groups.values()]
+        groups.setdefault((_written(sheet), _stem(sheet)), []).append(sheet)
+    returns = [group for group in groups.values() if kind_named(group[0].source[0]) in REVERSED]
+    others, merged = [group for group in groups.values() if group not in returns], list[Sheet]()
+    for group in others:
+        alike = [g for g in returns if _written(g[0]) == _written(group[0])]
+        if alike and sum(_written(other[0]) == _written(group[0]) for other in others) == 1:
+            returns = [g for g in returns if g not in alike]
+            merged.append(look.merged([*group, *chain(*alike)], with_file=True))
+        else:
+            merged.append(look.merged(group))
+    return [*merged, *map(look.merged, returns)]
+
+
+def _written(sheet: Sheet) -> tuple[object, ...]:
+    return (*sheet.columns, sheet.header_row, sheet.delimiter)
 
 
 def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:

@@ -25,6 +25,7 @@ D = Decimal
 UNREAD = (
     "files-unread",
     "file-misnamed",
+    "file-alike",
     "columns-unread",
     "column-misnamed",
     "column-telling",
@@ -63,6 +64,14 @@ MONTHS = {
 )
 def test_several_files_are_one_table(make_engagement: Make, source: Any) -> None:
     assert lines_of(make_engagement(MONTHS, tables={"invoice_lines": {"source": source}}), "gross_sales") == [1, 2]
+
+
+@pytest.mark.parametrize(("way_out", "told"), [({}, ["other.csv"]), ({"unread": ["other"]}, [])])
+def test_a_file_with_the_columns_of_those_that_are_read_is_pointed_out(
+    make_engagement: Make, way_out: dict[str, Any], told: list[str]
+) -> None:
+    found = everything(make_engagement(MONTHS, tables={"invoice_lines": {"source": "sales_*"}}, **way_out))
+    assert [f.file for f in found.itertuples() if (f.verdict, f.code) == ("warn", "file-alike")] == told
 
 
 def test_each_row_of_several_files_keeps_its_place(make_engagement: Make) -> None:

@@ -353,8 +353,49 @@ def repeated_totals(folder: Path) -> list[Path]:
     return [_csv(folder / "Invoice.csv", header, rows, ",")]
 
 
+def credit_memos_apart(folder: Path) -> list[Path]:
+    """Posted invoices and posted credit memos in sheets of their own, both positive, heads and lines apart."""
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.title = "Customer"  # type: ignore[union-attr]
+    book["Customer"].append(["No.", "Name", "City"])
+    for key, name in CUSTOMERS.items():
+        book["Customer"].append([key, name, "Hamburg"])
+    for kind in ("Invoice", "Cr.Memo"):
+        book.create_sheet(f"Sales {kind} Header").append(
+            ["No.", "Sell-to Customer No.", "Posting Date", "Currency Code"]
+        )
+        book.create_sheet(f"Sales {kind} Line").append(
+            ["Document No.", "Line No.", "No.", "Quantity", "Unit Price", "Line Discount Amount", "Amount", "Unit Cost"])  # fmt: skip
+    seen = set[str]()
+    for r in lines():
+        kind, sign = ("Cr.Memo", -1) if r["quantity"] < 0 else ("Invoice", 1)
+        document = f"{kind[0]}{r['document']}"
+        if document not in seen:
+            book[f"Sales {kind} Header"].append([document, r["customer"], r["day"], "EUR"])
+        seen.add(document)
+        amounts = (float(sign * r[name]) for name in ("discount", "net"))
+        book[f"Sales {kind} Line"].append(
+            [document, 10_000 * r["line"], r["product"], sign * r["quantity"], float(r["price"]), *amounts, float(COSTS[r["product"]])])  # fmt: skip
+    book.save(folder / "BC export.xlsx")
+    return [folder / "BC export.xlsx"]
+
+
+def credits_in_a_file(folder: Path) -> list[Path]:
+    """Invoices and returns in files of their own, both positive."""
+    header = "Invoice No,Date,Customer No,Customer Name,Product,Quantity,Gross Amount,Discount,Cost"
+    files = []
+    for name, sign in (("sales_2024.csv", 1), ("returns_2024.csv", -1)):
+        rows = [(r["document"], r["day"], r["customer"], r["name"], r["product"], *(sign * r[n] for n in ("quantity", "gross", "discount", "cost")))
+                for r in lines() if sign * r["quantity"] > 0]  # fmt: skip
+        files.append(_csv(folder / name, header, rows, ","))
+    return files
+
+
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
     "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss, "american": american,
     "accounting": accounting, "piece": piece, "short_names": short_names, "under_headings": under_headings, "dutch": dutch, "first_rows": first_rows, "repeated_totals": repeated_totals,
+    "credit_memos_apart": credit_memos_apart, "credits_in_a_file": credits_in_a_file,
 }  # fmt: skip
