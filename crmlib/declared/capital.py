@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crmlib.declared.judgement import Record
 from crmlib.declared.periods import YEAR, Period
 from crmlib.declared.reading import refuse_repeated
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Driver = Literal[
     "volume", "price", "cost of goods", "expenses", "inventory", "other current assets", "fixed assets", "cost of capital"
@@ -146,3 +149,13 @@ class Capital(Record):
     assets: Annotated[tuple[Asset, ...], AfterValidator(_once)] = ()
     ranges: Annotated[tuple[Range, ...], AfterValidator(_one_each)] = ()
     correlations: Annotated[tuple[Correlation, ...], AfterValidator(_pairs)] = ()
+
+    def correlated(self) -> np.ndarray:
+        """The correlations as a matrix, in the order of the drivers."""
+        import numpy as np
+
+        matrix, names = np.eye(len(get_args(Driver))), list(get_args(Driver))
+        for pair in self.correlations:
+            one, other = (names.index(driver) for driver in pair.between)
+            matrix[one, other] = matrix[other, one] = pair.value
+        return matrix

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlib import agreements, assignment, eva, menu, opportunities, segments
+from crmlib import agreements, assignment, eva, menu, opportunities, segments, what_if
 from crmlib.books.stored import Books, View
 from crmlib.declared.capital import Capital
 from crmlib.declared.reading import SettingsError
@@ -306,7 +306,7 @@ FIRM = eva.Firm(pd.Series(dtype=object), pd.DataFrame(), pd.Series(dtype=object)
     ],
 )  # fmt: skip
 def test_a_driver_moves_what_hangs_on_it(changes: dict[str, float], added: float) -> None:
-    assert eva.eva_when(FIRM.parts, changes) == pytest.approx(added)
+    assert what_if.eva_when(FIRM.parts, changes) == pytest.approx(added)
 
 
 def judged(
@@ -320,11 +320,11 @@ def judged(
 
 def test_the_books_figure_is_the_model_with_nothing_moved(sample: Books) -> None:
     firm = firm_of(sample, "2025")
-    assert eva.eva_when(firm.parts, {}) == pytest.approx(float(firm.account["eva"]), abs=0.005)
+    assert what_if.eva_when(firm.parts, {}) == pytest.approx(float(firm.account["eva"]), abs=0.005)
 
 
 def test_a_tornado_is_widest_first_with_the_others_where_they_are_expected() -> None:
-    swings = eva.tornado(FIRM, judged(("inventory", -0.5, 0.5), ("price", -0.1, 0.1)))
+    swings = what_if.tornado(FIRM, judged(("inventory", -0.5, 0.5), ("price", -0.1, 0.1)))
     assert swings.index.tolist() == ["price", "inventory"]
     assert swings.loc["price"].tolist() == pytest.approx([1, 149, 75])
 
@@ -332,9 +332,9 @@ def test_a_tornado_is_widest_first_with_the_others_where_they_are_expected() -> 
 @pytest.mark.parametrize("shape", ["triangular", "uniform", "normal"])
 def test_no_spread_gives_the_figure_itself_and_the_same_seed_the_same_bytes(shape: str) -> None:
     still = judged(("price", 0.1, 0.1), ("volume", 0.1, 0.1), shape=shape)
-    assert eva.simulated(FIRM, still, draws=100, seed=0) == pytest.approx(185.4)
+    assert what_if.simulated(FIRM, still, draws=100, seed=0) == pytest.approx(185.4)
     moving = judged(("price", -0.1, 0.1), ("volume", 0.0, 0.2), correlations=(("price", "volume", -0.5),), shape=shape)
-    first, again, other = (eva.simulated(FIRM, moving, draws=1000, seed=seed).tobytes() for seed in (7, 7, 8))
+    first, again, other = (what_if.simulated(FIRM, moving, draws=1000, seed=seed).tobytes() for seed in (7, 7, 8))
     assert first == again
     assert first != other
 
@@ -344,19 +344,19 @@ def test_no_spread_gives_the_figure_itself_and_the_same_seed_the_same_bytes(shap
     [("triangular", (-0.1 + 0.2 * 0.125**0.5, 0)), ("uniform", (-0.05, 0)), ("normal", (-0.6745 / 1.6449 * 0.1, 0))],
 )
 def test_a_range_is_drawn_in_its_shape(shape: str, quantiles: tuple[float, float]) -> None:
-    cases = eva.simulated(FIRM, judged(("price", -0.1, 0.1), shape=shape), draws=40_000, seed=0)
+    cases = what_if.simulated(FIRM, judged(("price", -0.1, 0.1), shape=shape), draws=40_000, seed=0)
     assert (np.quantile(cases, [0.25, 0.5]) - 75) / 740 == pytest.approx(quantiles, abs=0.002)
 
 
 def test_a_lopsided_range_has_its_mean_where_a_triangle_has_it() -> None:
-    cases = eva.simulated(FIRM, judged(("price", -0.03, 0.12), expected=0.0), draws=40_000, seed=1)
+    cases = what_if.simulated(FIRM, judged(("price", -0.03, 0.12), expected=0.0), draws=40_000, seed=1)
     assert (cases.mean() - 75) / 740 == pytest.approx(0.03, abs=0.001)
 
 
 def test_drivers_move_together_as_they_are_correlated() -> None:
     spans = (("price", -0.1, 0.1), ("cost of goods", -0.1, 0.1))
     alone, together = (
-        eva.simulated(FIRM, judged(*spans, correlations=pair), draws=20_000, seed=0).std()
+        what_if.simulated(FIRM, judged(*spans, correlations=pair), draws=20_000, seed=0).std()
         for pair in ((), (("price", "cost of goods", 1.0),))
     )
     assert alone == pytest.approx(0.1 / 6**0.5 * (740**2 + 375**2) ** 0.5, rel=0.03)
@@ -366,10 +366,10 @@ def test_drivers_move_together_as_they_are_correlated() -> None:
 def test_a_hundred_thousand_draws_take_less_than_two_seconds(sample: Books) -> None:
     firm, given = firm_of(sample, "2025"), eva.read_capital(sample)
     started = time.process_time()
-    assert len(eva.simulated(firm, given, draws=100_000, seed=0)) == 100_000
+    assert len(what_if.simulated(firm, given, draws=100_000, seed=0)) == 100_000
     assert time.process_time() - started < 2
 
 
 def test_without_judged_ranges_every_driver_lies_five_percent_either_way() -> None:
-    assert {(r.low, r.likeliest, r.high) for r in eva.ranges(Capital())} == {(-0.05, 0.0, 0.05)}
-    assert len(eva.tornado(FIRM, Capital())) == 8
+    assert {(r.low, r.likeliest, r.high) for r in what_if.ranges(Capital())} == {(-0.05, 0.0, 0.05)}
+    assert len(what_if.tornado(FIRM, Capital())) == 8
