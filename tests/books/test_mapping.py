@@ -89,6 +89,13 @@ def test_files_may_have_their_columns_in_another_order_but_not_others(make_engag
     assert "reject headers-differ" in places(check(make_engagement(other, **mapping)))
 
 
+def test_a_column_of_the_ledger_keeps_its_type_under_any_name(make_engagement: Make) -> None:
+    customers = {"customers": "no, name, terms\nA, Adler, 30"}
+    columns = {"customer_id": "no", "customer_name": "name", "payment_terms_days": "terms"}
+    folder = make_engagement(customers, tables={"customers": {"columns": columns}})
+    assert values(read_ledger(open_engagement(folder), folder / "work"), "customers", "payment_terms_days") == [30]
+
+
 @pytest.mark.parametrize("source", ["sale_*", ["sales_01", "sale_02"]])
 def test_a_pattern_or_name_that_finds_nothing_is_refused(make_engagement: Make, source: Any) -> None:
     with pytest.raises(
