@@ -12,6 +12,7 @@ from crmlib.books.ledger import Rows, identifier
 from crmlib.books.raw import PLACE, Part, Reader, Source
 from crmlib.declared.ledger import Table, tables
 from crmlib.declared.reading import folded, nearest
+from crmlib.declared.vocabulary import kind_of
 
 NEAR = 0.88  # likeness of a misspelt name: discounts, not discount_rate
 MOST_NAMED = 20  # names and values in one message
@@ -22,6 +23,8 @@ TELLING = re.compile(
     r"tax|vat|mwst|ust|tva|iva|scenario|szenario|version|budget|plan|actual"
 )
 Headers = Mapping[str, Collection[str]]  # the client's columns of each table
+# words in the name of a column whose values may say that rows are returns, drafts or quotes
+OF_KINDS = re.compile(r"type|typ\b|art\b|tipo|kind\b|nature|class")
 COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")
 
 
@@ -118,7 +121,7 @@ def unread_columns(
             way_out = f"map it, `{near}: {name!r}`, under tables.{table.name}.columns; if it is something else, name it under tables.{table.name}.unread"
             message = f"{name!r} is not read, and {near} is not there"
             findings.append(rejection("column-misnamed", message, way_out, row=spec.header_row, column=name, **place))
-        elif table.date and TELLING.search(name.casefold()):
+        elif table.date and (TELLING.search(name.casefold()) or OF_KINDS.search(name.casefold())):
             findings += _telling(reader, raw, name, place)
     return findings
 
@@ -133,11 +136,14 @@ def _alike(name: str, other: str) -> bool:
 
 
 def _telling(reader: Reader, raw: Rows, name: str, place: dict[str, Any]) -> list[Finding]:
-    """A warning, if the column has several values, or one that is another currency."""
+    """A warning, if the column has several values that may tell rows apart, or one that is another currency."""
     query = f"SELECT DISTINCT CAST({identifier(name)} AS VARCHAR) AS value FROM ({raw.query}) ORDER BY value LIMIT {MOST_NAMED}"
     values = [row[0] or "(blank)" for row in reader.con.execute(query).fetchall()]
-    other_currency = re.fullmatch("[A-Z]{3}", values[0]) and values[0] != reader.engagement.settings.currency
-    if len(values) < 2 and not other_currency:
+    telling = TELLING.search(name.casefold())
+    other_currency = (
+        telling and re.fullmatch("[A-Z]{3}", values[0]) and values[0] != reader.engagement.settings.currency
+    )
+    if (len(values) < 2 or not (telling or any(map(kind_of, values)))) and not other_currency:
         return []
     message = f"{name!r} is not read; it has the values {', '.join(map(shortened, values))}: are all these rows what the table holds?"
     way_out = (
