@@ -12,19 +12,17 @@ from crmlib.books.ledger import Rows, identifier
 from crmlib.books.raw import PLACE, Part, Reader, Source
 from crmlib.declared.ledger import Table, tables
 from crmlib.declared.reading import folded, nearest
-from crmlib.declared.vocabulary import kind_of
+from crmlib.declared.vocabulary import kind_of, parts
 
 NEAR = 0.88  # likeness of a misspelt name: discounts, not discount_rate
 MOST_NAMED = 20  # names and values in one message
-# words in the name of a column that may say that rows are not what they seem
+# in the name of a column, its words joined by _: that rows may not be what they seem, and that its values may name returns, drafts or quotes
 TELLING = re.compile(
-    r"currency|curr|ccy|waehrung|wahrung|währung|devise|moneda|status|state|deleted|is_deleted|void|voided|cancelled|canceled|storno|draft|posted|"
-    r"anulad|annul|gel(ö|oe)scht|supprim|eliminad|entwurf|brouillon|borrador|statut|estado|état|etat|divisa|"
-    r"tax|vat|mwst|ust|tva|iva|scenario|szenario|version|budget|plan|actual"
+    r"currenc|wahrung|status|statut|storn[oi]|steuer(?:_|betrag|satz|$)|anulad|annul|cancel|deleted|geloscht|supprim|eliminad|entwurf|brouillon|borrador|s[cz]enario|budget|version|"
+    r"(?:^|_)(?:tax|vat|mwst|mw_st|ust|tva|iva|void|draft|posted|devise|moneda|divisa|estado|etat|ccy|(?:state|plan|actual|curr)(?:_|$))"
 )
+OF_KINDS = re.compile(r"(?:type|typ|art|tipo|kind|nature|class)(?:_|$)")
 Headers = Mapping[str, Collection[str]]  # the client's columns of each table
-# words in the name of a column whose values may say that rows are returns, drafts or quotes
-OF_KINDS = re.compile(r"type|typ\b|art\b|tipo|kind\b|nature|class")
 COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")
 
 
@@ -121,7 +119,7 @@ def unread_columns(
             way_out = f"map it, `{near}: {name!r}`, under tables.{table.name}.columns; if it is something else, name it under tables.{table.name}.unread"
             message = f"{name!r} is not read, and {near} is not there"
             findings.append(rejection("column-misnamed", message, way_out, row=spec.header_row, column=name, **place))
-        elif table.date and (TELLING.search(name.casefold()) or OF_KINDS.search(name.casefold())):
+        elif table.date and (TELLING.search(words := "_".join(parts(name))) or OF_KINDS.search(words)):
             findings += _telling(reader, raw, name, place)
     return findings
 
@@ -139,7 +137,7 @@ def _telling(reader: Reader, raw: Rows, name: str, place: dict[str, Any]) -> lis
     """A warning, if the column has several values that may tell rows apart, or one that is another currency."""
     query = f"SELECT DISTINCT CAST({identifier(name)} AS VARCHAR) AS value FROM ({raw.query}) ORDER BY value LIMIT {MOST_NAMED}"
     values = [row[0] or "(blank)" for row in reader.con.execute(query).fetchall()]
-    telling = TELLING.search(name.casefold())
+    telling = TELLING.search("_".join(parts(name)))
     other_currency = (
         telling and re.fullmatch("[A-Z]{3}", values[0]) and values[0] != reader.engagement.settings.currency
     )
