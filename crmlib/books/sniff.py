@@ -7,16 +7,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import permutations
 from typing import Any
 
 from crmlib.books.headings import TOTAL, TOTAL_OF, below_headings, carried_down, outline
 from crmlib.books.ledger import identifier, quoted, rows_of
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Opener, Profile, Sheet
-from crmlib.declared.vocabulary import vocabulary
+from crmlib.declared.vocabulary import KNOWN, likeness, vocabulary
 
 FIRST = 20_000  # first rows of a table, by which forms are proposed; every row must then bear them out
 ALL_BUT_FEW = 0.98  # of the rows of a report that stand below a heading
+NEARLY_ALL = 0.98  # of the rows that bear a sum out
+CENT = 0.011  # by which amounts may differ that were rounded
 ALWAYS = 3  # columns that are filled in every row, from which on no row is a total
 MOST_VALUES = 20  # different values of a column that may be a status
 NUMBERS = [(".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'")]
@@ -35,9 +38,9 @@ def _is_of_files(sheet: Sheet) -> bool:
     return sheet.file.suffix.lower() in {".csv", ".txt", ".tsv", *WORKBOOKS}
 
 
-def has_figure(name: str) -> str:
+def has_figure(name: str, kind: str = "text") -> str:
     """The condition that a column is no blank and no word such as Total."""
-    return f"regexp_matches({name}, '[0-9]')"
+    return f"regexp_matches({name}, '[0-9]')" if kind == "text" else f"{name} IS NOT NULL"
 
 
 Forms = tuple[tuple[str, str], Sequence[str]]  # marks of decimals and thousands, formats of dates
@@ -74,11 +77,37 @@ class Sniffer(Opener):
             f"regexp_matches({identifier(c.name)}, {quoted(w)})" for c in texts for w in (TOTAL, TOTAL_OF)
         )
         totals = self.rows(f"{below}({called}) LIMIT 1")
-        if begins != [(True,)] or len(names) < 2 or totals:
+        if begins != [(True,)] or len(names) < 2 or totals or self._begins_anew(sheet, full, is_there[first.name]):
             return sheet
         rows = rows_of(self.con, f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}")
         query = f"SELECT * EXCLUDE (_file, _row) FROM ({carried_down(rows, names).query}) ORDER BY _row"
         return replace(self._profiled(self.view(sheet, query)), carried=names)
+
+    def _begins_anew(self, sheet: Sheet, full: Sequence[Profile], first: str) -> bool:
+        """Whether a row that is no first one has another document's number than the row above it, where every row has one."""
+        words = tuple(vocabulary().tables["invoice_lines"].columns["order_id"])
+        for number in (
+            identifier(c.name) for c in full if likeness(c.name, words) >= KNOWN and c.distinct < sheet.rows
+        ):
+            above = f"SELECT {first} AS is_first, {number} <> lag({number}) OVER (ORDER BY place) AS is_other FROM (SELECT *, row_number() OVER () AS place FROM {sheet.view})"
+            if self.rows(f"SELECT 1 FROM ({above}) WHERE is_other AND NOT is_first LIMIT 1"):
+                return True
+        return False
+
+    def not_totals(self, sheet: Sheet, line: str, amount: str) -> list[Any]:
+        """The rows that are no lines, and have an amount that is not the sum of those above them, nor a word such as Total."""
+        column = sheet.columns[amount]
+        read = self._number(column, column.numbers[0]) if column.numbers else identifier(amount)
+        texts = [identifier(c.name) for c in sheet.columns.values() if c.kind == "text"]
+        named = " OR ".join(
+            f"coalesce(regexp_matches({c}, {quoted(w)}), false)" for c in texts for w in (TOTAL, TOTAL_OF)
+        )
+        shown = f"concat_ws(' ', {', '.join(f'{identifier(name)}::VARCHAR' for name in sheet.columns)})"
+        return self.rows(f"""
+            WITH read AS (SELECT row_number() OVER () AS place, coalesce({line}, false) AS is_line, {read} AS amount, {named or "false"} AS is_named, {shown} AS shown FROM {sheet.view}),
+            above AS (SELECT *, coalesce(sum(amount) FILTER (is_line) OVER (ORDER BY place), 0) AS whole FROM read),
+            others AS (SELECT *, whole - coalesce(lag(whole) OVER (ORDER BY place), 0) AS part FROM above WHERE NOT is_line AND amount <> 0)
+            SELECT shown FROM others WHERE NOT is_named AND least(abs(amount - whole), abs(amount - part)) > {CENT} ORDER BY place""")
 
     def _same(self, sheet: Sheet, one: str, other: str) -> bool:
         return not self.rows(f"SELECT 1 FROM {sheet.view} WHERE {one} <> {other} LIMIT 1")
@@ -129,7 +158,7 @@ class Sniffer(Opener):
 
     def filled(self, sheet: Sheet, column: str) -> Sheet:
         """The rows of a sheet in which a column has a figure, so without headings and totals, looked at anew."""
-        return self._profiled(self.kept(sheet, has_figure(sheet.spoken(column))))
+        return self._profiled(self.kept(sheet, has_figure(sheet.spoken(column), sheet.columns[column].kind)))
 
     def whole(self, sheet: Sheet, head: Sheet | None, key: tuple[str, str], forms: Forms) -> Sheet:
         """A sheet, and its head beside each row, with numbers and days read in these forms, to be asked with expressions."""
@@ -153,7 +182,7 @@ class Sniffer(Opener):
     def values(self, sheet: Sheet, column: str) -> dict[str, int]:
         """The values of a column with few of them as they are written, and how often each is there."""
         text = rf"regexp_replace(trim(({sheet.spoken(column)})::VARCHAR), '\.0$', '')"  # of a number that was read
-        known = f"SELECT {text} v, count(*) FROM {sheet.view} WHERE v <> '' GROUP BY v ORDER BY 2 DESC, 1"
+        known = f"SELECT said, count(*) FROM (SELECT {text} AS said FROM {sheet.view}) WHERE said <> '' GROUP BY said ORDER BY 2 DESC, 1"
         return dict(self.rows(f"{known} LIMIT {MOST_VALUES}"))
 
     def groups(self, sheet: Sheet, expressions: Sequence[str], where: str = "true") -> list[Any]:
@@ -163,9 +192,11 @@ class Sniffer(Opener):
 
     def held(self, sheet: Sheet, column: str, other: Sheet, key: str) -> float:
         """The share of a column's different values that another table's column has."""
-        asked = f"SELECT DISTINCT trim({identifier(column)}::VARCHAR) v FROM {sheet.view} WHERE v <> ''"
+        asked = f"SELECT DISTINCT trim({identifier(column)}::VARCHAR) AS said FROM {sheet.view}"
         known = f"SELECT trim({identifier(key)}::VARCHAR) FROM {other.view}"
-        return float(self.rows(f"SELECT coalesce(avg((v IN ({known}))::INT), 0) FROM ({asked})")[0][0])
+        return float(
+            self.rows(f"SELECT coalesce(avg((said IN ({known}))::INT), 0) FROM ({asked}) WHERE said <> ''")[0][0]
+        )
 
     def depends(self, sheet: Sheet, expression: str, key: str) -> bool:
         """Whether an expression has one value for each key."""
@@ -177,9 +208,37 @@ class Sniffer(Opener):
         return bool(self.rows(f"SELECT 1 FROM {sheet.view} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"))
 
     def agree(self, sheet: Sheet, left: str, right: str) -> bool:
-        """Whether two expressions are equal to the cent in nearly all rows that have both."""
-        share = f"SELECT avg((abs(({left}) - ({right})) <= 0.011)::INT) FROM {sheet.view}"
-        return float(self.rows(share)[0][0] or 0) >= 0.98
+        """Whether two expressions are equal to the cent, but for the sign, in nearly all rows that have the first."""
+        equal = f"coalesce(abs(abs({left}) - abs({right})) <= {CENT}, false)"
+        share = f"SELECT avg({equal}::INT) FILTER (({left}) IS NOT NULL) FROM {sheet.view}"
+        return float(self.rows(share)[0][0] or 0) >= NEARLY_ALL
+
+    def takes_turns(self, sheet: Sheet, one: str, other: str) -> bool:
+        """Whether each row has one of two columns, and none has both."""
+        return not self.rows(f"SELECT 1 FROM {sheet.view} WHERE ({one} IS NULL) = ({other} IS NULL) LIMIT 1")
+
+    def whole_percents(self, sheet: Sheet, amount: str, off: str) -> str:
+        """Whether discounts are whole or half percents of the amount as it is, `before`, or of what it was, `after`; '' where neither or both."""
+        bases = (f"abs({amount})", f"(abs({amount}) + abs({off}))")
+        hits = [
+            f"avg((abs(abs({off}) - round(200 * abs({off}) / {base}) / 200 * {base}) <= {CENT})::INT) FILTER ({base} >= 50)"
+            for base in bases
+        ]
+        [shares] = self.rows(f"SELECT {', '.join(hits)} FROM {sheet.view} WHERE ({off}) <> 0")
+        before, after = (float(share or 0) for share in shares)
+        return "before" if after < 0.5 < NEARLY_ALL <= before else "after" if before < 0.5 < NEARLY_ALL <= after else ""
+
+    def differences(self, sheet: Sheet, amount: str, columns: Sequence[str]) -> list[tuple[str, str]]:
+        """Pairs of columns of which the first less the second, or with it where it is written negative, is an amount, and the second no steady share of the first."""
+        pairs = [*permutations(columns, 2)]
+        tests = [f"avg(coalesce(abs(abs({a} - {amount}) - abs({b})) <= {CENT} AND abs({a}) + {CENT} >= abs({amount}), false)::INT), "
+                 f"max(round(abs({b}) / nullif(abs({a}), 0), 3)) > min(round(abs({b}) / nullif(abs({a}), 0), 3))" for a, b in pairs]  # fmt: skip
+        [values] = self.rows(f"SELECT {', '.join(tests)} FROM {sheet.view}") if tests else [()]
+        return [
+            pair
+            for pair, share, varies in zip(pairs, values[::2], values[1::2], strict=True)
+            if varies and float(share or 0) >= NEARLY_ALL
+        ]
 
     def total(self, sheet: Sheet, expression: str, where: str = "") -> float:
         """The sum of an expression, of the rows that meet a condition."""
@@ -188,10 +247,9 @@ class Sniffer(Opener):
 
     def months(self, sheet: Sheet, column: str) -> list[tuple[date, int, int]]:
         """Each month of a date with its first and last day that has rows."""
-        days = f"SELECT {sheet.spoken(column)} d FROM {sheet.view} WHERE d IS NOT NULL"
-        return self.rows(
-            f"SELECT date_trunc('month', d)::DATE m, min(day(d)), max(day(d)) FROM ({days}) GROUP BY m ORDER BY m"
-        )
+        days = f"SELECT {sheet.spoken(column)} AS d FROM {sheet.view}"
+        known = f"SELECT date_trunc('month', d)::DATE AS m, min(day(d)), max(day(d)) FROM ({days}) WHERE d IS NOT NULL"
+        return self.rows(f"{known} GROUP BY m ORDER BY m")
 
     def day(self, text: str, form: str) -> str:
         """The date that a text is, as an expression."""

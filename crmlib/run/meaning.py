@@ -1,9 +1,9 @@
-"""What a client's columns mean: how they are written, which amount is which, what a line is, which months and currency."""
+"""What a client's columns mean: how they are written, what a line is, which months and currency."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 from crmlib.books.ledger import quoted
@@ -11,10 +11,10 @@ from crmlib.books.raw import PLACE
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.vocabulary import kind_named, kind_of, parts, vocabulary
+from crmlib.run.amounts import find_amounts, turn_signs
 from crmlib.run.drafts import Ask, Draft, Proposal, Question
 from crmlib.run.proposal import recognised
 
-AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
 FILE = PLACE[0]  # where several are merged
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
 NO_CURRENCY = "XXX"  # ISO 4217's code for none
@@ -42,8 +42,8 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         lines.kinds = _kinds(look, lines, whole)
         if out := lines.kinds.get("exclude"):
             whole = look.kept(whole, f"NOT coalesce({out}, false)")
-        _find_amounts(look, lines, whole, asked)
-        _turn_signs(look, lines, whole)
+        find_amounts(look, lines, whole, asked)
+        turn_signs(look, lines, whole)
         _name_documents(look, lines, whole)
         if {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
             lines.columns |= {"currency": ""} if "currency" in lines.columns else {}  # the document's, not the amount's
@@ -83,76 +83,6 @@ def _read_plain(lines: Draft) -> None:
         for role, column in mapped.items():
             if "leading" in column.marks and not odd & column.marks and (".", "") in column.numbers:
                 lines.columns[role] = f"try_cast({lines.sheet.spoken(column.name)} as decimal(18, 4))"
-
-
-def _find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
-    """Gross sales before discount, the discount and the cost, by the sums that nearly every row bears out."""
-    c = lines.columns
-    x = {role: whole.spoken(name) for role, name in c.items()}
-    others = [whole.spoken(n) for n, p in whole.columns.items() if p.is_number and not p.dates and n not in c.values()]
-
-    def found(expression: str, candidates: Iterable[str]) -> str:
-        return next((n for n in candidates if n and look.agree(whole, expression, n)), "")
-
-    named, off, share = _signed(look, whole, x), x.get("discount", ""), x.get("discount_share", "")
-    product = f"{x['quantity']} * {x['unit_price']}" if {"quantity", "unit_price"} <= set(x) else ""
-    if product and named and "order_id" in x and _is_of_document(look, whole, named, product, x["order_id"]):
-        named = ""
-    gross = found(product, [named, *others]) if product else found(f"{named} + {off}", others) if named and off else ""
-    before = gross or product or named
-    shares = [part for each in (share, off) if each for part in (f"{each} / 100", each)]
-    cuts = [f"({before}) - {off}"] * bool(off) + [f"({before}) * (1 - {part})" for part in shares]
-    net = next((n for cut in cuts if before and (n := found(cut, [named if named != before else "", *others]))), "")
-    if not gross and product and (net or not named or found(f"{product} + {x.get('tax', '0')}", [named])):
-        gross = product
-    if not gross and not named and {"with_tax", "tax"} <= set(x):
-        gross = f"{x['with_tax']} - {x['tax']}"
-    gross = gross or named
-    if net and not (off and found(f"{gross} - {net}", [off]) and whole.columns[c["discount"]].kind != "float"):
-        c["discount"] = f"{gross} - {net}"
-    elif share and not off:
-        c["discount"] = f"({gross}) * {share} / 100"
-    elif off and not net and not product and named != "gross_sales" and ask(_before(whole, c)) == "after":
-        gross = f"{named} + {off}"
-    if gross:
-        c["gross_sales"] = {whole.spoken(n): n for n in whole.columns}.get(gross, gross)
-    if {"cost_of_goods", "product_id", "quantity"} <= set(x) and _is_of_one_unit(look, whole, x):
-        c["unit_cost"] = c.pop("cost_of_goods")
-    if "unit_cost" in c and "cost_of_goods" not in c and "quantity" in c:
-        c["cost_of_goods"] = f"{x['quantity']} * {whole.spoken(c['unit_cost'])}"
-
-
-def _signed(look: Sniffer, whole: Sheet, x: dict[str, str]) -> str:
-    """The amount that is named, with the sign that a mark of debit and credit or two columns give it."""
-    named = x.get("gross_sales", "")
-    if not named and {"debit", "credit"} <= set(x):
-        return f"{x['credit']} - {x['debit']}"
-    if named and "mark" in x:
-        name = next(n for n in whole.columns if whole.spoken(n) == x["mark"])
-        marks = [mark for mark in look.values(whole, name) if mark.upper() in {"S", "H", "D", "C"}]
-        if len(marks) == 2:
-            test = f"{x['mark']} = '{marks[0]}'"
-            more = look.total(whole, named, test) >= look.total(whole, named, f"NOT {test}")
-            return f"case when {x['mark']} = '{marks[not more]}' then {named} else -{named} end"
-    return named
-
-
-def _is_of_document(look: Sniffer, whole: Sheet, amount: str, product: str, order: str) -> bool:
-    """Whether an amount is the same in all lines of a document, where quantity times price is not: the document's, which each line repeats."""
-    return look.depends(whole, amount, order) and not look.depends(whole, product, order)
-
-
-def _before(whole: Sheet, c: dict[str, str]) -> Question:
-    amount, off = whole.columns[c["gross_sales"]], whole.columns[c["discount"]]
-    text = f"Is {amount.name!r} the amount before or after the discount in {off.name!r}? No other column says:"
-    evidence = [f"{a} and {b}" for a, b in zip(amount.samples, off.samples, strict=False)]
-    return Question("tables.invoice_lines.columns.gross_sales", text, evidence, ["before", "after"], "before")
-
-
-def _is_of_one_unit(look: Sniffer, whole: Sheet, x: dict[str, str]) -> bool:
-    """Whether a cost is the same for each product however many were sold, and so no cost of the line."""
-    cost, each = x["cost_of_goods"], f"round({x['cost_of_goods']} / nullif({x['quantity']}, 0), 2)"
-    return look.depends(whole, cost, x["product_id"]) and not look.depends(whole, each, x["product_id"])
 
 
 def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
@@ -201,20 +131,6 @@ def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence
     marked = f"{whole.spoken(name)} in ({said})"
     stands = bool(amount) and look.total(whole, whole.spoken(amount), marked) > 0
     return "exclude" if kind == "cancellation" and stands else kind
-
-
-def _turn_signs(look: Sniffer, lines: Draft, whole: Sheet) -> None:
-    """Turn amounts that are negative in sum where their name promises positive ones, and those of returns that are written positive."""
-    returns = lines.kinds.get("return", "false")
-    for role in (role for role in AMOUNTS if role in lines.columns):
-        amount = whole.spoken(lines.columns[role])
-        turned = look.total(whole, amount, f"NOT coalesce({returns}, false)") < 0
-        if not turned and look.total(whole, amount, returns) > 0:
-            amount = lines.columns[role] = f"case when {returns} then -({amount}) else {amount} end"
-        if turned and role == "quantity":
-            lines.columns[role] = f"-({amount})"
-        elif turned:
-            lines.turned.add(role)
 
 
 def _name_documents(look: Sniffer, lines: Draft, whole: Sheet) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
+from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Profile, Sheet
 from crmlib.books.sniff import Sniffer, has_figure
 from crmlib.declared.ledger import tables
@@ -42,7 +43,7 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
         and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
     ]  # fmt: skip
     found: dict[str, tuple[str, float]] = {}
-    for _, like, role, name in sorted(likely, key=lambda one: (-one[0], -one[1])):
+    for _, like, role, name in sorted(likely, key=lambda one: (-(one[0] and one[1] >= KNOWN), -one[1])):
         if like >= LIKELY and role not in found and name not in {taken for taken, _ in found.values()}:
             found[role] = name, like
     # a name of the ledger's own is that column, whatever else it is
@@ -152,7 +153,7 @@ def _recognise_columns(look: Sniffer, p: Proposal, lines: Draft, ask: Ask) -> No
     _prove_names(look, lines)
     for table, draft in p.tables.items():
         _confirm(draft, table, ask)
-    _leave_totals(look, lines)
+    _leave_totals(look, lines, ask)
 
 
 def _fill_names(draft: Draft, table: str) -> None:
@@ -179,15 +180,34 @@ def _leave_creditors(look: Sniffer, lines: Draft, customers: Draft | None) -> No
         customers.where = debtor if others else ""
 
 
-def _leave_totals(look: Sniffer, lines: Draft) -> None:
-    """Leave out the rows without a date, where none of them names a customer: headings and totals."""
+def _leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
+    """Leave out the rows without date and customer that are headings and totals; where their amounts do not bear it out, as people say."""
     day, customer = (lines.columns.get(role, "") for role in ("invoice_date", "customer_id"))
     if day not in lines.sheet.columns or lines.sheet.columns[day].filled == lines.sheet.rows:
         return
-    dated = has_figure(lines.sheet.spoken(day))
+    kind = lines.sheet.columns[day].kind if lines.sheet.file.suffix not in WORKBOOKS else "text"
+    dated = has_figure(lines.sheet.spoken(day), lines.sheet.columns[day].kind)
     rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false)")
-    if customer in lines.sheet.columns and not look.values(rest, customer):
-        lines.where, lines.sheet = dated, look.filled(lines.sheet, day)
+    if customer not in lines.sheet.columns or look.values(rest, customer):
+        return
+    amounts = [
+        lines.columns[role]
+        for role in ("gross_sales", "with_tax", "cost_of_goods", "quantity")
+        if role in lines.columns
+    ]
+    others = [row for amount in amounts[:1] for row in look.not_totals(lines.sheet, dated, amount)]
+    if others:
+        text = f"{len(others)} rows of {lines.sheet.name} have no date and no customer, and amounts that are not the sum of the rows above them. Are they totals, to be left out, or lines?"
+        if (
+            ask(
+                Question(
+                    "tables.invoice_lines.where", text, [row for (row,) in others[:3]], ["lines", "totals"], "lines"
+                )
+            )
+            != "totals"
+        ):
+            return
+    lines.where, lines.sheet = has_figure(lines.sheet.spoken(day), kind), look.filled(lines.sheet, day)
 
 
 def _prove_names(look: Sniffer, lines: Draft) -> None:
