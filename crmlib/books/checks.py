@@ -256,6 +256,9 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     content = ", ".join(identifier(c) for c in ledger.tables[name].columns if not c.startswith("_"))
     key = tables()[name].key if ledger.has(name, *tables()[name].key) else ()
     there, keys = " AND ".join(f"{c} IS NOT NULL" for c in key), ", ".join(key)
+    counts = (
+        "coalesce(kind, '') <> 'exclude'" if ledger.has(name, "kind") else "true"
+    )  # what is left out repeats nothing
     mark = f"CASE WHEN {there} THEN hash({keys}) ELSE hash({content}) END" if key else f"hash({content})"
     marks = f"SELECT {mark} AS mark FROM typed.{name}"
     if key and ledger.engagement.settings.engine == "duckdb":  # its bits are DuckDB's alone
@@ -267,7 +270,7 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     ledger.con.execute(f"""
         CREATE OR REPLACE TEMP TABLE copies AS SELECT *, min(_file) OVER (PARTITION BY {content}) AS _other_file,
             row_number() OVER (PARTITION BY {content} ORDER BY _file, _row) AS _copy, count(*) OVER (PARTITION BY _file, {content}) AS _here
-        FROM books.bare_{name} WHERE {mark} IN (FROM several)""")
+        FROM books.bare_{name} WHERE {mark} IN (FROM several) AND {counts}""")
     words = _check(ledger, "row-twice", name).words
     one = f"""SELECT _file, min(_row) AS _row, count(*) AS _rows, min({words["date"]}) AS _first, max({words["date"]}) AS _last,
                      sum({words["amount"]}) AS _total, min(_other_file) AS _other_file, NULL AS {words["owner"]}"""

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
-from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Profile, Sheet
-from crmlib.books.sniff import Sniffer, has_figure
+from crmlib.books.sniff import Sniffer
 from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import KNOWN, LIKELY, kind_named, likeness, parts, vocabulary
 from crmlib.run.drafts import Ask, Draft, Proposal, Question
 from crmlib.run.journal import journal
+from crmlib.run.totals import leave_totals
 
 NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_id", "product_name"),
           "documents": ("order_id", "invoice_date", "customer_id"), "invoice_lines": ("gross_sales", "customer_id", "invoice_date")}  # fmt: skip
@@ -153,7 +153,7 @@ def _recognise_columns(look: Sniffer, p: Proposal, lines: Draft, ask: Ask) -> No
     _prove_names(look, lines)
     for table, draft in p.tables.items():
         _confirm(draft, table, ask)
-    _leave_totals(look, lines, ask)
+    leave_totals(look, lines, ask)
 
 
 def _fill_names(draft: Draft, table: str) -> None:
@@ -178,36 +178,6 @@ def _leave_creditors(look: Sniffer, lines: Draft, customers: Draft | None) -> No
         debtor = f"regexp_matches({account}, '{lines.debtor}')"
         others = look.rows(f"SELECT 1 FROM {customers.sheet.view} WHERE NOT coalesce({debtor}, false) LIMIT 1")
         customers.where = debtor if others else ""
-
-
-def _leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
-    """Leave out the rows without date and customer that are headings and totals; where their amounts do not bear it out, as people say."""
-    day, customer = (lines.columns.get(role, "") for role in ("invoice_date", "customer_id"))
-    if day not in lines.sheet.columns or lines.sheet.columns[day].filled == lines.sheet.rows:
-        return
-    kind = lines.sheet.columns[day].kind if lines.sheet.file.suffix not in WORKBOOKS else "text"
-    dated = has_figure(lines.sheet.spoken(day), lines.sheet.columns[day].kind)
-    rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false)")
-    if customer not in lines.sheet.columns or look.values(rest, customer):
-        return
-    amounts = [
-        lines.columns[role]
-        for role in ("gross_sales", "with_tax", "cost_of_goods", "quantity")
-        if role in lines.columns
-    ]
-    others = [row for amount in amounts[:1] for row in look.not_totals(lines.sheet, dated, amount)]
-    if others:
-        text = f"{len(others)} rows of {lines.sheet.name} have no date and no customer, and amounts that are not the sum of the rows above them. Are they totals, to be left out, or lines?"
-        if (
-            ask(
-                Question(
-                    "tables.invoice_lines.where", text, [row for (row,) in others[:3]], ["lines", "totals"], "lines"
-                )
-            )
-            != "totals"
-        ):
-            return
-    lines.where, lines.sheet = has_figure(lines.sheet.spoken(day), kind), look.filled(lines.sheet, day)
 
 
 def _prove_names(look: Sniffer, lines: Draft) -> None:

@@ -1,0 +1,37 @@
+"""Rows among the lines that are none: headings and totals."""
+
+from __future__ import annotations
+
+from crmlib.books.raw import WORKBOOKS
+from crmlib.books.sniff import Sniffer, has_figure
+from crmlib.run.drafts import Ask, Draft, Question
+
+
+def leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
+    """Leave out the rows without date and customer that are headings and totals; where their amounts do not bear it out, as people say."""
+    day, customer = (lines.columns.get(role, "") for role in ("invoice_date", "customer_id"))
+    if day not in lines.sheet.columns or lines.sheet.columns[day].filled == lines.sheet.rows:
+        return
+    kind = lines.sheet.columns[day].kind if lines.sheet.file.suffix not in WORKBOOKS else "text"
+    dated = has_figure(lines.sheet.spoken(day), lines.sheet.columns[day].kind)
+    rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false)")
+    if customer not in lines.sheet.columns or look.values(rest, customer):
+        return
+    amounts = [
+        lines.columns[role]
+        for role in ("gross_sales", "with_tax", "cost_of_goods", "quantity")
+        if role in lines.columns
+    ]
+    others = [row for amount in amounts[:1] for row in look.not_totals(lines.sheet, dated, amount)]
+    if others:
+        text = f"{len(others)} rows of {lines.sheet.name} have no date and no customer, and amounts that are not the sum of the rows above them. Are they totals, to be left out, or lines?"
+        if (
+            ask(
+                Question(
+                    "tables.invoice_lines.where", text, [row for (row,) in others[:3]], ["lines", "totals"], "lines"
+                )
+            )
+            != "totals"
+        ):
+            return
+    lines.where, lines.sheet = has_figure(lines.sheet.spoken(day), kind), look.filled(lines.sheet, day)
