@@ -142,7 +142,7 @@ def _is_after(look: Sniffer, whole: Sheet, amount: str, off: str, ask: Ask | Non
     if proven or not ask:
         return proven == "after"
     text = f"Is {amount} the amount before or after the discount in {off}? No other column says:"
-    rows = [f"{row[0]} and {row[1]}" for row in look.groups(whole, [amount, off], f"{off} <> 0")[:3]]
+    rows = [f"{a} and {b}" for a, b in _rows(look, whole, [amount, off], off)]
     return (
         ask(Question("tables.invoice_lines.columns.gross_sales", text, rows, ["before", "after"], "before")) == "after"
     )
@@ -152,14 +152,17 @@ def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[
     """The amount before discount, where another column has what lies between it and the amount that is named, and people say that it is one."""
     for first, off in look.differences(whole, amount, others):
         text = f"In nearly every row {amount} is {first} less {off}. Is {first} the amount before a discount, or with a tax?"
-        rows = [
-            f"{first} {row[0]}, {off} {row[1]}, {amount} {row[2]}"
-            for row in look.groups(whole, [first, off, amount], f"{off} <> 0")[:3]
-        ]
+        names = [first, off, amount]
+        rows = [", ".join(map(" ".join, zip(names, row, strict=True))) for row in _rows(look, whole, names, off)]
         choices = ["before discount", "with tax", "neither"]
         if ask(Question("tables.invoice_lines.columns.discount", text, rows, choices, choices[0])) == choices[0]:
             return first
     return ""
+
+
+def _rows(look: Sniffer, whole: Sheet, amounts: Sequence[str], off: str) -> list[list[str]]:
+    """Three rows as evidence, of those that have a discount."""
+    return [[text.removesuffix(".0") for text in row[:-1]] for row in look.groups(whole, amounts, f"({off}) <> 0")[:3]]
 
 
 def _is_of_one_unit(look: Sniffer, whole: Sheet, x: dict[str, str]) -> bool:

@@ -393,9 +393,84 @@ def credits_in_a_file(folder: Path) -> list[Path]:
     return files
 
 
+def audited(folder: Path) -> list[Path]:
+    """Portuguese, debit and credit in columns of their own, prices after a discount that stands beside, annulled invoices, credit notes positive."""
+    rows = []
+    for r in lines():
+        credit, net = r["quantity"] < 0, abs(r["net"])
+        sides = (f"{net:.2f}", "") if credit else ("", f"{net:.2f}")
+        rows.append((f"{'NC' if credit else 'FT'} A/{r['document']}", "NC" if credit else "FT", "N", r["day"], r["customer"], r["name"], r["line"], r["product"],
+                     abs(r["quantity"]), f"{net / abs(r['quantity']):.4f}", *sides, "23.00", abs(r["discount"])))  # fmt: skip
+    rows.append(
+        ("FT A/9", "FT", "A", "2024-03-03", "K100", "Müller Bau", 1, "A-1", 2, "12.5000", "", "25.00", "23.00", "0")
+    )
+    header = "InvoiceNo;InvoiceType;InvoiceStatus;InvoiceDate;CustomerID;CompanyName;LineNumber;ProductCode;Quantity;UnitPrice;DebitAmount;CreditAmount;TaxPercentage;SettlementAmount"
+    return [_csv(folder / "linhas.csv", header, rows)]
+
+
+def total_with_tax(folder: Path) -> list[Path]:
+    """Spanish, a subtotal, its tax, and a total with it; customers by name."""
+    rows = [(f"{r['day']:%d/%m/%Y}", r["document"], r["name"], r["product"], r["quantity"], *(_money(r[n]) for n in ("price", "discount", "net")),
+             _money(r["net"] * Decimal("0.21")), _money(r["net"] * Decimal("1.21")), _money(r["cost"])) for r in lines()]  # fmt: skip
+    return [
+        _csv(
+            folder / "libro.csv", "Fecha;Num;Cliente;SKU;Uds.;Precio;Descuento;Subtotal;IVA;Total;Coste de venta", rows
+        )
+    ]
+
+
+def italian(folder: Path) -> list[Path]:
+    """Credit notes positive, told by their type, a discount in percent."""
+    rows = [("Nota di credito" if r["quantity"] < 0 else "Fattura", r["document"], f"{r['day']:%d/%m/%Y}", r["customer"], r["name"], r["product"],
+             abs(r["quantity"]), _money(r["price"]), 10 if r["discount"] else 0, *(_money(abs(r[n])) for n in ("net", "cost"))) for r in lines()]  # fmt: skip
+    return [
+        _csv(
+            folder / "Vendite.csv",
+            "Tipo documento;Numero;Data;Cod. cliente;Cliente;Articolo;Q.tà;Prezzo;Sconto;Imponibile;Costo del venduto",
+            rows,
+        )
+    ]
+
+
+def list_prices(folder: Path) -> list[Path]:
+    """Heads and lines with types, lines of tax among those of goods, quantities invoiced and credited apart, a list price beside the price."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    numbers, heads, rows = {key: 5000 + n for n, key in enumerate(CUSTOMERS)}, dict[int, Line](), list[Line]()
+    for r in lines():
+        trx = int(r["document"][1:])
+        heads[trx] = {
+            "CUSTOMER_TRX_ID": trx,
+            "TRX_DATE": r["day"],
+            "BILL_TO_CUSTOMER_ID": numbers[r["customer"]],
+            "INVOICE_CURRENCY_CODE": "USD",
+        }
+        line = {"CUSTOMER_TRX_ID": trx, "LINE_NUMBER": r["line"], "LINE_TYPE": "LINE", "INVENTORY_ITEM_ID": r["product"], "QUANTITY_INVOICED": r["quantity"],
+                "QUANTITY_CREDITED": None, "UNIT_STANDARD_PRICE": r["price"], "UNIT_SELLING_PRICE": r["net"] / r["quantity"], "EXTENDED_AMOUNT": r["net"], "COST_AMOUNT": r["cost"]}  # fmt: skip
+        if r["quantity"] < 0:
+            line |= {"QUANTITY_INVOICED": None, "QUANTITY_CREDITED": r["quantity"]}
+        tax = {
+            "CUSTOMER_TRX_ID": trx,
+            "LINE_NUMBER": 1,
+            "LINE_TYPE": "TAX",
+            "EXTENDED_AMOUNT": round(r["net"] * Decimal("0.08"), 2),
+        }
+        rows += [line, dict.fromkeys(line) | tax]
+    customers = [{"CUST_ACCOUNT_ID": numbers[key], "ACCOUNT_NAME": name} for key, name in CUSTOMERS.items()]
+    tables = {
+        "RA_CUSTOMER_TRX_ALL": [*heads.values()],
+        "RA_CUSTOMER_TRX_LINES_ALL": rows,
+        "HZ_CUST_ACCOUNTS": customers,
+    }
+    for name, table in tables.items():
+        pq.write_table(pa.Table.from_pylist(table), folder / f"{name}.parquet")
+    return [folder / f"{name}.parquet" for name in tables]
+
+
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
     "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss, "american": american,
     "accounting": accounting, "piece": piece, "short_names": short_names, "under_headings": under_headings, "dutch": dutch, "first_rows": first_rows, "repeated_totals": repeated_totals,
-    "credit_memos_apart": credit_memos_apart, "credits_in_a_file": credits_in_a_file,
+    "credit_memos_apart": credit_memos_apart, "credits_in_a_file": credits_in_a_file, "audited": audited, "total_with_tax": total_with_tax, "italian": italian, "list_prices": list_prices,
 }  # fmt: skip

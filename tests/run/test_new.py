@@ -24,7 +24,7 @@ from crmlib.run.new import write_template
 
 FLAT = "Customer,Date,Amount"
 LACKING = dict.fromkeys(("quickbooks", "under_headings"), ("discount", "cost")) | dict.fromkeys(
-    ("first_rows", "repeated_totals"), ("cost",)
+    ("first_rows", "repeated_totals", "audited"), ("cost",)
 )
 
 
@@ -68,7 +68,7 @@ def test_all_exports_of_the_same_lines_give_the_same_books(export: str, tmp_path
     assert len(rows) == len(exports.lines())
     assert sorted(values(ledger, "customers", "customer_name")) == sorted(exports.CUSTOMERS.values())
     said = (
-        {"heads_and_lines": "USD", "swiss": "CHF"}
+        {"heads_and_lines": "USD", "list_prices": "USD", "swiss": "CHF"}
         | dict.fromkeys(("german", "workbook", "french", "sap", "credit_memos_apart"), "EUR")
         | {"accounting": "GBP", "repeated_totals": "GBP"}
     )
@@ -124,6 +124,47 @@ def test_a_line_without_a_date_is_no_total(tmp_path: Path) -> None:
     file = csv_file(tmp_path, FLAT, "A,2025-01-01,1.00", "B,,2.00", "A,2025-01-03,3.00", "Total,,6.00")
     folder, _, _ = set_up(tmp_path, [file])
     assert "where" not in mapping(folder)["tables"]["invoice_lines"], "the check says it, with the row"
+
+
+UNDATED = {
+    "a line": (",R7,,999.00", True),
+    "a total by its word": ("Total,,,999.00", False),
+    "the sum of the rows above": (",,,8.00", False),
+}
+
+
+@pytest.mark.parametrize("case", UNDATED)
+def test_rows_without_date_and_customer_are_left_out_where_they_are_totals_and_asked_where_they_are_none(
+    case: str, tmp_path: Path
+) -> None:
+    row, is_asked = UNDATED[case]
+    rows = [f"2025-01-0{n},R{n},{'AB'[n % 2]},{n}.00" for n in (1, 3, 4)]
+    folder, asked, _ = set_up(tmp_path, [csv_file(tmp_path, "Date,Invoice,Customer No,Amount", *rows, row)])
+    assert [q.evidence for q in asked if q.key == "tables.invoice_lines.where"] == ([["R7 999.00"]] if is_asked else [])
+    assert ("where" in mapping(folder)["tables"]["invoice_lines"]) is not is_asked
+    rejected = {
+        f.code for f in read_ledger(open_engagement(folder), tmp_path / "work").defects if f.verdict == "reject"
+    }
+    assert rejected == ({"blank"} if is_asked else set())
+
+
+DIFFERENCES = {"before discount": ("List - Net", "List"), "with tax": (None, "Net"), "": (None, "Net")}
+
+
+@pytest.mark.parametrize("answer", DIFFERENCES)
+def test_a_column_that_lies_between_two_amounts_is_asked_for_a_discount(answer: str, tmp_path: Path) -> None:
+    rows = [
+        f"{'AB'[n % 2]},2025-01-1{n},{100 * n},{10 * n * (n % 2)},{100 * n - 10 * n * (n % 2)}" for n in range(1, 7)
+    ]
+    file = csv_file(tmp_path, "Customer,Date,List,K2,Net", *rows)
+    folder, asked, _ = set_up(
+        tmp_path,
+        [file],
+        {"tables.invoice_lines.columns.discount": answer, "tables.invoice_lines.columns.gross_sales": "Net"},
+    )
+    columns = mapping(folder)["tables"]["invoice_lines"]["columns"]
+    assert (columns.get("discount"), columns["gross_sales"]) == DIFFERENCES[answer]
+    assert next(q for q in asked if q.key.endswith("discount")).evidence[0] == "List 100, K2 10, Net 90"
 
 
 def test_a_date_that_fits_two_ways_is_asked_with_three_rows_and_left_marked_where_nobody_answers(
