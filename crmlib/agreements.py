@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from crmlib.assignment import at_target, choices, fitted
+from crmlib.assignment import choices, fitted
 from crmlib.books.stored import Books, Frame
 from crmlib.declared.agreements import Agreement, Agreements, Commitment, Contacts, Terms
 from crmlib.declared.periods import Period, add_months
@@ -76,8 +76,8 @@ def drafts(books: Books, period: Period, decided: Frame, rows: Frame) -> list[Dr
     """The next agreement of each key account, of each other account that has had one, and of each segment, in this order; none without a menu.
 
     It offers what the guidelines offer the segment; of an option with a judged uplift the floor, where that is best for the account, or for most
-    customers of the segment, within the capacity of the option (`assignment.at_target`). Where all together would still promise more of an option than
-    can be delivered, its level is cut (`assignment.fitted`): first in standard terms, where a unit is worth least, and never in what people wrote.
+    customers of the segment. Where all together would promise more of an option than can be delivered, its level is cut (`assignment.fitted`): first
+    where a unit is worth least, of equals in standard terms, and never in what people wrote.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ def drafts(books: Books, period: Period, decided: Frame, rows: Frame) -> list[Dr
     if not menu:
         return []
     guide, choice = guidelines(books, period, rows), choices(books, period, rows)
-    back = choice[~at_target(choice).astype(bool)]
+    back = choice[choice["target_worth"] <= choice["floor_worth"]]
     at_floor = set(zip(back["customer_id"], back["option"], strict=True))
     ground = _Ground(books, period, agreed, menu, guide, at_floor, _projects(books, period))
     buyers = decided[decided["customer_id"].isin(volumes(books, period).index)]
@@ -126,7 +126,7 @@ def _within(ground: _Ground, made: Sequence[Draft], option: str, choice: Frame) 
         rows.append((place, draft.agreement.account != "", each, -place, level, floor, volume))
     columns = ["place", "alone", "worth", "order", "level", "floor", "volume"]
     terms = (
-        pd.DataFrame(rows, columns=columns, dtype=object).sort_values(["alone", "worth", "order"]).set_index("place")
+        pd.DataFrame(rows, columns=columns, dtype=object).sort_values(["worth", "alone", "order"]).set_index("place")
     )
     levels = fitted(terms, ground.menu[option]["capacity"] * ground.period.months / 12)
     cut = levels < terms["level"]
@@ -142,7 +142,7 @@ def _at_level(draft: Draft, option: str, level: Decimal) -> Draft:
 
 
 def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Frame:
-    """What drafts do not promise, though the guidelines offer it, of options of which all together would be more than can be delivered (`rows` as `menu.priced`).
+    """What drafts promise less of than they would, were there more of it to deliver (`rows` as `menu.priced`).
 
     Returns
     -------
@@ -153,25 +153,22 @@ def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Fr
     bought, written = volumes(books, period), read_agreements(books).agreements
     guide, choice = guidelines(books, period, rows), choices(books, period, rows)
     gains = (choice["target_worth"] - choice["floor_worth"]).groupby([choice["customer_id"], choice["option"]]).sum()
-    limited = guide[guide["option"].isin(menu.index[menu["capacity"].notna()])].set_index("option")
-    found, held = [], dict[str, Decimal]()
-    for draft in made:
-        levels = {c.option: c.level for c in draft.agreement.commitments}
-        options: Any = limited[limited["segment"] == draft.segment].iterrows()
+    found = []
+    for draft in (draft for draft in made if draft.agreement not in written):
+        levels, customers = {c.option: c.level for c in draft.agreement.commitments}, list(draft.customers)
+        options: Any = guide[guide["segment"] == draft.segment].set_index("option").iterrows()
         for option, own in options:
-            offered, level, customers = own["offered_level"], levels.get(option, NONE), list(draft.customers)
-            volume = bought.loc[customers, menu.at[option, "per"]].sum()
-            held[own["name"]] = held.get(own["name"], NONE) + max(offered, level) * volume
+            offered, level = own["offered_level"], levels.get(option, NONE)
             parts = gains.reindex([(c, option) for c in customers])
+            if level == offered or 2 * (parts <= 0).sum() > len(customers):
+                continue  # all that is offered, or its floor, which is best
             part = float((offered - level) / (offered - own["floor"])) if offered > own["floor"] else 0.0
-            worth = parts.clip(lower=0).sum() * part if parts.notna().any() else None
-            if level < offered and worth != 0 and draft.agreement not in written:
-                found.append((draft.with_whom, own["name"], offered, level, (offered - level) * volume, worth))
-    fits = menu.set_index("name")["capacity"] * period.months / 12
+            worth = parts.sum() * part if parts.notna().any() else None
+            if worth is None or worth > 0:
+                units = (offered - level) * bought.loc[customers, menu.at[option, "per"]].sum()
+                found.append((draft.with_whom, own["name"], offered, level, units, worth))
     table = pd.DataFrame(found, columns=["with_whom", "name", "offered", "promised", "units", "worth"])
-    short = [name for name, units in held.items() if units > fits[name]]
-    table = table[table["name"].isin(short)].astype({"worth": float})
-    return table.sort_values("worth", ascending=False, kind="stable", ignore_index=True)
+    return table.astype({"worth": float}).sort_values("worth", ascending=False, kind="stable", ignore_index=True)
 
 
 def _draft(ground: _Ground, account: str, own: Frame) -> Draft:
@@ -375,7 +372,7 @@ def parties(books: Books, period: Period) -> Iterator[tuple[Agreement, str, list
     alone = {a.account for a in agreed.agreements}
     for agreement in agreed.in_force(period.start, period.end):
         others = [str(c) for c in rows.index[rows["segment"] == agreement.segment] if c not in alone]
-        name = str(rows["customer_name"].get(agreement.account, agreement.segment))
+        name = str(rows["customer_name"].get(agreement.account, standard(agreement.segment)))
         yield agreement, name, [agreement.account] if agreement.account else others
 
 
@@ -399,8 +396,19 @@ def realised(books: Books, period: Period) -> Frame:
             (amount * months.months / 12).quantize(CENT, ROUND_HALF_UP)
             for amount in (a.expected.sales, a.expected.margin)
         ]
-        whose = (a.account or a.segment, name if a.account else standard(a.segment))
-        found.append((*whose, a.version, months.months, expected[0], sales, expected[1], margin, margin - expected[1]))
+        found.append(
+            (
+                a.account or a.segment,
+                name,
+                a.version,
+                months.months,
+                expected[0],
+                sales,
+                expected[1],
+                margin,
+                margin - expected[1],
+            )
+        )
     columns = [
         "party",
         "with_whom",

@@ -25,7 +25,7 @@ FALSE_ALARM = 0.00135  # chance of a month outside a limit though nothing change
 BASE = 12  # months before the period, from which on they alone say what is usual
 DAY, ZERO = timedelta(days=1), Decimal(0)
 HELD = ["with_whom", "measure", "target", "customer_id", "month", "numerator", "denominator", "sales", "deducted", "held", "below", "owed"]  # fmt: skip
-SINCE = ["party", "with_whom", "version", "months", "months_before", "sales_before", "sales", "margin_before", "margin", "others_before", "others"]  # fmt: skip
+SINCE = ["party", "with_whom", "version", "months", "before", "sales_before", "sales", "margin_before", "margin", "others_before", "others"]  # fmt: skip
 
 
 def read_plan(books: Books) -> Frame:
@@ -171,7 +171,7 @@ def since(books: Books, period: Period) -> Frame:
 
     Returns
     -------
-    One row per agreement that held in a whole month: party (customer_id or segment), with_whom, version, months, months_before (in words), sales_before, sales, margin_before, margin
+    One row per agreement that held in a whole month: party (customer_id or segment), with_whom, version, months, before (in words), sales_before, sales, margin_before, margin
     (net), others_before and others (margin of the customers without an agreement); amounts are missing where the books do not hold the months before
     with the same lines.
     """

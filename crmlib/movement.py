@@ -99,11 +99,11 @@ def _margins(books: Books, period: Period, by: str) -> pd.Series:
 def over_twelve_months(months: Frame) -> Frame:
     """Sums of the twelve months to each month, so that the season does not show, of the twelve columns that are largest now.
 
-    Empty where there are not two of them to compare.
+    Empty where none can be compared with one a year before.
     """
     sums = months.rolling(12).sum().dropna()
     largest = sums.tail(1).sum().sort_values(ascending=False, kind="stable").index[:12]
-    return sums[largest] if len(sums) > 1 else sums.iloc[:0]
+    return sums[largest] if len(sums) > 12 else sums.iloc[:0]
 
 
 def price_volume_mix(books: Books, period: Period, base: Period | None, customer_id: str | None = None) -> Frame:

@@ -159,16 +159,6 @@ class Statement:
         return tuple(line for line in self.lines if not (line.subtotal or line.available or line.is_pool))
 
     @property
-    def shown_lines(self) -> tuple[Line, ...]:
-        """The firm's lines as a table shows them: of subtotals that repeat each other the last."""
-        lines = self.firm_lines
-        return tuple(
-            line
-            for line, below in zip(lines, [*lines[1:], None], strict=True)
-            if not (line.subtotal and below and below.subtotal)
-        )
-
-    @property
     def net_margin(self) -> Line:
         """The last subtotal of a customer's column."""
         return [line for line in self.customer_lines if line.subtotal][-1]

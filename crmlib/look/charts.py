@@ -180,7 +180,7 @@ def _panels(ax: Axes, rows: int, columns: int) -> list[Axes]:
 def plot_paired_bars(frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes | None = None) -> Axes:
     """Two measures (the first two columns) side by side on one scale, largest first by the first of them.
 
-    Where the verdict flips, that is where the signs differ, the name is bold and the row is marked.
+    Where the signs differ the name is bold and the row is marked.
     """
     rows, rest = _ends(frame.iloc[:, :2], most)
     sides = [_bar_widths(rows.iloc[:, side], rest) for side in (0, 1)]
@@ -197,12 +197,14 @@ def plot_paired_bars(frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes
     for panel in panels:
         panel.set_xlim(min(limits), max(limits))
     panels[0].set_xlabel(_money(unit), loc="left")
-    panels[1].set_xlabel("◆ the verdict flips" if flips else "", loc="left")
+    panels[1].set_xlabel("◆ gain on one side, loss on the other" if flips else "", loc="left")
     told = "; ".join(f"{name}: {text(one)} beside {text(two)}" for name, one, two in list(rows.itertuples())[:5])
     beside = " beside ".join(map(words.heading, rows.columns))
     flipped = "; ".join(str(rows.index[row]) for row in flips)
     return drawing.describe(
-        ax, f"{beside} for {len(frame)}. {told}.", f"The verdict flips for: {flipped}." if flips else ""
+        ax,
+        f"{beside} for {len(frame)}. {told}.",
+        f"Gain on one side and loss on the other: {flipped}." if flips else "",
     )
 
 

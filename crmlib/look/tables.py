@@ -129,7 +129,7 @@ def statement_table(
     frame
         One row per column of the table, whose heading is the index; one column per line (id), positive as named. The column Firm is bold.
     lines
-        The lines to show, in order; what is taken from the margin stands in parentheses, subtotals are bold.
+        The lines to show, in order; what is taken from the margin stands in parentheses, subtotals are bold; of subtotals that repeat each other the last.
     title, what
         The finding; and what, who and period.
     currency
@@ -145,6 +145,8 @@ def statement_table(
     """
     if frame.empty:
         return Sentence(str(otherwise), absent=True)
+    following = [*lines[1:], None]  # a subtotal that follows another at once repeats it
+    lines = [a for a, b in zip(lines, following, strict=True) if not (a.subtotal and b and b.subtotal)]
     unit, scale = _unit(frame[[line.id for line in lines if line.id in frame]], currency)
     if len(frame) > most:
         return _turned(frame, lines, str(title), f"{what}; every line is in the workbook", unit, scale)

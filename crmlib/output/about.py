@@ -50,7 +50,7 @@ def write_about(
     cells += [cell for page in pages for cell in executed[page.html].cells if "about" in tags_of(cell)]
     for place, cell in enumerate(cells):
         cell.id, cell.metadata = f"about-{place}", {}
-    runner = {"client": books.engagement.settings.client, "period": period.label}
+    runner = {"client": books.engagement.settings.client, "period": period.words}
     write_page(made.new_notebook(cells=cells, metadata={"crm": runner}), folder / "about.html", pages=pages)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KINDS = {  # of columns by their names, in every list
     **dict.fromkeys(("customers", "orders", "top_group", "silent_days", "payment_terms_days"), "count"),
     **dict.fromkeys(("at_stake", "worth"), "amount"),
-    **dict.fromkeys(("sales", "net_margin", "yearly_margin", "score", "fall_share", "usual_gap_days", "expected", "low", "high"), "number"),
+    **dict.fromkeys(("sales", "net_margin", "yearly_margin", "score", "fall_share", "usual_gap_days", "expected", "low", "high", "judged_gain", "walk_away_share"), "number"),
     **dict.fromkeys(("month", "since", "state_since", "customer_since"), "date"),
     **dict.fromkeys(("key", "material"), "flag"),
 }  # fmt: skip

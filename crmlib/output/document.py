@@ -23,8 +23,10 @@ FOLDER, INTERNAL = "agreements", "agreements_internal"  # of the customers' copi
 FONT, SHADE, WIDTHS = "Arial", "E7EAEE", (4.2, 3.6, 3.8, 4.9)  # of a table with four columns, in centimetres
 
 
-def export_agreements(books: Books, period: Period, decided: pd.DataFrame, folder: Path) -> None:
+def export_agreements(books: Books, period: Period, decided: pd.DataFrame, folder: Path) -> dict[str, pd.DataFrame]:
     """Write every draft into the folder agreements (Word and HTML) and what it costs and leaves into another; nothing without a menu.
+
+    What each costs and leaves is given back as a list for the workbook (`lists`), the most profitable first.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def export_agreements(books: Books, period: Period, decided: pd.DataFrame, folde
     rows = priced(books, period)
     made = drafts(books, period, decided, rows)
     if not made:
-        return
+        return {}
     for name in (FOLDER, INTERNAL):
         (folder / name).mkdir(parents=True, exist_ok=True)
     template = read_agreements(books).template
@@ -47,7 +49,9 @@ def export_agreements(books: Books, period: Period, decided: pd.DataFrame, folde
         write(copy, folder / FOLDER / f"{draft.code}.docx")
         _page(folder / FOLDER / f"{draft.code}.html", "agreement.html.j2", copy=copy)
     promised = commitments(books, period, made, rows)
-    _write_internal(folder / INTERNAL, books, period, made, promised, economics(books, period, made, promised, rows))
+    left = economics(books, period, made, promised, rows)
+    _write_internal(folder / INTERNAL, books, period, made, promised, left)
+    return {"priced_agreements": left.sort_values("margin", ascending=False, ignore_index=True)}
 
 
 def _write_internal(

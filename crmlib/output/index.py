@@ -57,7 +57,7 @@ def write_index(
     text = rendered(
         "summary.html.j2",
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
-        as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), way=_way(books, period), whale=_whale_curve(books, period),
+        as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
         findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
         meanings=_meanings(books, actions, findings), downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from crmlib.declared.periods import Period
 TITLES = {
     "segments": "Segments", "key_accounts": "Key accounts", "at_risk": "At risk", "actions": "Actions",
     "contradictions": "Contradictions", "opportunities": "Opportunities",
-    "teams": "Teams",
+    "teams": "Teams", "priced_agreements": "Priced agreements",
 }  # fmt: skip
 
 

@@ -168,7 +168,7 @@ def _pack(work: _Work, customer_id: str, name: str, segment: str, sales: Any, ma
         if not (failure and failure.dead) or work.kernels.stopped.is_set():
             break
     client = work.engagement.settings.client
-    executed.metadata["crm"] = {"client": client, "period": work.period.label, "account": name}
+    executed.metadata["crm"] = {"client": client, "period": work.period.words, "account": name}
     folders = machine_folders() | {work.folder: "reports", work.engagement.folder: work.engagement.name}
     executed.cells = [cell for cell in executed.cells if failure or not tags_of(cell) & work.request.without]
     written = write_notebook(executed, work.folder / f"{file}.ipynb", folders)

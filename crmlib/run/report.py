@@ -273,7 +273,7 @@ def _make(job: _Job, unit: Unit, kernels: Kernels) -> Page:
             break
     if failure:
         raise _failed(job, unit, executed, failure, kernels.stopped.is_set())
-    executed.metadata["crm"] = {"client": job.engagement.settings.client, "period": job.period.label}
+    executed.metadata["crm"] = {"client": job.engagement.settings.client, "period": job.period.words}
     executed.cells = [cell for cell in executed.cells if not tags_of(cell) & job.request.without]
     write_notebook(executed, job.scratch("new") / unit.files[1], job.private_folders)
     seconds = time.monotonic() - begun
@@ -328,11 +328,10 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
         if not plan.exports:
             decided = differentiate(books, job.period)
             segmented = with_segments(books, job.period, decided)
-            complete = lists(books, job.period)
+            complete = lists(books, job.period) | export_agreements(segmented, job.period, decided, private)
             book = private / "workbook.xlsx"
             export_workbook(segmented, job.period, book, parameters=job.parameters, lists=complete)
             export_data(segmented, job.period, private / "data", complete)
-            export_agreements(segmented, job.period, decided, private)
         failures = [failure for page in making if (failure := page.exception())]
     if failures:
         others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])

@@ -185,16 +185,23 @@ def test_no_set_of_agreements_promises_more_than_can_be_delivered(make_books: Ma
     promised = agreements.commitments(books, period, drafts, rows)
     units = (promised["level"] * promised["volume"]).groupby(promised["option"]).sum()
     # both would get 12 visits and 6 of plain; 18 and 6 can be given
-    assert dict(units) == {"visit": 15, "plain": 6}
+    assert dict(units) == {"visit": 18, "plain": 6}
     cut = agreements.cuts(books, period, drafts, rows)
     assert cut.drop(columns="worth").to_numpy().tolist() == [
-        ["Core: standard terms", "Visit", 1, Decimal("0.25"), 9],  # best at its floor: both do not fit
+        ["Core: standard terms", "Visit", 1, Decimal("0.5"), 6],  # where a visit is worth less
         ["Core: standard terms", "Plain", Decimal("0.5"), 0, 6],
     ]
-    assert cut["worth"].fillna(-1).tolist() == [
-        0.5 * 600 - 9 * 10,
-        -1,
-    ]  # the uplift on B's contribution, less nine visits
+    # the uplift on B's contribution less nine visits, of which six are cut
+    assert cut["worth"].fillna(-1).tolist() == [(0.5 * 600 - 9 * 10) * 6 / 9, -1]
+
+
+def test_what_is_best_at_its_floor_is_not_cut_for_lack_of_capacity(make_books: Make) -> None:
+    few = option(uplift_on="sales", uplift_low="0.1", uplift="0.15", uplift_high="0.9", capacity="18")
+    books, period, decided = opened(make_books, few, segments=KEY_A, levels="Key,visit,0,1,1\nCore,visit,0.25,1,1")
+    rows = menu.priced(books, period)
+    drafts = agreements.drafts(books, period, decided, rows)
+    assert [c.level for draft in drafts for c in draft.agreement.commitments] == [1, Decimal("0.25")]
+    assert agreements.cuts(books, period, drafts, rows).empty  # nine more visits do not fit, but cost B 90 and bring 90
 
 
 def test_nothing_is_cut_where_no_option_is_limited(make_books: Make) -> None:

@@ -287,7 +287,7 @@ def test_one_agreement_pays_and_one_does_not(sample: Books) -> None:
     assert realised["C235"] < -100_000 < 0 < realised["C135"]
     since = implementation.since(books, period).set_index("party")
     assert since.loc["C235", "margin"] < since.loc["C235", "margin_before"] < 0 < since.loc["C135", "margin"]
-    assert since["months_before"].eq("2023").all()
+    assert since["before"].eq("2023").all()
 
 
 def test_one_agreement_in_force_pays_and_one_does_not(sample: Books) -> None:

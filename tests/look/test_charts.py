@@ -289,14 +289,14 @@ def test_the_whale_curve_reads_sensibly_without_peak_or_with_a_loss(values: list
     assert told in root_figure(plot_whale_curve(whale(values), unit="USD")).get_label()
 
 
-def test_verdicts_that_flip_are_named_and_marked() -> None:
+def test_rows_whose_signs_differ_are_named_and_marked() -> None:
     frame = pd.DataFrame({"contribution": [9, 4, -1], "full_cost": [5, -2, -3]}, index=["a", "b", "c"])
     ax = charts.plot_paired_bars(frame, unit="USD")
     left, right = root_figure(ax).axes[1:]
     assert [text.get_text() for text in right.texts] == ["5", "−2  ◆", "−3"]
     assert left.get_xlim() == right.get_xlim()
     assert root_figure(ax).get_label() == (
-        "Contribution beside Full cost for 3. a: 9 beside 5; b: 4 beside −2; c: −1 beside −3. The verdict flips for: b."
+        "Contribution beside Full cost for 3. a: 9 beside 5; b: 4 beside −2; c: −1 beside −3. Gain on one side and loss on the other: b."
     )
 
 
