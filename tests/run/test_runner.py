@@ -82,7 +82,7 @@ def fake_crmlib(package: Path, patch: Callable[[Any, str, Any], None]) -> None:
     patch(segments, "check_judgement", lambda books: None)
     patch(segments, "differentiate", lambda books, period: None)
     patch(segments, "with_segments", lambda books, period, decided=None: books)
-    patch(document, "export_agreements", lambda books, period, decided, folder: None)
+    patch(document, "export_agreements", lambda books, period, decided, folder: {})
     patch(lists, "lists", lambda books, period: {})
     patch(
         workbook,
