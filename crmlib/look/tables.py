@@ -269,11 +269,8 @@ def plain_table(
         return Sentence(str(otherwise), absent=True)
     rows = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
     unknown = rows.isna().all().to_numpy()
-    lacking = (
-        f"; {NOT_AVAILABLE}: {', '.join(heading(name).lower() for name in rows.columns[unknown])}"
-        if unknown.any()
-        else ""
-    )
+    heads = pd.Index([heading(re.sub("_share$", " %", str(name))) for name in rows], dtype=object)
+    lacking = f"; {NOT_AVAILABLE}: {', '.join(heads[unknown].str.lower())}" if unknown.any() else ""
     cut = f"; {most} of {len(rows):,}" if 0 < most < len(rows) else ""
     rows = rows.loc[:, ~unknown].head(most if cut else len(rows))
     money = _money(rows) if unit else []
@@ -281,7 +278,7 @@ def plain_table(
     columns = [_column(rows.iloc[:, place], scale if place in money else 0, digits) for place in range(rows.shape[1])]
     cells = pd.DataFrame({f"c{position}": texts for position, (texts, _) in enumerate(columns)})
     table = _titled(cells, str(title), f"{what}{told and ', '}{told}{cut}{lacking}").cols_label(
-        cast(Any, {cell: heading(re.sub("_share$", " %", str(name))) for cell, name in zip(cells, rows, strict=True)})
+        cast(Any, dict(zip(cells, heads[~unknown], strict=True)))
     )
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]
     short = [cell for cell in cells if cell not in right and cells[cell].str.len().max() <= SHORT]

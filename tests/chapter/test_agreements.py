@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,6 +19,7 @@ from crmlib.declared.agreements import Level, Option
 from crmlib.declared.reading import SettingsError
 
 Make = Callable[..., Books]
+DAY = timedelta(days=1)
 MENU = ",".join(Option.model_fields)
 LEVELS = ",".join(Level.model_fields)
 
@@ -303,6 +306,35 @@ def test_a_draft_follows_the_version_in_force_and_keeps_its_words(make_books: Ma
     changed = clauses.changes(books, made).set_index("clause")
     assert changed.at["Visit", "before"] == "with every order"
     assert "Payment" not in changed.index
+
+
+def test_a_rerun_with_nothing_changed_keeps_version_and_words(make_books: Make) -> None:
+    books, period, decided = opened(make_books, option(), levels="Core,visit,0,2,2", agreements=VERSIONS)
+    made, again = (drafted(books, period, decided)[0] for _ in range(2))
+    assert again == made
+    assert clauses.documents(books, again) == clauses.documents(books, made)
+    assert [draft.agreement.version for draft in again] == [2, 1]  # A's next, and the first standard terms
+
+
+def test_what_was_agreed_as_drafted_is_followed_by_a_version_that_tells_only_what_changed(make_books: Make) -> None:
+    options, levels = (
+        (option(), option("crate")),
+        "\n".join(f"{s},visit,0,{{}},2\n{s},crate,0,0.5,1" for s in ("Key", "Core")),
+    )
+    books, period, decided = opened(make_books, *options, levels=levels.format(2, 2), segments=KEY_A)
+    first = drafted(books, period, decided)[0]
+    signed = [each.agreement.model_copy(update={"valid_from": period.start, "valid_to": period.end - DAY}) for each in first]  # fmt: skip
+    put(books, agreements=json.dumps({"agreements": [agreement.model_dump(mode="json") for agreement in signed]}))
+    same, promised, _ = drafted(books, period, decided)
+    assert [draft.agreement.version for draft in same] == [2, 2]
+    assert list(promised["cost"]) == list(promised["before_cost"])
+    assert set(clauses.changes(books, same)["clause"]) == {"Validity"}
+
+    put(books, menu_levels=levels.format(1, 1))
+    after, promised, _ = drafted(books, period, decided)
+    assert list(clauses.changes(books, after)["clause"].unique()) == ["Visit", "Validity"]
+    visits = promised[promised["option"] == "visit"]
+    assert list(visits["before_cost"] - visits["cost"]) == [120, 120]  # one visit of 10 less in each of 12 months
 
 
 def test_a_version_that_people_wrote_for_the_time_after_takes_the_place_of_the_draft(make_books: Make) -> None:

@@ -100,6 +100,8 @@ RULES = {
     "a sentence without its name": r"(?:^|[.;:] )[,.;:]|\(\)|\b(?:of|by|and|first) [.,;]",
     "a bracket of plurals": r"\w\(s\)",
     "an identifier": r"\b[a-z]+_[a-z_]+\b",
+    "a chart of one mark": r"\b1 by 1 cells|\b1 bar, largest",
+    "a column's own name": r"not available:[^\n]* share\b",
     "an instruction to leave": r"\bleaves? (?:the firm )?[A-Z]{3} [−\d]",
 }
 
