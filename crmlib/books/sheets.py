@@ -64,7 +64,10 @@ class Sheet:
     columns: dict[str, Profile] = field(default_factory=dict)
     headings: tuple[str, ...] = ()  # columns of what stands in headings between the rows
     carried: tuple[str, ...] = ()  # columns that are written in the first of several rows alone
-    above: tuple[tuple[str, ...], ...] = ()  # of each source its first row, where it is above the header
+    above: tuple[
+        tuple[str, ...], ...
+    ] = ()  # of each source the cells of the rows above the header, the first row's first
+    query: str = ""  # the SELECT over the client's tables that gives it
     head: str = ""  # the table whose columns stand beside, as `head.column`
 
     @property
@@ -188,7 +191,7 @@ class Opener:
         with file.open(encoding=encoding, newline="") as stream:
             lines = list(islice(stream, LOOKED_AT))
         delimiter, row, header = max((_header(lines, mark) for mark in ";,\t|"), key=lambda found: found[0])[1:]
-        above = tuple(map(tuple, csv.reader(lines[: 1 if row > 1 else 0], delimiter=delimiter)))
+        above = _above([*csv.reader(lines[: max(row - 1, 0)], delimiter=delimiter)])
         sheet = Sheet((file.stem,), file, "", row, encoding.removesuffix("-sig"), delimiter, above=above)
         if not header:
             return sheet
@@ -225,10 +228,12 @@ class Opener:
             columns = {n: pa.array(*_typed(c)) for n, c in zip(header, zip(*cells, strict=True), strict=True)}
             staged = self.new_file()
             pq.write_table(pa.table(columns), staged)
-            sheet = Sheet(
-                (f"{file.stem}:{title}",), file, "", row, above=tuple(map(tuple, texts[: 1 if row > 1 else 0]))
-            )
+            sheet = Sheet((f"{file.stem}:{title}",), file, "", row, above=_above(texts[: row - 1]))
             yield self.view(sheet, f"FROM read_parquet({quoted(staged)})")
+
+
+def _above(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    return (tuple(cell for row in rows for cell in row),) if rows else ()
 
 
 def _kind(dtype: str) -> str:

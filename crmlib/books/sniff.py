@@ -147,6 +147,17 @@ class Sniffer(Opener):
         above = tuple(row for sheet in sheets for row in sheet.above)
         return self._profiled(self.view(replace(first, source=tuple(s.source[0] for s in sheets), above=above), rows))
 
+    def selected(self, like: Sheet, text: str, sheets: Mapping[str, Sheet], name: str) -> Sheet:
+        """What a SELECT over sheets gives, written like one of them: they stand in it as {name}, and {place} before the first column."""
+        names = {
+            n: " UNION ALL ".join(f"SELECT * FROM {identifier(source)}" for source in s.source)
+            for n, s in sheets.items()
+        }
+        theirs = {n: f"({names[n]})" if len(s.source) > 1 else identifier(s.source[0]) for n, s in sheets.items()}
+        query = text.format(place="l._file, l._row, ", **theirs)
+        sheet = replace(like, source=(name,), query=query, headings=(), carried=(), above=())
+        return self._profiled(self.view(sheet, text.format(place="", **{n: s.view for n, s in sheets.items()})))
+
     def kept(self, sheet: Sheet, condition: str) -> Sheet:
         """The rows of a sheet that meet a condition."""
         return replace(self.view(sheet, f"FROM {sheet.view} WHERE {condition}"), columns=sheet.columns)
@@ -239,6 +250,15 @@ class Sniffer(Opener):
             for pair, share, varies in zip(pairs, values[::2], values[1::2], strict=True)
             if varies and float(share or 0) >= NEARLY_ALL
         ]
+
+    def lessens(self, sheet: Sheet, first: str, net: str) -> bool:
+        """Whether one amount is another in some rows and less in the others, whatever their signs, and never more."""
+        equal, less = (
+            f"count(*) FILTER (abs({first} - {net}) <= {CENT})",
+            f"count(*) FILTER (abs({net}) < abs({first}) - {CENT})",
+        )
+        [(same, lower, rows)] = self.rows(f"SELECT {equal}, {less}, count(*) FROM {sheet.view} WHERE ({first}) <> 0")
+        return bool(same and lower and same + lower == rows)
 
     def total(self, sheet: Sheet, expression: str, where: str = "") -> float:
         """The sum of an expression, of the rows that meet a condition."""

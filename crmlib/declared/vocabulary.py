@@ -45,11 +45,17 @@ class Vocabulary(Record):
     tables: dict[str, Words]
     journal: dict[str, list[str]]
     charts: list[Chart]
+    entries: dict[str, list[str]]
+    ledgers: list[tuple[str, str]]
     kinds: dict[str, list[str]]
     codes: list[Code]
     short: dict[str, list[str]]
     yes: list[str]
     no: list[str]
+    normal: list[str]
+    partly: list[str]
+    status: list[str]
+    scales: dict[int, list[str]]
     own: list[str]
     local: list[str]
     currencies: dict[str, str]
@@ -109,12 +115,26 @@ def likeness(name: str, words: tuple[str, ...]) -> float:
 def kind_of(value: str) -> str:
     """The kind of line that a value says by itself, such as `Sales credit note`; '' where it says none."""
     said = parts(value)
+    if {*said} & {*vocabulary().partly}:
+        return ""
     for kind, words in vocabulary().kinds.items():
         for word in map(parts, words):
             inside = len(word) > 1 and any(said[i : i + len(word)] == word for i in range(len(said)))
             if inside or said == word or "".join(said) == "".join(word):
                 return kind
     return ""
+
+
+def scale_of(*names: str) -> int:
+    """By how much amounts are to be multiplied, as the name of a column or a title says: 1000 of `Umsatz TEUR`, `T€` and `in thousands`."""
+    for name in names:
+        if re.search(r"(?i)\b[tk] ?[€$£]|[€$£] ?k\b|[(\['’$€£]000'?s?\b(?![.,]?\d)", name):
+            return 1000
+        said = f" {' '.join(parts(name))} "
+        for scale, words in vocabulary().scales.items():
+            if any(f" {' '.join(parts(word))} " in said for word in words):
+                return scale
+    return 1
 
 
 def kind_named(name: str) -> str:

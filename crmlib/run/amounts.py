@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from crmlib.books.sheets import Sheet
-from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import KNOWN, likeness, vocabulary
+from crmlib.books.sniff import CENT, Sniffer
+from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, scale_of, vocabulary
 from crmlib.run.drafts import Ask, Draft, Question
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
 WHOLE = ("quantity", "gross_sales")  # what may be written in two columns, one of them filled in each row
+
+
+class Known(NamedTuple):
+    """Amounts of a line as they stand in expressions, each blank where it is not there."""
+
+    named: str  # as sales, without tax
+    product: str  # quantity times price, or list price
+    selling: str  # quantity times price, where there is a list price too
+    off: str  # a discount
+    along: str  # the discount with the sign of its amount
+    share: str  # a discount in percent
 
 
 def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
@@ -20,50 +32,62 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     _complete(look, lines, whole)
     x = {role: whole.spoken(name) for role, name in c.items()}
     others = [whole.spoken(n) for n, p in whole.columns.items() if p.is_number and not p.dates and n not in c.values()]
-
-    def found(expression: str, candidates: Iterable[str]) -> str:
-        return next((n for n in candidates if n and look.agree(whole, expression, n)), "")
-
-    named, share = _without_tax(look, whole, x, others), x.get("discount_share", "")
-    off, along = x.get("discount", ""), _along(look, whole, x.get("discount", ""), named)
+    named, off = _without_tax(look, whole, x, others), x.get("discount", "")
     product, selling = _products(look, whole, x)
+    along = _along(look, whole, off, named)
     if product and named and "order_id" in x and _is_of_document(look, whole, named, product, x["order_id"]):
         named = ""
-    gross = (
-        found(product, [named, *others]) if product else found(f"{named} + {along}", others) if named and off else ""
-    )
-    before = gross or product or named
-    shares = [part for each in (share, off) if each for part in (f"{each} / 100", each)]
-    cuts = (
-        [f"({before}) - {along}"] * bool(off)
-        + [f"({before}) * (1 - {part})" for part in shares]
-        + [selling] * bool(selling)
-    )
-    net = next((n for cut in cuts if before and (n := found(cut, [named if named != before else "", *others]))), "")
-    net = net or (selling if not (named or off or share) else "")
-    if not gross and product and (net or not named or found(f"{product} + {x.get('tax', '0')}", [named])):
-        gross = product
-    if not gross and not named and {"with_tax", "tax"} <= set(x):
-        gross = f"{x['with_tax']} - {x['tax']}"
-    gross = gross or named
-    if net and not (off and found(f"{gross} - {net}", [off]) and whole.columns[c["discount"]].kind != "float"):
-        discount = f"{gross} - {net}"
-    elif share and not off and gross:
-        discount = f"({gross}) * {share} / 100"
-    elif (
-        off
-        and not net
-        and gross in {named, product} - {"", "gross_sales"}
-        and _is_after(look, whole, gross, along, ask if named else None)
-    ):
-        gross, discount = f"{gross} + {along}", along
-    elif not off and gross and gross == named and (first := _before_discount(look, whole, gross, others, ask)):
-        gross, discount = first, f"{first} - {gross}"
-    else:
-        discount = along
+    known = Known(named, product, selling, off, along, x.get("discount_share", ""))
+    gross, net = _gross_and_net(look, whole, known, x, others)
+    gross, discount = _with_discount(look, whole, known, gross, net, others, ask)
+    if "refunded" in x and look.total(whole, f"abs({x['refunded']})"):
+        discount = f"{discount} + {x['refunded']}" if discount else x["refunded"]
     spoken = {whole.spoken(n): n for n in whole.columns}
     c |= {role: spoken.get(text, text) for role, text in (("gross_sales", gross), ("discount", discount)) if text}
     _find_cost(look, whole, c, x)
+
+
+def _found(look: Sniffer, whole: Sheet, expression: str, candidates: Iterable[str]) -> str:
+    return next((n for n in candidates if n and look.agree(whole, expression, n)), "")
+
+
+def _gross_and_net(look: Sniffer, whole: Sheet, k: Known, x: dict[str, str], others: Sequence[str]) -> tuple[str, str]:
+    """What is sold before a discount, and the amount after it where there is one."""
+    gross = _found(look, whole, k.product, [k.named, *others]) if k.product else ""
+    if not k.product and k.named and k.off:
+        gross = _found(look, whole, f"{k.named} + {k.along}", others)
+    before = gross or k.product or k.named
+    shares = [part for each in (k.share, k.off) if each for part in (f"{each} / 100", each)]
+    cuts = [f"({before}) - {k.along}"] * bool(k.off) + [f"({before}) * (1 - {part})" for part in shares]
+    able = [k.named if k.named != before else "", *others]
+    net = next((n for cut in filter(None, (*cuts, k.selling)) if before and (n := _found(look, whole, cut, able))), "")
+    if not (net or gross) and k.product and k.named and look.lessens(whole, k.product, k.named):
+        net = k.named
+    net = net or (k.selling if not (k.named or k.off or k.share) else "")
+    with_tax = f"{k.product} + {x.get('tax', '0')}"
+    if not gross and k.product and (net or not k.named or _found(look, whole, with_tax, [k.named])):
+        gross = k.product
+    if not gross and not k.named and {"with_tax", "tax"} <= set(x):
+        gross = f"{x['with_tax']} - {x['tax']}"
+    return gross or k.named, net
+
+
+def _with_discount(
+    look: Sniffer, whole: Sheet, k: Known, gross: str, net: str, others: Sequence[str], ask: Ask
+) -> tuple[str, str]:
+    """Gross sales and the discount: the one that is named, or what lies between two amounts."""
+    exact = {whole.spoken(n) for n, p in whole.columns.items() if p.kind != "float"}
+    if net and not (k.off in exact and look.agree(whole, f"{gross} - {net}", k.off)):
+        return gross, f"{gross} - {net}"
+    if k.share and not k.off and gross:
+        return gross, f"({gross}) * {k.share} / 100"
+    if k.off and not net and gross in {k.named, k.product} - {"", "gross_sales"}:
+        is_after = _is_after(look, whole, gross, k.along, ask if k.named else None)
+        return (f"{gross} + {k.along}" if is_after else gross), k.along
+    if not k.off and gross == k.named != "":
+        before, after = _before_discount(look, whole, gross, others, ask)
+        return (before, f"{before} - {after}") if before else (gross, "")
+    return gross, k.along
 
 
 def _complete(look: Sniffer, lines: Draft, whole: Sheet) -> None:
@@ -115,7 +139,11 @@ def _find_cost(look: Sniffer, whole: Sheet, c: dict[str, str], x: dict[str, str]
 def _signed(look: Sniffer, whole: Sheet, x: dict[str, str]) -> str:
     """The amount that is named, with the sign that a mark of debit and credit or two columns give it."""
     named = x.get("gross_sales", "")
-    if not named and {"debit", "credit"} <= set(x):
+    if (
+        not named
+        and {"debit", "credit"} <= set(x)
+        and abs(look.total(whole, x["debit"]) - look.total(whole, x["credit"])) > CENT
+    ):
         sides = [
             x[s] if look.total(whole, f"({x[s]} IS NULL)::INT") == 0 else f"coalesce({x[s]}, 0)"
             for s in ("credit", "debit")
@@ -142,33 +170,54 @@ def _is_after(look: Sniffer, whole: Sheet, amount: str, off: str, ask: Ask | Non
     if proven or not ask:
         return proven == "after"
     text = f"Is {amount} the amount before or after the discount in {off}? No other column says:"
-    rows = [f"{a} and {b}" for a, b in _rows(look, whole, [amount, off], off)]
+    rows = _rows(look, whole, [amount, off], off)
     return (
         ask(Question("tables.invoice_lines.columns.gross_sales", text, rows, ["before", "after"], "before")) == "after"
     )
 
 
-def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[str], ask: Ask) -> str:
-    """The amount before discount, where another column has what lies between it and the amount that is named, and people say that it is one."""
-    for first, off in look.differences(whole, amount, others):
+def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[str], ask: Ask) -> tuple[str, str]:
+    """The amounts before and after discount, where columns beside the one that is named say so, and people do; blanks where none does."""
+    key, choices = "tables.invoice_lines.columns.discount", ["before discount", "with tax", "neither"]
+    for first, off in look.differences(whole, amount, others)[:1]:
         text = f"In nearly every row {amount} is {first} less {off}. Is {first} the amount before a discount, or with a tax?"
-        names = [first, off, amount]
-        rows = [", ".join(map(" ".join, zip(names, row, strict=True))) for row in _rows(look, whole, names, off)]
-        choices = ["before discount", "with tax", "neither"]
-        if ask(Question("tables.invoice_lines.columns.discount", text, rows, choices, choices[0])) == choices[0]:
-            return first
-    return ""
+        rows = _rows(look, whole, [first, off, amount], off)
+        return (first, amount) if ask(Question(key, text, rows, choices, choices[0])) == choices[0] else ("", "")
+    words = tuple(vocabulary().tables["invoice_lines"].columns["gross_sales"])
+    named = {whole.spoken(n): n for n in whole.columns}
+    able = [n for n in others if n in named and likeness(named[n], words) >= LIKELY]
+    pairs = [pair for n in able for pair in ((amount, n), (n, amount)) if look.lessens(whole, *pair)]
+    for first, net in pairs[:1]:
+        if first == amount:  # which would count for too much without it
+            return first, net
+        text = f"{net} is {first} in some rows, and less in the others. Is {first} the amount before a discount, and {net} the one after it?"
+        rows = _rows(look, whole, [first, net], f"{first} - {net}")
+        if ask(Question(key, text, rows, ["yes", "no"], "yes")) == "yes":
+            return first, net
+    return "", ""
 
 
-def _rows(look: Sniffer, whole: Sheet, amounts: Sequence[str], off: str) -> list[list[str]]:
+def _rows(look: Sniffer, whole: Sheet, amounts: Sequence[str], off: str) -> list[str]:
     """Three rows as evidence, of those that have a discount."""
-    return [[text.removesuffix(".0") for text in row[:-1]] for row in look.groups(whole, amounts, f"({off}) <> 0")[:3]]
+    rows = look.groups(whole, amounts, f"({off}) <> 0")[:3]
+    return [", ".join(f"{n} {text.removesuffix('.0')}" for n, text in zip(amounts, row, strict=False)) for row in rows]
 
 
 def _is_of_one_unit(look: Sniffer, whole: Sheet, x: dict[str, str]) -> bool:
     """Whether a cost is the same for each product however many were sold, and so no cost of the line."""
     cost, each = x["cost_of_goods"], f"round({x['cost_of_goods']} / nullif({x['quantity']}, 0), 2)"
     return look.depends(whole, cost, x["product_id"]) and not look.depends(whole, each, x["product_id"])
+
+
+def scale_amounts(lines: Draft, whole: Sheet) -> None:
+    """Multiply amounts that the names of their columns, or a title above, say are in thousands or millions."""
+    titles = [cell for cells in lines.sheet.above for cell in cells]
+    for role in (role for role in AMOUNTS[1:] if role in lines.columns):
+        text = whole.spoken(lines.columns[role])
+        names = [c.name for c in lines.mapped(lines.columns[role])]
+        is_named = not {lines.columns.get("quantity"), lines.columns.get("unit_price")} & {*names}
+        if (scale := scale_of(*names, *(titles if is_named else ()))) > 1:
+            lines.columns[role] = f"({text}) * {scale}"
 
 
 def turn_signs(look: Sniffer, lines: Draft, whole: Sheet) -> None:

@@ -11,9 +11,10 @@ from crmlib.books.raw import PLACE
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.vocabulary import kind_named, kind_of, parts, vocabulary
-from crmlib.run.amounts import find_amounts, turn_signs
+from crmlib.run.amounts import find_amounts, scale_amounts, turn_signs
 from crmlib.run.drafts import Ask, Draft, Proposal, Question
 from crmlib.run.proposal import recognised
+from crmlib.run.selected import with_selected
 
 FILE = PLACE[0]  # where several are merged
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
@@ -30,7 +31,7 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
             p.open[question.key] = question.text + "".join(f" {row};" for row in question.evidence[:3]).rstrip(";")
         return answer
 
-    recognised(look, p, sheets, asked)
+    recognised(look, p, with_selected(look, sheets), asked)
     for name, draft in p.tables.items():
         _read_forms(draft, name, asked)
     if (lines := p.tables.get("invoice_lines")) and lines.settled:
@@ -39,10 +40,11 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         )
     elif lines:
         whole = look.whole(lines.sheet, lines.head, lines.key, (lines.number, lines.days))
-        lines.kinds = _kinds(look, lines, whole)
+        lines.kinds = _kinds(look, lines, whole, asked)
         if out := lines.kinds.get("exclude"):
             whole = look.kept(whole, f"NOT coalesce({out}, false)")
         find_amounts(look, lines, whole, asked)
+        scale_amounts(lines, whole)
         turn_signs(look, lines, whole)
         _name_documents(look, lines, whole)
         if {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
@@ -85,7 +87,7 @@ def _read_plain(lines: Draft) -> None:
                 lines.columns[role] = f"try_cast({lines.sheet.spoken(column.name)} as decimal(18, 4))"
 
 
-def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
+def _kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str, str]:
     """What a line is, by the words or codes in columns of status and type, or by a yes in a column named like a kind: kind → condition."""
     names = {_plain(name) for name in whole.columns}
     tests: dict[str, list[str]] = {}
@@ -108,12 +110,27 @@ def _kinds(look: Sniffer, lines: Draft, whole: Sheet) -> dict[str, str]:
         kinds = {value: known.get(value) or kind_of(value) for value in values}
         if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values)):
             kinds = {value: flag for value in values if _plain(value) in vocabulary().yes}
+        if any(kinds.values()) and (unknown := [v for v in values if not _is_told(v, kinds.get(v, ""))]):
+            kinds |= _said_of(name, unknown, ask)
         for kind in sorted({*kinds.values()} - {""}):
             given = ", ".join(f"'{value}'" for value in values if kinds.get(value) == kind)
             tests.setdefault(kind, []).append(f"{whole.spoken(name)} in ({given})")
     return {
         kind: " or ".join(tests[kind]) for kind in sorted(tests, key=lambda kind: kind != "exclude")
     }  # a draft is nothing else
+
+
+def _is_told(value: str, kind: str) -> bool:
+    return bool(kind) or _plain(value) in {*map(_plain, (*vocabulary().normal, *vocabulary().yes, *vocabulary().no))}
+
+
+def _said_of(name: str, values: Sequence[str], ask: Ask) -> dict[str, str]:
+    """The kind of lines with values that say nothing, beside others that do, where the column is one of status: sales, or as people say left out."""
+    if not {*parts(name)} & {*vocabulary().status}:
+        return {}
+    text = f"Are the rows whose {name} is {' or '.join(values)} sales? Others are of another kind, or left out."
+    said = ask(Question(f"tables.invoice_lines.kinds ({name})", text, [], ["sales", "exclude"], "sales"))
+    return dict.fromkeys(values, "exclude") if said == "exclude" else {}
 
 
 def _plain(name: str) -> str:

@@ -94,6 +94,7 @@ def _texts(folder: Path, source: str, p: Proposal) -> dict[str, str]:
         else "ledger"
     )
     texts = {"engagement.yml": "\n".join([*_settings(folder, place, p), *_mapping(p), ""])}
+    texts |= {draft.sheet.source[0]: f"{draft.sheet.query}\n" for draft in p.tables.values() if draft.sheet.query}
     return texts | {f"{name}.sql": _derived(name, draft) for name, draft in p.tables.items() if draft.derived}
 
 
@@ -250,7 +251,7 @@ def _derived(table: str, draft: Draft) -> str:
     names, sheet = {role: draft.sheet.spoken(name) for role, name in draft.columns.items()}, draft.sheet
     first, name, *others = DERIVED[table]
     key, there = names[first], [role for role in others if role in names]
-    rows = " UNION ALL ".join(f"SELECT * FROM {identifier(source)}" for source in sheet.source)
+    rows = sheet.query or " UNION ALL ".join(f"SELECT * FROM {identifier(source)}" for source in sheet.source)
     columns = [f"trim(CAST({key} AS VARCHAR)) AS {first}", f"max({names.get(name, key)}) AS {name}"]
     columns += [f"max({names[role]}) AS {role}" for role in there]
     lines, there_is = ",\n    ".join(columns), f"{key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''"

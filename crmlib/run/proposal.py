@@ -18,6 +18,7 @@ from crmlib.run.totals import leave_totals
 
 NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_id", "product_name"),
           "documents": ("order_id", "invoice_date", "customer_id"), "invoice_lines": ("gross_sales", "customer_id", "invoice_date")}  # fmt: skip
+AMOUNT_OF_TWO = ("unit_price", "quantity"), ("debit", "credit")  # columns from which an amount is computed
 KEYS = {"customers": "customer_id", "products": "product_id", "documents": "order_id"}
 LIKE_LINES = ("invoice_lines", "customers", "products")  # whose columns stand in a flat export
 DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region", "account_manager"),  # from a flat export
@@ -94,7 +95,8 @@ def _score(sheet: Sheet, table: str) -> float:
     """How sure a sheet is a table, by its own name and those of the columns needed; nothing where one is absent or a key repeats."""
     found = roles(sheet, table)
     needed = NEEDED.get(table) or [c.name for c in tables()[table].columns.values() if c.required]
-    found |= {"gross_sales": found["unit_price"]} if {"quantity", "unit_price"} <= set(found) else {}
+    for first, _ in (pair for pair in AMOUNT_OF_TWO if {*pair} <= {*found}):
+        found["gross_sales"] = found[first]
     if any(c not in found for c in needed):
         return 0
     if table not in NEEDED and _named(sheet, table) < KNOWN:
@@ -256,12 +258,16 @@ def _confirm(draft: Draft, table: str, ask: Ask) -> None:
     """Columns that are needed or only near by name: taken where nothing else can be meant, else as people say."""
     needed, there = (
         NEEDED.get(table, ()),
-        {*draft.columns} | ({"gross_sales"} if "unit_price" in draft.columns else set()),
+        {*draft.columns} | ({"gross_sales"} if any(pair[0] in draft.columns for pair in AMOUNT_OF_TWO) else set()),
     )
     for role in (*(role for role in needed if role not in there), *sorted(draft.unsure)):
         likely, taken = draft.columns.pop(role, ""), {*draft.columns.values()}
         able = [c for c in draft.sheet.columns.values() if c.filled and c.name not in taken and _fits(c, table, role)]
-        able = [c for c in able if role in needed or c.name == likely]
+        able = [
+            c
+            for c in able
+            if (role in needed and not (role == "gross_sales" and _is_number_of(c.name))) or c.name == likely
+        ]
         if len(able) == 1 and role in needed and role != "customer_id":
             draft.columns[role] = able[0].name
         elif able:
@@ -273,16 +279,24 @@ def _confirm(draft: Draft, table: str, ask: Ask) -> None:
             draft.columns |= {role: name} if name not in {"", "none"} else {}
 
 
+def _is_number_of(name: str) -> bool:
+    """Whether a name is known for a document's, a line's, a customer's or a product's number: no amount."""
+    words = vocabulary().tables["invoice_lines"].columns
+    return any(
+        likeness(name, tuple(words[role])) >= KNOWN for role in ("order_id", "line_no", "customer_id", "product_id")
+    )
+
+
 def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
     """Sheets that differ in nothing but month and year as one, and with them those of returns that are written alike."""
     groups: dict[object, list[Sheet]] = {}
     for sheet in sheets:
-        groups.setdefault((_written(sheet), _stem(sheet)), []).append(sheet)
+        groups.setdefault((written(sheet), _stem(sheet)), []).append(sheet)
     returns = [group for group in groups.values() if kind_named(group[0].source[0]) in REVERSED]
     others, merged = [group for group in groups.values() if group not in returns], list[Sheet]()
     for group in others:
-        alike = [g for g in returns if _written(g[0]) == _written(group[0])]
-        if alike and sum(_written(other[0]) == _written(group[0]) for other in others) == 1:
+        alike = [g for g in returns if written(g[0]) == written(group[0])]
+        if alike and sum(written(other[0]) == written(group[0]) for other in others) == 1:
             returns = [g for g in returns if g not in alike]
             merged.append(look.merged([*group, *chain(*alike)], with_file=True))
         else:
@@ -290,7 +304,8 @@ def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
     return [*merged, *map(look.merged, returns)]
 
 
-def _written(sheet: Sheet) -> tuple[object, ...]:
+def written(sheet: Sheet) -> tuple[object, ...]:
+    """What sheets of one table have in common."""
     return (*sheet.columns, sheet.header_row, sheet.delimiter)
 
 
@@ -305,7 +320,7 @@ def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
             ours = {role: c for role, c in draft.columns.items() if role not in draft.unsure & {*theirs}}
             if {"customer_id", "invoice_date"} <= set(ours) or not {"gross_sales", "unit_price"} & set(ours):
                 continue
-            if key := _shared_key(look, lines, ours.get("order_id", ""), head, theirs["order_id"]):
+            if key := shared_key(look, lines, ours.get("order_id", ""), head, theirs["order_id"]):
                 taken = {
                     r: f"{head.name}.{c}" for r, c in theirs.items() if r not in {"order_id", "total"} and c != key[1]
                 }
@@ -319,7 +334,7 @@ def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
     return None
 
 
-def _shared_key(look: Sniffer, lines: Sheet, ours: str, head: Sheet, theirs: str) -> tuple[str, str] | None:
+def shared_key(look: Sniffer, lines: Sheet, ours: str, head: Sheet, theirs: str) -> tuple[str, str] | None:
     """The columns by which lines name their head: those known as its number, or of one name, where the head has what the lines name, each once."""
     pairs = [(ours, theirs), *((name, name) for name in lines.columns if name in head.columns)]
     for own, other in pairs:

@@ -468,9 +468,56 @@ def list_prices(folder: Path) -> list[Path]:
     return [folder / f"{name}.parquet" for name in tables]
 
 
+def numbered_anew(folder: Path) -> list[Path]:
+    """Credit notes and their lines in tables of their own, whose keys begin at one as those of invoices do."""
+    heads: dict[str, dict[str, Line]] = {"OINV": {}, "ORIN": {}}
+    rows: dict[str, list[Sequence[Any]]] = {"INV1": [], "RIN1": []}
+    for r in lines():
+        sign, head, line = (-1, "ORIN", "RIN1") if r["quantity"] < 0 else (1, "OINV", "INV1")
+        entry = heads[head].setdefault(r["document"], {"entry": len(heads[head]) + 1, **r})["entry"]
+        rows[line].append((entry, r["product"], sign * r["quantity"], _money(r["price"]), _money(sign * r["net"]), _money(COSTS[r["product"]])))  # fmt: skip
+    files = []
+    for name, head in heads.items():
+        documents = [(r["entry"], f"{r['day']:%d.%m.%Y}", r["customer"], r["name"], "EUR") for r in head.values()]
+        files.append(_csv(folder / f"{name}.csv", "DocEntry;DocDate;CardCode;CardName;DocCur", documents))
+    return files + [
+        _csv(folder / f"{n}.csv", "DocEntry;ItemCode;Quantity;PriceBefDi;LineTotal;StockPrice", r)
+        for n, r in rows.items()
+    ]
+
+
+def general_ledger(folder: Path) -> list[Path]:
+    """A French general ledger: the customer is charged with the tax in one row of an entry, revenue and tax are in others, and payments among them."""
+    rows = list[Sequence[Any]]()
+
+    def book(entry: int, r: Line, account: str, amount: Decimal, *customer: str) -> None:
+        sides = (_money(max(amount, Decimal(0)), ",", ""), _money(max(-amount, Decimal(0)), ",", ""))
+        rows.append(
+            (
+                "BQ" if entry % 2 else "VE",
+                entry,
+                f"{r['day']:%Y%m%d}",
+                account,
+                *(customer or ("", "")),
+                r["document"],
+                *sides,
+            )
+        )
+
+    for n, r in enumerate(lines()):
+        tax = round(r["gross"] / 5, 2)
+        book(2 * n, r, "411000", r["gross"] + tax, r["customer"], r["name"])
+        book(2 * n, r, "707000", -r["gross"])
+        book(2 * n, r, "445710", -tax)
+        book(2 * n + 1, r, "512000", r["gross"] + tax)
+        book(2 * n + 1, r, "411000", -r["gross"] - tax, r["customer"], r["name"])
+    header = "JournalCode\tEcritureNum\tEcritureDate\tCompteNum\tCompAuxNum\tCompAuxLib\tPieceRef\tDebit\tCredit"
+    return [_csv(folder / "123456789FEC20241231.txt", header, rows, "\t")]
+
+
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
     "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss, "american": american,
     "accounting": accounting, "piece": piece, "short_names": short_names, "under_headings": under_headings, "dutch": dutch, "first_rows": first_rows, "repeated_totals": repeated_totals,
-    "credit_memos_apart": credit_memos_apart, "credits_in_a_file": credits_in_a_file, "audited": audited, "total_with_tax": total_with_tax, "italian": italian, "list_prices": list_prices,
+    "credit_memos_apart": credit_memos_apart, "credits_in_a_file": credits_in_a_file, "audited": audited, "total_with_tax": total_with_tax, "italian": italian, "list_prices": list_prices, "numbered_anew": numbered_anew, "general_ledger": general_ledger,
 }  # fmt: skip

@@ -23,9 +23,8 @@ from crmlib.run.drafts import Question
 from crmlib.run.new import write_template
 
 FLAT = "Customer,Date,Amount"
-LACKING = dict.fromkeys(("quickbooks", "under_headings"), ("discount", "cost")) | dict.fromkeys(
-    ("first_rows", "repeated_totals", "audited"), ("cost",)
-)
+LACKING = dict.fromkeys(("quickbooks", "under_headings", "general_ledger"), ("discount", "cost"))
+LACKING |= dict.fromkeys(("first_rows", "repeated_totals", "audited"), ("cost",))
 
 
 def set_up(
@@ -69,7 +68,7 @@ def test_all_exports_of_the_same_lines_give_the_same_books(export: str, tmp_path
     assert sorted(values(ledger, "customers", "customer_name")) == sorted(exports.CUSTOMERS.values())
     said = (
         {"heads_and_lines": "USD", "list_prices": "USD", "swiss": "CHF"}
-        | dict.fromkeys(("german", "workbook", "french", "sap", "credit_memos_apart"), "EUR")
+        | dict.fromkeys(("german", "workbook", "french", "sap", "credit_memos_apart", "numbered_anew"), "EUR")
         | {"accounting": "GBP", "repeated_totals": "GBP"}
     )
     currency = said.get(export, "XXX")
@@ -220,6 +219,11 @@ AMOUNTS = {
     "amounts with the opposite sign": ("Amount", ["-20.00", "-30.00", "5.00"], {"gross_sales": {"column": "Amount", "sign": "turned"}}),
     "credit notes written positive": ("Type,Qty,Amount", ["INV,2,20.00", "CN,1,10.00", "INV,1,10.00"], {
         "gross_sales": "case when Type in ('CN') then -(Amount) else Amount end", "quantity": "case when Type in ('CN') then -(Qty) else Qty end"}),
+    "an amount in thousands": ("Umsatz TEUR,Rabatt T€", ["1.25,0.00", "2.50,0.25"], {"gross_sales": '("Umsatz TEUR") * 1000', "discount": '("Rabatt T€") * 1000'}),
+    "a total below the subtotal": ("Line Subtotal,Line Total", ["20.00,18.00", "30.00,30.00"], {"gross_sales": "Line Subtotal", "discount": '"Line Subtotal" - "Line Total"'}),
+    "a part that was refunded": ("Amount,Amount Refunded", ["20.00,5.00", "30.00,0.00"], {"gross_sales": "Amount", "discount": "Amount Refunded"}),
+    "an amount after discounts of ten percent": ("Amount,Discount", ["900.00,100.00", "300.00,0.00"], {"gross_sales": "Amount + Discount", "discount": "Discount"}),
+    "quantities in two columns": ("Qty Invoiced,Quantity Credited,Price,Amount", ["2,,10.00,20.00", ",-1,10.00,-10.00"], {"quantity": 'coalesce("Qty Invoiced", "Quantity Credited")', "gross_sales": "Amount"}),
     "marks of debit and credit": ("S/H,Betrag", ["S,20.00", "H,5.00", "S,10.00"], {"gross_sales": """case when "S/H" = 'S' then Betrag else -Betrag end"""}),
 }  # fmt: skip
 
@@ -268,6 +272,21 @@ def test_status_and_type_say_what_is_no_sale(tmp_path: Path) -> None:
         "exclude": "Status in ('Draft')",
         "deposit": "Type in ('Anzahlung')",
     }
+
+
+@pytest.mark.parametrize("answer", ["sales", "exclude", ""])
+def test_a_status_that_says_nothing_beside_others_that_do_is_asked(answer: str, tmp_path: Path) -> None:
+    rows = [
+        f"{'AB'[n % 2]},2025-01-0{n},10.00,{status}"
+        for n, status in enumerate(("completed", "failed", "on-hold", "partially refunded"), 1)
+    ]
+    key = "tables.invoice_lines.kinds (Status)"
+    folder, asked, still_open = set_up(tmp_path, [csv_file(tmp_path, f"{FLAT},Status", *rows)], {key: answer})
+    [question] = [q for q in asked if q.key == key]
+    assert "on-hold or partially refunded" in question.text
+    out = "Status in ('failed', 'on-hold', 'partially refunded')" if answer == "exclude" else "Status in ('failed')"
+    assert mapping(folder)["tables"]["invoice_lines"]["kinds"] == {"exclude": out}
+    assert any(question.text in text for text in still_open) is (answer == "")
 
 
 def test_a_yes_with_an_accent_says_what_is_void(tmp_path: Path) -> None:
