@@ -183,10 +183,9 @@ def products_moved(books: Books, customer_id: str, period: Period, base: Period 
 
 
 def _by_product(books: Books, period: Period | None, customer_id: str | None = None, *only: str) -> Frame | None:
-    sales = sales_of(books, period) if period else None
+    sales = sales_of(books, period, ["product_id"], customer_id) if period else None
     if sales is None or not ({*only} or {"quantity", "cost_of_goods"}) <= set(sales):
         return None
-    sales = sales if customer_id is None else sales[sales["customer_id"] == customer_id]
     if only:
         return sales.groupby("product_id")[list(only)].sum()
     net = sales["gross_sales"] - sales.get("discount", Decimal(0))

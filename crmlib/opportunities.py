@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib.books.stored import Books, Frame, sales_of, services
+from crmlib.books.stored import Books, Frame, sales_in_floats, sales_of, services
 from crmlib.criteria import judgement_records
 from crmlib.declared.judgement import KINDS, Opportunity
 from crmlib.declared.periods import Period
@@ -210,7 +210,7 @@ def _measures(books: Books, period: Period, buyers: Frame, spaced: Collection[st
         owner, apart = line.owner, discount if "invoice_lines.discount" in line.sources else None
         rate = (buyers[line.id] - (0 if apart is None else apart)) / buyers["sales"]
         yield compared("cost to serve", line.label if apart is None else RETURNED, owner, rate, cause=notes)
-    basket = baskets(books, period).reindex(buyers.index).astype(float)
+    basket = baskets(books, period).reindex(buyers.index)
     fifth = _groups(pd.qcut(buyers["sales"].rank(method="first"), max(1, min(5, len(buyers) // FEWEST)), labels=False))
     rate = 1 - basket["paid"] / basket["at_average"]
     yield Measure("price", "Net price for the volume", owner, rate, basket["at_average"], fifth, form=PAID)
@@ -221,10 +221,10 @@ def _measures(books: Books, period: Period, buyers: Frame, spaced: Collection[st
 
 def _invoice_discounts(books: Books, period: Period, buyers: Frame) -> pd.Series | None:
     """The discount on each customer's invoices; None where the ledger does not tell it from what is given back."""
-    sales = sales_of(books, period)
+    sales = sales_of(books, period, ["customer_id"])
     if sales is None or "discount" not in sales:
         return None
-    return sales.groupby("customer_id")["discount"].sum().reindex(buyers.index).astype(float).fillna(0)
+    return sales.set_index("customer_id")["discount"].reindex(buyers.index).astype(float).fillna(0)
 
 
 def _groups(group: pd.Series) -> pd.Series:
@@ -277,10 +277,10 @@ def _causes(books: Books, period: Period, buyers: Frame, group: pd.Series) -> di
     usual = buyers["order_value"].groupby(group).transform("median")
     orders = [f"orders of {v:,.0f}, the median {m:,.0f}" for v, m in zip(buyers["order_value"], usual, strict=True)]
     small = pd.Series(orders, buyers.index).where(buyers["order_value"] < SMALL_ORDER * usual, "")
-    causes = {}
+    causes, rows = {}, np.arange(len(often))
     for line, kinds in types[types["activity"].isin(list(each))].groupby("line")["activity"]:
         names = pd.DataFrame(beyond[list(kinds)]).idxmax(axis=1)
-        first = pd.Series([often.at[c, a] for c, a in names.items()], names.index)
+        first: Any = pd.Series(often.to_numpy()[rows, often.columns.get_indexer(list(names))], names.index)
         causes[str(line)] = first.where(first != "", small)
     return causes
 
@@ -325,8 +325,9 @@ def white_space(books: Books, period: Period) -> Frame:
         ).T.assign(item=str(item))
         rows = rows.astype({"own": float, "low": float, "median": float, "high": float})
         rows = rows[rows["own"] < LITTLE * rows["low"]]
-        buying = [[own.index[p] for p in places[row] if own.iloc[p] >= rows.at[row, "low"]] for row in rows.index]
-        parts.append(rows.assign(peers=[", ".join(names[ids[:3]]) for ids in buying]))
+        near, named = places[rows.index], names.reindex(own.index).to_numpy()
+        buying = own.to_numpy()[near] >= rows[["low"]].to_numpy()
+        parts.append(rows.assign(peers=[", ".join(named[p[buys][:3]]) for p, buys in zip(near, buying, strict=True)]))
     return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
@@ -376,12 +377,11 @@ def _sized_spaces(books: Books, period: Period, buyers: Frame) -> Frame:
 
 def _bought(books: Books, period: Period) -> tuple[Frame, pd.Series]:
     """Sales of the largest customers by product (columns), and the family of each product; empty without families."""
-    products, sales = books.table("products"), sales_of(books, period)
+    products, sales = books.table("products"), sales_in_floats(books, period)
     if products is None or sales is None or "product_family" not in products:
         return pd.DataFrame(), pd.Series(dtype=object)
     known = sales[sales["customer_id"].isin(books.customers["customer_id"])]
-    known = known.astype({"gross_sales": float})
-    table = known.groupby(["customer_id", "product_id"])["gross_sales"].sum().unstack(fill_value=0).clip(lower=0)
+    table = known.set_index(["customer_id", "product_id"])["gross_sales"].unstack(fill_value=0).clip(lower=0)
     table = table.loc[table.sum(axis=1).loc[lambda total: total > 0].nlargest(MOST).sort_index().index]
     family = pd.Series(table.columns, table.columns).map(products.set_index("product_id")["product_family"])
     return table, family.fillna("").astype(object)

@@ -13,7 +13,18 @@ from decimal import Decimal
 import pandas as pd
 
 from crmlib.accounts import accounts
-from crmlib.books.stored import CELL, HALF_CENT, Books, Frame, owner_totals, read_cube, sales_of
+from crmlib.books.stored import (
+    CELL,
+    HALF_CENT,
+    Books,
+    Frame,
+    group_totals,
+    owner_totals,
+    owners_of,
+    read_cube,
+    sales_in_floats,
+    sales_of,
+)
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import Statement
@@ -76,11 +87,12 @@ class GroupReport:
 
 def group_profitability(books: Books, period: Period, by: str = "account_type") -> GroupReport:
     """The report by a group of customers: each group's customers less the group's own costs; the rows add up to the firm."""
-    statement, totals = books.statement_in(period), owner_totals(books, period)
-    leaves, groups = [line.id for line in statement.leaves], group_of(books, totals, by)
-    by_group = totals.assign(own_costs=own_costs_of(totals, statement)).groupby(groups.rename(by))
-    sums = by_group[[*leaves, "own_costs"]].sum()
-    sums.insert(0, "customers", (totals["level"] == "customer").groupby(groups).sum().reindex(sums.index))
+    statement, owners = books.statement_in(period), owners_of(books, period)
+    groups, leaves = group_of(books, owners, by), [line.id for line in statement.leaves]
+    totals = group_totals(books, period, groups)
+    by_group = totals.assign(own_costs=own_costs_of(totals, statement)).groupby("group")
+    sums = by_group[[*leaves, "own_costs"]].sum().rename_axis(by)
+    sums.insert(0, "customers", (owners["level"] == "customer").groupby(groups).sum().reindex(sums.index))
     whole = pd.concat([sums.drop(index="Firm", errors="ignore"), sums.sum().rename("Firm").to_frame().T])
     lines = statement.with_subtotals(whole, firm=True).rename_axis(by)
     lines = lines.assign(customers=lines["customers"].astype(int))
@@ -96,7 +108,7 @@ def from_customers_to_profit(books: Books, period: Period) -> pd.Series:
 
     The first amount and the steps add up to the last.
     """
-    statement, totals = books.statement_in(period), owner_totals(books, period)
+    statement, totals = books.statement_in(period), _level_totals(books, period)
     own = [line for line in statement.leaves if not line.is_pool]
     margin = sum((totals[line.id] * line.sign for line in own), totals["sales"] * 0)
     kinds = {"customer": "Customers", "unassigned": "Unassigned", "firm": ""}
@@ -111,12 +123,13 @@ def from_customers_to_profit(books: Books, period: Period) -> pd.Series:
 
 def group_months(books: Books, by: str, line: str) -> Frame:
     """A line or subtotal of the statement by month of the coverage (rows) and group of customers (columns), the costs that groups own in it."""
-    cube = read_cube(books, books.engagement.coverage)
-    cube = cube.assign(group=group_of(books, cube, by))
-    cube = cube[~cube["group"].isin([*REST, "Firm"])]
-    sums = cube.groupby(["group", "month"])[[leaf.id for leaf in books.statement.leaves]].sum().reset_index()
+    coverage = books.engagement.coverage
+    owners = owners_of(books, coverage).assign(group=lambda there: group_of(books, there, by))
+    owners = owners[owners["group"].notna() & ~owners["group"].isin([*REST, "Firm"])]
+    sums = read_cube(books, coverage, owners, ["group", "month"])
+    sums = sums[["group", "month", *(leaf.id for leaf in books.statement.leaves)]]
     months = books.statement.with_subtotals(sums).pivot(index="month", columns="group", values=line)
-    return months.reindex(books.engagement.coverage.month_starts()).astype(float).fillna(0)
+    return months.reindex(coverage.month_starts()).astype(float).fillna(0)
 
 
 def concentration(customers: Frame, by: str, largest: int) -> Frame:
@@ -242,8 +255,13 @@ def own_costs_of(totals: Frame, statement: Statement) -> pd.Series:
 def firm_profitability(books: Books, period: Period) -> pd.Series:
     """The firm's report: every available line and subtotal down to operating profit, all owners and the pool together."""
     statement = books.statement_in(period)
-    totals = owner_totals(books, period)[[line.id for line in statement.leaves]].sum().to_frame().T
+    totals = _level_totals(books, period)[[line.id for line in statement.leaves]].sum().to_frame().T
     return statement.with_subtotals(totals, firm=True).iloc[0].rename(period.short)
+
+
+def _level_totals(books: Books, period: Period) -> Frame:
+    """As `owner_totals`, all owners of a level together."""
+    return group_totals(books, period, owners_of(books, period)["level"])
 
 
 def compare_periods(books: Books, period: Period, others: Sequence[Period]) -> Frame:
@@ -336,20 +354,19 @@ def baskets(books: Books, period: Period) -> Frame:
     Returns
     -------
     By customer_id, as far as the ledger has products and quantities: paid (after invoice discount), at_average (the same quantities at average
-    net prices, above zero) and, with cost of goods, goods_at_average. Else empty.
+    net prices, above zero) and, with cost of goods, goods_at_average, as floats. Else empty.
     """
-    sales = sales_of(books, period)
-    if sales is None or sales.empty or "quantity" not in sales:
+    sales, product = sales_in_floats(books, period), sales_of(books, period, ["product_id"])
+    if sales is None or product is None or sales.empty or "quantity" not in sales:
         return pd.DataFrame(columns=["paid", "at_average"])
-    amounts = ["paid", *(["cost_of_goods"] if "cost_of_goods" in sales else [])]
-    summed = sales.assign(paid=sales["gross_sales"] - sales.get("discount", Decimal(0)))
-    summed = summed.groupby(["customer_id", "product_id"])[["quantity", *amounts]].sum().reset_index()
-    product = summed.groupby("product_id")[["quantity", *amounts]].sum()
-    average = product.loc[product["quantity"] > 0].pipe(lambda sums: sums[amounts].div(sums["quantity"], axis=0))
-    summed = summed[summed["product_id"].isin(average.index)].set_index("customer_id")
-    at_average = average.loc[summed["product_id"]].set_axis(summed.index).mul(summed["quantity"], axis=0)
-    at_average = at_average.rename(columns={"paid": "at_average", "cost_of_goods": "goods_at_average"})
-    totals = pd.concat([summed[["paid"]], at_average], axis=1).groupby("customer_id").sum()
+    sold = [table.assign(paid=table["gross_sales"] - table.get("discount", 0)) for table in (sales, product)]
+    amounts = {"paid": "at_average", "cost_of_goods": "goods_at_average"}
+    amounts = {name: name_at for name, name_at in amounts.items() if name in sold[0]}
+    bought = sold[1][sold[1]["quantity"] > 0].set_index("product_id")  # quantities in decimals, so that none is none
+    average = bought[list(amounts)].div(bought["quantity"], axis=0).astype(float).rename(columns=amounts)
+    known = sold[0][sold[0]["product_id"].isin(average.index)]
+    at_average = average.loc[known["product_id"]].set_axis(known.index).mul(known["quantity"], axis=0)
+    totals = pd.concat([known[["paid"]], at_average], axis=1).groupby(known["customer_id"]).sum()
     return totals[totals["at_average"] > 0]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from crmlib import accounts, opportunities
-from crmlib.books.stored import Books, Frame, sales_of
+from crmlib.books.stored import Books, Frame, sales_in_floats
 from crmlib.criteria import judgement_records
 from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
@@ -96,10 +96,10 @@ def hours_needed(books: Books, period: Period, decided: Frame, functions: Functi
 def _drivers(books: Books, period: Period, decided: Frame, heads: Frame) -> Frame:
     """The drivers of `declared.teams.DRIVERS` by account, those of a flow in a year; missing where these books do not have one."""
     account, year = decided.set_index("customer_id")["account_id"], 12 / period.months
-    found, levels, sold = opportunities.opportunities(books, period), accounts.service_levels(books, period), sales_of(books, period)  # fmt: skip
+    found, levels, sold = opportunities.opportunities(books, period), accounts.service_levels(books, period), sales_in_floats(books, period)  # fmt: skip
     below = levels[levels["given_share"] < levels["agreed_share"]]
     rows = {"opportunities": found, "below agreed": below if len(levels) else None,
-            "products": None if sold is None else sold.drop_duplicates(["customer_id", "product_id"])}  # fmt: skip
+            "products": sold}  # fmt: skip
     counts = {
         name: np.nan if table is None else table["customer_id"].map(account).value_counts().reindex(heads.index).fillna(0)
         for name, table in rows.items()

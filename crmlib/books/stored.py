@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from crmlib.books.availability import noted
-from crmlib.books.ledger import plain
+from crmlib.books.ledger import identifier, plain
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
@@ -32,6 +32,7 @@ MEMORY = "400MB"  # of sums by account; more than that is spilt to a temporary f
 ROWS = 1_000_000  # of a roll-up that are in memory at a time
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
+SOLD = ("customer_id", "product_id", "month")
 DISGUISED = {  # what an edition does with names and amounts
     "client": "names of customers and staff stand for others, and small groups are joined",
     "anonymous": "all names stand for others, small groups are joined, and all amounts are multiplied by one secret factor",
@@ -231,34 +232,82 @@ def read_rollup(path: Path, by: Sequence[str], period: Period) -> pa.Table:
     One row per value of `by`, some of its keys, in their order; every DECIMAL column that any file has, exactly, zero where there
     is none.
     """
+    return _sums(_parquet(path), by, period)
+
+
+def _parquet(path: Path) -> tuple[Path, ...]:
+    """The files of a roll-up of the cache; none where the ledger has nothing of it."""
+    if path.is_dir():
+        return tuple(sorted(path.glob("*.parquet")))
+    file = path.with_suffix(".parquet")
+    return (file,) if file.exists() else ()
+
+
+def _sums(files: Sequence[Path], by: Sequence[str], period: Period, owners: Frame | None = None) -> pa.Table:
+    """As `read_rollup`; where `owners` are given (level, owner), of them alone, and `by` may name columns that they have beside."""
+    import pyarrow as pa
+
     with _engine() as con:
-        files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
         rows = con.read_parquet([str(file) for file in files], union_by_name=True)
         types = zip(rows.columns, map(str, rows.types), strict=True)
         amounts = {f'"{name}"': dtype for name, dtype in types if dtype.startswith("DECIMAL")}
         sums = [
             f"coalesce(sum({c}), 0)::DECIMAL(38, {dtype[:-1].split(',')[1]}) AS {c}" for c, dtype in amounts.items()
         ]
-        months = _within(period)
-        keys, columns = ", ".join(by), ", ".join([*by, *sums])
-        query = f"SELECT {columns} FROM rows WHERE {months} GROUP BY {keys} ORDER BY {keys}"
+        keys, some = ", ".join(map(identifier, by)), ""
+        if owners is not None:
+            con.register("owners", pa.Table.from_pandas(owners, preserve_index=False))
+            some = f"JOIN owners USING ({', '.join(OWNER)})"
+        query = f"SELECT {', '.join([keys, *sums])} FROM rows {some} WHERE {_within(period)} GROUP BY {keys} ORDER BY {keys}"
         return rows.query("rows", query).to_arrow_table()
 
 
-_kept = functools.lru_cache(maxsize=8)(read_rollup)  # a report asks the same of one period many times
+_kept = functools.lru_cache(maxsize=8)(_sums)  # a report asks the same of one period many times
 
 
 def _summed(books: Books, name: str, by: Sequence[str], period: Period) -> Frame:
     """A roll-up of the cache as pandas; without rows where the ledger has nothing of it."""
-    path = books.cache / name
-    there = path.is_dir() or path.with_suffix(".parquet").exists()
-    table = _kept(path if path.is_dir() else path.with_suffix(".parquet"), tuple(by), period) if there else None
-    return pd.DataFrame(columns=[*by]) if table is None else plain(table.to_pandas())
+    files = _parquet(books.cache / name)
+    return plain(_kept(files, tuple(by), period).to_pandas()) if files else pd.DataFrame(columns=[*by])
 
 
-def read_cube(books: Books, period: Period) -> Frame:
+def cube_table(books: Books, period: Period, by: Sequence[str] = (*OWNER, "month")) -> pa.Table:
     """The statement's lines and the ledger's own quantities by level, owner and month, those of the firm included (level 'firm')."""
-    return _lines_and_drivers(books, [*OWNER, "month"], period)
+    return _kept(_cube(books), tuple(by), period)
+
+
+def _cube(books: Books) -> tuple[Path, ...]:
+    return _parquet(books.cache / "lines") + _parquet(books.cache / "drivers")
+
+
+def read_cube(
+    books: Books, period: Period, owners: Frame | None = None, by: Sequence[str] = (*OWNER, "month")
+) -> Frame:
+    """As `cube_table`; where `owners` are given (level, owner), of them alone, and `by` may name columns that they have beside."""
+    return plain(_sums(_cube(books), by, period, owners).to_pandas())
+
+
+def owner_totals(books: Books, period: Period) -> Frame:
+    """As `read_cube`, summed over a period: one row per level and owner."""
+    return plain(cube_table(books, period, OWNER).to_pandas())
+
+
+def owners_of(books: Books, period: Period) -> Frame:
+    """Level and owner of all who have anything in a period, in the order of `owner_totals`."""
+    return plain(cube_table(books, period, OWNER).select(OWNER).to_pandas())
+
+
+def group_totals(books: Books, period: Period, group: pd.Series) -> Frame:
+    """As `owner_totals`, summed by level and the group of each of them (nobody's where that is missing)."""
+    import pyarrow as pa
+
+    table = cube_table(books, period, OWNER)
+    amounts = table.column_names[len(OWNER) :]
+    grouped = table.append_column("group", pa.array(group, pa.string(), from_pandas=True)).group_by(
+        ["level", "group"], use_threads=False
+    )
+    sums = grouped.aggregate([(name, "sum") for name in amounts])
+    return plain(sums.rename_columns([*sums.column_names[:2], *amounts]).to_pandas())
 
 
 def months_of(
@@ -339,17 +388,6 @@ def order_days(books: Books, customers: Sequence[str], end: date) -> tuple[np.nd
     return tuple(rows[name].to_numpy() for name in ("place", "day", "sales"))
 
 
-def owner_totals(books: Books, period: Period) -> Frame:
-    """As `read_cube`, summed over a period: one row per level and owner."""
-    return _lines_and_drivers(books, OWNER, period)
-
-
-def _lines_and_drivers(books: Books, by: list[str], period: Period) -> Frame:
-    lines, drivers = (_summed(books, name, by, period) for name in ("lines", "drivers"))
-    rows = lines.merge(drivers, how="outer", on=by)
-    return rows.fillna(dict.fromkeys([c for c in rows if c not in by], Decimal(0)))
-
-
 def services(books: Books, period: Period, by: Sequence[str] = ("activity", "pool", "month")) -> Frame:
     """What was done for customers, priced: quantity and amount (quantity × rate) by owner, activity, pool ('' for none) or month."""
     return _summed(books, "service", by, period).reindex(columns=[*by, "quantity", "amount"])
@@ -415,9 +453,30 @@ def _sql(name: str) -> str:
     return (Path(__file__).parent / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def sales_of(books: Books, period: Period, by: Sequence[str] = ("customer_id", "product_id", "month")) -> Frame | None:
-    """The sales cube of a period by some of its keys: quantity, gross sales, discount, cost; None without products."""
-    return _summed(books, "sales", by, period) if (books.cache / "sales").exists() else None
+def sales_of(books: Books, period: Period, by: Sequence[str] = SOLD, customer_id: str | None = None) -> Frame | None:
+    """The sales cube of a period by some of its keys, of one customer where that is named: quantity, gross sales, discount, cost; None without products."""
+    table = _sales(books, period, by if customer_id is None else SOLD[:2])
+    if table is None or customer_id is None:
+        return None if table is None else plain(table.to_pandas())
+    import pyarrow.compute as pc
+
+    return plain(table.filter(pc.equal(table["customer_id"], customer_id)).to_pandas())
+
+
+def sales_in_floats(books: Books, period: Period) -> Frame | None:
+    """As `sales_of` by customer and product, amounts as floats: what many customers buy, in little memory."""
+    import pyarrow as pa
+
+    table = _sales(books, period, SOLD[:2])
+    if table is None:
+        return None
+    fields = [field.with_type(pa.float64()) if pa.types.is_decimal(field.type) else field for field in table.schema]
+    return plain(table.cast(pa.schema(fields)).to_pandas())
+
+
+def _sales(books: Books, period: Period, by: Sequence[str]) -> pa.Table | None:
+    files = _parquet(books.cache / "sales")
+    return _kept(files, tuple(by), period) if files else None
 
 
 def standing(books: Books) -> str:
