@@ -280,7 +280,7 @@ def _causes(books: Books, period: Period, buyers: Frame, group: pd.Series) -> di
     causes, rows = {}, np.arange(len(often))
     for line, kinds in types[types["activity"].isin(list(each))].groupby("line")["activity"]:
         names = pd.DataFrame(beyond[list(kinds)]).idxmax(axis=1)
-        first: Any = pd.Series(often.to_numpy()[rows, often.columns.get_indexer(list(names))], names.index)
+        first: Any = pd.Series(often.to_numpy()[rows, often.columns.get_indexer(pd.Index(names))], names.index)
         causes[str(line)] = first.where(first != "", small)
     return causes
 
