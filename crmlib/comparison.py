@@ -6,21 +6,25 @@ Both are read as they were left, from `manifest.json` and `data/`; no books are 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from crmlib.books.stored import Books, read_cube
+from crmlib.books.stored import Books, cube_table
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
 from crmlib.profitability import customer_profitability, total
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Frame = pd.DataFrame
+KEYS = ["month", "level", "owner"]
 HASH_DIGITS = 8  # of a file's hash, that tell one content from another
 MADE_FROM = ("period", "parameters", "data", "judgement and settings files", "settings", "statement", "versions")
 
@@ -31,7 +35,7 @@ class Edition:
 
     manifest: Mapping[str, Any]
     customers: Frame
-    cube: Frame
+    cube: pa.Table
     segments: Frame
 
     @property
@@ -69,11 +73,15 @@ def read_edition(folder: str | Path) -> Edition:
     SettingsError
         It holds no whole report that this version made.
     """
+    import pyarrow.parquet as pq
+
     place = Path(folder)
     try:
         manifest = json.loads((place / "manifest.json").read_text("utf-8"))
-        names = ("customer_profitability", "cube", "segments")
-        customers, cube, segments = (pd.read_parquet(place / "data" / f"{name}.parquet") for name in names)
+        customers, segments = (
+            pd.read_parquet(place / "data" / f"{name}.parquet") for name in ("customer_profitability", "segments")
+        )
+        cube = pq.read_table(place / "data" / "cube.parquet")
         edition = Edition(manifest, customers.set_index(customers["customer_id"].fillna("")), cube, segments)
         edition.name, edition.lines, edition.origin  # noqa: B018  # all that a comparison asks for
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -85,19 +93,29 @@ def read_edition(folder: str | Path) -> Edition:
 
 def edition_of(books: Books, period: Period) -> Edition:
     """The report that these books, whose customers have their segment, would make now."""
-    manifest = {
+    rows = customer_profitability(books, period).set_index("customer_id", drop=False)
+    return Edition(_manifest(books, period), rows, cube_table(books, period), books.customers)
+
+
+def _manifest(books: Books, period: Period) -> dict[str, Any]:
+    return {
         "period": {"label": period.label, "start": str(period.start), "end": str(period.end)}, "finished": "now", "parameters": {},
         "settings": books.engagement.settings.model_dump(mode="json"), "inputs": {"ledger": dict(books.sources), "settings": {}},
         "statement": {line.id: asdict(line) for line in books.statement_in(period).lines}, "versions": {},
     }  # fmt: skip
-    rows = customer_profitability(books, period).set_index("customer_id", drop=False)
-    return Edition(manifest, rows, read_cube(books, period), books.customers)
 
 
 def since(last_report: str, books: Books, period: Period) -> Comparison:
     """What moved from an earlier report's folder to these books, as `edition_of`; without one nothing did, and `before` is empty."""
-    now = edition_of(books, period)
-    return compare(read_edition(last_report), now) if last_report else replace(compare(now, now), before="")
+    import pyarrow as pa
+
+    if last_report:
+        return compare(read_edition(last_report), edition_of(books, period))
+    rows = customer_profitability(books, period).head(0).set_index("customer_id", drop=False)
+    nothing = Edition(
+        _manifest(books, period), rows, pa.table({key: pa.array([], pa.string()) for key in KEYS}), books.customers
+    )
+    return replace(compare(nothing, nothing), before="")
 
 
 def _leaves(tree: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -211,11 +229,23 @@ def _moved(before: Edition, after: Edition, names: Mapping[str, str]) -> Frame:
 
 
 def _restated(before: Edition, after: Edition, lines: Mapping[str, str]) -> Frame:
-    keys = ["month", "level", "owner"]
-    starts, ends = zip(
-        *((e.manifest["period"]["start"], e.manifest["period"]["end"]) for e in (before, after)), strict=True
-    )
-    months = (e.cube.assign(month=e.cube["month"].astype(str)) for e in (before, after))
-    both = (rows[(rows["month"] >= max(starts)) & (rows["month"] < min(ends))] for rows in months)
-    moved = _changes(*(_long(rows.set_index(keys), lines) for rows in both)).rename_axis([*keys, "line"]).reset_index()
+    periods = [edition.manifest["period"] for edition in (before, after)]
+    start, end = max(p["start"] for p in periods), min(p["end"] for p in periods)
+    there = [i for i in lines if i in {*before.cube.column_names, *after.cube.column_names}]
+    cells = [_cells(edition.cube, there, start, end) for edition in (before, after)]
+    unlike = (one.join(other, one.column_names, join_type="left anti") for one, other in (cells, cells[::-1]))
+    rows = (table.to_pandas().sort_values(KEYS[1:] + KEYS[:1]).set_index(KEYS) for table in unlike)
+    moved = _changes(*(_long(each, lines) for each in rows)).rename_axis([*KEYS, "line"]).reset_index()
     return moved.assign(month=moved["month"].str[:7], line=moved["line"].map(dict(lines)))
+
+
+def _cells(cube: pa.Table, lines: Sequence[str], start: str, end: str) -> pa.Table:
+    """The cells of these lines in these months, nought where the cube has not the line: equal cells are equal rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    keys = {key: pc.fill_null(cube[key].cast(pa.string()), "") for key in KEYS}
+    amount = pa.decimal128(38, 8)
+    noughts = pa.repeat(pa.scalar(Decimal(0), amount), len(cube))
+    cells = {line: cube[line].cast(amount) if line in cube.column_names else noughts for line in lines}
+    return pa.table(keys | cells).filter((pc.field("month") >= start) & (pc.field("month") < end))

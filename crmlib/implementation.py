@@ -108,7 +108,7 @@ def service_held(books: Books, period: Period) -> Frame:
     """
     known, served = Period(books.engagement.coverage.start, period.end), books.table("service_levels")
     rows = known.rows(served).query("denominator > 0") if served is not None else pd.DataFrame(columns=HELD)
-    trade = _trade(books, known)
+    trade = _trade(books, known, rows["customer_id"].unique())
     parts = [pd.DataFrame(columns=HELD)]
     for agreement, with_whom, customers in parties(books, period):
         for promised, target in ((c, c.target) for c in agreement.commitments if c.target is not None):
@@ -122,9 +122,10 @@ def service_held(books: Books, period: Period) -> Frame:
     return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
-def _trade(books: Books, period: Period) -> Frame:
-    """By customer_id and month: gross sales, and what was deducted from them."""
-    rows = read_cube(books, period).query("level == 'customer'").rename(columns={"owner": "customer_id"})
+def _trade(books: Books, period: Period, customers: Any) -> Frame:
+    """By customer_id, of these customers, and month: gross sales, and what was deducted from them."""
+    owners = pd.DataFrame({"level": "customer", "owner": customers}, dtype=object)
+    rows = read_cube(books, period, owners).rename(columns={"owner": "customer_id"})
     lines = [line for line in books.statement_in(period).leaves if line.is_trade]
     sums = {kind: rows[[line.id for line in lines if line.is_revenue == gross]].sum(axis=1) for kind, gross in (("sales", True), ("deducted", False))}  # fmt: skip
     return rows[["customer_id", "month"]].assign(**sums)

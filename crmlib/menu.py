@@ -161,13 +161,13 @@ def priced(books: Books, period: Period) -> Frame:
     """
     menu, levels, bought = priced_menu(books, period), read_levels(books, read_menu(books)), volumes(books, period)
     rows: Any = bought[["segment"]].rename_axis("customer_id").reset_index().merge(levels, on="segment")
-    each = {per: bought[per].to_dict() for per in bought if per != "segment"}
-    rows["volume"] = [each[menu.at[o, "per"]][c] for c, o in zip(rows["customer_id"], rows["option"], strict=True)]
+    each, per = {per: bought[per].to_dict() for per in bought if per != "segment"}, menu["per"].to_dict()
+    rows["volume"] = [each[per[o]][c] for c, o in zip(rows["customer_id"], rows["option"], strict=True)]
     rows["unit_cost"] = rows["option"].map(menu["unit_cost"]).astype(object)
     today = _today(books, period, rows, menu["activity"])
     rows["today"], rows["today_cost"] = [quantity for quantity, _ in today], [amount for _, amount in today]
     for level in LEVELS:
-        rows[f"{level}_cost"] = [cost(*row) for row in rows[[level, "volume", "unit_cost"]].itertuples(index=False)]
+        rows[f"{level}_cost"] = list(map(cost, rows[level], rows["volume"], rows["unit_cost"]))
     return rows.reindex(columns=PRICED)  # type: ignore[no-any-return]
 
 

@@ -7,10 +7,10 @@ what was computed. Sizes are expectations, in floats.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -192,7 +192,7 @@ def _buyers(books: Books, period: Period) -> Frame:
 def _measures(books: Books, period: Period, buyers: Frame, spaced: Collection[str]) -> Iterator[Measure]:
     """What is compared: each line of cost to serve, what is given back, net price and mix; each amount in one of them."""
     statement, segment = books.statement_in(period), _groups(buyers["segment"])
-    compared = partial(Measure, base=buyers["sales"], group=segment)
+    compared = functools.partial(Measure, base=buyers["sales"], group=segment)
     causes = _causes(books, period, buyers, segment)
     for line in (line for line in statement.leaves if line.is_served):
         rate, kind = (
@@ -295,6 +295,7 @@ def _days_outstanding(books: Books, period: Period, buyers: Frame) -> pd.Series:
 # --- white space -----------------------------------------------------------------------------------------------------
 
 
+@functools.lru_cache(maxsize=2)  # sized in a period, and tested by the year before
 def white_space(books: Books, period: Period) -> Frame:
     """Families of which a customer buys little or nothing, and those who buy alike otherwise buy more.
 
@@ -375,14 +376,17 @@ def _sized_spaces(books: Books, period: Period, buyers: Frame) -> Frame:
     return _rows("white space", owner, found[found["expected"] >= LEAST * buyer["sales"]])
 
 
+@functools.lru_cache(maxsize=2)
 def _bought(books: Books, period: Period) -> tuple[Frame, pd.Series]:
     """Sales of the largest customers by product (columns), and the family of each product; empty without families."""
     products, sales = books.table("products"), sales_in_floats(books, period)
     if products is None or sales is None or "product_family" not in products:
         return pd.DataFrame(), pd.Series(dtype=object)
     known = sales[sales["customer_id"].isin(books.customers["customer_id"])]
-    table = known.set_index(["customer_id", "product_id"])["gross_sales"].unstack(fill_value=0).clip(lower=0)
-    table = table.loc[table.sum(axis=1).loc[lambda total: total > 0].nlargest(MOST).sort_index().index]
+    spent = known.assign(gross_sales=known["gross_sales"].clip(lower=0))
+    total = spent.groupby("customer_id")["gross_sales"].sum()
+    largest = spent["customer_id"].isin(total[total > 0].nlargest(MOST).index)
+    table = spent[largest].set_index(["customer_id", "product_id"])["gross_sales"].unstack(fill_value=0)
     family = pd.Series(table.columns, table.columns).map(products.set_index("product_id")["product_family"])
     return table, family.fillna("").astype(object)
 

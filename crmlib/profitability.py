@@ -6,10 +6,12 @@ negative is no number and comes as None.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+import numpy as np
 import pandas as pd
 
 from crmlib.accounts import accounts
@@ -40,6 +42,11 @@ def customer_profitability(books: Books, period: Period) -> Frame:
     Columns: the customers' attributes, every available line and subtotal of the statement in order, then drivers and
     other memo columns of the cube. Sorted by net margin, best first; Unassigned last.
     """
+    return _customer_profitability(books, period).copy(deep=False)  # which pandas keeps apart once it is written to
+
+
+@functools.lru_cache(maxsize=3)  # a page asks the same of one period many times
+def _customer_profitability(books: Books, period: Period) -> Frame:
     totals = owner_totals(books, period)
     rows = totals[totals["level"].isin(["customer", "unassigned"])]
     amounts = [c for c in rows.columns if c not in {"level", "owner"}]
@@ -387,12 +394,12 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
     })  # fmt: skip
     if effects.empty:
         effects = pd.DataFrame({statement["sales"].label: customers["sales"] * 0})
-    ahead = effects.sum(axis=1)
-    rows = []
-    for position, row in effects.iterrows():
-        best = (row if ahead[position] >= 0 else -row).map(float).idxmax()
-        rows.append((customers.loc[position, "customer_id"], best, row[best]))
-    return pd.DataFrame(rows, columns=["customer_id", "line", "effect"])
+    sides = np.where(effects.sum(axis=1) >= 0, 1, -1)
+    best = (effects.astype(float).to_numpy() * sides[:, None]).argmax(axis=1)
+    found = effects.to_numpy()[np.arange(len(effects)), best]
+    return pd.DataFrame(
+        {"customer_id": customers["customer_id"].to_numpy(), "line": effects.columns[best], "effect": found}
+    )
 
 
 def of_customer(reports: Mapping[str, Frame], customer_id: str) -> Frame:

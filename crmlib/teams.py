@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib import accounts, opportunities
+from crmlib import accounts
 from crmlib.books.stored import Books, Frame, sales_in_floats
 from crmlib.criteria import judgement_records
 from crmlib.declared.judgement import Rules
@@ -69,22 +69,22 @@ def teams(decided: Frame, members: Frame, rules: Rules) -> Frame:
     return heads[["segment", "stance", "key"]].assign(name=name, team=team, unit=unit, serves=name.where(alone, heads["segment"]))  # fmt: skip
 
 
-def hours_needed(books: Books, period: Period, decided: Frame, functions: Functions) -> Frame:
+def hours_needed(books: Books, period: Period, decided: Frame, functions: Functions, found: Frame) -> Frame:
     """The hours a month that each task takes for each account: units of its driver in a year × the hours declared.
 
     Parameters
     ----------
     books
         With the segments of the period (`segments.with_segments`).
-    decided
-        As `segments.differentiate`.
+    decided, found
+        As `segments.differentiate` and `opportunities.opportunities`.
 
     Returns
     -------
     One row per account_id and task: function, task, driver, measure, hours (missing where these books do not have the driver).
     """
     heads = decided[decided["customer_id"] == decided["account_id"]].set_index("account_id")
-    drivers, key = _drivers(books, period, decided, heads), heads["key"]
+    drivers, key = _drivers(books, period, decided, found), heads["key"]
     parts = [
         pd.DataFrame({"function": function, "task": task.task, "driver": DRIVERS[task.driver], "measure": task.measure,
                       "hours": drivers[task.driver] / task.per * np.where(key, task.hours_key, task.hours_others)})
@@ -93,10 +93,11 @@ def hours_needed(books: Books, period: Period, decided: Frame, functions: Functi
     return pd.concat(parts).rename_axis("account_id").reset_index()
 
 
-def _drivers(books: Books, period: Period, decided: Frame, heads: Frame) -> Frame:
+def _drivers(books: Books, period: Period, decided: Frame, found: Frame) -> Frame:
     """The drivers of `declared.teams.DRIVERS` by account, those of a flow in a year; missing where these books do not have one."""
     account, year = decided.set_index("customer_id")["account_id"], 12 / period.months
-    found, levels, sold = opportunities.opportunities(books, period), accounts.service_levels(books, period), sales_in_floats(books, period)  # fmt: skip
+    heads = decided[decided["customer_id"] == decided["account_id"]].set_index("account_id")
+    levels, sold = accounts.service_levels(books, period), sales_in_floats(books, period)
     below = levels[levels["given_share"] < levels["agreed_share"]]
     rows = {"opportunities": found, "below agreed": below if len(levels) else None,
             "products": sold}  # fmt: skip

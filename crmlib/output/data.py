@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from crmlib.books.stored import Books
 
+BATCH = 20_000  # rows that are turned into text at a time
 KINDS = {  # of columns by their names, in every list
     **dict.fromkeys(("customers", "orders", "top_group", "silent_days", "payment_terms_days"), "count"),
     **dict.fromkeys(("at_stake", "worth"), "amount"),
@@ -34,20 +35,23 @@ def export_data(books: Books, period: Period, folder: Path, lists: Mapping[str, 
     A row per customer (the ledger's own quantities beside the lines, as `driver_orders`), per account type and segment, and per owner and month of the cube; findings, tie-out and intake as `Books`
     has them. CSV is UTF-8 with a byte-order mark, every field in quotation marks.
     """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from crmlib.books.stored import read_cube
+    from crmlib.books.stored import cube_table
     from crmlib.profitability import customer_profitability, group_profitability
 
     folder.mkdir(parents=True, exist_ok=True)
     quantities = {driver: f"driver_{driver}" for driver in (*DRIVERS, "fixed_cost_of_goods") if driver != "net_sales"}
     kinds = dict.fromkeys([*books.customers, "level", "owner"], "text") | KINDS
     kinds |= dict.fromkeys((line.id for line in books.statement.lines), "amount")
+    cube = cube_table(books, period)
+    texts = {"level": pa.string(), "owner": pa.string(), "month": pa.date32()}
     tables = {
         "customer_profitability": _table(
             customer_profitability(books, period).rename(columns=quantities), kinds, "amount"
         ),
-        "cube": _table(read_cube(books, period), kinds, "amount"),
+        "cube": cube.cast(pa.schema({name: texts.get(name, pa.decimal128(38, 8)) for name in cube.column_names})),
         **{name: _table(rows) for name, rows in lists.items()},
     }
     for by in ("account_type", "segment"):
@@ -109,13 +113,21 @@ def _column(values: pd.Series, kind: str) -> list[Any]:
 def _write_csv(table: pa.Table, path: Path) -> None:
     import pyarrow as pa
 
-    columns = [_digits(column) if pa.types.is_decimal(column.type) else column.to_pylist() for column in table.columns]
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         writer.writerow(table.column_names)
-        writer.writerows(zip(*columns, strict=True))
+        for rows in table.to_batches(max_chunksize=BATCH):
+            columns = [
+                _digits(column) if pa.types.is_decimal(column.type) else column.to_pylist() for column in rows.columns
+            ]
+            writer.writerows(zip(*columns, strict=True))
 
 
-def _digits(column: pa.ChunkedArray) -> list[str | None]:
+def _digits(column: pa.Array) -> list[str | None]:
     """Decimals with all their digits, never as 0E-8."""
-    return [None if value is None else f"{value:f}" for value in column.to_pylist()]
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    nought, texts = f"0E-{column.type.scale}", column.cast(pa.string())
+    texts = pc.if_else(pc.equal(texts, nought), f"{Decimal(nought):f}", texts)
+    return [f"{Decimal(text):f}" if text and "E" in text else text for text in texts.to_pylist()]

@@ -28,7 +28,7 @@ def lists(books: Books, period: Period) -> dict[str, pd.DataFrame]:
     signals = states.at_risk(books, period, rules).rename(columns={"account_id": "customer_id"})
     segmented = segments.with_segments(books, period, everyone)
     found, served = opportunities.opportunities(segmented, period), teams.teams(everyone, members, rules)
-    needed = teams.hours_needed(segmented, period, everyone, teams.read_functions(books))
+    needed = teams.hours_needed(segmented, period, everyone, teams.read_functions(books), found)
     places = teams.places(needed, served, members)
     names = everyone[["customer_id", "customer_name", "segment"]]
     beyond = placed.columns.difference(everyone.columns, sort=False).insert(0, "customer_id")

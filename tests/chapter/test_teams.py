@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmlib import segments, teams
+from crmlib import opportunities, segments, teams
 from crmlib.books.stored import Books
+from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
 from crmlib.declared.teams import DRIVERS, FUNCTIONS, Functions, Member
 
@@ -43,13 +44,19 @@ def write(books: Books, *rows: str, **tasks: Sequence[dict[str, object]]) -> Boo
     return books
 
 
+def needed(books: Books, when: Period, decided: pd.DataFrame) -> pd.DataFrame:
+    """As `teams.hours_needed`."""
+    segmented = segments.with_segments(books, when, decided)
+    found = opportunities.opportunities(segmented, when)
+    return teams.hours_needed(segmented, when, decided, teams.read_functions(books), found)
+
+
 def placed(books: Books) -> tuple[pd.DataFrame, pd.DataFrame, Functions]:
     """Places, members and functions of 2024."""
     when = books.period("2024")
     decided, rules = segments.differentiate(books, when), segments.read_segments(books)
     members, functions = teams.read_members(books), teams.read_functions(books)
-    needed = teams.hours_needed(segments.with_segments(books, when, decided), when, decided, functions)
-    return teams.places(needed, teams.teams(decided, members, rules), members), members, functions
+    return teams.places(needed(books, when, decided), teams.teams(decided, members, rules), members), members, functions
 
 
 @pytest.mark.parametrize(
@@ -72,10 +79,8 @@ def test_flows_of_half_a_year_count_twice(make_books: Make) -> None:
     )
     when = books.period("2024-01..2024-06")
     decided = segments.differentiate(books, when)
-    needed = teams.hours_needed(
-        segments.with_segments(books, when, decided), when, decided, teams.read_functions(books)
-    )
-    assert needed.set_index("account_id")["hours"].to_dict() == {"A": 4, "B": 4, "C": 0, "D": 0, "E": 0}
+    hours = needed(books, when, decided)
+    assert hours.set_index("account_id")["hours"].to_dict() == {"A": 4, "B": 4, "C": 0, "D": 0, "E": 0}
 
 
 def test_what_these_books_do_not_hold_is_missing_and_not_nought(make_books: Make) -> None:
@@ -83,11 +88,9 @@ def test_what_these_books_do_not_hold_is_missing_and_not_nought(make_books: Make
     books = write(make_books({"invoice_lines": lines}), logistics=[task(driver="below agreed", hours_key=1)])
     when = books.period("2024")
     decided = segments.differentiate(books, when)
-    needed = teams.hours_needed(
-        segments.with_segments(books, when, decided), when, decided, teams.read_functions(books)
-    )
-    assert needed["hours"].isna().all()
-    assert set(needed["driver"]) == {DRIVERS["below agreed"]}
+    hours = needed(books, when, decided)
+    assert hours["hours"].isna().all()
+    assert set(hours["driver"]) == {DRIVERS["below agreed"]}
 
 
 def test_a_key_account_has_a_team_and_segments_of_one_stance_share_one(make_books: Make) -> None:

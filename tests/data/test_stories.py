@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from crmlib import agreements, eva, implementation, menu, teams
+from crmlib import agreements, eva, implementation, menu, opportunities, teams
 from crmlib.books.stored import Books, read_cube, sales_of, services
 from crmlib.declared.reading import PROJECT
 from crmlib.full_cost import full_cost, time_driven
@@ -245,7 +245,8 @@ def test_a_key_account_manager_has_more_to_do_than_hours_and_one_account_changes
     decided = differentiate(sample, period)
     members, functions = teams.read_members(sample), teams.read_functions(sample)
     served = teams.teams(decided, members, read_segments(sample))
-    needed = teams.hours_needed(with_segments(sample, period, decided), period, decided, functions)
+    books = with_segments(sample, period, decided)
+    needed = teams.hours_needed(books, period, decided, functions, opportunities.opportunities(books, period))
     placed = teams.places(needed, served, members)
     load = teams.loads(placed, members, functions).set_index("member")
     assert load.index[0] == "D. Whitlock"
