@@ -289,6 +289,23 @@ def test_a_status_that_says_nothing_beside_others_that_do_is_asked(answer: str, 
     assert any(question.text in text for text in still_open) is (answer == "")
 
 
+@pytest.mark.parametrize("mark", ["*", "Main Line"])
+def test_the_line_of_a_document_s_total_and_lines_of_tax_are_left_out(mark: str, tmp_path: Path) -> None:
+    rows = [
+        f"R{n},2025-01-0{n},{'AB'[n % 2]},{line}"
+        for n in (1, 2, 3)
+        for line in ("*,,,,54.00", ",T,,,4.00", ",,P,2,20.00", ",,Q,3,30.00")
+    ]
+    header = f"Document Number,Date,Name,{mark},Tax Line,Item,Quantity,Amount"
+    folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, header, *rows)])
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert [f for f in ledger.defects if f.verdict == "reject"] == []
+    assert (
+        sum(amount for amount, kind in values(ledger, "invoice_lines", "gross_sales", "kind") if kind != "exclude")
+        == 150
+    )
+
+
 def test_a_yes_with_an_accent_says_what_is_void(tmp_path: Path) -> None:
     rows = ["A,2025-01-01,10.00,No", "A,2025-01-02,10.00,Sí", "B,2025-01-03,10.00,No"]
     folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, f"{FLAT},Anulada", *rows)])
