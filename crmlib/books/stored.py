@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-CELL = Decimal("1e-8")  # the smallest step of an amount
+DIGITS = 8  # of an amount
+CELL = Decimal(1).scaleb(-DIGITS)  # its smallest step
 MEMORY = "400MB"  # of sums by account; more than that is spilt to a temporary folder
 ROWS = 1_000_000  # of a roll-up that are in memory at a time
 HALF_CENT = Decimal("0.005")
@@ -337,7 +338,8 @@ def months_of(
         for batch in con.sql(query).fetch_record_batch(ROWS):
             for kind, total in sums.items():
                 np.add.at(total, batch["cell"].to_numpy(), batch[kind].to_numpy())
-    return {kind: total.reshape(len(customers), period.months) for kind, total in sums.items()}
+    # rows come in no fixed order: rounded, their sum is the same in every one
+    return {kind: total.round(DIGITS, total).reshape(len(customers), period.months) for kind, total in sums.items()}
 
 
 def _files(books: Books, folders: Sequence[str], kinds: Mapping[str, Mapping[str, int]]) -> list[str]:

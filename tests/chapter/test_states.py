@@ -246,3 +246,9 @@ def test_gaps_as_by_chance_have_an_unevenness_of_one() -> None:
     orders = Orders(np.repeat([0, 1], 500), np.concatenate(days), np.ones(1000))
     found = purchases.rhythm(orders, 2, max(map(max, days)))["unevenness"]
     assert found.tolist() == pytest.approx([1.0, 0.01], abs=0.1)
+
+
+def test_the_margin_at_stake_is_the_same_in_whatever_order_rows_come(sample: Books) -> None:
+    rules, period = segments.read_segments(sample), sample.period("2025")
+    stakes = {tuple(states.at_risk(sample, period, rules)["yearly_margin"]) for _ in range(6)}
+    assert len(stakes) == 1
