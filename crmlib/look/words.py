@@ -104,7 +104,11 @@ def one_unit(
     place = next((at for at, (factor, _) in enumerate(SCALES) if largest >= factor), len(SCALES) - 1)
     place += smallest < SCALES[place][0] * Decimal(str(least)) and place < len(SCALES) - 1
     factor, suffix = SCALES[place]
-    decimals = int(largest < 100 * factor) if factor > 1 else 2 * any(size % 1 and size < 100 for size in sizes)
+    decimals = (
+        int(largest < 100 * factor)
+        if factor > 1
+        else 2 * (largest < 1000 and any(size % 1 and size < 100 for size in sizes))
+    )
 
     def text(value: object) -> str:
         number = as_decimal(value)
