@@ -291,7 +291,9 @@ def _width(row: Sequence[str]) -> int:
 
 
 def _is_name(cell: str) -> bool:
-    return bool(re.search(r"[^\W\d_]", cell) or re.fullmatch(r"[^\w\s]", cell)) and len(cell) < 80  # a mark such as * or # is one too
+    return (
+        bool(re.search(r"[^\W\d_]", cell) or re.fullmatch(r"[^\w\s]", cell)) and len(cell) < 80
+    )  # a mark such as * or # is one too
 
 
 def _typed(cells: Sequence[Any]) -> tuple[list[Any], Any]:

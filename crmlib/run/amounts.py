@@ -12,6 +12,7 @@ from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, scale_of, vocabu
 from crmlib.run.drafts import Ask, Draft, Question
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
+FEW_RATES = 5  # different values of a column of tax, up to which it holds rates and no amounts
 WHOLE = ("quantity", "gross_sales")  # what may be written in two columns, one of them filled in each row
 
 
@@ -32,7 +33,7 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     _complete(look, lines, whole)
     x = {role: whole.spoken(name) for role, name in c.items()}
     others = [whole.spoken(n) for n, p in whole.columns.items() if p.is_number and not p.dates and n not in c.values()]
-    named, off = _without_tax(look, whole, x, others), x.get("discount", "")
+    named, off = _without_tax(look, whole, x, others, ask), x.get("discount", "")
     product, selling = _products(look, whole, x)
     along = _along(look, whole, off, named)
     if product and named and "order_id" in x and _is_of_document(look, whole, named, product, x["order_id"]):
@@ -103,13 +104,25 @@ def _complete(look: Sniffer, lines: Draft, whole: Sheet) -> None:
             lines.columns[role] = f"coalesce({whole.spoken(name)}, {whole.spoken(other)})"
 
 
-def _without_tax(look: Sniffer, whole: Sheet, x: dict[str, str], others: Sequence[str]) -> str:
-    """The amount that is named, or the one that it is with the tax."""
+def _without_tax(look: Sniffer, whole: Sheet, x: dict[str, str], others: Sequence[str], ask: Ask) -> str:
+    """The amount that is named, or what it is without the tax that it holds: another column, or less the tax, which is whole percents of one of the two."""
     named, tax = _signed(look, whole, x), x.get("tax", "")
     if not (named and tax and look.total(whole, f"abs({tax})")):
         return named
     sums = ((n, f"{n} + {tax}") for n in others), ((n, f"{n} * (1 + {tax} / 100)") for n in others)
-    return next((n for n, with_tax in chain(*sums) if look.agree(whole, with_tax, named)), named)
+    if bare := next((n for n, with_tax in chain(*sums) if look.agree(whole, with_tax, named)), ""):
+        return bare
+    is_rate = any(whole.spoken(n) == tax and c.distinct <= FEW_RATES for n, c in whole.columns.items())
+    if is_rate or "with_tax" in x or {"quantity", "unit_price"} <= {*x}:
+        return named
+    proven = look.whole_percents(whole, f"({named} - {tax})", tax)
+    if not proven:
+        text = f"Does the amount in {named} hold the tax in {tax}? No other column says:"
+        key = "tables.invoice_lines.columns.gross_sales (tax)"
+        proven = {"yes": "before"}.get(
+            ask(Question(key, text, _rows(look, whole, [named, tax], tax), ["no", "yes"], "no")), ""
+        )
+    return f"({named} - {tax})" if proven == "before" else named
 
 
 def _along(look: Sniffer, whole: Sheet, off: str, named: str) -> str:

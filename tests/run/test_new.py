@@ -224,6 +224,8 @@ AMOUNTS = {
     "a part that was refunded": ("Amount,Amount Refunded", ["20.00,5.00", "30.00,0.00"], {"gross_sales": "Amount", "discount": "Amount Refunded"}),
     "an amount after discounts of ten percent": ("Amount,Discount", ["900.00,100.00", "300.00,0.00"], {"gross_sales": "Amount + Discount", "discount": "Discount"}),
     "quantities in two columns": ("Qty Invoiced,Quantity Credited,Price,Amount", ["2,,10.00,20.00", ",-1,10.00,-10.00"], {"quantity": 'coalesce("Qty Invoiced", "Quantity Credited")', "gross_sales": "Amount"}),
+    "an amount that holds a tax": ("VAT,Amount", [f"{19 * n}.00,{119 * n}.00" for n in (1, 2, 3, 4, 5, 6)], {"gross_sales": "(Amount - VAT)"}),
+    "an amount beside its tax": ("VAT,Amount", [f"{19 * n}.00,{100 * n}.00" for n in (1, 2, 3, 4, 5, 6)], {"gross_sales": "Amount"}),
     "marks of debit and credit": ("S/H,Betrag", ["S,20.00", "H,5.00", "S,10.00"], {"gross_sales": """case when "S/H" = 'S' then Betrag else -Betrag end"""}),
 }  # fmt: skip
 
@@ -231,7 +233,7 @@ AMOUNTS = {
 @pytest.mark.parametrize("case", AMOUNTS)
 def test_the_sums_of_the_columns_say_what_an_amount_is(case: str, tmp_path: Path) -> None:
     header, rows, columns = AMOUNTS[case]
-    dated = [f"{'AB'[n % 2]},2025-01-1{n},R{n},{row}" for n, row in enumerate([*rows, *rows])]
+    dated = [f"{'AB'[n % 2]},2025-01-{n + 10},R{n},{row}" for n, row in enumerate([*rows, *rows])]
     folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, f"Customer,Date,Invoice No,{header}", *dated)])
     written = mapping(folder)["tables"]["invoice_lines"]["columns"]
     assert {name: written.get(name) for name in columns} == columns
