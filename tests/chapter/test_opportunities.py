@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crmlib import opportunities as found_by
+from crmlib import white_space
 from crmlib.books.stored import Books
 from crmlib.declared.judgement import KINDS, Opportunity
 from crmlib.declared.reading import SettingsError
@@ -125,7 +126,7 @@ def two_years(*fine_a_year_later: str) -> dict[str, Any]:
 def test_white_space_is_a_family_that_neighbours_buy_with_their_names(make_books: Make) -> None:
     given_ = two_years()
     books = make_books(given_["tables"], coverage=given_["coverage"])
-    [row] = found_by.white_space(books, books.period("2025")).to_dict("records")
+    [row] = white_space.white_space(books, books.period("2025")).to_dict("records")
     assert (row["customer_id"], row["item"], row["own"], row["median"]) == ("L", "Fine", 0, 0.5)
     assert row["peers"].count("Name C") == 3
 
@@ -133,10 +134,10 @@ def test_white_space_is_a_family_that_neighbours_buy_with_their_names(make_books
 def test_white_space_that_never_came_true_has_no_size_and_stands_nowhere(make_books: Make) -> None:
     given_ = two_years()
     books = make_books(given_["tables"], coverage=given_["coverage"])
-    test = found_by.white_space_test(books, books.period("2025"))
+    test = white_space.white_space_test(books, books.period("2025"))
     assert (test.named, test.filled, test.best_named, test.best_filled) == (1, 0, 1, 0)
     assert "white space" not in set(of(books, "2025")["kind"])
-    assert found_by.white_space_test(books, books.period("2024")) == found_by.Test(0, 0, 0, 0)  # no year before
+    assert white_space.white_space_test(books, books.period("2024")) == white_space.Test(0, 0, 0, 0)  # no year before
 
 
 def test_white_space_is_sized_by_what_the_neighbours_spend_and_how_often_it_came_true(make_books: Make) -> None:
@@ -145,7 +146,7 @@ def test_white_space_is_sized_by_what_the_neighbours_spend_and_how_often_it_came
     given_["tables"]["customers"] += "\nM, Name M"
     given_["tables"]["invoice_lines"] += "\nM, 2025-05-10, M1, 1000, 0, 20, p, 10, 400"
     books = make_books(given_["tables"], coverage=given_["coverage"])
-    assert found_by.white_space_test(books, books.period("2025")).hit_share == 1
+    assert white_space.white_space_test(books, books.period("2025")).hit_share == 1
     rows = of(books, "2025").query("kind == 'white space'").to_dict("records")
     assert [(row["customer_id"], row["item"]) for row in rows] == [("M", "Fine")]
     assert rows[0]["expected"] == pytest.approx(
@@ -210,6 +211,6 @@ def test_nothing_is_counted_twice_and_no_line_gives_more_than_it_costs(sample: B
 
 
 def test_naming_white_space_by_neighbours_beats_naming_the_best_sellers(sample: Books) -> None:
-    test = found_by.white_space_test(sample, sample.period("2025"))
+    test = white_space.white_space_test(sample, sample.period("2025"))
     assert test.named > 30
     assert test.hit_share > test.best_filled / test.best_named
