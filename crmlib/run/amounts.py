@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import CENT, Sniffer
-from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, scale_of, vocabulary
+from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, scale_of, vocabulary
 from crmlib.run.drafts import Ask, Draft, Question
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
@@ -118,10 +118,9 @@ def _without_tax(look: Sniffer, whole: Sheet, x: dict[str, str], others: Sequenc
     proven = look.whole_percents(whole, f"({named} - {tax})", tax)
     if not proven:
         text = f"Does the amount in {named} hold the tax in {tax}? No other column says:"
-        key = "tables.invoice_lines.columns.gross_sales (tax)"
-        proven = {"yes": "before"}.get(
-            ask(Question(key, text, _rows(look, whole, [named, tax], tax), ["no", "yes"], "no")), ""
-        )
+        rows = _rows(look, whole, [named, tax], tax)
+        answer = ask(Question("tables.invoice_lines.columns.gross_sales (tax)", text, rows, ["no", "yes"], "no"))
+        proven = "before" if answer == "yes" else ""
     return f"({named} - {tax})" if proven == "before" else named
 
 
@@ -201,7 +200,8 @@ def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[
     able = [n for n in others if n in named and likeness(named[n], words) >= LIKELY]
     pairs = [pair for n in able for pair in ((amount, n), (n, amount)) if look.lessens(whole, *pair)]
     for first, net in pairs[:1]:
-        if first == amount:  # which would count for too much without it
+        one, other = ("".join(parts(named.get(name, name))) for name in (first, net))
+        if one != other == one.replace("subtotal", "total"):
             return first, net
         text = f"{net} is {first} in some rows, and less in the others. Is {first} the amount before a discount, and {net} the one after it?"
         rows = _rows(look, whole, [first, net], f"{first} - {net}")

@@ -17,21 +17,12 @@ def leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
     rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false)")
     if customer not in lines.sheet.columns or look.values(rest, customer):
         return
-    amounts = [
-        lines.columns[role]
-        for role in ("gross_sales", "with_tax", "cost_of_goods", "quantity")
-        if role in lines.columns
-    ]
-    others = [row for amount in amounts[:1] for row in look.not_totals(lines.sheet, dated, amount)]
-    if others:
+    amount = next(
+        (lines.columns[r] for r in ("gross_sales", "with_tax", "cost_of_goods", "quantity") if r in lines.columns), ""
+    )
+    if others := look.not_totals(lines.sheet, dated, amount) if amount else []:
         text = f"{len(others)} rows of {lines.sheet.name} have no date and no customer, and amounts that are not the sum of the rows above them. Are they totals, to be left out, or lines?"
-        if (
-            ask(
-                Question(
-                    "tables.invoice_lines.where", text, [row for (row,) in others[:3]], ["lines", "totals"], "lines"
-                )
-            )
-            != "totals"
-        ):
+        rows = [row for (row,) in others[:3]]
+        if ask(Question("tables.invoice_lines.where", text, rows, ["lines", "totals"], "lines")) != "totals":
             return
     lines.where, lines.sheet = has_figure(lines.sheet.spoken(day), kind), look.filled(lines.sheet, day)

@@ -221,6 +221,7 @@ AMOUNTS = {
         "gross_sales": "case when Type in ('CN') then -(Amount) else Amount end", "quantity": "case when Type in ('CN') then -(Qty) else Qty end"}),
     "an amount in thousands": ("Umsatz TEUR,Rabatt T€", ["1.25,0.00", "2.50,0.25"], {"gross_sales": '("Umsatz TEUR") * 1000', "discount": '("Rabatt T€") * 1000'}),
     "a total below the subtotal": ("Line Subtotal,Line Total", ["20.00,18.00", "30.00,30.00"], {"gross_sales": "Line Subtotal", "discount": '"Line Subtotal" - "Line Total"'}),
+    "what was paid of an amount": ("Net Amount,Net Amount Paid", ["20.00,18.00", "30.00,30.00"], {"gross_sales": "Net Amount", "discount": None}),
     "a part that was refunded": ("Amount,Amount Refunded", ["20.00,5.00", "30.00,0.00"], {"gross_sales": "Amount", "discount": "Amount Refunded"}),
     "an amount after discounts of ten percent": ("Amount,Discount", ["900.00,100.00", "300.00,0.00"], {"gross_sales": "Amount + Discount", "discount": "Discount"}),
     "quantities in two columns": ("Qty Invoiced,Quantity Credited,Price,Amount", ["2,,10.00,20.00", ",-1,10.00,-10.00"], {"quantity": 'coalesce("Qty Invoiced", "Quantity Credited")', "gross_sales": "Amount"}),
