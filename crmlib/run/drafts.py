@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from crmlib.books.sheets import Profile, Sheet
+from crmlib.declared.vocabulary import likeness
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,13 @@ class Question:
 
 
 Ask = Callable[[Question], str]  # the answer; empty where nobody is there to give it
+
+
+def column_named(sheet: Sheet, words: Sequence[str], least: float) -> str:
+    """The column whose name is likest to these words, if it is at least so likely; '' without."""
+    like = {name: likeness(name, tuple(words)) for name, column in sheet.columns.items() if column.filled}
+    best = max(like, key=lambda name: like[name], default="")
+    return best if like.get(best, 0) >= least else ""
 
 
 @dataclass

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from crmlib.books.ledger import quoted
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import LIKELY, Chart, likeness, vocabulary
-from crmlib.run.drafts import Ask, Draft, Question
+from crmlib.declared.vocabulary import LIKELY, Chart, vocabulary
+from crmlib.run.drafts import Ask, Draft, Question, column_named
 
 MARKS = {"EXTF", "DTVF"}  # begin the row of metadata above a DATEV header
 YEAR_START, LENGTH, FIRST_DAY, LAST_DAY, CURRENCY, CHART = 12, 13, 14, 15, 21, 26  # places in that row, from nought
@@ -43,7 +43,9 @@ class Journal:
 def journal(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
     """The invoice lines of a journal; None where no sheet is one that charges debtors."""
     for sheet in sheets:
-        names = {role: name for role, words in vocabulary().journal.items() if (name := _best(sheet, words))}
+        names = {
+            role: name for role, words in vocabulary().journal.items() if (name := column_named(sheet, words, LIKELY))
+        }
         if not {"account", "contra", "day"} <= {*names} or not (
             {"side", "amount"} <= {*names} or {"debit", "credit"} <= {*names}
         ):
@@ -56,12 +58,6 @@ def journal(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
         if rows:
             return _draft(look, j, rows, ask)
     return None
-
-
-def _best(sheet: Sheet, words: Sequence[str]) -> str:
-    like = {name: likeness(name, tuple(words)) for name, column in sheet.columns.items() if column.filled}
-    best = max(like, key=lambda name: like[name], default="")
-    return best if like.get(best, 0) >= LIKELY else ""
 
 
 def _said(sheet: Sheet, place: int, source: int = 0) -> str:

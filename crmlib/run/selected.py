@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from crmlib.books.ledger import identifier, quoted
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import KNOWN, kind_named, likeness, vocabulary
+from crmlib.declared.vocabulary import KNOWN, kind_named, vocabulary
+from crmlib.run.drafts import column_named
 from crmlib.run.proposal import HELD, REVERSED, roles, shared_key, written
 
 LINES = "invoice_lines.sql"
@@ -46,7 +47,7 @@ def with_selected(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
 
 def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
     """The bookings of revenue of a general ledger with debit and credit, in which an entry has several rows; None where it is none."""
-    names = {role: _best(sheet, words) for role, words in vocabulary().entries.items()}
+    names = {role: column_named(sheet, words, KNOWN) for role, words in vocabulary().entries.items()}
     if not all(names[role] for role in ("entry", "account", "debit", "credit", "day")):
         return None
     cell = {role: identifier(name) for role, name in names.items() if name}
@@ -68,12 +69,6 @@ def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
         **{role: cell[role] for role in ("day", "account", "debit", "credit")}, more=more, customer=customer, name=cell.get("customer_name", customer),
         keys=", ".join(keys), same=" AND ".join(f"l.{key} = c.{key}" for key in keys), customers=quoted(customers), revenue=quoted(revenue))  # fmt: skip
     return look.selected(sheet, text, {"ledger": sheet}, LINES)
-
-
-def _best(sheet: Sheet, words: Sequence[str]) -> str:
-    like = {name: likeness(name, tuple(words)) for name, column in sheet.columns.items() if column.filled}
-    best = max(like, key=lambda name: like[name], default="")
-    return best if like.get(best, 0) >= KNOWN else ""
 
 
 def _count(look: Sniffer, sheet: Sheet, account: str, begin: str) -> int:
