@@ -73,7 +73,14 @@ def _like(reader: Reader, source: Source, name: str, headers: Headers) -> str:
     """The table of transactions that is read from parts with the very header of this one; a database has many tables alike."""
     dated = {table: {*header} for table, header in headers.items() if tables()[table].date}
     parts = [] if source.answer else source.tables.get(name, source.queried.get(name, []))
-    return next((t for t, header in dated.items() if parts and {*_header(reader, parts[0], t), *PLACE} == header), "")
+    seen: dict[str, set[str]] = {}  # by how it is read: most tables are read alike
+    for table, header in dated.items() if parts else ():
+        form = f"{reader.engagement.table(table).header_row} {reader.formats(table)}"
+        if form not in seen:
+            seen[form] = {*_header(reader, parts[0], table), *PLACE}
+        if seen[form] == header:
+            return table
+    return ""
 
 
 def _header(reader: Reader, part: Part, table: str) -> Collection[str]:
