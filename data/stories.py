@@ -622,13 +622,14 @@ def dictionary(records: dict[str, dict[str, Any]]) -> str:
 
 def mapping_dictionary() -> str:
     """The keys of a mapping as a Markdown table."""
-    from crmlib.declared.settings import ColumnSource, CustomerRates, Formats, TableSource
+    from crmlib.declared.settings import ColumnSource, CustomerRates, Formats, OpenQuestion, TableSource
 
     places = {
         "tables.NAME": TableSource,
         "tables.NAME.columns.COLUMN": ColumnSource,
         "formats": Formats,
         "customer_rates": CustomerRates,
+        "open.SETTING": OpenQuestion,
     }
     rows = [
         (f"`{place}.{key}`", str(field.description))

@@ -7,7 +7,7 @@ and listed only where there are any.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +22,7 @@ from crmlib.books.views import is_whole, make_sums
 from crmlib.declared.ledger import DRIVERS, ORDERED, Table, tables
 from crmlib.declared.periods import parse_period
 from crmlib.declared.reading import Record, SettingsError, did_you_mean, folded, read
+from crmlib.declared.settings import OpenQuestion
 
 REPEATABLE = ("invoice_lines", "credits", "activities", "costs", "joint_costs")  # equal rows may be bookings
 OF_PERIODS = ("control_totals", "customer_view")  # tables whose rows name their period
@@ -80,7 +81,8 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
     their amount, in the hundredth: `count` and `amount` add up to the whole.
     """
     make_sums(ledger)
-    findings = [*_no_currency(ledger.engagement.settings.currency), *ledger.defects]
+    settings = ledger.engagement.settings
+    findings = [*_no_currency(settings.currency), *_open_questions(settings.open), *ledger.defects]
     for name in ledger.tables:
         findings += _table_findings(ledger, name)
     return findings_frame([*findings, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
@@ -89,6 +91,14 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
 def _no_currency(code: str) -> list[Finding]:
     place = {"file": "engagement.yml", "column": "currency", "value": code}
     return [_simple("currency-none", "", {"currency": code}, **place)] if code in NO_CURRENCIES else []
+
+
+def _open_questions(questions: Mapping[str, OpenQuestion]) -> Iterator[Finding]:
+    """What nobody has answered: a rejection where amounts hang on it."""
+    for key, question in questions.items():
+        words = {"asked": question.asked, "taken": question.taken}
+        told = _simple("settings-open", "", words, file="engagement.yml", column=f"open.{key}", value=question.taken)
+        yield replace(told, verdict="reject", amount=question.amount) if question.amount else told
 
 
 def _table_findings(ledger: Ledger, name: str) -> list[Finding]:

@@ -265,6 +265,11 @@ class Sniffer(Opener):
         rows = f"FROM {sheet.view}" + (f" WHERE {where}" if where else "")
         return float(self.rows(f"SELECT coalesce(sum({expression}), 0) {rows}")[0][0])
 
+    def read_sum(self, sheet: Sheet, columns: Iterable[Profile], form: tuple[str, str] = (".", "")) -> float:
+        """What columns add up to, of which none has been read yet: in this form, or in the first that fits."""
+        read = [self._number(c, form if form in c.numbers else next(iter(c.numbers), form)) for c in columns]
+        return self.total(sheet, " + ".join(f"coalesce({value}, 0)" for value in read) or "0")
+
     def months(self, sheet: Sheet, column: str) -> list[tuple[date, int, int]]:
         """Each month of a date with its first and last day that has rows."""
         days = f"SELECT {sheet.spoken(column)} AS d FROM {sheet.view}"
@@ -282,7 +287,7 @@ class Sniffer(Opener):
 
     def _number(self, column: Profile, form: tuple[str, str]) -> str:
         decimal, thousands = form
-        plain = f"regexp_replace({identifier(column.name)}, '[^0-9,.()-]', '', 'g')"
+        plain = f"regexp_replace({identifier(column.name)}::VARCHAR, '[^0-9,.()-]', '', 'g')"
         plain = f"replace({plain}, {quoted(thousands)}, '')" if thousands in {",", "."} else plain
         plain = f"replace({plain}, {quoted(decimal)}, '.')"
         return f"TRY_CAST(regexp_replace({plain}, '[()-]', '', 'g') AS DOUBLE) * if(regexp_matches({plain}, '[(-]'), -1, 1)"

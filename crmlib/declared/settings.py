@@ -246,6 +246,19 @@ class Thresholds(Record):
     )
 
 
+class OpenQuestion(Record):
+    """What the client's files do not prove, what was taken for it, and what hangs on that."""
+
+    asked: str = Field(
+        description="a question of `crm new` that nobody has answered; it is told until its entry is removed"
+    )
+    taken: str = Field(description="what the mapping says until it is")
+    amount: Decimal = Field(
+        Decimal(0),
+        description="what hangs on the answer; where anything does, the books are refused until the entry is removed",
+    )
+
+
 class Settings(Record):
     """engagement.yml."""
 
@@ -278,6 +291,10 @@ class Settings(Record):
     tables: dict[TableName, TableSource] = Field(default_factory=dict)
     unread: list[str] = Field(
         default_factory=list, description="files, sheets or tables of the source that are left out on purpose"
+    )
+    open: dict[str, OpenQuestion] = Field(
+        default_factory=dict,
+        description="questions of `crm new` that nobody has answered, by the setting that they are about",
     )
     rates: Rates = Field(default_factory=lambda: Rates.model_validate({}))
     customer_rates: CustomerRates | None = Field(

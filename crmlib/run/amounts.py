@@ -119,7 +119,8 @@ def _without_tax(look: Sniffer, whole: Sheet, x: dict[str, str], others: Sequenc
     if not proven:
         text = f"Does the amount in {named} hold the tax in {tax}? No other column says:"
         rows = _rows(look, whole, [named, tax], tax)
-        answer = ask(Question("tables.invoice_lines.columns.gross_sales (tax)", text, rows, ["no", "yes"], "no"))
+        key, amount = "tables.invoice_lines.columns.gross_sales (tax)", look.total(whole, tax)
+        answer = ask(Question(key, text, rows, ["no", "yes"], "no", amount=amount))
         proven = "before" if answer == "yes" else ""
     return f"({named} - {tax})" if proven == "before" else named
 
@@ -183,9 +184,8 @@ def _is_after(look: Sniffer, whole: Sheet, amount: str, off: str, ask: Ask | Non
         return proven == "after"
     text = f"Is {amount} the amount before or after the discount in {off}? No other column says:"
     rows = _rows(look, whole, [amount, off], off)
-    return (
-        ask(Question("tables.invoice_lines.columns.gross_sales", text, rows, ["before", "after"], "before")) == "after"
-    )
+    key, at_stake = "tables.invoice_lines.columns.gross_sales (discount)", look.total(whole, off)
+    return ask(Question(key, text, rows, ["before", "after"], "before", amount=at_stake)) == "after"
 
 
 def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[str], ask: Ask) -> tuple[str, str]:
@@ -194,7 +194,10 @@ def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[
     for first, off in look.differences(whole, amount, others)[:1]:
         text = f"In nearly every row {amount} is {first} less {off}. Is {first} the amount before a discount, or with a tax?"
         rows = _rows(look, whole, [first, off, amount], off)
-        return (first, amount) if ask(Question(key, text, rows, choices, choices[0])) == choices[0] else ("", "")
+        answer = ask(
+            Question(key, text, rows, choices, choices[0], "neither")
+        )  # what is left is the amount in any case
+        return (first, amount) if answer == choices[0] else ("", "")
     words = tuple(vocabulary().tables["invoice_lines"].columns["gross_sales"])
     named = {whole.spoken(n): n for n in whole.columns}
     able = [n for n in others if n in named and likeness(named[n], words) >= LIKELY]
@@ -205,7 +208,8 @@ def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[
             return first, net
         text = f"{net} is {first} in some rows, and less in the others. Is {first} the amount before a discount, and {net} the one after it?"
         rows = _rows(look, whole, [first, net], f"{first} - {net}")
-        if ask(Question(key, text, rows, ["yes", "no"], "yes")) == "yes":
+        more = look.total(whole, f"{first} - {net}")
+        if ask(Question(key, text, rows, ["yes", "no"], "yes", "no", more)) == "yes":
             return first, net
     return "", ""
 

@@ -218,7 +218,7 @@ def new(
         for question in still_open:
             _say(f"open: {question}")
         accepted = _checked(str(folder), out)
-        _say(f"written: {settings}" + (", where OPEN marks what is still to be said" if still_open else ""))
+        _say(f"written: {settings}" + (", where `open` lists what is still to be said" if still_open else ""))
         _say(
             f"next: crm run {place}"
             if accepted

@@ -12,13 +12,20 @@ from crmlib.declared.vocabulary import likeness
 
 @dataclass(frozen=True)
 class Question:
-    """What the data do not prove: where it stands in engagement.yml, three rows of evidence, the choices, a default."""
+    """What the data do not prove: where it stands in engagement.yml, three rows of evidence, the choices, a default; and without an answer what is taken, the amount that hangs on it."""
 
     key: str
     text: str
     evidence: Sequence[str]
     choices: Sequence[str]
     default: str
+    taken: str = ""  # the default where nothing else is said
+    amount: float = 0
+
+    @property
+    def asked(self) -> str:
+        """The question with its evidence, in one line."""
+        return f"{self.text} {'; '.join(self.evidence[:3])}".rstrip()
 
 
 Ask = Callable[[Question], str]  # the answer; empty where nobody is there to give it
@@ -77,4 +84,4 @@ class Proposal:
     currency: str = ""
     coverage: tuple[str, str] = ("", "")
     unread: list[str] = field(default_factory=list)
-    open: dict[str, str] = field(default_factory=dict)
+    open: dict[str, Question] = field(default_factory=dict)

@@ -134,7 +134,9 @@ def _day(j: Journal, ask: Ask) -> str:
     years = [_year(j.sheet, j.at("day"), source) for source in range(len(j.sheet.source))]
     if not all(years):
         text = f"{name!r} has no year. In which year were these booked, such as 2025?"
-        said = ask(Question("tables.invoice_lines.columns.invoice_date", text, j.sheet.columns[name].samples, [], ""))
+        said = ask(
+            Question("tables.invoice_lines.columns.invoice_date", text, j.sheet.columns[name].samples, [], "", "none")
+        )
         years = [quoted(said)] if said.isdigit() else []
     if not years:
         return name
@@ -200,8 +202,13 @@ def _rate(look: Sniffer, j: Journal, account: str, key: str, ask: Ask) -> int:
     if known:
         return known[0]
     columns = [j.at(role) for role in ("amount", "debit", "account", "contra") if role in j.names]
-    rows = look.groups(j.sheet, columns, f"{quoted(account)} IN ({j.at('account')}, {j.at('contra')})")
+    booked = look.kept(j.sheet, f"{quoted(account)} IN ({j.at('account')}, {j.at('contra')})")
+    rows = look.groups(booked, columns)
     text = f"How much value added tax, in percent, do amounts booked to account {account} hold? The chart of accounts does not say:"
     place = f"tables.invoice_lines.columns.gross_sales ({account})"
-    said = ask(Question(place, text, [" ".join(row[:-1]) for row in rows[:3]], ["19", "7", "0"], "19"))
+    amount = look.read_sum(
+        booked, [j.sheet.columns[n] for r, n in j.names.items() if r in {"amount", "debit", "credit"}]
+    )
+    evidence = [" ".join(row[:-1]) for row in rows[:3]]
+    said = ask(Question(place, text, evidence, ["19", "7", "0"], "19", "0", amount))
     return int(said) if said.isdigit() else 0

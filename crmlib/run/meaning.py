@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 
 from crmlib.books.ledger import quoted
@@ -17,8 +17,15 @@ from crmlib.run.proposal import recognised
 from crmlib.run.selected import with_selected
 
 FILE = PLACE[0]  # where several are merged
+UNKNOWN = ("2024-01", "2024-12")  # stands for months of which nothing is known
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
 NO_CURRENCY = "XXX"  # ISO 4217's code for none
+AMOUNTS = (
+    "gross_sales",
+    "with_tax",
+    "unit_price",
+    "quantity",
+)  # by which it is said what lines are worth, before it is known what they are
 MOST_KINDS = 20  # different values of a column of status or type
 
 
@@ -28,12 +35,12 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
 
     def asked(question: Question) -> str:
         if not (answer := ask(question)):
-            p.open[question.key] = question.text + "".join(f" {row};" for row in question.evidence[:3]).rstrip(";")
+            p.open[question.key] = question
         return answer
 
     recognised(look, p, with_selected(look, sheets), asked)
     for name, draft in p.tables.items():
-        _read_forms(draft, name, asked)
+        _read_forms(look, draft, name, asked)
     if (lines := p.tables.get("invoice_lines")) and lines.settled:
         p.coverage = (
             _coverage(_booked_months(look, lines), asked) if FILE not in lines.columns["invoice_date"] else lines.period
@@ -51,11 +58,22 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
             lines.columns |= {"currency": ""} if "currency" in lines.columns else {}  # the document's, not the amount's
         _read_plain(lines)
         p.coverage = _coverage(_months(look, lines, whole), asked)
+    p.open |= {question.key: question for question in _left(p)}
     p.currency = _currency(look, p, asked)
     return p
 
 
-def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
+def _left(p: Proposal) -> Iterator[Question]:
+    """What nobody can be asked, as nothing is known of it, or as it is for later."""
+    if not p.coverage[0]:
+        text = "Which months do the books hold? No form of their dates is known."
+        yield Question("coverage", text, [], [], f"{UNKNOWN[0]} to {UNKNOWN[1]}")
+    if p.unread:
+        text = f"Recognised as no table of the ledger: {', '.join(p.unread)}. Is there nothing in them that counts?"
+        yield Question("unread", text, [], [], "not read")
+
+
+def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
     """Forms of numbers and dates that every value of the mapped columns bears out; where two do, people are asked."""
     columns = draft.mapped()
     numbers = [c for c in columns if c.numbers and not c.dates and "marked" in c.marks]
@@ -64,7 +82,10 @@ def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
     if len({decimal for decimal, _ in best}) > 1:
         marks = {"comma": ",", "point": "."}
         text = f"Which is the decimal mark of {table}, comma or point? Every number could be read either way:"
-        answer = ask(Question(f"tables.{table}.formats.decimal", text, numbers[0].samples, [*marks], "comma"))
+        there = [c for c in numbers if c.name in draft.sheet.columns]
+        sums = [look.read_sum(draft.sheet, there, form) for form in best]
+        key, amount = f"tables.{table}.formats.decimal", max(sums) - min(sums)
+        answer = ask(Question(key, text, numbers[0].samples, [*marks], "comma", "point", amount))
         best = [form for form in best if form[0] == marks.get(answer, ".")]
     draft.number = min(best, key=lambda form: len(form[1]), default=(".", ""))
     dates = [c.dates for c in columns if c.dates]
@@ -72,7 +93,7 @@ def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
     if len(common) > 1:
         text = f"Which form have the dates of {table}? Every one could be read in each of these:"
         samples = next(c.samples for c in columns if c.dates)
-        answer = ask(Question(f"tables.{table}.formats.dates", text, samples, common, common[0]))
+        answer = ask(Question(f"tables.{table}.formats.dates", text, samples, common, common[0], "none"))
         common = [answer] if answer else []
     draft.days = draft.days or common or sorted({d[0] for d in dates if len(d) == 1})
 
@@ -111,10 +132,9 @@ def _kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str, str
         if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values)):
             kinds = {value: flag for value in values if _plain(value) in vocabulary().yes}
         if any(kinds.values()) and (unknown := [v for v in values if not _is_told(v, kinds.get(v, ""))]):
-            kinds |= _said_of(name, unknown, ask)
+            kinds |= _said_of(look, lines, whole, name, unknown, ask)
         for kind in sorted({*kinds.values()} - {""}):
-            given = ", ".join(f"'{value}'" for value in values if kinds.get(value) == kind)
-            tests.setdefault(kind, []).append(f"{whole.spoken(name)} in ({given})")
+            tests.setdefault(kind, []).append(_is_one(whole, name, [v for v in values if kinds.get(v) == kind]))
     return {
         kind: " or ".join(tests[kind]) for kind in sorted(tests, key=lambda kind: kind != "exclude")
     }  # a draft is nothing else
@@ -124,12 +144,24 @@ def _is_told(value: str, kind: str) -> bool:
     return bool(kind) or _plain(value) in {*map(_plain, (*vocabulary().normal, *vocabulary().yes, *vocabulary().no))}
 
 
-def _said_of(name: str, values: Sequence[str], ask: Ask) -> dict[str, str]:
+def _is_one(whole: Sheet, name: str, values: Sequence[str]) -> str:
+    """The condition that a column has one of these values."""
+    return f"{whole.spoken(name)} in ({', '.join(map(quoted, values))})"
+
+
+def _amount(look: Sniffer, lines: Draft, whole: Sheet, where: str) -> float:
+    """What the lines that meet a condition are worth, by the first amount that they have."""
+    first = next((lines.columns[role] for role in AMOUNTS if role in lines.columns), "")
+    return look.total(whole, whole.spoken(first), where) if first else 0
+
+
+def _said_of(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str], ask: Ask) -> dict[str, str]:
     """The kind of lines with values that say nothing, beside others that do, where the column is one of status: sales, or as people say left out."""
     if not {*parts(name)} & {*vocabulary().status}:
         return {}
     text = f"Are the rows whose {name} is {' or '.join(values)} sales? Others are of another kind, or left out."
-    said = ask(Question(f"tables.invoice_lines.kinds ({name})", text, [], ["sales", "exclude"], "sales"))
+    key, amount = f"tables.invoice_lines.kinds ({name})", _amount(look, lines, whole, _is_one(whole, name, values))
+    said = ask(Question(key, text, [], ["sales", "exclude"], "sales", amount=amount))
     return dict.fromkeys(values, "exclude") if said == "exclude" else {}
 
 
@@ -143,10 +175,7 @@ def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence
     kind = kind_of(re.sub(r"(?i)^(is|ist|est|es)\b", "", name.rsplit(".", 1)[-1]))
     if not (kind and yes and len(yes) + len(no) == len(values)):
         return ""
-    amount = next((lines.columns[role] for role in ("gross_sales", "quantity") if role in lines.columns), "")
-    said = ", ".join(f"'{value}'" for value in yes)
-    marked = f"{whole.spoken(name)} in ({said})"
-    stands = bool(amount) and look.total(whole, whole.spoken(amount), marked) > 0
+    stands = _amount(look, lines, whole, _is_one(whole, name, yes)) > 0
     return "exclude" if kind == "cancellation" and stands else kind
 
 

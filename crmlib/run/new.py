@@ -19,7 +19,7 @@ from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.declared.teams import Member, Milestone
 from crmlib.run.drafts import Ask, Draft, Proposal
-from crmlib.run.meaning import NO_CURRENCY, proposed
+from crmlib.run.meaning import NO_CURRENCY, UNKNOWN, proposed
 from crmlib.run.proposal import DERIVED, of_documents
 
 DECIDED = (
@@ -67,7 +67,7 @@ def write_template(folder: Path, sources: Sequence[str] = (), ask: Ask = lambda 
             sniffer = Sniffer(Path(work))
             proposal = proposed(sniffer, sniffer.sheets(files), ask)
         texts = _texts(folder, next(iter(files)), proposal)
-        still_open = [*proposal.open.values()]
+        still_open = [question.asked for question in proposal.open.values()]
     _write(folder, texts)
     for source, name in files.items():
         if not _is_database(source):
@@ -93,7 +93,7 @@ def _texts(folder: Path, source: str, p: Proposal) -> dict[str, str]:
         if _is_database(source)
         else "ledger"
     )
-    texts = {"engagement.yml": "\n".join([*_settings(folder, place, p), *_mapping(p), ""])}
+    texts = {"engagement.yml": "\n".join([*_settings(folder, place, p), *_open(p), *_mapping(p), ""])}
     texts |= {draft.sheet.source[0]: f"{draft.sheet.query}\n" for draft in p.tables.values() if draft.sheet.query}
     return texts | {f"{name}.sql": _derived(name, draft) for name, draft in p.tables.items() if draft.derived}
 
@@ -128,28 +128,34 @@ def judgement_templates() -> dict[str, str]:
 
 
 def _settings(folder: Path, source: str, p: Proposal) -> Iterator[str]:
-    yield "# Proposed by `crm new` from the client's files. OPEN marks what they do not prove: look at it, then take the mark away."
+    yield "# Proposed by `crm new` from the client's files."
     yield "# data/README.md of the workbook is the dictionary; `crm check` says what is wrong with the books as they are mapped here."
     yield f"client: {_text(folder.resolve().name)}"
     yield f"currency: {p.currency}" + (
-        "  # OPEN: write its three letters; XXX is no currency" if p.currency == NO_CURRENCY else ""
+        "  # write its three letters; XXX is no currency" if p.currency == NO_CURRENCY else ""
     )
-    start, end = p.coverage
-    yield (
-        f"coverage: {{start: {start}, end: {end}}}  # whole months that have sales"
-        if start
-        else f"coverage: {{start: 2024-01, end: 2024-12}}  # OPEN: {_why(p, 'invoice_date')}"
-    )
+    start, end = p.coverage if p.coverage[0] else UNKNOWN
+    yield f"coverage: {{start: {start}, end: {end}}}" + ("  # whole months that have sales" if p.coverage[0] else "")
     yield f"source: {_text(source)}"
-    if p.unread:
-        yield f"# OPEN: recognised as no table of the ledger, and not read: {', '.join(p.unread)}"
     yield "# cost_of_goods_basis: full  # where the cost of goods is full standard cost"
     yield "# rates: {cost_of_capital: 0.09, tax_rate: 0.25, inventory_noncapital_rate: 0}"
 
 
+def _open(p: Proposal) -> Iterator[str]:
+    """The questions that nobody has answered, but for the currency, without which nothing is read."""
+    questions = [question for question in p.open.values() if question.key != "currency"]
+    if questions:
+        yield "open:  # what the files do not prove: mend the setting where what was taken is wrong, then remove its entry here"
+    for question in questions:
+        yield f"  {_text(question.key)}:"
+        yield f"    asked: {_text(question.asked)}"
+        yield f"    taken: {_text(question.taken or question.default)}"
+        yield from [f"    amount: {question.amount:.2f}"] * bool(question.amount)
+
+
 def _mapping(p: Proposal) -> Iterator[str]:
     yield "tables:" + (
-        "" if p.tables else " {}  # OPEN: no file looks like a table of the ledger; `headers` shows what each holds"
+        "" if p.tables else " {}  # no file looks like a table of the ledger; `headers` shows what each holds"
     )
     for table, draft in p.tables.items():
         yield f"  {table}:"
@@ -199,9 +205,6 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     ]
     if unread and table == "invoice_lines":
         yield f"unread: [{', '.join(map(_text, dict.fromkeys(unread)))}]  # read for customers and products, tax, or of a document as a whole"
-    for key, text in p.open.items():
-        if key.startswith((f"{table}.", f"tables.{table}.")):
-            yield f"# OPEN: {text}"
     yield from _formats(draft)
 
 
@@ -272,7 +275,3 @@ def _text(text: str) -> str:
 
 def _names(names: Sequence[str], *, brackets: bool = False) -> str:
     return _text(names[0]) if len(names) == 1 and not brackets else f"[{', '.join(map(_text, names))}]"
-
-
-def _why(p: Proposal, key: str) -> str:
-    return next((text for name, text in p.open.items() if key in name), "no column of dates is known")

@@ -19,6 +19,7 @@ from crmlib.run.totals import leave_totals
 NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_id", "product_name"),
           "documents": ("order_id", "invoice_date", "customer_id"), "invoice_lines": ("gross_sales", "customer_id", "invoice_date")}  # fmt: skip
 AMOUNT_OF_TWO = ("unit_price", "quantity"), ("debit", "credit")  # columns from which an amount is computed
+TAKEN_OFF = {"discount", "discount_share", "refunded"}  # columns without which net sales are more
 KEYS = {"customers": "customer_id", "products": "product_id", "documents": "order_id"}
 LIKE_LINES = ("invoice_lines", "customers", "products")  # whose columns stand in a flat export
 DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region", "account_manager"),  # from a flat export
@@ -154,7 +155,7 @@ def _recognise_columns(look: Sniffer, p: Proposal, lines: Draft, ask: Ask) -> No
             _refer(look, lines, p.tables[table], key)
     _prove_names(look, lines)
     for table, draft in p.tables.items():
-        _confirm(draft, table, ask)
+        _confirm(look, draft, table, ask)
     leave_totals(look, lines, ask)
 
 
@@ -244,7 +245,7 @@ def _by_content(p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
     evidence = [f"{name}: {s.rows} rows of {', '.join(list(s.columns)[:6])}" for name, s in able.items()]
     name = next(iter(able), "")
     if len(able) > 1:
-        name = ask(Question("tables.invoice_lines.source", text, evidence, [*able], name))
+        name = ask(Question("tables.invoice_lines.source", text, evidence, [*able], name, "none"))
     if name:
         p.tables["invoice_lines"] = _draft(able[name], "invoice_lines")
     return p.tables.get("invoice_lines")
@@ -254,7 +255,7 @@ def _content(column: Profile) -> str:
     return "date" if column.is_date else "number" if column.is_number else "text"
 
 
-def _confirm(draft: Draft, table: str, ask: Ask) -> None:
+def _confirm(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
     """Columns that are needed or only near by name: taken where nothing else can be meant, else as people say."""
     needed, there = (
         NEEDED.get(table, ()),
@@ -273,9 +274,12 @@ def _confirm(draft: Draft, table: str, ask: Ask) -> None:
         elif able:
             record = tables()[table].columns.get(role) if table in tables() else None
             text = f"Which column of {draft.sheet.name} is {role}{f' ({record.meaning})' if record else ''}?"
-            evidence = [f"{c.name}: {', '.join(c.samples)}" for c in sorted(able, key=lambda c: c.name != likely)]
+            able = sorted(able, key=lambda c: c.name != likely)
+            evidence = [f"{c.name}: {', '.join(c.samples)}" for c in able]
+            amount = look.read_sum(draft.sheet, able[:1]) if role in TAKEN_OFF else 0
             choices = [*(c.name for c in able), "none"]
-            name = ask(Question(f"tables.{table}.columns.{role}", text, evidence, choices, likely or choices[0]))
+            key = f"tables.{table}.columns.{role}"
+            name = ask(Question(key, text, evidence, choices, choices[0], "none", amount))
             draft.columns |= {role: name} if name not in {"", "none"} else {}
 
 

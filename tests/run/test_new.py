@@ -17,8 +17,9 @@ import yaml
 from conftest import values
 
 from crmlib.books.reader import read_ledger
+from crmlib.books.stored import open_books
 from crmlib.declared.engagement import open_engagement
-from crmlib.declared.reading import PROJECT, SettingsError
+from crmlib.declared.reading import PROJECT, DataRejected, SettingsError
 from crmlib.run.drafts import Question
 from crmlib.run.new import write_template
 
@@ -178,7 +179,58 @@ def test_a_date_that_fits_two_ways_is_asked_with_three_rows_and_left_marked_wher
     )
     assert any("form" in text and "03/04/2025" in text for text in still_open)
     assert "formats" not in mapping(folder)["tables"]["invoice_lines"]
-    assert "# OPEN: Which form have the dates" in (folder / "engagement.yml").read_text(encoding="utf-8")
+    assert mapping(folder)["open"]["tables.invoice_lines.formats.dates"]["taken"] == "none"
+
+
+OPEN = {
+    "what a status means": ("Status", ["paid", "void", "on-hold"], "tables.invoice_lines.kinds (Status)", "sales", Decimal("3.00")),
+    "whether tax is in an amount": ("VAT", ["0.10", "0.13", "0.11", "0.12", "0.14", "0.15"], "tables.invoice_lines.columns.gross_sales (tax)", "no", Decimal("0.75")),
+    "before or after discount": ("Discount", ["0.10", "0.00", "0.13"], "tables.invoice_lines.columns.gross_sales (discount)", "before", Decimal("0.23")),
+    "what was paid": ("Net Amount Paid", ["1.00", "2.00", "0.00"], "tables.invoice_lines.columns.discount", "no", Decimal("3.00")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OPEN)
+def test_what_nobody_has_answered_refuses_the_books_with_its_amount_until_its_entry_is_removed(
+    case: str, tmp_path: Path
+) -> None:
+    header, cells, key, taken, amount = OPEN[case]
+    rows = [f"{'AB'[n % 2]},2025-01-0{n},R{n},{n}.00,{cell}" for n, cell in enumerate(cells, 1)]
+    file = csv_file(tmp_path, f"Customer,Date,Invoice No,Net Amount,{header}", *rows)
+    folder, *_ = set_up(tmp_path, [file], {key: ""})
+    with pytest.raises(DataRejected) as refused:
+        open_books(folder)
+    [finding] = refused.value.findings.query("code == 'settings-open'").to_dict("records")
+    assert (finding["verdict"], finding["column"], finding["value"], finding["amount"]) == (
+        "reject",
+        f"open.{key}",
+        taken,
+        amount,
+    )
+    settings = mapping(folder)
+    del settings["open"]
+    (folder / "engagement.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    assert "settings-open" not in {*open_books(folder).findings["code"]}
+
+
+def test_an_open_question_on_which_no_amount_hangs_is_a_warning(tmp_path: Path) -> None:
+    days = [
+        f"{'AB'[day % 3]},2025-{month:02}-{day:02},1.00"
+        for month in range(1, 5)
+        for day in (3, 28)
+        if (month, day) != (4, 28)
+    ]
+    folder, *_ = set_up(tmp_path, [csv_file(tmp_path, FLAT, *days)], {"coverage (last month)": ""})
+    found = open_books(folder).findings.query("code == 'settings-open'")
+    assert found[["verdict", "column", "value"]].values.tolist() == [
+        ["warn", "open.coverage (last month)", "leave out"]
+    ]
+
+
+def test_a_number_that_fits_two_ways_is_refused_with_the_difference(tmp_path: Path) -> None:
+    file = csv_file(tmp_path, "Customer;Date;Amount", "A;2025-01-01;1.500", "B;2025-01-02;2.250")
+    folder, *_ = set_up(tmp_path, [file], {"tables.invoice_lines.formats.decimal": ""})
+    assert mapping(folder)["open"]["tables.invoice_lines.formats.decimal"]["amount"] == 3746.25
 
 
 def test_one_value_in_ten_thousand_proves_the_form_of_a_date(tmp_path: Path) -> None:
