@@ -61,15 +61,11 @@ def measures(books: Books, period: Period, *, together: bool = False) -> Frame:
     heads = heads.rename_axis("account_id").sort_index()
     sums = _sums(books, period, account).join(_months(books, period, together=together)).reindex(heads.index)
     sales = sums["sales"].where(sums["sales"] > 0)
-    growth = (sums["same_months"] / sums["year_before"].where(sums["year_before"] > 0) - 1).where(
-        sums["comparable_months"] >= COMPARABLE_MONTHS_SHARE * period.months
-    )
+    growth = sums["same_months"] / sums["year_before"].where(sums["year_before"] > 0) - 1
+    growth = growth.where(sums["comparable_months"] >= COMPARABLE_MONTHS_SHARE * period.months)
     orders = sums["orders"].where(sums["orders"] > 0) if "orders" in sums else None
-    since = (
-        pd.to_datetime(named["customer_since"], errors="coerce").groupby(account).min()
-        if "customer_since" in named
-        else None
-    )
+    since = named.get("customer_since")
+    since = None if since is None else pd.to_datetime(since, errors="coerce").groupby(account).min()
     made = {
         "sales": sums["sales"], "net_margin": sums["net_margin"], "growth_share": growth if books.comparable(period.year_before()) else None,
         "margin_level_share": (sums["sales"] - sums.get("deductions", 0) - sums["goods"]) / sales if "goods" in sums else None,
@@ -97,25 +93,18 @@ def _sums(books: Books, period: Period, account: pd.Series) -> Frame:
 
 def _months(books: Books, period: Period, *, together: bool) -> Frame:
     """By account: active_months of the period, sales of the year_before, same_months (sales of the months since a year after the first purchase), comparable_months."""
-    (heads, place), revenue = (
-        places(books, together=together),
-        [li.id for li in books.statement.leaves if li.is_revenue],
-    )
-    sales = monthly(books, period, {"sales": dict.fromkeys(revenue, 1)}, place, len(heads))["sales"]
+    heads, place = places(books, together=together)
+    revenue = {line.id: 1 for line in books.statement.leaves if line.is_revenue}
+    sales = monthly(books, period, {"sales": revenue}, place, len(heads))["sales"]
     first, bought = sales.shape[1] - period.months, sales > 0
-    begun = np.where(bought.any(axis=1), bought.argmax(axis=1), sales.shape[1])[:, None]
-    since, before = (
-        np.arange(first, sales.shape[1]) - YEAR >= begun,
-        slice(max(first - YEAR, 0), max(first - YEAR + period.months, 0)),
-    )
-    sums = {"year_before": sales[:, before].sum(axis=1), "same_months": np.einsum("ij,ij->i", sales[:, first:], since)}
-    months = {
-        "active_months": bought[:, first:].sum(axis=1),
-        "comparable_months": np.clip(first - YEAR + period.months - begun[:, 0], 0, period.months),
-    }
-    return pd.DataFrame(
-        {name: total.round(LEDGER_DIGITS) for name, total in sums.items()} | months, index=heads, dtype=float
-    )
+    last = first - YEAR + period.months  # after the same months of the year before
+    begun = np.where(bought.any(axis=1), bought.argmax(axis=1), sales.shape[1])
+    since = np.arange(first, sales.shape[1]) - YEAR >= begun[:, None]
+    return pd.DataFrame({
+        "year_before": sales[:, max(first - YEAR, 0) : max(last, 0)].sum(axis=1).round(LEDGER_DIGITS),
+        "same_months": np.einsum("ij,ij->i", sales[:, first:], since).round(LEDGER_DIGITS),
+        "active_months": bought[:, first:].sum(axis=1), "comparable_months": np.clip(last - begun, 0, period.months),
+    }, index=heads, dtype=float)  # fmt: skip
 
 
 def chosen_account(report: Frame, wanted: str, keys: Collection[str], margin: str) -> str:
@@ -134,8 +123,8 @@ def chosen_account(report: Frame, wanted: str, keys: Collection[str], margin: st
                 f"customer_id {wanted!r} has nothing in this period, or is no customer of the ledger{near}"
             )
         return wanted
-    among = known[known.index.isin(list(keys))] if known.index.isin(list(keys)).any() else known
-    return str(among[margin].astype(float).idxmax())
+    is_key = known.index.isin(list(keys))
+    return str(known[is_key | ~is_key.any()][margin].astype(float).idxmax())
 
 
 def service_levels(books: Books, period: Period) -> Frame:
@@ -148,23 +137,19 @@ def service_levels(books: Books, period: Period) -> Frame:
     """
     names = ["customer_id", "measure", "given_share", "agreed_share", "months", "months_below", "all_share"]
     table = books.table("service_levels")
-    rows = pd.DataFrame(columns=[*names, "month"]) if table is None else table
-    rows = rows[(rows["month"] >= period.start) & (rows["month"] < period.end) & (rows.get("denominator", 0) > 0)]
+    rows = pd.DataFrame(columns=[*names, "month", "denominator"]) if table is None else period.rows(table)
+    rows = rows[rows["denominator"] > 0]
     if rows.empty:
         return pd.DataFrame(columns=names)
-    rows = rows.assign(agreed=rows["agreed"].astype(float) if "agreed" in rows else float("nan"))
+    agreed = rows["agreed"].astype(float) if "agreed" in rows else float("nan")
     rows = rows.astype({"numerator": float, "denominator": float})
-    rows = rows.assign(
-        below=rows["numerator"] < rows["agreed"] * rows["denominator"],
-        agreed_weight=rows["agreed"] * rows["denominator"],
-    )
+    rows["agreed"] = agreed * rows["denominator"]
+    rows["below"] = rows["numerator"] < rows["agreed"]
     by = rows.groupby(["customer_id", "measure"])
-    sums, whole = (
-        by[["numerator", "denominator", "below"]].sum(),
-        rows.groupby("measure")[["numerator", "denominator"]].sum(),
-    )
+    sums = by[["numerator", "denominator", "below"]].sum()
+    whole = rows.groupby("measure")[["numerator", "denominator"]].sum()
     given = pd.DataFrame({
-        "given_share": sums["numerator"] / sums["denominator"], "agreed_share": by["agreed_weight"].sum(min_count=1) / sums["denominator"],
+        "given_share": sums["numerator"] / sums["denominator"], "agreed_share": by["agreed"].sum(min_count=1) / sums["denominator"],
         "months": by.size(), "months_below": sums["below"].astype(int),
     }).reset_index()  # fmt: skip
     return given.assign(all_share=given["measure"].map(whole["numerator"] / whole["denominator"]))

@@ -51,36 +51,24 @@ def _losers(books: Books, period: Period) -> Frame:
     losers = customers[customers[margin] < 0][["customer_id", margin]]
     rows = losers.merge(profitability.deciding_lines(books, customers, period), on="customer_id")
     lines = {line.label: line for line in books.statement.lines}
-    worth = [
-        max(Decimal(0), min(-effect, -lost)).quantize(CELL)
-        for effect, lost in zip(rows["effect"], rows[margin], strict=True)
-    ]
-    columns = {"customer_id": rows["customer_id"], "at_stake": -rows[margin], "driver": rows["line"]}
-    levers = [LEVERS[_kind(lines[label])] for label in rows["line"]]
-    return pd.DataFrame({**columns, "lever": levers, "worth": worth})
+    pairs = zip(rows["effect"], rows[margin], strict=True)
+    worth = [max(Decimal(0), min(-effect, -lost)).quantize(CELL) for effect, lost in pairs]
+    levers = [_lever(lines[label]) for label in rows["line"]]
+    return rows[["customer_id"]].assign(at_stake=-rows[margin], driver=rows["line"], lever=levers, worth=worth)
 
 
-def _kind(line: Line) -> str:
-    """Which lever moves a line."""
-    if line.is_trade:
-        return "discount"
-    return (
-        "goods"
-        if line.is_goods
-        else line.balance
-        if line.balance in LEVERS
-        else "assignable"
-        if line.is_assignable
-        else "variable"
-    )
+def _lever(line: Line) -> str:
+    """What moves a line."""
+    kind = "assignable" if line.is_assignable else "variable"
+    kind = "discount" if line.is_trade else "goods" if line.is_goods else kind
+    return LEVERS.get(line.balance, LEVERS[kind])
 
 
 def _at_risk(books: Books, period: Period) -> Frame:
     signals = states.at_risk(books, period, books.engagement.judgement("segments.yml", Rules))
     signals = signals[signals["material"] & (signals["yearly_margin"] > 0)]
     stake = [Decimal(str(margin)).quantize(CELL) for margin in signals["yearly_margin"]]
-    since = [
-        f"{state.capitalize()} since {day:%B %Y}" for state, day in zip(signals["state"], signals["since"], strict=True)
-    ]
-    columns = {"customer_id": signals["account_id"], "at_stake": stake, "driver": since}
-    return pd.DataFrame({**columns, "lever": list(signals["state"].map(SIGNALS)), "worth": stake}).astype(object)
+    states_since = zip(signals["state"], signals["since"], strict=True)
+    since = [f"{state.capitalize()} since {day:%B %Y}" for state, day in states_since]
+    rows = {"customer_id": signals["account_id"], "at_stake": stake, "driver": since, "worth": stake}
+    return pd.DataFrame({**rows, "lever": signals["state"].map(SIGNALS)}).astype(object)

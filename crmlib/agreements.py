@@ -120,14 +120,10 @@ def _within(ground: _Ground, made: Sequence[Draft], option: str, choice: Frame) 
         gains = own.reindex(list(draft.customers)).sum()
         units = gains["target_units"] - gains["floor_units"]
         each = (gains["target_worth"] - gains["floor_worth"]) / units if units > 0 else 0.0
-        floor = (
-            level if any(draft.agreement is a for a in ground.agreed.agreements) else floors.get(draft.segment, NONE)
-        )
-        rows.append((place, draft.agreement.account != "", each, -place, level, floor, volume))
-    columns = ["place", "alone", "worth", "order", "level", "floor", "volume"]
-    terms = (
-        pd.DataFrame(rows, columns=columns, dtype=object).sort_values(["worth", "alone", "order"]).set_index("place")
-    )
+        floor = level if draft.agreement in ground.agreed.agreements else floors.get(draft.segment, NONE)
+        rows.append((draft.agreement.account != "", each, -place, level, floor, volume))
+    terms = pd.DataFrame(rows, columns=["alone", "worth", "order", "level", "floor", "volume"], dtype=object)
+    terms = terms.sort_values(["worth", "alone", "order"])
     levels = fitted(terms, ground.menu[option]["capacity"] * ground.period.months / 12)
     cut = levels < terms["level"]
     return [_at_level(draft, option, levels[place]) if cut[place] else draft for place, draft in enumerate(made)]
@@ -136,9 +132,8 @@ def _within(ground: _Ground, made: Sequence[Draft], option: str, choice: Frame) 
 def _at_level(draft: Draft, option: str, level: Decimal) -> Draft:
     """The draft with another level of one option that it promises."""
     terms = [c if c.option != option else c.model_copy(update={"level": level}) for c in draft.agreement.commitments]
-    return replace(
-        draft, agreement=draft.agreement.model_copy(update={"commitments": tuple(c for c in terms if c.level > 0)})
-    )
+    promised = {"commitments": tuple(c for c in terms if c.level > 0)}
+    return replace(draft, agreement=draft.agreement.model_copy(update=promised))
 
 
 def cuts(books: Books, period: Period, made: Sequence[Draft], rows: Frame) -> Frame:
@@ -214,9 +209,8 @@ def _projects(books: Books, period: Period) -> dict[str, tuple[str, ...]]:
     found, types = opportunities(books, period), books.table("activity_types")
     done = set() if types is None else {books.statement[line].label for line in set(types["line"])}
     joint = found["item"].isin({*done, RETURNS}) | (found["kind"] != "cost to serve")
-    found = found[
-        joint & found["kind"].isin(list(PROJECTS)) & ((found["item"] != "") | (found["kind"] == "payment terms"))
-    ]
+    said = (found["item"] != "") | (found["kind"] == "payment terms")
+    found = found[joint & said & found["kind"].isin(list(PROJECTS))]
     pairs = zip(found["kind"], found["item"], strict=True)
     texts = [PROJECTS[kind].format(item=item.lower() if kind == "cost to serve" else item) for kind, item in pairs]
     found = found.assign(text=texts).drop_duplicates(["customer_id", "text"]).groupby("customer_id").head(MOST_PROJECTS)
@@ -258,12 +252,13 @@ def commitments(books: Books, period: Period, made: Sequence[Draft], rows: Frame
 
 def _months_held(books: Books, period: Period) -> dict[tuple[str, str], list[tuple[Decimal, Decimal]]]:
     """By customer and measure of service: numerator and denominator of each month in which there was something to measure."""
-    table, held = books.table("service_levels"), dict[tuple[str, str], list[tuple[Decimal, Decimal]]]()
-    rows: Any = period.rows(table).itertuples() if table is not None else ()
-    for row in rows:
-        if row.denominator > 0:
-            held.setdefault((str(row.customer_id), str(row.measure)), []).append((row.numerator, row.denominator))
-    return held
+    table = books.table("service_levels")
+    rows: Any = (
+        []
+        if table is None
+        else period.rows(table)[lambda there: there["denominator"] > 0].groupby(["customer_id", "measure"])
+    )
+    return {key: list(zip(own["numerator"], own["denominator"], strict=True)) for key, own in rows}
 
 
 def _missed(held: Any, promised: Commitment | None, month: dict[str, Decimal]) -> tuple[int, int, Decimal]:
@@ -294,24 +289,18 @@ def economics(books: Books, period: Period, made: Sequence[Draft], promised: Fra
     of what is promised would bring beside today, in none of the others) and walk_away_share (margin_then / sales: a lower price by so much leaves
     nothing; missing where nothing is left).
     """
-    report, net = (
-        customer_profitability(books, period).set_index("customer_id"),
-        books.statement_in(period).net_margin.id,
-    )
-    today, sums = (
-        rows.groupby("customer_id")["today_cost"].sum(),
-        promised.groupby("code")[["cost", "penalty_cost"]].sum(),
-    )
+    report = customer_profitability(books, period).set_index("customer_id")
+    measures = report[["sales", books.statement_in(period).net_margin.id]]
+    today = rows.groupby("customer_id")["today_cost"].sum()
+    sums = promised.groupby("code")[["cost", "penalty_cost"]].sum()
     found = []
     for draft in made:
-        own = report.loc[list(draft.customers)]
-        sales, margin, given = (
-            own["sales"].sum(),
-            own[net].sum(),
-            sum((today.get(c, NONE) for c in draft.customers), NONE),
+        given = sum((today.get(c, NONE) for c in draft.customers), NONE)
+        costs = sums.loc[draft.code] if draft.code in sums.index else (NONE, NONE)
+        amounts = (*measures.loc[list(draft.customers)].sum(), given, *costs)
+        found.append(
+            (draft.code, draft.with_whom, draft.segment, draft.agreement.version, len(draft.customers), *amounts)
         )
-        committed, penalty = sums.loc[draft.code] if draft.code in sums.index else (NONE, NONE)
-        found.append((draft.code, draft.with_whom, draft.segment, draft.agreement.version, len(own), sales, margin, given, committed, penalty))  # fmt: skip
     names = ["code", "with_whom", "segment", "version", "customers", "sales", "margin", "today_cost", "committed", "penalty_cost"]  # fmt: skip
     table = pd.DataFrame(found, columns=names).astype(dict.fromkeys(names[5:], object))
     table["margin_then"] = table["margin"] + table["today_cost"] - table["committed"] - table["penalty_cost"]
@@ -319,10 +308,8 @@ def economics(books: Books, period: Period, made: Sequence[Draft], promised: Fra
     share = [e / s if e > 0 else None for e, s in zip(table["margin_then"], table["sales"], strict=True)]
     gains = judged_gains(choices(books, period, rows), made)
     gain = [sum((gains.get(c, NONE) for c in draft.customers), NONE) for draft in made]
-    return table.assign(
-        judged_gain=pd.Series(gain, table.index, dtype=object),
-        walk_away_share=pd.Series(share, table.index, dtype=object),
-    )
+    added = pd.DataFrame({"judged_gain": gain, "walk_away_share": share}, table.index, dtype=object)
+    return table.join(added)
 
 
 def together(left: Frame) -> dict[str, Decimal]:
@@ -391,33 +378,14 @@ def realised(books: Books, period: Period) -> Frame:
         months = Period(max(period.start, a.valid_from.replace(day=1)), min(period.end, add_months(a.valid_to, 1)))
         report: Any = customer_profitability(books, months)
         own = report[report["customer_id"].isin(customers)]
-        sales, margin = (NONE + own[column].sum() for column in ("sales", books.statement_in(months).net_margin.id))
-        expected = [
-            (amount * months.months / 12).quantize(CENT, ROUND_HALF_UP)
-            for amount in (a.expected.sales, a.expected.margin)
-        ]
-        found.append(
-            (
-                a.account or a.segment,
-                name,
-                a.version,
-                months.months,
-                expected[0],
-                sales,
-                expected[1],
-                margin,
-                margin - expected[1],
-            )
-        )
-    columns = [
-        "party",
-        "with_whom",
-        "version",
-        "months",
-        "expected_sales",
-        "sales",
-        "expected_margin",
-        "margin",
-        "difference",
-    ]
-    return pd.DataFrame(found, columns=columns).sort_values("difference", ignore_index=True)
+        amounts = []
+        for yearly, line in (
+            (a.expected.sales, "sales"),
+            (a.expected.margin, books.statement_in(months).net_margin.id),
+        ):
+            amounts += [(yearly * months.months / 12).quantize(CENT, ROUND_HALF_UP), NONE + own[line].sum()]
+        found.append((a.account or a.segment, name, a.version, months.months, *amounts))
+    columns = ["party", "with_whom", "version", "months", "expected_sales", "sales", "expected_margin", "margin"]
+    table = pd.DataFrame(found, columns=columns)
+    table["difference"] = table["margin"] - table["expected_margin"]
+    return table.sort_values("difference", ignore_index=True)

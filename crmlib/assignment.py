@@ -21,18 +21,8 @@ GAP = 1e-9  # of the worth, by which a solution may fall short of the best there
 NODES = 20_000  # of a search, so that it ends alike on every machine
 MORE_SHARE = 0.1  # of a capacity, that is tried beside one unit
 STEP = Decimal("0.01")  # of a level that is cut
-CHOICES = [
-    "customer_id",
-    "segment",
-    "option",
-    "name",
-    "capacity",
-    "floor",
-    "target",
-    "uplift",
-    "today_part",
-    *(f"{at}_{what}" for at in ("floor", "target", "today") for what in ("units", "worth")),
-]
+WORTHS = [f"{at}_{what}" for at in ("floor", "target", "today") for what in ("units", "worth")]
+CHOICES = ["customer_id", "segment", "option", "name", "capacity", "floor", "target", "uplift", "today_part", *WORTHS]
 
 
 def choices(books: Books, period: Period, rows: Frame, judged: str = "uplift") -> Frame:
@@ -64,13 +54,9 @@ def choices(books: Books, period: Period, rows: Frame, judged: str = "uplift") -
     uplift: Any = base.stack().reindex(on).to_numpy() * rows["option"].map(menu[judged]).astype(float)
     uplift = uplift.where(step.notna(), 0.0)
     found = {f"{at}_worth": uplift * share - rows[f"{at}_cost"].astype(float) for at, share in parts.items()}
-    units = {
-        "floor": numbers["floor"] * numbers["volume"],
-        "target": numbers["target"] * numbers["volume"],
-        "today": numbers["today"],
-    }
-    found |= {f"{at}_units": quantity for at, quantity in units.items()}
-    found |= {"floor": numbers["floor"], "target": numbers["target"], "uplift": uplift, "today_part": parts["today"]}
+    found |= {f"{at}_units": numbers[at] * numbers["volume"] for at in ("floor", "target")}
+    found |= {"today_units": numbers["today"], "uplift": uplift, "today_part": parts["today"]}
+    found |= {"floor": numbers["floor"], "target": numbers["target"]}
     capacity = rows["option"].map(menu["capacity"]).astype(float) * period.months / 12
     return rows.assign(name=rows["option"].map(menu["name"]), capacity=capacity, **found)[CHOICES]
 
@@ -100,14 +86,8 @@ def _solved(own: Frame, more: float) -> pd.Series:
     room = own["capacity"].iloc[0] + more - own["floor_units"].sum()
     if pd.isna(room) or need[gain > 0].sum() <= room:
         return gain > 0
-    limit = LinearConstraint(need.to_numpy(), ub=max(room, 0.0))
-    solved = milp(
-        -gain,
-        integrality=np.ones(len(own)),
-        bounds=Bounds(0, 1),
-        constraints=limit,
-        options={"mip_rel_gap": GAP, "node_limit": NODES},
-    )
+    limit, options = LinearConstraint(need.to_numpy(), ub=max(room, 0.0)), {"mip_rel_gap": GAP, "node_limit": NODES}
+    solved = milp(-gain, integrality=np.ones(len(own)), bounds=Bounds(0, 1), constraints=limit, options=options)
     assert solved.x is not None, solved.message
     return pd.Series(solved.x > 0.5, own.index)
 
@@ -158,12 +138,9 @@ def limits(rows: Frame) -> Frame:
 
 def compared(rows: Frame, target: pd.Series) -> Frame:
     """By option (its name, the index): customers, at_target (how many get it), and what today, all at target, and the assignment are worth."""
-    parts = rows.assign(
-        customers=1, at_target=target.astype(int), assigned=rows["target_worth"].where(target, rows["floor_worth"])
-    )
-    parts = parts.rename(columns={"today_worth": "today", "target_worth": "all_at_target"})
-    columns = ["customers", "at_target", "today", "all_at_target", "assigned"]
-    return parts.groupby("name", sort=False)[columns].sum().rename_axis("option")
+    assigned = rows["target_worth"].where(target, rows["floor_worth"])
+    parts = pd.DataFrame({"customers": 1, "at_target": target.astype(int), "today": rows["today_worth"], "all_at_target": rows["target_worth"], "assigned": assigned})  # fmt: skip
+    return parts.groupby(rows["name"].rename("option"), sort=False).sum()
 
 
 def sensitivity(books: Books, period: Period, priced: Frame, target: pd.Series) -> Frame:
@@ -171,9 +148,7 @@ def sensitivity(books: Books, period: Period, priced: Frame, target: pd.Series) 
     found = []
     for end, name in (("uplift_low", "Lowest"), ("uplift", "Expected"), ("uplift_high", "Highest")):
         rows = choices(books, period, priced, end)
-        best = at_target(rows)
-        found.append(
-            (name, rows["today_worth"].sum(), worth(rows, target), worth(rows, best), int((best != target).sum()))
-        )
+        best, today = at_target(rows), rows["today_worth"].sum()
+        found.append((name, today, worth(rows, target), worth(rows, best), int((best != target).sum())))
     columns = ["uplifts", "today", "as_chosen", "best_then", "would_differ"]
     return pd.DataFrame(found if len(target) else [], columns=columns)

@@ -79,10 +79,7 @@ def _lines(clause: Clause) -> Iterator[tuple[str, str]]:
 
 def _clauses(agreement: Agreement, menu: Any, words: dict[str, str], parties: tuple[str, str]) -> Iterator[Clause]:
     client, customer = parties
-    sides = [
-        f"{client} (the supplier)",
-        f"{customer} (the customer)" if customer else "The customer named at its signature (the customer)",
-    ]
+    sides = [f"{client} (the supplier)", f"{customer or 'The customer named at its signature'} (the customer)"]
     contacts = [", ".join(names) or "to be named" for names in (agreement.contacts.ours, agreement.contacts.theirs)]
     yield Clause("Parties and contacts", (), ("Party", "Contacts"), tuple(zip(sides, contacts, strict=True)))
     yield Clause("Products and services", (words["scope"],))
@@ -90,17 +87,10 @@ def _clauses(agreement: Agreement, menu: Any, words: dict[str, str], parties: tu
         (menu[c.option]["name"], level_in_words(c.level, menu[c.option]["per"]), "" if c.target is None else f"{c.measure}: {_plain(c.target * 100)}%", _sanction(c))
         for c in agreement.commitments
     ]  # fmt: skip
-    methods = [
-        f"{c.measure[:1].upper()}{c.measure[1:]}: {c.method}, by month."
-        for c in agreement.commitments
-        if c.measure and c.method
-    ]
-    yield Clause(
-        "Service commitments",
-        tuple(methods),
-        ("Commitment", "How much", "Measure and target", "What follows"),
-        tuple(rows),
-    )
+    told = [c for c in agreement.commitments if c.measure and c.method]
+    methods = tuple(f"{c.measure[:1].upper()}{c.measure[1:]}: {c.method}, by month." for c in told)
+    head = ("Commitment", "How much", "Measure and target", "What follows")
+    yield Clause("Service commitments", methods, head, tuple(rows))
     yield Clause("Orders and delivery", (words["delivery"],))
     yield Clause("Payment", (words["payment"],))
     yield Clause("Forecasts", (words["forecast_sharing"],))
@@ -110,12 +100,8 @@ def _clauses(agreement: Agreement, menu: Any, words: dict[str, str], parties: tu
     yield Clause("Communication and reviews", (words["reviews"],))
 
 
-SIGNATURES = Clause(
-    "Signatures",
-    (),
-    ("For the supplier", "For the customer"),
-    tuple((f"{what}:",) * 2 for what in ("Name", "Place and date", "Signature")),
-)
+SIGNED = tuple((f"{what}:",) * 2 for what in ("Name", "Place and date", "Signature"))
+SIGNATURES = Clause("Signatures", (), ("For the supplier", "For the customer"), SIGNED)
 
 
 def _last(draft: Draft, law: str) -> Clause:
@@ -144,12 +130,12 @@ def _plain(number: Decimal) -> str:
 
 def _sanction(promised: Commitment) -> str:
     """What follows where a target is missed or met, in words."""
-    share = "of the net invoice value of each month"
-    missed = f"{_plain(promised.penalty * 100)}% {share} below the target is credited" if promised.penalty else ""
-    met = (
-        f"{_plain(promised.bonus * 100)}% {share} at the target or above is paid in addition" if promised.bonus else ""
-    )
-    return "; ".join(part for part in (missed, met) if part)
+    parts = {
+        "below the target is credited": promised.penalty,
+        "at the target or above is paid in addition": promised.bonus,
+    }
+    of = "of the net invoice value of each month"
+    return "; ".join(f"{_plain(share * 100)}% {of} {follows}" for follows, share in parts.items() if share)
 
 
 def _day(day: date) -> str:

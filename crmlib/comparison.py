@@ -52,17 +52,10 @@ class Edition:
     @property
     def origin(self) -> dict[str, str]:
         """What it was made from, each part by its place: `settings.rates.tax_rate` → 0.25; of a file its hash."""
-        m, inputs = self.manifest, self.manifest["inputs"]
-        parts = (
-            m["period"],
-            m["parameters"],
-            inputs["ledger"],
-            inputs["settings"],
-            m["settings"],
-            m["statement"],
-            m["versions"],
-        )
-        return dict(_leaves(dict(zip(MADE_FROM, parts, strict=True))))
+        made, inputs = self.manifest, self.manifest["inputs"]
+        parts = {name: made[name] for name in ("period", "parameters", "settings", "statement", "versions")}
+        parts |= {"data": inputs["ledger"], "judgement and settings files": inputs["settings"]}
+        return dict(_leaves({name: parts[name] for name in MADE_FROM}))
 
 
 def read_edition(folder: str | Path) -> Edition:
@@ -78,16 +71,14 @@ def read_edition(folder: str | Path) -> Edition:
     place = Path(folder)
     try:
         manifest = json.loads((place / "manifest.json").read_text("utf-8"))
-        customers, segments = (
-            pd.read_parquet(place / "data" / f"{name}.parquet") for name in ("customer_profitability", "segments")
-        )
+        kept = ("customer_profitability", "segments")
+        customers, segments = (pd.read_parquet(place / "data" / f"{name}.parquet") for name in kept)
         cube = pq.read_table(place / "data" / "cube.parquet")
         edition = Edition(manifest, customers.set_index(customers["customer_id"].fillna("")), cube, segments)
         edition.name, edition.lines, edition.origin  # noqa: B018  # all that a comparison asks for
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise SettingsError(
-            f"{folder} is no report of this version: name the folder that has its index.html, or make it anew by `crm run`"
-        ) from None
+        way_out = "name the folder that has its index.html, or make it anew by `crm run`"
+        raise SettingsError(f"{folder} is no report of this version: {way_out}") from None
     return edition
 
 
@@ -112,9 +103,8 @@ def since(last_report: str, books: Books, period: Period) -> Comparison:
     if last_report:
         return compare(read_edition(last_report), edition_of(books, period))
     rows = customer_profitability(books, period).head(0).set_index("customer_id", drop=False)
-    nothing = Edition(
-        _manifest(books, period), rows, pa.table({key: pa.array([], pa.string()) for key in KEYS}), books.customers
-    )
+    cube = pa.table({key: pa.array([], pa.string()) for key in KEYS})
+    nothing = Edition(_manifest(books, period), rows, cube, books.customers)
     return replace(compare(nothing, nothing), before="")
 
 
@@ -212,20 +202,16 @@ def _long(rows: Frame, lines: Mapping[str, str]) -> pd.Series:
 
 
 def _differences(before: Mapping[str, str], after: Mapping[str, str], name: str) -> Frame:
-    rows = [
-        (key, before.get(key, ""), after.get(key, ""))
-        for key in {**before, **after}
-        if before.get(key) != after.get(key)
-    ]
+    unlike = [key for key in {**before, **after} if before.get(key) != after.get(key)]
+    rows = [(key, before.get(key, ""), after.get(key, "")) for key in unlike]
     return pd.DataFrame(rows, columns=[name, "before", "after"])
 
 
 def _moved(before: Edition, after: Edition, names: Mapping[str, str]) -> Frame:
     was, now = (dict(zip(e.segments["customer_id"], e.segments["segment"], strict=True)) for e in (before, after))
     rows = _differences(was, now, "customer_id")
-    return rows.assign(customer_name=rows["customer_id"].map(names))[
-        ["customer_id", "customer_name", "before", "after"]
-    ]
+    rows.insert(1, "customer_name", rows["customer_id"].map(names))
+    return rows
 
 
 def _restated(before: Edition, after: Edition, lines: Mapping[str, str]) -> Frame:

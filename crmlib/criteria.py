@@ -19,15 +19,14 @@ from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame
 from crmlib.declared.judgement import MEASURES, RATINGS, Criterion, Goal, Market, Register, Strategy
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError, refuse_mistakes
+from crmlib.declared.reading import SettingsError, did_you_mean, refuse_mistakes
 
 CONCENTRATION = 50  # of the Dirichlet weightings
 NOBODY = np.array([], dtype=int)
+REGISTER = ["criterion", "judged_by", "source", "better", "weight_share", "with_value", "missing", "outside_the_score"]
 AGREEMENT = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
 MOVED = 1e-9  # a weight just beyond another
-EQUAL = (
-    12  # decimals to which two scores are the same: below what `MOVED` does to one, above what sums in another order do
-)
+EQUAL = 12  # decimals to which two scores are the same: below what `MOVED` does to one, above what another order of sums does
 
 
 def read_criteria(books: Books) -> Register:
@@ -37,11 +36,9 @@ def read_criteria(books: Books) -> Register:
     ids = [c.id for c in register.criteria]
     wrong = [f"customers.{c}: has the name of a measure; map it under another" for c in MEASURES if c in customers]
     for c in (c for c in register.criteria if c.used and c.source in customers and not c.values):
-        given = customers[c.source][customers[c.source].astype(str) != ""]
-        odd = given[pd.to_numeric(given, errors="coerce").isna() & given.notna()]
-        wrong += [
-            f"{c.id}.source: {c.source} holds {v!r}, no number; give points for its `values`" for v in odd.head(1)
-        ]
+        given = customers[c.source].loc[lambda values: values.astype(str) != ""].dropna()
+        odd = given[pd.to_numeric(given, errors="coerce").isna()].head(1)
+        wrong += [f"{c.id}.source: {c.source} holds {v!r}, no number; give points for its `values`" for v in odd]
     if register.other_axis and register.other_axis not in ids:
         wrong.append(f"other_axis: {register.other_axis!r} is no criterion; allowed: {', '.join(ids)}")
     refuse_mistakes("judgement/criteria.yml", wrong)
@@ -88,39 +85,29 @@ def read_ratings(books: Books, register: Register) -> Frame:
         ("date", rows.duplicated(list(RATINGS[:4]), keep=False), "the same rater rated the same twice on one day; keep one"),
     ]  # fmt: skip
     refuse_mistakes(
-        "judgement/ratings.csv",
-        [
-            f"row {i + 2}, {column}: {rows.at[i, column]!r}: {why}"
-            for column, where, why in bad
-            for i in rows.index[where]
-        ],
+        "judgement/ratings.csv", [m for column, where, why in bad for m in mistakes_in(rows.loc[where, column], why)]
     )
     return rows.assign(date=rows["day"], rating=number)[list(RATINGS)]
 
 
 def judgement_rows(books: Books, file: str, columns: Sequence[str]) -> Frame:
     """The rows of a judgement file in CSV as text, without rows where there is no file; SettingsError where its form does not hold."""
-    path = books.engagement.folder / "judgement" / file
+    place = f"judgement/{file}"
+    path = books.engagement.folder / place
     if not path.is_file():
         return pd.DataFrame(columns=list(columns), dtype=object)
     try:
         header, *rows = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""))) or [[]]
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
-        refuse_mistakes(f"judgement/{file}", [f"row {line}: not UTF-8; save it as `CSV UTF-8`"])
+        refuse_mistakes(place, [f"row {line}: not UTF-8; save it as `CSV UTF-8`"])
     if len(header) == 1 and ";" in header[0]:
-        refuse_mistakes(f"judgement/{file}", ["row 1: columns are set apart by semicolons; save it with commas"])
-    if missing := [c for c in columns if c not in header]:
-        refuse_mistakes(
-            f"judgement/{file}",
-            [f"row 1: column {c} is missing; the columns are {', '.join(columns)}" for c in missing],
-        )
-    uneven = [
-        f"row {i}: {len(row)} values under {len(header)} columns; quote values that hold a comma"
-        for i, row in enumerate(rows, 2)
-        if row and len(row) != len(header)
-    ]
-    refuse_mistakes(f"judgement/{file}", uneven)
+        refuse_mistakes(place, ["row 1: columns are set apart by semicolons; save it with commas"])
+    missing = [c for c in columns if c not in header]
+    refuse_mistakes(place, [f"row 1: column {c} is missing; the columns are {', '.join(columns)}" for c in missing])
+    uneven = [(i, len(row)) for i, row in enumerate(rows, 2) if row and len(row) != len(header)]
+    why = f"values under {len(header)} columns; quote values that hold a comma"
+    refuse_mistakes(place, [f"row {i}: {count} {why}" for i, count in uneven])
     blank = [""] * len(header)
     return pd.DataFrame([[cell.strip() for cell in row or blank] for row in rows], columns=header, dtype=object)
 
@@ -140,16 +127,24 @@ def judgement_records(books: Books, file: str, record: type[BaseModel]) -> tuple
     return rows, wrong
 
 
+def mistakes_in(values: pd.Series, why: str, names: Collection[str] = ()) -> list[str]:
+    """What is wrong with each of these values of a judgement file's column, by row (its head is the first), and which of the names is near."""
+    return [f"row {i + 2}, {values.name}: {value!r}: {why}{did_you_mean(value, names)}" for i, value in values.items()]  # type: ignore[operator]
+
+
+def as_declared(rows: Frame, record: type[BaseModel]) -> Frame:
+    """Rows that hold as what their record makes of them: numbers and dates, and None for what is blank."""
+    values = [record.model_validate(row).model_dump() for row in rows.to_dict("records")]
+    return pd.DataFrame(values, columns=list(record.model_fields), dtype=object)
+
+
 def judged(ratings: Frame, account: pd.Series, period: Period) -> Frame:
     """The mean rating by account and criterion, of each rater's latest before the period's end; criteria as columns."""
     known = ratings[(ratings["date"] < period.end) & ratings["rating"].notna()] if len(ratings) else ratings
-    latest = known.sort_values("date", kind="stable").drop_duplicates(
-        ["customer_id", "criterion", "rater"], keep="last"
-    )
-    latest = latest.assign(account_id=latest["customer_id"].map(account))
-    return latest.astype({"rating": float}).pivot_table(
-        index="account_id", columns="criterion", values="rating", aggfunc="mean"
-    )
+    one = ["customer_id", "criterion", "rater"]
+    latest = known.sort_values("date", kind="stable").drop_duplicates(one, keep="last")
+    latest = latest.assign(account_id=latest["customer_id"].map(account), rating=latest["rating"].astype(float))
+    return latest.pivot_table(index="account_id", columns="criterion", values="rating", aggfunc="mean")
 
 
 def points(measured: Frame, rated: Frame, register: Register) -> Frame:
@@ -251,20 +246,13 @@ def register_table(register: Register, given: Frame, weight: pd.Series) -> Frame
     outside_the_score (why; blank for what is in it).
     """
     known = {c.id: int(given[c.id].notna().sum()) if c.id in given else 0 for c in register.criteria}
-    rows = {
-        c.id: {
-            "criterion": c.label,
-            "judged_by": c.owner if c.source == "judged" else "",
-            "source": MEASURES.get(c.source, c.source.replace("_", " ")),
-            "better": c.direction,
-            "weight_share": weight.get(c.id, 0.0),
-            "with_value": known[c.id],
-            "missing": len(given) - known[c.id],
-            "outside_the_score": "" if c.id in weight else _outside_the_score(c, known[c.id]),
-        }
+    rows = [
+        (c.label, c.owner if c.source == "judged" else "", MEASURES.get(c.source, c.source.replace("_", " ")), c.direction, weight.get(c.id, 0.0),
+         known[c.id], len(given) - known[c.id], "" if c.id in weight else _outside_the_score(c, known[c.id]))
         for c in register.criteria
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").sort_values("weight_share", ascending=False, kind="stable")
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, index=list(known), columns=REGISTER)
+    return table.sort_values("weight_share", ascending=False, kind="stable")
 
 
 def _outside_the_score(criterion: Criterion, known: int) -> str:
@@ -371,9 +359,8 @@ def smallest_changes(given: Frame, weight: pd.Series, *, top_share: float, eligi
         now, enters, leaves = min(found, key=lambda step: abs(step[0] - at), default=(None, NOBODY, NOBODY))
         names = [", ".join(ordered.index[place]) for place in (enters, leaves)]
         rows[criterion] = (at, now, None if now is None else now - at, *names)
-    return pd.DataFrame.from_dict(
-        rows, orient="index", columns=["weight", "changed_weight", "change", "enters", "leaves"]
-    )
+    columns = ["weight", "changed_weight", "change", "enters", "leaves"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def names_of(listed: Frame, names: pd.Series) -> Frame:
@@ -385,10 +372,7 @@ def names_of(listed: Frame, names: pd.Series) -> Frame:
 def _paths(given: Frame, weight: pd.Series, criterion: str) -> Any:
     """Each account's score as (a + b t) / (c + d t) of the criterion's weight t: rows a, b, c, d."""
     own, rest = given[criterion], weight.drop(criterion) / (1 - weight[criterion])
-    others, there = (
-        given[rest.index].mul(rest).sum(axis=1).to_numpy(),
-        given[rest.index].notna().mul(rest).sum(axis=1).to_numpy(),
-    )
+    others, there = (part.mul(rest).sum(axis=1).to_numpy() for part in (given[rest.index], given[rest.index].notna()))
     known = own.notna().to_numpy()
     paths = np.array([others, own.fillna(0).to_numpy() - others, there, known - there])
     paths[:, (there == 0) & ~known] = np.array([[-1.0], [0.0], [1.0], [0.0]])

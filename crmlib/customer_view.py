@@ -83,10 +83,8 @@ def both_sides(books: Books, period: Period) -> Sides:
     lines = _lines(books, costs)
     table = pd.DataFrame(rows, index=names, columns=[line.id for line in lines], dtype=object)
     table = table.assign(**{cost: table[cost].where(table[cost].notna(), 0).map(Decimal) for cost in costs})
-    return Sides(
-        table,
-        tuple(line for line in lines if table[line.id].notna().any() and (line.id != GUESS or table[GUESS].any())),
-    )
+    shown = [line for line in lines if table[line.id].notna().any() and (line.id != GUESS or table[GUESS].any())]
+    return Sides(table, tuple(shown))
 
 
 def _estimated(paid: Decimal, rates: Any, period: Period) -> dict[str, Decimal]:

@@ -76,6 +76,13 @@ def lacking(books: Books, period: Period, *, of_firm: bool = True) -> list[str]:
     return [words for words, there in needed.items() if not there]
 
 
+def after_tax(books: Books, period: Period) -> float:
+    """What is left of an amount after tax; missing where these books do not say what value customers add."""
+    return (
+        float("nan") if lacking(books, period, of_firm=False) else float(1 - books.engagement.settings.rates.tax_rate)
+    )
+
+
 def of_customers(books: Books, period: Period) -> Frame:
     """What each customer adds, after tax and the price of its capital, the most first; empty where something is `lacking`.
 
@@ -230,11 +237,8 @@ def tree(firm: Firm, gains: Frame) -> Frame:
         return pd.DataFrame(columns=TREE).astype({"gain": float})
     account, kept = firm.account, 1 - firm.account["tax_rate"]
     gain, charges = gains.groupby("branch")["eva"].sum(), firm.assets.groupby("branch")["charge"].sum()
-    earned = {
-        "sales": account["net_sales"] * kept,
-        "cost of goods": -account["goods"] * kept,
-        "expenses": -account["expenses"] * kept,
-    }
+    names = {"sales": "net_sales", "cost of goods": "goods", "expenses": "expenses"}
+    earned = {b: account[name] * kept * (1 if b == "sales" else -1) for b, name in names.items()}
     rows = [
         ("Profit after tax" if b in earned else "Charge for capital", earned.get(b, -charges.get(b, Decimal(0))), gain.get(b, 0.0), note)
         for b, note in BRANCHES.items()
@@ -263,10 +267,8 @@ def with_gains(firm: Firm, branches: Frame, agreed: Mapping[str, Decimal]) -> pd
     """
     if branches.empty:
         return branches["gain"]
-    first = {
-        "Today": firm.account["eva"],
-        **{name: size * (1 - firm.account["tax_rate"]) for name, size in agreed.items()},
-    }
+    kept = 1 - firm.account["tax_rate"]
+    first = {"Today": firm.account["eva"], **{name: size * kept for name, size in agreed.items()}}
     then = sum(first.values(), Decimal(0))
     added = {str(branch): Decimal(gain).quantize(CENT) for branch, gain in branches["gain"].iloc[3:].items()}
     steps = {**first, **({WITH_AGREEMENTS: then} if agreed else {}), **added}
@@ -280,9 +282,7 @@ def on_branches(found: Frame, books: Books, period: Period) -> Frame:
     """
     lines = {line.label: line for line in books.statement_in(period).leaves}
     branch = [_branch(kind, item, lines.get(item)) for kind, item in zip(found["kind"], found["item"], strict=True)]
-    kept = float(1 - books.engagement.settings.rates.tax_rate) * (
-        float("nan") if lacking(books, period, of_firm=False) else 1
-    )
+    kept = after_tax(books, period)
     sizes = {"eva": found["expected"] * kept, "eva_low": found["low"] * kept, "eva_high": found["high"] * kept}
     return found.assign(branch=pd.Series(branch, found.index, dtype=object), **sizes)
 

@@ -36,21 +36,14 @@ OPENING = 6  # first months of a customer, whose mean is the level that smoothin
 SMOOTHING = [
     (0.1, 0.0, 0.9), (0.05, 0.0, 0.9), (0.2, 0.0, 0.9), (0.4, 0.0, 0.9), (0.1, 0.1, 0.9), (0.2, 0.1, 0.9), (0.1, 0.2, 0.98), (0.3, 0.2, 0.98),
 ]  # fmt: skip
-SHAPES = (
-    0.2,
-    20.0,
-)  # of a customer's gaps (gamma): from far more uneven than by chance to nearly even; beyond, few gaps prove nothing
+# of a customer's gaps (gamma): from far more uneven than by chance to nearly even; beyond, few gaps prove nothing
+SHAPES = (0.2, 20.0)
 TAUGHT = 200  # customers of whom trees can learn; of fewer they only learn the noise
 # the median, so that a few large customers do not lead the trees; what that misses of the total is corrected with the rest
 TREES = {
-    "loss": "quantile",
-    "quantile": 0.5,
-    "max_iter": 80,
-    "learning_rate": 0.06,
-    "max_leaf_nodes": 12,
-    "min_samples_leaf": 30,
+    "loss": "quantile", "quantile": 0.5, "max_iter": 80, "learning_rate": 0.06, "max_leaf_nodes": 12, "min_samples_leaf": 30,
     "l2_regularization": 1.0,
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,9 +135,8 @@ class History:
         before, after, lately = (np.bincount(orders.customer[span], minlength=size) for span in spans)
         shares = []
         for group in ((lately > 0) & (before == 1), (lately > 0) & (before > 1)):
-            stayed = ((after[group] > 0).sum() + 1) / (
-                group.sum() + 2
-            )  # as if one of two more had stayed: few say little
+            # as if one of two more had stayed: few say little
+            stayed = ((after[group] > 0).sum() + 1) / (group.sum() + 2)
             shares.append(float(1 - stayed ** (YEAR_DAYS / (end - day))))
         return shares[0], shares[1]
 
@@ -174,9 +166,7 @@ def history(books: Books, period: Period | None = None) -> History:
     leaves, customers = books.statement.leaves, books.customers["customer_id"].tolist()
     kinds = {
         "sales": {line.id: 1 for line in leaves if line.is_revenue},
-        "contribution": {
-            line.id: line.sign for line in leaves if line.is_trade or (line.is_cost and not line.is_assignable)
-        },
+        "contribution": {line.id: line.sign for line in leaves if not (line.is_assignable or line.is_pool)},
         "assignable": {line.id: -line.sign for line in leaves if line.is_assignable},
     }
     rules = books.engagement.judgement("segments.yml", Rules)
@@ -337,10 +327,8 @@ def _grown(known: History) -> HistGradientBoostingRegressor | None:
     lessons = [(known.until(o), known.margin[known.known_by(o), o : o + YEAR].sum(axis=1)) for o in origins]
     if sum(len(actual) for _, actual in lessons) < TAUGHT:
         return None
-    traits, scale = (
-        np.vstack([_traits(each, known) for each, _ in lessons]),
-        np.concatenate([_scale(each) for each, _ in lessons]),
-    )
+    traits = np.vstack([_traits(each, known) for each, _ in lessons])
+    scale = np.concatenate([_scale(each) for each, _ in lessons])
     with threadpool_limits(1):  # sums are made in one order
         model = HistGradientBoostingRegressor(random_state=0, **TREES)
         return model.fit(traits, np.concatenate([actual for _, actual in lessons]) / scale, sample_weight=scale)

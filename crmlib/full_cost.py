@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, localcontext
+from typing import Any
 
 import pandas as pd
 
 from crmlib.books.stored import CELL, Books, Frame, bookings, capital, owner_totals, services
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Line, Statement
-from crmlib.profitability import customer_profitability, group_profitability, own_costs_of, shares, total
+from crmlib.profitability import buyers, customer_profitability, group_profitability, own_costs_of, shares, total
 
+ATTRIBUTES = ("customer_id", "customer_name", "account_type", "segment", "sales")
 TIME_DRIVEN = ["pool", "activity", "quantity", "used", "cost"]
 
 
@@ -51,30 +54,26 @@ def full_cost(books: Books, period: Period) -> Frame:
         "orders": customers.get("orders", customers["sales"]), "units": customers.get("units", customers["sales"]),
     }  # fmt: skip
     keys = customers["customer_id"]
-    pool = _spread(
-        [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
+    pooled = [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
+    pool, groups = _spread(keys, pooled), _spread(keys, _group_owned(books, period, customers))
+    margin = customers[books.statement_in(period).net_margin.id] + _of_each(
+        keys, capital(books, period)["capital_charge"]
     )
-    groups = _spread(_group_owned(books, period, customers))
-    charged = capital(books, period)["capital_charge"]
-    charges = keys.map(lambda owner: charged.get(owner, Decimal(0)))
-    margin = customers[books.statement_in(period).net_margin.id] + charges
-    costs = pd.DataFrame(
-        {
-            "group_costs": keys.map(lambda k: groups.get(k, Decimal(0))),
-            "pool_costs": keys.map(lambda k: pool.get(k, Decimal(0))),
-        }
-    )
-    return pd.DataFrame(
-        {"customer_id": keys, **costs, "full_cost_profit": margin - costs["group_costs"] - costs["pool_costs"]}
-    )
+    profit = margin - groups - pool
+    return pd.DataFrame({"customer_id": keys, "group_costs": groups, "pool_costs": pool, "full_cost_profit": profit})
 
 
-def _spread(costs: Sequence[tuple[Decimal, Mapping[str, Decimal]]]) -> dict[str, Decimal]:
-    spread: dict[str, Decimal] = {}
+def _of_each(keys: pd.Series, amounts: Any) -> pd.Series:
+    """The amount of each key in a mapping, nothing where it has none."""
+    return keys.map(lambda key: amounts.get(key, Decimal(0)))
+
+
+def _spread(keys: pd.Series, costs: Sequence[tuple[Decimal, Mapping[str, Decimal]]]) -> pd.Series:
+    spread = defaultdict[str, Decimal](Decimal)
     for amount, weights in costs:
         for key, part in allocate(amount, weights).items():
-            spread[key] = spread.get(key, Decimal(0)) + part
-    return spread
+            spread[key] += part
+    return _of_each(keys, spread)
 
 
 def _pool_costs(books: Books, period: Period) -> list[tuple[Decimal, str]]:
@@ -84,9 +83,8 @@ def _pool_costs(books: Books, period: Period) -> list[tuple[Decimal, str]]:
     if joint is not None:
         inside = period.rows(joint)
         basis = inside["full_cost_basis"].replace("", "net_sales") if "full_cost_basis" in inside else "net_sales"
-        costs += [
-            (amount, name) for name, amount in inside.assign(basis=basis).groupby("basis")["amount"].sum().items()
-        ]
+        sums = inside.assign(basis=basis).groupby("basis")["amount"].sum()
+        costs += zip(sums, sums.index, strict=True)
     totals = owner_totals(books, period)
     if "uncharged_capacity" in totals:
         costs.append((total(totals["uncharged_capacity"]), "net_sales"))
@@ -102,9 +100,8 @@ def _group_owned(books: Books, period: Period, customers: Frame) -> list[tuple[D
         level = str(totals.at[position, "level"])
         columns = [c for c in (level, f"{level}_id", f"own_{level}") if c in customers]
         members = customers[customers[columns].eq(totals.at[position, "owner"]).any(axis=1)]
-        owned.append(
-            (own[position], dict(zip(members["customer_id"], members.get("net_sales", members["sales"]), strict=True)))
-        )
+        weights = zip(members["customer_id"], members.get("net_sales", members["sales"]), strict=True)
+        owned.append((own[position], dict(weights)))
     return owned
 
 
@@ -114,8 +111,7 @@ def avoidable_costs(books: Books, customers: Frame, period: Period, horizon_mont
     for line in _own_costs(books.statement_in(period)):
         within = line.avoidable is not None and line.avoidable <= horizon_months
         sign, answer = (-1, "never") if within else (1, "now")
-        amounts = answers.get((line.id, answer), {})
-        otherwise = customers["customer_id"].map(lambda owner, amounts=amounts: amounts.get(owner, Decimal(0)))
+        otherwise = _of_each(customers["customer_id"], answers.get((line.id, answer), {}))
         stopped = stopped + (customers[line.id] if within else 0) + otherwise * sign
     return stopped
 
@@ -129,10 +125,8 @@ def _answered(books: Books, period: Period) -> dict[tuple[str, str], dict[str, D
     """What bookings answer by themselves: by line and answer (now, never) the amount of each customer."""
     booked = bookings(books, period)
     booked = booked[booked["level"].isin(["customer", "unassigned"]) & (booked["avoidable"] != "")]
-    return {
-        key: dict(zip(rows["owner"], rows["amount"], strict=True))
-        for key, rows in booked.groupby(["line", "avoidable"])
-    }
+    by = booked.set_index("owner").groupby(["line", "avoidable"])["amount"]
+    return {key: amounts.to_dict() for key, amounts in by}
 
 
 def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
@@ -151,9 +145,7 @@ def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
     goods = [line for line in _own_costs(books.statement_in(period)) if line.is_goods]
     if goods and books.engagement.settings.cost_of_goods_basis == "full":
         named = named.iloc[:0]
-    attributes = [
-        name for name in ("customer_id", "customer_name", "account_type", "segment", "sales") if name in named
-    ]
+    attributes = [name for name in ATTRIBUTES if name in named]
     net_sales = named.get("net_sales", named["sales"])
     avoidable = avoidable_costs(books, named, period, horizon_months)
     spread = full_cost(books, period).set_index("customer_id")["full_cost_profit"]
@@ -245,9 +237,9 @@ def _used(kinds: Frame, capacity: Frame, quantities: Frame) -> Frame:
     """By pool and activity: quantity, and what it took of its pool in each month, priced at that month's rate."""
     rates = capacity.assign(rate=capacity["cost"] / capacity["practical_capacity"])[["pool", "month", "rate"]]
     done = kinds.merge(rates, on="pool").merge(quantities, on=["activity", "month"], how="left")
-    minutes = done["unit_minutes"] if "unit_minutes" in done else done["rate"].mask(done["rate"].notna())
-    done["quantity"] = done["quantity"].map(lambda quantity: Decimal(0) if pd.isna(quantity) else quantity)
-    done["used"] = done["quantity"] * minutes.map(lambda unit: Decimal(1) if pd.isna(unit) else unit)
+    minutes = done.get("unit_minutes", pd.Series(Decimal(1), done.index))
+    done["quantity"] = done["quantity"].fillna(Decimal(0))
+    done["used"] = done["quantity"] * minutes.fillna(Decimal(1))
     done["cost"] = done["used"] * done["rate"]
     return done.groupby(["pool", "activity"], sort=False)[TIME_DRIVEN[2:]].sum().reset_index()
 
@@ -265,24 +257,16 @@ def challenges(books: Books, period: Period) -> Frame:
     goods = [line.id for line in costs if line.is_goods]
     joint = [line.id for line in statement.leaves if line.sources == ("joint_costs",)]
     booked, controls = any("costs" in line.sources for line in costs), books.control_totals > 0
-    facts = [
-        line.id
-        for line in costs
-        if not line.is_goods and {"costs", "invoice_lines"} & {s.partition(".")[0] for s in line.sources}
-    ]
+    facts = [line.id for line in costs if line.is_served and ("costs" in line.sources or line.measures)]
     settings = books.engagement.settings
-    basis, at_full_cost = "cost_of_goods_basis", goods if settings.cost_of_goods_basis == "full" else []
+    told = bool(goods) and "cost_of_goods_basis" in settings.model_fields_set
+    at_full_cost = goods if settings.cost_of_goods_basis == "full" else []
     counts, items = books.findings.groupby("code")["count"].sum(), books.table("reconciliation")
     rows = [
         ("Sales without a known customer", True, total(customers[customers["customer_id"] == ""]["sales"]), None),
         ("Joint costs of no customer or segment", bool(joint), firm[joint].sum(), None),
         ("Costs of a group, not of its customers", booked, firm["own_costs"], None),
-        (
-            "Cost of goods at full standard cost",
-            bool(goods) and basis in settings.model_fields_set,
-            firm[at_full_cost].sum(),
-            None,
-        ),
+        ("Cost of goods at full standard cost", told, firm[at_full_cost].sum(), None),
         ("Bookings that stand twice", True, None, counts.get("row-twice", 0)),
         ("Lines that look spread by sales", bool(facts), None, len(_spread_by_sales(customers, facts))),
         ("Lines without a source", True, None, len(statement.missing_lines)),
@@ -296,7 +280,7 @@ def challenges(books: Books, period: Period) -> Frame:
 
 def _spread_by_sales(customers: Frame, lines: list[str]) -> list[str]:
     """Lines that are nearly the same share of net sales at each customer who bought and has any, of five at least."""
-    sold = customers[(customers["customer_id"] != "") & (customers["sales"] > 0)]
+    sold = buyers(customers)
     net = sold.get("net_sales", sold["sales"]).astype(float)
     shares = sold[lines].astype(float).div(net.where(net > 0), axis=0).replace(0.0, float("nan"))
     return shares.columns[(shares.count() >= 5) & (shares.std() < 0.02 * shares.mean().abs())].to_list()

@@ -36,13 +36,10 @@ def read_gain_sharing(books: Books) -> GainSharing:
     read = books.engagement.judgement("gain_sharing.yml", GainSharing)
     rates, wrong = books.engagement.settings.rates, list[str]()
     if read.projects and not {"cost_of_capital", "tax_rate"} <= rates.model_fields_set:
-        wrong = [
-            "projects: what they are worth needs our cost of capital and tax rate; write both under rates in engagement.yml"
-        ]
-    refuse_mistakes(
-        "judgement/gain_sharing.yml",
-        [*wrong, *(told for project in read.projects for told in _mistakes(books, project))],
-    )
+        needed = "our cost of capital and tax rate; write both under rates in engagement.yml"
+        wrong.append(f"projects: what they are worth needs {needed}")
+    wrong += [mistake for project in read.projects for mistake in _mistakes(books, project)]
+    refuse_mistakes("judgement/gain_sharing.yml", wrong)
     return read
 
 
@@ -51,20 +48,16 @@ def _mistakes(books: Books, project: Project) -> list[str]:
     wrong, months = [], []
     if project.account not in set(books.customers["customer_id"]):
         wrong.append(f"account: {project.account!r} is no customer; write a customer_id of the ledger")
-    wrong += [
-        f"savings.line: {s.line!r} is no cost line of the statement{did_you_mean(s.line, costs)}"
-        for s in project.savings
-        if s.line not in costs
-    ]
+    strange = [saving.line for saving in project.savings if saving.line not in costs]
+    wrong += [f"savings.line: {n!r} is no cost line of the statement{did_you_mean(n, costs)}" for n in strange]
     for key, text in (("baseline", project.baseline), ("measured", project.measured)):
         try:
             months += [books.period(text).months] if text else []
         except SettingsError as error:
             wrong.append(f"{key}: {error}")
     if len(set(months)) > 1:
-        wrong.append(
-            f"measured: {project.measured!r} is not as long as the baseline {project.baseline!r}; write periods of one length"
-        )
+        uneven = f"{project.measured!r} is not as long as the baseline {project.baseline!r}"
+        wrong.append(f"measured: {uneven}; write periods of one length")
     return [f"projects ({project.project}).{mistake}" for mistake in wrong]
 
 
@@ -81,13 +74,12 @@ def measured(books: Books, project: Project) -> Frame:
 
 
 def _line(books: Books, account: str, saving: Saving, before: Period, now: Period) -> tuple[object, ...] | None:
-    old, new = _amount(books, account, before, saving.line), _amount(books, account, now, saving.line)
+    old, new, driven, drives = (
+        _amount(books, account, period, column) for column in (saving.line, saving.driver) for period in (before, now)
+    )
     if old is None or new is None:
         return None
-    driver = (
-        [_amount(books, account, period, saving.driver) for period in (before, now)] if saving.driver else [None, None]
-    )
-    grown = driver[1] / driver[0] if driver[0] and driver[1] is not None else Decimal(1)
+    grown = drives / driven if driven and drives is not None else Decimal(1)
     volume = old * (grown - 1)
     price = old * grown * (_price(books, account, saving.line, before, now) - 1)
     would_be = old + volume + price
@@ -122,15 +114,11 @@ def _rates(done: Frame) -> dict[str, Decimal]:
 
 def our_gain(books: Books, project: Project) -> tuple[Decimal, str]:
     """Our gain of a year before tax, and what it stands on: measured, or else expected of the baseline."""
-    months = books.period(project.baseline).months
-    lines = measured(books, project)
+    base, lines = books.period(project.baseline), measured(books, project)
     if len(lines):
-        return (total(lines["gain"]) * 12 / months).quantize(CENT), "measured"
-    amounts = [
-        (_amount(books, project.account, books.period(project.baseline), s.line) or ZERO) * s.expected_share
-        for s in project.savings
-    ]
-    return (sum(amounts, ZERO) * 12 / months).quantize(CENT), "expected"
+        return (total(lines["gain"]) * 12 / base.months).quantize(CENT), "measured"
+    amounts = [(_amount(books, project.account, base, s.line) or ZERO) * s.expected_share for s in project.savings]
+    return (sum(amounts, ZERO) * 12 / base.months).quantize(CENT), "expected"
 
 
 def sides(books: Books, project: Project, part: Decimal = Decimal(1)) -> Frame:
@@ -140,27 +128,18 @@ def sides(books: Books, project: Project, part: Decimal = Decimal(1)) -> Frame:
     capital) and cash.
     """
     rates = books.engagement.settings.rates
-    ours = _years(
-        "ours",
-        our_gain(books, project)[0] * part,
-        project.our_investment,
-        project.years,
-        rates.cost_of_capital,
-        rates.tax_rate,
-    )
-    theirs = _years("theirs", project.their_gain * part, project.their_investment, project.years, project.their_cost_of_capital, project.their_tax_rate)  # fmt: skip
-    return pd.DataFrame([*ours, *theirs], columns=SIDES, dtype=object)
-
-
-def _years(
-    side: str, gain: Decimal, invested: Decimal, years: int, cost: Decimal, tax_rate: Decimal
-) -> list[tuple[object, ...]]:
-    written = invested / years
-    rows: list[tuple[object, ...]] = [(side, 0, ZERO, ZERO, ZERO, ZERO, ZERO, -invested)]
-    for year in range(1, years + 1):
-        tax, capital = (gain - written) * tax_rate, invested - written * (year - 1)
-        rows.append((side, year, gain, written, tax, capital, gain - written - tax - cost * capital, gain - tax))
-    return rows
+    both = {
+        "ours": (our_gain(books, project)[0], project.our_investment, rates.cost_of_capital, rates.tax_rate),
+        "theirs": (project.their_gain, project.their_investment, project.their_cost_of_capital, project.their_tax_rate),
+    }
+    rows: list[tuple[object, ...]] = []
+    for side, (whole, invested, cost, tax_rate) in both.items():
+        gain, written = whole * part, invested / project.years
+        rows.append((side, 0, ZERO, ZERO, ZERO, ZERO, ZERO, -invested))
+        for year in range(1, project.years + 1):
+            tax, capital = (gain - written) * tax_rate, invested - written * (year - 1)
+            rows.append((side, year, gain, written, tax, capital, gain - written - tax - cost * capital, gain - tax))
+    return pd.DataFrame(rows, columns=SIDES, dtype=object)
 
 
 def worth(books: Books, project: Project, part: Decimal = Decimal(1)) -> Frame:
@@ -173,14 +152,11 @@ def worth(books: Books, project: Project, part: Decimal = Decimal(1)) -> Frame:
     rows = {}
     for side, cost in costs.items():
         years = accounts[accounts["side"] == side]
-        discounts = [(1 + cost) ** int(year) for year in years["year"]]
-        npv, added = (
-            sum((a / d for a, d in zip(years[c], discounts, strict=True)), ZERO) for c in ("cash", "value_added")
-        )
-        rows[side] = [-years["cash"].iloc[0], npv.quantize(CENT), added.quantize(CENT), _payback(list(years["cash"]))]
-    return pd.DataFrame.from_dict(
-        rows, orient="index", columns=["invested", "npv", "value_added", "payback_years"]
-    ).rename_axis("side")
+        discount = years["year"].map(lambda year, cost=cost: (1 + cost) ** year)
+        npv, added = (total(years[column] / discount).quantize(CENT) for column in ("cash", "value_added"))
+        rows[side] = [-years["cash"].iloc[0], npv, added, _payback(list(years["cash"]))]
+    columns = ["invested", "npv", "value_added", "payback_years"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("side")
 
 
 def _payback(cash: Sequence[Decimal]) -> float:
@@ -202,19 +178,12 @@ def splits(books: Books, sharing: GainSharing, project: Project) -> Frame:
     """
     own = worth(books, project)["npv"]
     joint, invested = total(own), project.our_investment + project.their_investment
-    rules = {"agreed share": sharing.policy.our_share, "equal gain": Decimal("0.5")}
-    if invested:
-        rules = {
-            "agreed share": sharing.policy.our_share,
-            "by investment": project.our_investment / invested,
-            "equal gain": Decimal("0.5"),
-        }
-    if joint <= max(ZERO, sharing.policy.least_gain):
-        rules = {}
+    by_investment = {"by investment": project.our_investment / invested} if invested else {}
+    rules = {"agreed share": sharing.policy.our_share, **by_investment, "equal gain": Decimal("0.5")}
     rows = [
         (rule, ours := (joint * part).quantize(CENT), joint - ours, own["ours"] - ours, share(ours, joint))
-        for rule, part in rules.items()
-    ]
+        for rule, part in rules.items() if joint > max(ZERO, sharing.policy.least_gain)
+    ]  # fmt: skip
     return pd.DataFrame(rows, columns=["rule", "ours", "theirs", "we_pay", "our_share"], dtype=object)
 
 
@@ -233,16 +202,12 @@ def better_off(books: Books, project: Project) -> tuple[Decimal, Decimal] | None
 def falling_short(books: Books, sharing: GainSharing, project: Project) -> Frame:
     """What either side has where only a part of the gain comes, by the policy: part_share, joint, ours, theirs (net present values)."""
     agreed = splits(books, sharing, project)
-    payment = agreed["we_pay"].iloc[0] if len(agreed) else ZERO
+    payment, shared = agreed["we_pay"].iloc[0] if len(agreed) else ZERO, sharing.policy.shortfall == "shared"
     rows = []
     for part in SHORT:
         own = worth(books, project, part)["npv"]
-        joint = total(own)
-        ours = (
-            (joint * sharing.policy.our_share).quantize(CENT)
-            if sharing.policy.shortfall == "shared" and len(agreed)
-            else own["ours"] - payment
-        )
+        joint, ours = total(own), own["ours"] - payment
+        ours = (joint * sharing.policy.our_share).quantize(CENT) if shared and len(agreed) else ours
         rows.append((float(part), joint, ours, joint - ours))
     return pd.DataFrame(rows, columns=["part_share", "joint", "ours", "theirs"])
 
@@ -253,18 +218,7 @@ def overview(books: Books, sharing: GainSharing) -> Frame:
     rows = []
     for project in sharing.projects:
         (gain, basis), own = our_gain(books, project), worth(books, project)["npv"]
-        rows.append(
-            (
-                project.project,
-                names[project.account],
-                gain,
-                basis,
-                project.their_gain,
-                own["ours"],
-                own["theirs"],
-                total(own),
-            )
-        )
+        rows.append((project.project, names[project.account], gain, basis, project.their_gain, *own, total(own)))
     columns = ["project", "account", "our_gain", "basis", "their_gain", "ours", "theirs", "joint"]
     return pd.DataFrame(rows, columns=columns, dtype=object)
 
@@ -298,14 +252,7 @@ def chosen(books: Books, sharing: GainSharing, place: int) -> Chosen:
     project = sharing.projects[max(1, min(place, len(sharing.projects))) - 1]
     lines = measured(books, project)
     sums = {column: total(lines[column]) for column in MEASURED[1:]}
-    sizes = {
-        "Baseline": sums["baseline"],
-        "Volume": sums["volume"],
-        "Rates": sums["price"],
-        "Gain": -sums["gain"],
-        "Actual": sums["actual"],
-    }
-    steps = {name: -size for name, size in sizes.items()}
+    steps = {"Baseline": -sums["baseline"], "Volume": -sums["volume"], "Rates": -sums["price"], "Gain": sums["gain"], "Actual": -sums["actual"]}  # fmt: skip
     bridge = pd.Series(steps, dtype=object) if len(lines) else none
     accounts = sides(books, project)
     return Chosen(

@@ -9,13 +9,13 @@ from collections.abc import Collection
 from datetime import date, timedelta
 from decimal import Decimal
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
 from crmlib.agreements import parties
 from crmlib.books.stored import Books, Frame, read_cube
-from crmlib.criteria import judgement_records
+from crmlib.criteria import as_declared, judgement_records
 from crmlib.declared.periods import Period, add_months
 from crmlib.declared.reading import did_you_mean, refuse_mistakes
 from crmlib.declared.teams import SEVERAL, Milestone
@@ -51,8 +51,7 @@ def read_plan(books: Books) -> Frame:
             i = ids.index(error.args[1][1])
             wrong.append(f"row {i + 2}, depends_on: {rows.at[i, 'depends_on']!r}: goes in a circle: {', '.join(reversed(error.args[1]))}; take one out")  # fmt: skip
     refuse_mistakes("judgement/plan.csv", wrong)
-    made = [Milestone.model_validate(row).model_dump() for row in rows.to_dict("records")]
-    return pd.DataFrame(made, columns=list(Milestone.model_fields), dtype=object).assign(depends_on=after)
+    return as_declared(rows, Milestone).assign(depends_on=after)
 
 
 def schedule(plan: Frame, today: date) -> Frame:
@@ -64,10 +63,7 @@ def schedule(plan: Frame, today: date) -> Frame:
     will be late, on plan) and critical (not done, and on the way that leads to the end of the last one).
     """
     after: dict[str, list[str]] = dict(zip(plan["id"], plan["depends_on"], strict=True))
-    order, rows = (
-        list(TopologicalSorter(after).static_order()),
-        cast(dict[str, Any], plan.set_index("id").to_dict("index")),
-    )
+    order, rows = list(TopologicalSorter(after).static_order()), dict[Any, Any](plan.set_index("id").to_dict("index"))
     begins, ends, latest = dict[str, date](), dict[str, date](), dict[str, date]()
     for i in order:
         row, done = rows[i], rows[i]["done"] is not None and rows[i]["done"] <= today
@@ -188,19 +184,17 @@ def since(books: Books, period: Period) -> Frame:
         amounts: list[Any] = [None] * 6
         if books.comparable(before) and _lines(books, before) == _lines(books, now):
             amounts = [pair for both in zip(*(_sums(books, p, customers, agreed) for p in (before, now)), strict=True) for pair in both]  # fmt: skip
-        found.append(
-            (agreement.account or agreement.segment, with_whom, agreement.version, now.months, before.words, *amounts)
-        )
+        party = agreement.account or agreement.segment
+        found.append((party, with_whom, agreement.version, now.months, before.words, *amounts))
     return pd.DataFrame(found, columns=SINCE)
 
 
 def _lines(books: Books, period: Period) -> list[str]:
-    return [line.id for line in books.statement_in(period).leaves if line.available]
+    return [line.id for line in books.statement_in(period).leaves]
 
 
 def _sums(books: Books, period: Period, customers: Collection[str], agreed: Collection[str]) -> tuple[Any, Any, Any]:
     """Sales and margin of some customers in a period, and the margin of all without an agreement."""
     report, net = customer_profitability(books, period), books.statement_in(period).net_margin.id
     own, others = report["customer_id"].isin(customers), ~report["customer_id"].isin([*agreed, ""])
-    revenue = next(line.id for line in books.statement_in(period).leaves if line.is_revenue)
-    return total(report.loc[own, revenue]), total(report.loc[own, net]), total(report.loc[others, net])
+    return total(report.loc[own, "sales"]), total(report.loc[own, net]), total(report.loc[others, net])

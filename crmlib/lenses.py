@@ -82,9 +82,8 @@ def matrices(books: Books, period: Period, differentiated: Frame) -> Frame:
     family = differentiated["account_id"].duplicated(keep=False)
     prices = priced[~priced.index.isin(differentiated.loc[family, "customer_id"])]
     names = ["customer_id", "customer_name", "account_id", "segment", "stance", "reason", "sales", "net_margin"]
-    rows = differentiated.loc[
-        (differentiated["sales"] > 0) & (differentiated["customer_id"] == differentiated["account_id"]), names
-    ]
+    heads = differentiated["customer_id"] == differentiated["account_id"]
+    rows = differentiated.loc[heads & (differentiated["sales"] > 0), names]
     rows = rows.join(prices[["net_price_index", "cost_to_serve_share"]], on="customer_id")
     rows = rows.join(axes(books, period, differentiated), on="account_id").reset_index(drop=True)
     return rows.join([cells(rows, lens) for lens in LENSES if lens.places(rows)])

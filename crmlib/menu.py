@@ -9,28 +9,19 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import pandas as pd
-from pydantic import BaseModel
 
 from crmlib.books.stored import Books, Frame, services
-from crmlib.criteria import judgement_records
+from crmlib.criteria import as_declared, judgement_records, mistakes_in
 from crmlib.declared.agreements import PER, Agreements, Level, Option
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import did_you_mean, refuse_mistakes
-from crmlib.profitability import customer_profitability, group_profitability
+from crmlib.profitability import buyers, customer_profitability, group_profitability
 
 CENT = Decimal("0.01")
 LEVELS = ("floor", "target", "ceiling")
-PRICED = [
-    "customer_id",
-    "segment",
-    "option",
-    *LEVELS,
-    "volume",
-    "unit_cost",
-    "today",
-    "today_cost",
-    *(f"{level}_cost" for level in LEVELS),
-]
+COSTS = [f"{level}_cost" for level in ("today", *LEVELS)]
+PRICED = ["customer_id", "segment", "option", *LEVELS, "volume", "unit_cost", "today", *COSTS]
+OFFER = ["room", "offered", "offered_level", "offered_cost", "short"]
 
 
 def read_menu(books: Books) -> Frame:
@@ -54,36 +45,23 @@ def read_menu(books: Books) -> Frame:
         given = rows.loc[rows[column] != "", column]
         # without the table of service a measure may be promised all the same
         strange = given[~given.isin(names)] if names or column != "measure" else given.iloc[:0]
-        there = ", ".join(names) or "none"
-        wrong += [f"row {i + 2}, {column}: {v!r}: the ledger has no such {column}; there are {there}{did_you_mean(v, names)}" for i, v in zip(strange.index, strange, strict=True)]  # fmt: skip
-    twice = rows.loc[rows.duplicated("option", keep=False), "option"]
-    wrong += [
-        f"row {i + 2}, option: {v!r}: stands here twice; keep one row" for i, v in zip(twice.index, twice, strict=True)
-    ]
+        why = f"the ledger has no such {column}; there are {', '.join(names) or 'none'}"
+        wrong += mistakes_in(strange, why, names)
+    wrong += mistakes_in(rows.loc[rows.duplicated("option", keep=False), "option"], "stands here twice; keep one row")
     refuse_mistakes("judgement/menu.csv", wrong)
-    return _values(rows, Option)
+    return as_declared(rows, Option)
 
 
 def read_levels(books: Books, menu: Frame) -> Frame:
     """Floor, target and ceiling of each option by segment, of judgement/menu_levels.csv (errors as `read_menu`)."""
     rows, wrong = judgement_records(books, "menu_levels.csv", Level)
     for column, names in {"segment": books.engagement.segments, "option": list(menu["option"])}.items():
-        strange = rows.loc[~rows[column].isin(names), column]
-        there = ", ".join(names) or "none"
-        wrong += [f"row {i + 2}, {column}: {v!r}: no such {column}; there are {there}{did_you_mean(v, names)}" for i, v in zip(strange.index, strange, strict=True)]  # fmt: skip
+        why = f"no such {column}; there are {', '.join(names) or 'none'}"
+        wrong += mistakes_in(rows.loc[~rows[column].isin(names), column], why, names)
     twice = rows.loc[rows.duplicated(["segment", "option"], keep=False), "option"]
-    wrong += [
-        f"row {i + 2}, option: {v!r}: stands here twice for this segment; keep one row"
-        for i, v in zip(twice.index, twice, strict=True)
-    ]
+    wrong += mistakes_in(twice, "stands here twice for this segment; keep one row")
     refuse_mistakes("judgement/menu_levels.csv", wrong)
-    return _values(rows, Level)
-
-
-def _values(rows: Frame, record: type[BaseModel]) -> Frame:
-    """Rows that hold as what their record makes of them: numbers, and None for what is blank."""
-    values = [record.model_validate(row).model_dump() for row in rows.to_dict("records")]
-    return pd.DataFrame(values, columns=list(record.model_fields), dtype=object)
+    return as_declared(rows, Level)
 
 
 def read_agreements(books: Books) -> Agreements:
@@ -118,32 +96,22 @@ def priced_menu(books: Books, period: Period) -> Frame:
     """
     menu, rates = read_menu(books).set_index("option"), books.table("rates")
     spans = pd.DataFrame(columns=["activity", "span_start", "rate"]) if rates is None else rates
-    last = (
-        spans[spans["span_start"] < period.end]
-        .sort_values("span_start")
-        .groupby("activity")
-        .tail(1)
-        .set_index("activity")
-    )
+    begun = spans[spans["span_start"] < period.end].sort_values("span_start")
+    last = begun.drop_duplicates("activity", keep="last").set_index("activity")["rate"]
     of = menu["activity"].where(menu["activity"] != "")
-    missing = [
-        f"{o}.activity: {a!r} has no rate before {period.end}" for o, a in of.dropna().items() if a not in last.index
-    ]
-    refuse_mistakes("judgement/menu.csv", missing)
-    told = "rate of " + of.str.replace("_", " ")
-    return menu.assign(
-        unit_cost=menu["unit_cost"].where(of.isna(), of.map(last["rate"])), priced_by=told.where(of.notna(), "given")
-    )
+    lacking = of.dropna()[lambda activity: ~activity.isin(last.index)].items()
+    refuse_mistakes("judgement/menu.csv", [f"{o}.activity: {a!r} has no rate before {period.end}" for o, a in lacking])
+    priced_by = ("rate of " + of.str.replace("_", " ")).fillna("given")
+    return menu.assign(unit_cost=menu["unit_cost"].where(of.isna(), of.map(last)), priced_by=priced_by)
 
 
 def volumes(books: Books, period: Period) -> Frame:
     """By customer who bought (the index): its segment, and how much there is of what levels are counted by, one column each."""
-    report = customer_profitability(books, period)
-    buyers = report[(report["customer_id"] != "") & (report["sales"] > 0)].set_index("customer_id")
+    bought = buyers(customer_profitability(books, period))
     counts = {"order": "orders", "invoice_line": "invoice_lines", "unit": "units", "net_sales": "net_sales"}
-    found = {per: buyers[column] for per, column in counts.items() if column in buyers}
+    found = {per: bought[column] for per, column in counts.items() if column in bought}
     times = {"month": Decimal(period.months), "year": Decimal(period.months) / 12}
-    return pd.DataFrame({"segment": buyers["segment"], **found, **times}, index=buyers.index)
+    return pd.DataFrame({"segment": bought["segment"], **found, **times}, index=bought.index)
 
 
 def priced(books: Books, period: Period) -> Frame:
@@ -178,18 +146,14 @@ def cost(level: Decimal, volume: Decimal, unit_cost: Decimal) -> Decimal:
 
 def _today(books: Books, period: Period, rows: Any, activities: pd.Series) -> list[tuple[Decimal, Decimal]]:
     """Units and cost of today in each row; what is done costs what stands in the books, to the cent."""
-    done: Any = (
-        services(books, period, ["owner", "activity"])
-        .set_index(["owner", "activity"])[["quantity", "amount"]]
-        .to_dict("index")
-    )
-    promised, nothing, today = _promised(books, period), {"quantity": Decimal(0), "amount": Decimal(0)}, []
+    done: Any = services(books, period, ["owner", "activity"]).itertuples()
+    given = {(row.owner, row.activity): (row.quantity, row.amount.quantize(CENT, ROUND_HALF_UP)) for row in done}
+    promised, nothing, today = _promised(books, period), (Decimal(0), 0 * CENT), []
     for row in rows.itertuples():
         level = promised.get((row.customer_id, row.option), promised.get((row.segment, row.option), Decimal(0)))
-        own = done.get((row.customer_id, activities[row.option]), nothing)
-        is_done = (own["quantity"], own["amount"].quantize(CENT, ROUND_HALF_UP))
         agreed = (level * row.volume, cost(level, row.volume, row.unit_cost))
-        today.append(is_done if activities[row.option] else agreed)
+        activity = activities[row.option]
+        today.append(given.get((row.customer_id, activity), nothing) if activity else agreed)
     return today
 
 
@@ -216,36 +180,26 @@ def guidelines(books: Books, period: Period, rows: Frame) -> Frame:
     """
     margins: Any = group_profitability(books, period, "segment").groups[books.statement_in(period).net_margin.id]
     parts, menu = [], read_menu(books).set_index("option")
-    sums = [f"{level}_cost" for level in ("today", *LEVELS)]
     for segment in (s for s in books.engagement.segments if s in set(rows["segment"])):
         own = rows[rows["segment"] == segment]
         by = own.groupby("option", sort=False)
-        table = by[sums].sum().join(by[list(LEVELS)].first()).assign(customers=by["customer_id"].nunique())
+        table = by[COSTS].sum().join(by[list(LEVELS)].first()).assign(customers=by["customer_id"].nunique())
         table = table.reindex([o for o in menu.index if o in table.index])
         table["extra"] = table["target_cost"] - table["today_cost"]
         table = pd.concat([table[table["extra"] <= 0], table[table["extra"] > 0]])
         table = _within(table, margins[segment]).assign(segment=segment, name=menu["name"])
         parts.append(table.rename_axis("option").reset_index())
-    offer = ["extra", "room", "offered", "offered_level", "offered_cost", "short"]
-    columns = ["segment", "option", "name", "customers", "floor", *sums, *offer]
+    columns = ["segment", "option", "name", "customers", "floor", *COSTS, "extra", *OFFER]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _within(table: Frame, margin: Decimal) -> Frame:
     """The options of a segment with what its margin bears, one after another."""
-    found: list[dict[str, Any]] = []
+    found = []
     for row in table.to_dict("records"):
         borne = row["extra"] <= max(margin, Decimal(0))
         offered = "target" if borne else "floor"
         short = Decimal(0) if borne else row["extra"] - max(margin, Decimal(0))
-        found.append(
-            {
-                "room": margin,
-                "offered": offered,
-                "offered_level": row[offered],
-                "offered_cost": row[f"{offered}_cost"],
-                "short": short,
-            }
-        )
+        found.append((margin, offered, row[offered], row[f"{offered}_cost"], short))
         margin -= row[f"{offered}_cost"] - row["today_cost"]
-    return table.join(pd.DataFrame(found, index=table.index))
+    return table.join(pd.DataFrame(found, index=table.index, columns=OFFER))

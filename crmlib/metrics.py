@@ -16,8 +16,8 @@ from crmlib.books.stored import Books, Frame, capital, services
 from crmlib.declared.metrics import BALANCES, Metric, Metrics, Move
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import did_you_mean, refuse_mistakes
-from crmlib.eva import lacking
-from crmlib.profitability import customer_profitability
+from crmlib.eva import after_tax
+from crmlib.profitability import buyers, customer_profitability, in_floats
 
 FEWEST = 15  # customers below which nothing is derived
 CONFIDENCE, FIFTHS = 0.90, 5
@@ -48,12 +48,11 @@ def read_metrics(books: Books) -> Metrics:
 
 def levels(books: Books, period: Period, register: Metrics) -> Frame:
     """Each measure today: metric, process, owner, unit, better (higher or lower), level (missing without data) and customers (of whom it is known)."""
-    buyers = _buyers(books, period)
-    ratios = [_ratio(books, period, buyers, metric.measure) for metric in register.metrics]
+    bought = in_floats(books, buyers(customer_profitability(books, period)))
     rows = [
-        (m.metric, m.process, m.owner, m.unit, m.direction, *_level(ratio))
-        for m, ratio in zip(register.metrics, ratios, strict=True)
-    ]
+        (m.metric, m.process, m.owner, m.unit, m.direction, *_level(_ratio(books, period, bought, m.measure)))
+        for m in register.metrics
+    ]  # fmt: skip
     return pd.DataFrame(rows, columns=["metric", "process", "owner", "unit", "better", "level", "customers"])
 
 
@@ -73,24 +72,22 @@ def effects(books: Books, period: Period, register: Metrics) -> Frame:
     (compared), low, expected, high (effects on the margin before tax, the derivative of the statement's signed sum) and value_added (expected, after tax;
     missing without rates).
     """
-    buyers, rates = _buyers(books, period), books.engagement.settings.rates
-    kept = float("nan") if lacking(books, period, of_firm=False) else float(1 - rates.tax_rate)
+    bought = in_floats(books, buyers(customer_profitability(books, period)))
     rows = [
-        (m.metric, m.process, m.owner, _label(books, move.on), m.step, *_effect(books, period, buyers, m, move))
+        (m.metric, m.process, m.owner, _label(books, move.on), m.step, *_effect(books, period, bought, m, move))
         for m in register.metrics for move in m.moves
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=EFFECTS)
-    return table.assign(value_added=table["expected"].astype(float) * kept)
+    return table.assign(value_added=table["expected"].astype(float) * after_tax(books, period))
 
 
 def _label(books: Books, on: str) -> str:
-    return next(
-        (line.label for line in books.engagement.statement.lines if line.id == on), on.replace("_", " ").capitalize()
-    )
+    labels = {line.id: line.label for line in books.engagement.statement.lines}
+    return labels.get(on, on.replace("_", " ").capitalize())
 
 
 def _effect(
-    books: Books, period: Period, buyers: Frame, metric: Metric, move: Move
+    books: Books, period: Period, bought: Frame, metric: Metric, move: Move
 ) -> tuple[str, int, float, float, float]:
     """Basis, customers compared, and the effect of one step for the better with its range."""
     nothing = (float("nan"),) * 3
@@ -104,16 +101,16 @@ def _effect(
     weight *= 1 if metric.direction == "higher" else -1
     if move.by is not None:
         return "judged", 0, *sorted(weight * float(end or 0) for end in (move.low, move.by, move.high))  # type: ignore[return-value]
-    ratio = _ratio(books, period, buyers, metric.measure)
+    ratio = _ratio(books, period, bought, metric.measure)
     if ratio is not None and (priced := _by_rates(books, period, metric, move.on, ratio)):
         return "by rates", len(ratio[1]), *sorted(weight * end for end in priced)  # type: ignore[return-value]
-    base = capital(books, period)[move.on].astype(float) if move.on in BALANCES else buyers[move.on]
+    base = capital(books, period)[move.on].astype(float) if move.on in BALANCES else bought[move.on]
     if ratio is None:
         return "no data", 0, *nothing
-    count, ends = _slope(ratio[0] / ratio[1], base.reindex(buyers.index).fillna(0) / buyers["sales"], buyers["sales"])
+    count, ends = _slope(ratio[0] / ratio[1], base.reindex(bought.index).fillna(0) / bought["sales"], bought["sales"])
     if ends is None:
         return "too few customers", count, *nothing
-    return "compared", count, *sorted(weight * metric.step * float(buyers["sales"].sum()) * end for end in ends)  # type: ignore[return-value]
+    return "compared", count, *sorted(weight * metric.step * float(bought["sales"].sum()) * end for end in ends)  # type: ignore[return-value]
 
 
 def _by_rates(books: Books, period: Period, metric: Metric, line: str, ratio: Ratio) -> list[float] | None:
@@ -148,13 +145,7 @@ def _slope(measure: pd.Series, share: pd.Series, sales: pd.Series) -> tuple[int,
     return len(pairs), [float(fitted.low_slope), float(fitted.slope), float(fitted.high_slope)]
 
 
-def _buyers(books: Books, period: Period) -> Frame:
-    report = customer_profitability(books, period)
-    buyers = report[(report["customer_id"] != "") & (report["sales"] > 0)].set_index("customer_id")
-    return buyers.astype({column: float for column in buyers if column not in books.customers})
-
-
-def _ratio(books: Books, period: Period, buyers: Frame, measure: str) -> Ratio | None:
+def _ratio(books: Books, period: Period, bought: Frame, measure: str) -> Ratio | None:
     """Numerator and denominator of a measure of those who bought; None where these books do not tell."""
     kind, _, name = measure.partition(": ")
     if kind == "service":
@@ -162,25 +153,25 @@ def _ratio(books: Books, period: Period, buyers: Frame, measure: str) -> Ratio |
         rows = period.rows(table).query("measure == @name") if table is not None else pd.DataFrame()
         if rows.empty:
             return None
-        sums = rows[rows["customer_id"].isin(buyers.index)].groupby("customer_id")[["numerator", "denominator"]].sum()
+        sums = rows[rows["customer_id"].isin(bought.index)].groupby("customer_id")[["numerator", "denominator"]].sum()
         return sums["numerator"].astype(float), sums["denominator"].astype(float)
     if kind == "activity":
         done = services(books, period, ["owner", "activity"])
         own = done[done["activity"] == name].set_index("owner")["quantity"].astype(float)
-        return (own.reindex(buyers.index).fillna(0), buyers["orders"]) if len(own) and "orders" in buyers else None
-    net = buyers.get("net_sales", buyers["sales"])
-    owed = capital(books, period)["receivables"].astype(float).reindex(buyers.index).fillna(0)
+        return (own.reindex(bought.index).fillna(0), bought["orders"]) if len(own) and "orders" in bought else None
+    net = bought.get("net_sales", bought["sales"])
+    owed = capital(books, period)["receivables"].astype(float).reindex(bought.index).fillna(0)
     columns = {
         "order_value": ("sales", "orders"), "lines_per_order": ("invoice_lines", "orders"), "credits_per_order": ("credits", "orders"),
     }  # fmt: skip
     if measure in columns:
         above, below = columns[measure]
-        return (buyers[above], buyers[below]) if {above, below} <= set(buyers) and buyers[below].gt(0).any() else None
-    if measure == "orders_per_month" and "orders" in buyers:
-        return buyers["orders"], pd.Series(float(period.months), buyers.index)
+        return (bought[above], bought[below]) if {above, below} <= set(bought) and bought[below].gt(0).any() else None
+    if measure == "orders_per_month" and "orders" in bought:
+        return bought["orders"], pd.Series(float(period.months), bought.index)
     if measure == "days_outstanding" and owed.gt(0).any():
         return owed * 365 * period.months / 12, net.where(net > 0)
-    return (buyers["sales"] - net, buyers["sales"]) if measure == "discount_share" and "net_sales" in buyers else None
+    return (bought["sales"] - net, bought["sales"]) if measure == "discount_share" and "net_sales" in bought else None
 
 
 def branches(table: Frame) -> Frame:
@@ -199,9 +190,7 @@ def branches(table: Frame) -> Frame:
     leaves["name"] = leaves["name"].where(~again, leaves["name"] + " → " + leaves["parent"])
     lines = leaves.groupby("parent", sort=False)["amount"].sum().to_frame()
     rows = [{"name": "Economic value added", "parent": "", "amount": lines["amount"].sum()}]
-    rows += [
-        {"name": line, "parent": "Economic value added", "amount": amount} for line, amount in lines["amount"].items()
-    ]
+    rows += [{"name": line, "parent": "Economic value added", "amount": size} for line, size in lines["amount"].items()]
     tree = pd.concat([pd.DataFrame(rows).assign(gain=0.0, note=""), leaves]).set_index("name")
     return tree[["parent", "amount", "gain", "note"]]
 
@@ -211,16 +200,10 @@ def faults(table: Frame, today: Frame) -> Frame:
     rows = [(m.metric, "no owner", f"nobody answers for it in {m.process}") for m in today.itertuples() if not m.owner]
     rows += [(m.metric, "no data", "these books do not tell its level") for m in today.itertuples() if m.customers == 0]
     moving = set(table.loc[table["low"] * table["high"] > 0, "metric"])
-    tried = {
-        str(m): "; ".join(map(_untold, part.to_dict("records"))) for m, part in table.groupby("metric", sort=False)
-    }
-    idle = [name for name in today["metric"] if name not in moving]
-    rows += [
-        (name, "effect not told yet", tried[name])
-        if name in tried
-        else (name, "no line named", "no line or balance is named")
-        for name in idle
-    ]
+    by = table.groupby("metric", sort=False)
+    tried = {m: ("effect not told yet", "; ".join(map(_untold, part.to_dict("records")))) for m, part in by}
+    unnamed = ("no line named", "no line or balance is named")
+    rows += [(name, *tried.get(name, unnamed)) for name in today["metric"] if name not in moving]
     rows += _pulls(table)
     return pd.DataFrame(rows, columns=["metric", "fault", "detail"])
 
@@ -239,11 +222,8 @@ def _pulls(table: Frame) -> list[tuple[str, str, str]]:
         for one, two in combinations(part.itertuples(), 2):
             if one.expected * two.expected < 0:
                 gains, costs = (one, two) if one.expected > 0 else (two, one)
-                rows.append(
-                    (str(gains.metric), "pulls against another", f"it improves {line}, which {costs.metric} worsens")
-                )
+                detail = f"it improves {line}, which {costs.metric} worsens"
+                rows.append((str(gains.metric), "pulls against another", detail))
     sums = sure.groupby("metric", sort=False)["expected"].sum()
-    rows += [
-        (str(name), "takes value", "a step for the better costs more than it brings") for name in sums.index[sums < 0]
-    ]
-    return rows
+    takes = ("takes value", "a step for the better costs more than it brings")
+    return rows + [(str(name), *takes) for name in sums.index[sums < 0]]

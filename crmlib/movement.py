@@ -64,9 +64,8 @@ def who_came_and_went(books: Books, period: Period, base: Period | None) -> Fram
     sums = both.groupby(standing)[["sales_before", "sales", "margin_before", "margin"]].sum()
     sums.insert(0, "customers", pd.Series(standing).value_counts())
     sums = sums if alike else sums.assign(margin_before=None)
-    return sums.assign(change=sums["margin"] - sums["margin_before"] if alike else None).reindex(
-        [s for s in STANDINGS if s in sums.index]
-    )
+    sums["change"] = sums["margin"] - sums["margin_before"] if alike else None
+    return sums.reindex([standing for standing in STANDINGS if standing in sums.index])
 
 
 def standing_moves(stood: Frame, period: Period, base: Period | None) -> pd.Series:
@@ -89,11 +88,10 @@ def _leaves(books: Books, period: Period) -> list[str]:
 
 
 def _margins(books: Books, period: Period, by: str) -> pd.Series:
-    margin = books.statement_in(period).net_margin.id
     if by != "customer":
+        margin = books.statement_in(period).net_margin.id
         return group_profitability(books, period, by).whole[margin].drop("Firm")
-    report = customer_profitability(books, period)
-    return report[report["customer_id"] != ""].set_index("customer_id")[margin]
+    return _sales_and_margins(books, period)["margin"]
 
 
 def over_twelve_months(months: Frame) -> Frame:
@@ -145,9 +143,7 @@ def price_volume_mix(books: Books, period: Period, base: Period | None, customer
     }  # fmt: skip
     start, end = (total(both[f"net_{i}"]) - total(both[f"cost_{i}"]) for i in (0, 1))
     rows = [(label, amount, "step") for label, amount in steps.items() if amount or label != "No product or quantity"]
-    return pd.DataFrame(
-        [(base.short, start, "total"), *rows, (period.short, end, "total")], columns=["label", "amount", "kind"]
-    )
+    return pd.DataFrame([(base.short, start, "total"), *rows, (period.short, end, "total")], columns=STEPS)
 
 
 def products_moved(books: Books, customer_id: str, period: Period, base: Period | None) -> Frame:
@@ -158,28 +154,21 @@ def products_moved(books: Books, customer_id: str, period: Period, base: Period 
     product_name, product_family (where the ledger has it), sales, sales_before, change, and what (new, dropped, more, less). Empty without
     products on the lines, or without a base.
     """
-    products, before, now = (
-        books.table("products"),
-        *(_by_product(books, p, customer_id, "gross_sales") for p in (base, period)),
-    )
+    products = books.table("products")
+    before, now = (_by_product(books, p, customer_id, "gross_sales") for p in (base, period))
     if before is None or now is None:
         return pd.DataFrame(columns=["product_name", "sales", "sales_before", "change", "what"])
-    both = pd.concat([now["gross_sales"].rename("sales"), before["gross_sales"].rename("sales_before")], axis=1).fillna(
-        Decimal(0)
-    )
+    sums = {"sales": now["gross_sales"], "sales_before": before["gross_sales"]}
+    both = pd.concat(sums, axis=1).fillna(Decimal(0))
     both["change"] = both["sales"] - both["sales_before"]
-    both["what"] = np.select(
-        [both["sales_before"] <= 0, both["sales"] <= 0, both["change"] > 0], ["new", "dropped", "more"], "less"
-    )
+    tests = [both["sales_before"] <= 0, both["sales"] <= 0, both["change"] > 0]
+    both["what"] = np.select(tests, ["new", "dropped", "more"], "less")
     named = both if products is None else both.join(products.set_index("product_id"))
     known = named["product_name"] if "product_name" in named else pd.Series(pd.NA, named.index)
     named = named.assign(product_name=known.where(known.notna(), named.index))
     names = [c for c in ("product_name", "product_family", "sales", "sales_before", "change", "what") if c in named]
-    return (
-        named[named["change"] != 0]
-        .sort_values("change", key=lambda change: -abs(change.astype(float)))[names]
-        .reset_index(drop=True)
-    )
+    moved = named[named["change"] != 0].sort_values("change", key=lambda change: -abs(change.astype(float)))
+    return moved[names].reset_index(drop=True)
 
 
 def _by_product(books: Books, period: Period | None, customer_id: str | None = None, *only: str) -> Frame | None:
@@ -216,8 +205,7 @@ def group_development(books: Books, period: Period, base: Period | None, by: str
     Margins are set against the base's only where both periods have the same lines; else net_margin_before is missing.
     """
     now, before = _sales_and_margin(books, period, by), _sales_and_margin(books, base, by)
-    lines = [[line.id for line in books.statement_in(p).leaves] for p in (period, base or period)]
-    if lines[0] != lines[1]:
+    if base and _leaves(books, base) != _leaves(books, period):
         before["net_margin"] = np.nan
     together, earlier = (frame.drop(index="Firm", errors="ignore").sum().to_frame().T for frame in (now, before))
     rows, every = _with_ratios(now, before), _with_ratios(together, earlier).iloc[0]
@@ -244,9 +232,8 @@ def _sales_and_margin(books: Books, period: Period | None, by: str) -> Frame:
 def _with_ratios(now: Frame, before: Frame) -> Frame:
     rows = now.join(before[["sales", "net_margin"]].add_suffix("_before"))
     growth = rows["sales"] / rows["sales_before"].where(rows["sales_before"] > 0) - 1
-    return rows.assign(
-        growth_share=growth, net_margin_share=rows["net_margin"] / rows["sales"].where(rows["sales"] > 0)
-    )
+    margin_share = rows["net_margin"] / rows["sales"].where(rows["sales"] > 0)
+    return rows.assign(growth_share=growth, net_margin_share=margin_share)
 
 
 def market_verdicts(markets: Sequence[Market], groups: Frame, tolerance_share: float) -> Frame:
@@ -269,12 +256,12 @@ def market_verdicts(markets: Sequence[Market], groups: Frame, tolerance_share: f
     stands = stands.merge(groups.reset_index(), how="left", on=["attribute", "group"])
     grow, hold, shrink = (stands["stance"] == stance for stance in ("grow", "hold", "shrink"))
     growth, margin, before = stands["growth_share"], stands["net_margin"], stands["net_margin_before"]
+    keeps_more = stands["net_margin_share"] > stands["all_net_margin_share"]
     verdicts = {
         "open: nothing in the period": margin.isna(),
         "contradicted: loses money": ~shrink & (margin < 0),
         "contradicted: sales fall": grow & (growth < 0),
-        "contradicted: keeps more of its sales than all": shrink
-        & (stands["net_margin_share"] > stands["all_net_margin_share"]),
+        "contradicted: keeps more of its sales than all": shrink & keeps_more,
         "open: no sales a year before": growth.isna(),
         "not followed: sales fall": hold & (growth < -tolerance_share),
         "not followed: margin falls": ~shrink & (margin < before - tolerance_share * before.abs()),

@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from crmlib.books.stored import Books, Frame, sales_of, services
-from crmlib.criteria import judgement_records
+from crmlib.criteria import judgement_records, mistakes_in
 from crmlib.declared.judgement import KINDS, Opportunity
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import refuse_mistakes
-from crmlib.profitability import baskets, customer_profitability, days_outstanding, product_families
+from crmlib.profitability import baskets, buyers, customer_profitability, days_outstanding, in_floats, product_families
 from crmlib.white_space import FEWEST, QUARTILES, white_space, white_space_test
 
 SMALL_ORDER = 0.75  # of the group's median: smaller orders are named as a cause
@@ -31,6 +31,7 @@ ALL = "all customers"
 SPACE = "white space"
 RETURNED = "Returns and allowances"  # what is given back after the invoice, apart from its discount
 PAID = "pays {paid:.1%} of the average price, the median of customers of its volume {usual:.1%}"
+SPACED = "{own:.1%} of what it buys; of what those like it buy {median:.1%} ({peers})"
 GOODS = "goods are {rate:.1%} of its sales at average prices, the median of {group} {median:.1%}"
 FOUND = ["customer_id", "kind", "item", "expected", "low", "high", "ease", "owner", "evidence", "source"]
 
@@ -69,10 +70,10 @@ def opportunities(books: Books, period: Period) -> Frame:
     customer_name, segment, driver (its place between the customer and EVA), expected contribution with low and high, ease, owner, evidence,
     source (computed, judged).
     """
-    buyers = _buyers(books, period)
-    spaces = _sized_spaces(books, period, buyers)
+    bought = _buyers(books, period)
+    spaces = _sized_spaces(books, period, bought)
     parts = [pd.DataFrame(columns=FOUND), spaces]
-    parts += [beyond(measure) for measure in _measures(books, period, buyers, set(spaces["customer_id"]))]
+    parts += [beyond(measure) for measure in _measures(books, period, bought, set(spaces["customer_id"]))]
     computed, judged = pd.concat([part for part in parts if len(part)] or parts[:1]), read_opportunities(books)
     settled = set(zip(judged["customer_id"], judged["kind"], judged["item"], strict=True))
     keys = zip(computed["customer_id"], computed["kind"], computed["item"], strict=True)
@@ -96,10 +97,10 @@ def read_opportunities(books: Books) -> Frame:
         All mistakes, each with row, column, value and what is allowed.
     """
     rows, wrong = judgement_records(books, "opportunities.csv", Opportunity)
-    stranger = ~rows["customer_id"].isin(books.customers["customer_id"])
-    twice = rows.duplicated(["customer_id", "kind", "item"], keep=False)
-    wrong += [f"row {i + 2}, customer_id: {rows.at[i, 'customer_id']!r}: no such customer; write a customer_id of the ledger" for i in rows.index[stranger]]  # fmt: skip
-    wrong += [f"row {i + 2}, item: {rows.at[i, 'item']!r}: this opportunity stands here twice; keep one row" for i in rows.index[twice]]  # fmt: skip
+    strangers = rows.loc[~rows["customer_id"].isin(books.customers["customer_id"]), "customer_id"]
+    twice = rows.loc[rows.duplicated(["customer_id", "kind", "item"], keep=False), "item"]
+    wrong += mistakes_in(strangers, "no such customer; write a customer_id of the ledger")
+    wrong += mistakes_in(twice, "this opportunity stands here twice; keep one row")
     refuse_mistakes("judgement/opportunities.csv", wrong)
     return rows.astype({"expected": float, "low": float, "high": float}).assign(source="judged")
 
@@ -156,49 +157,45 @@ def beside(found: Frame, saved: Frame, uplifts: Mapping[str, Decimal]) -> Frame:
 
 def _buyers(books: Books, period: Period) -> Frame:
     """The report of those who bought by customer, in floats, with order_value (missing without orders)."""
-    report = customer_profitability(books, period)
-    buyers = report[(report["customer_id"] != "") & (report["sales"] > 0)].set_index("customer_id")
-    buyers = buyers.astype({c: float for c in buyers if c not in books.customers})
-    orders = buyers["orders"].where(buyers["orders"] > 0) if "orders" in buyers else np.nan
-    return buyers.assign(order_value=buyers["sales"] / orders)
+    bought = in_floats(books, buyers(customer_profitability(books, period)))
+    orders = bought["orders"].where(bought["orders"] > 0) if "orders" in bought else np.nan
+    return bought.assign(order_value=bought["sales"] / orders)
 
 
-def _measures(books: Books, period: Period, buyers: Frame, spaced: Collection[str]) -> Iterator[Measure]:
+def _measures(books: Books, period: Period, bought: Frame, spaced: Collection[str]) -> Iterator[Measure]:
     """What is compared: each line of cost to serve, what is given back, net price and mix; each amount in one of them."""
-    statement, segment = books.statement_in(period), _groups(buyers["segment"])
-    compared = functools.partial(Measure, base=buyers["sales"], group=segment)
-    causes = _causes(books, period, buyers, segment)
+    statement, segment = books.statement_in(period), _groups(bought["segment"])
+    compared = functools.partial(Measure, base=bought["sales"], group=segment)
+    causes = _causes(books, period, bought, segment)
     for line in (line for line in statement.leaves if line.is_served):
-        rate, kind = (
-            buyers[line.id] / buyers["sales"],
-            "payment terms" if line.balance == "receivables" else "cost to serve",
-        )
+        kind = "payment terms" if line.balance == "receivables" else "cost to serve"
+        rate = bought[line.id] / bought["sales"]
         # what only few of a group have, such as a salary, was decided and is no habit
         rate = rate.where(rate.groupby(segment).transform("median") > 0) if line.is_assignable else rate
-        cause = _days_outstanding(books, period, buyers) if kind == "payment terms" else causes.get(line.id)
+        cause = _days_outstanding(books, period, bought) if kind == "payment terms" else causes.get(line.id)
         yield compared(kind, line.label, line.owner, rate, cause=cause)
-    discount, notes, owner = _invoice_discounts(books, period, buyers), None, ""
-    if {"credits", "orders"} <= set(buyers):
-        notes = _more_often(buyers["credits"] / buyers["orders"], segment, "credit note lines")
+    discount, notes, owner = _invoice_discounts(books, period, bought), None, ""
+    if {"credits", "orders"} <= set(bought):
+        notes = _more_often(bought["credits"] / bought["orders"], segment, "credit note lines")
     for line in (line for line in statement.leaves if line.is_trade and not line.is_revenue):
         owner, apart = line.owner, discount if "invoice_lines.discount" in line.sources else None
-        rate = (buyers[line.id] - (0 if apart is None else apart)) / buyers["sales"]
+        rate = (bought[line.id] - (0 if apart is None else apart)) / bought["sales"]
         yield compared("cost to serve", line.label if apart is None else RETURNED, owner, rate, cause=notes)
-    basket = baskets(books, period).reindex(buyers.index)
-    fifth = _groups(pd.qcut(buyers["sales"].rank(method="first"), max(1, min(5, len(buyers) // FEWEST)), labels=False))
+    basket = baskets(books, period).reindex(bought.index)
+    fifth = _groups(pd.qcut(bought["sales"].rank(method="first"), max(1, min(5, len(bought) // FEWEST)), labels=False))
     rate = 1 - basket["paid"] / basket["at_average"]
     yield Measure("price", "Net price for the volume", owner, rate, basket["at_average"], fifth, form=PAID)
     if "goods_at_average" in basket:  # not where there is white space: the same sales would be meant twice
-        rate = (basket["goods_at_average"] / basket["at_average"]).where(~buyers.index.isin(list(spaced)))
+        rate = (basket["goods_at_average"] / basket["at_average"]).where(~bought.index.isin(list(spaced)))
         yield Measure("mix", "Products that leave more", owner, rate, basket["at_average"], segment, form=GOODS)
 
 
-def _invoice_discounts(books: Books, period: Period, buyers: Frame) -> pd.Series | None:
+def _invoice_discounts(books: Books, period: Period, bought: Frame) -> pd.Series | None:
     """The discount on each customer's invoices; None where the ledger does not tell it from what is given back."""
     sales = sales_of(books, period, ["customer_id"])
     if sales is None or "discount" not in sales:
         return None
-    return sales.set_index("customer_id")["discount"].reindex(buyers.index).astype(float).fillna(0)
+    return sales.set_index("customer_id")["discount"].reindex(bought.index).astype(float).fillna(0)
 
 
 def _groups(group: pd.Series) -> pd.Series:
@@ -237,20 +234,20 @@ def _more_often(each: pd.Series, group: pd.Series, what: str) -> pd.Series:
     return pd.Series(told, each.index).where(each > MORE_OFTEN * usual, "")
 
 
-def _causes(books: Books, period: Period, buyers: Frame, group: pd.Series) -> dict[str, pd.Series]:
+def _causes(books: Books, period: Period, bought: Frame, group: pd.Series) -> dict[str, pd.Series]:
     """By line that activities make: the behaviour behind it, by customer: the activity farthest above the group's, and small orders."""
     types, done = books.table("activity_types"), services(books, period, ["owner", "activity"])
-    if types is None or done.empty or "orders" not in buyers:
+    if types is None or done.empty or "orders" not in bought:
         return {}
     wide = done.astype({"quantity": float, "amount": float}).pivot_table(
-        index="owner", columns="activity", values=["quantity", "amount"], aggfunc="sum").reindex(buyers.index).fillna(0)  # fmt: skip
-    of_sales = wide["amount"].div(buyers["sales"], axis=0)
+        index="owner", columns="activity", values=["quantity", "amount"], aggfunc="sum").reindex(bought.index).fillna(0)  # fmt: skip
+    of_sales = wide["amount"].div(bought["sales"], axis=0)
     beyond = of_sales - of_sales.groupby(group).transform("median")
-    each = wide["quantity"].div(buyers["orders"].where(buyers["orders"] > 0), axis=0)
+    each = wide["quantity"].div(bought["orders"].where(bought["orders"] > 0), axis=0)
     often = pd.DataFrame({a: _more_often(each[a], group, a.replace("_", " ")) for a in each})
-    usual = buyers["order_value"].groupby(group).transform("median")
-    orders = [f"orders of {v:,.0f}, the median {m:,.0f}" for v, m in zip(buyers["order_value"], usual, strict=True)]
-    small = pd.Series(orders, buyers.index).where(buyers["order_value"] < SMALL_ORDER * usual, "")
+    usual = bought["order_value"].groupby(group).transform("median")
+    orders = [f"orders of {v:,.0f}, the median {m:,.0f}" for v, m in zip(bought["order_value"], usual, strict=True)]
+    small = pd.Series(orders, bought.index).where(bought["order_value"] < SMALL_ORDER * usual, "")
     causes, rows = {}, np.arange(len(often))
     for line, kinds in types[types["activity"].isin(list(each))].groupby("line")["activity"]:
         names = pd.DataFrame(beyond[list(kinds)]).idxmax(axis=1)
@@ -259,34 +256,29 @@ def _causes(books: Books, period: Period, buyers: Frame, group: pd.Series) -> di
     return causes
 
 
-def _days_outstanding(books: Books, period: Period, buyers: Frame) -> pd.Series:
+def _days_outstanding(books: Books, period: Period, bought: Frame) -> pd.Series:
     """Days that sales are owed, and what was agreed where the ledger says so, in words."""
-    days = days_outstanding(books, period, buyers).map("{:.0f} days outstanding".format)
-    agreed = buyers.get("payment_terms_days", pd.Series(np.nan, buyers.index)).astype(float)
+    days = days_outstanding(books, period, bought).map("{:.0f} days outstanding".format)
+    agreed = bought.get("payment_terms_days", pd.Series(np.nan, bought.index)).astype(float)
     return days + agreed.map(", {:.0f} agreed".format).where(agreed.notna(), "")
 
 
 # --- white space, sized -------------------------------------------------------------------------------------------------
 
 
-def _sized_spaces(books: Books, period: Period, buyers: Frame) -> Frame:
+def _sized_spaces(books: Books, period: Period, bought: Frame) -> Frame:
     """White space with its size: what the neighbours spend beyond the customer, at what the family leaves, times how often it came true."""
     hit, families = white_space_test(books, period).hit_share, product_families(books, period, None)
     if not hit > 0 or "contribution_share" not in families:
         return pd.DataFrame(columns=FOUND)
     spaces = white_space(books, period)
-    spaces = spaces[spaces["customer_id"].isin(buyers.index)]
+    spaces = spaces[spaces["customer_id"].isin(bought.index)]
     served = [line.id for line in books.statement_in(period).leaves if line.is_served and not line.is_assignable]
-    buyer = buyers.loc[spaces["customer_id"]].set_axis(spaces.index)
-    left = (
-        spaces["item"].map(families["contribution_share"].astype(float).to_dict())
-        - buyer[served].sum(axis=1) / buyer["sales"]
-    )
-    sizes = spaces[["median", "low", "high"]].sub(spaces["own"], axis=0).mul(buyer["sales"] * left * hit, axis=0)
-    told = [
-        f"{r.own:.1%} of what it buys; of what those like it buy {r.median:.1%} ({r.peers})"
-        for r in spaces.itertuples()
-    ]
-    owner = next((line.owner for line in books.statement_in(period).leaves if line.is_revenue), "")
+    own = bought.loc[spaces["customer_id"]].set_axis(spaces.index)
+    left = spaces["item"].map(families["contribution_share"].astype(float).to_dict())
+    left = left - own[served].sum(axis=1) / own["sales"]
+    sizes = spaces[["median", "low", "high"]].sub(spaces["own"], axis=0).mul(own["sales"] * left * hit, axis=0)
+    told = list(map(SPACED.format_map, spaces.to_dict("records")))
+    owner = books.statement["sales"].owner
     found = spaces[["customer_id", "item"]].join(sizes.rename(columns={"median": "expected"})).assign(evidence=told)
-    return _rows("white space", owner, found[found["expected"] >= LEAST * buyer["sales"]])
+    return _rows("white space", owner, found[found["expected"] >= LEAST * own["sales"]])

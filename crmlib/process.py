@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from crmlib.books.stored import Books, Frame
-from crmlib.criteria import judgement_records
+from crmlib.criteria import as_declared, judgement_records
 from crmlib.declared.judgement import Round
 from crmlib.declared.reading import refuse_mistakes
 from crmlib.declared.terms import process
@@ -21,8 +21,7 @@ def read_rounds(books: Books) -> Frame:
     """
     rows, wrong = judgement_records(books, "process.csv", Round)
     refuse_mistakes("judgement/process.csv", wrong)
-    rounds = [Round.model_validate(row).model_dump() for row in rows.to_dict("records")]
-    return pd.DataFrame(rounds, columns=list(Round.model_fields), dtype=object).sort_values("done", kind="stable")
+    return as_declared(rows, Round).sort_values("done", kind="stable")
 
 
 def board(books: Books) -> Frame:
@@ -30,7 +29,6 @@ def board(books: Books) -> Frame:
     rounds = read_rounds(books)
     last = rounds.assign(done=[f"{day.day} {day:%b %Y}" for day in rounds["done"]])
     last = last.drop_duplicates("sub_process", keep="last").set_index("sub_process")
-    steps = pd.DataFrame(
-        [(key, step.name, step.page) for key, step in process().items()], columns=["sub_process", "name", "page"]
-    )
-    return steps.join(last, on="sub_process").astype(object).fillna("")
+    steps = [(key, step.name, step.page) for key, step in process().items()]
+    named = pd.DataFrame(steps, columns=["sub_process", "name", "page"])
+    return named.join(last, on="sub_process").astype(object).fillna("")

@@ -65,6 +65,16 @@ def _customer_profitability(books: Books, period: Period) -> Frame:
     return ranked[[*books.customers.columns, *order, *memo]].reset_index(drop=True)
 
 
+def buyers(customers: Frame) -> Frame:
+    """Those of a report by customer (as `customer_profitability`) with sales above zero, by customer_id (the index)."""
+    return customers[(customers["customer_id"] != "") & (customers["sales"] > 0)].set_index("customer_id")
+
+
+def in_floats(books: Books, rows: Frame) -> Frame:
+    """Rows of a report by customer with amounts as floats, attributes as they are."""
+    return rows.astype({column: float for column in rows if column not in books.customers})
+
+
 @dataclass(frozen=True)
 class GroupReport:
     """The report by group of customers; groups, the rest and the firm come apart, and add up.
@@ -154,7 +164,7 @@ def concentration(customers: Frame, by: str, largest: int) -> Frame:
     One row per group (the index): buyers, top_share (of the `largest`), herfindahl (sum of squared shares of sales: 1/n with n customers
     of one size; Hirschman, *The Paternity of an Index*).
     """
-    buying = customers[(customers["customer_id"] != "") & (customers["sales"] > 0)]
+    buying = buyers(customers)
     groups = buying[by].replace("", NONE_GIVEN) if by != "all" else pd.Series(EVERYONE, index=buying.index)
     sold = buying["sales"].astype(float)
     part = sold / sold.groupby(groups).transform("sum")
@@ -178,11 +188,7 @@ def product_families(books: Books, period: Period, base: Period | None) -> Frame
         return pd.DataFrame(columns=["sales", "of_sales_share", "growth_share"]).rename_axis("product_family")
     sold = now["gross_sales"].sort_values(ascending=False, kind="stable")
     families = pd.DataFrame({"sales": sold, "of_sales_share": shares(sold, pd.Series(total(sold), index=sold.index))})
-    past = (
-        before["gross_sales"].astype(float).reindex(sold.index)
-        if before is not None
-        else float("nan") * sold.astype(float)
-    )
+    past = (sold * 0 if before is None else before["gross_sales"].reindex(sold.index)).astype(float)
     families["growth_share"] = sold.astype(float) / past.where(past > 0) - 1
     if "cost_of_goods" in now:
         left = now["gross_sales"] - now.get("discount", Decimal(0)) - now["cost_of_goods"]
@@ -277,12 +283,8 @@ def compare_periods(books: Books, period: Period, others: Sequence[Period]) -> F
     A period that the books do not cover has no column; a line that a period does not have is None there.
     """
     columns = {p.short: firm_profitability(books, p) for p in [period, *others] if books.comparable(p)}
-    return (
-        pd.DataFrame(columns)
-        .reindex([li.id for li in books.statement.firm_lines])
-        .astype(object)
-        .where(lambda t: t.notna(), None)
-    )
+    table = pd.DataFrame(columns).reindex([line.id for line in books.statement.firm_lines]).astype(object)
+    return table.where(table.notna(), None)
 
 
 def share(part: Decimal | None, total: Decimal | None) -> Decimal | None:
@@ -324,12 +326,8 @@ def whale_curve(customers: Frame, measure: str) -> Frame:
     })  # fmt: skip
     curve.insert(3, "rank_share", curve["rank"] / count)
     fifth = round(count / 5) if count >= 5 else 0
-    position = curve["rank"].map(
-        lambda r: (
-            "all" if not fifth else "top fifth" if r <= fifth else "bottom fifth" if r > count - fifth else "middle"
-        )
-    )
-    return curve.assign(group=position)
+    rank, rest = curve["rank"], "middle" if fifth else "all"
+    return curve.assign(group=np.select([rank <= fifth, rank > count - fifth], ["top fifth", "bottom fifth"], rest))
 
 
 def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) -> Frame:
@@ -343,16 +341,12 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     """
     statement = books.statement_in(period)
     basket, served = baskets(books, period), [line.id for line in statement.leaves if line.is_served]
-    buying = customers[(customers["sales"] > 0) & (customers["customer_id"] != "")]
-    buying, index = buying if served else buying.iloc[:0], basket["paid"] / basket["at_average"]
-    placed = buying[["customer_id", "customer_name"]].assign(
-        net_price_index=buying["customer_id"].map(index),
-        cost_to_serve_share=buying[served].sum(axis=1) / buying["sales"],
-        sales=buying["sales"],
-        margin=buying[statement.net_margin.id],
-    )
-    measures = dict.fromkeys(["net_price_index", "cost_to_serve_share", "sales", "margin"], float)
-    return placed.dropna(subset=["net_price_index"]).astype(measures).reset_index(drop=True)
+    buying = buyers(customers if served else customers.iloc[:0])
+    placed = pd.DataFrame({
+        "customer_name": buying["customer_name"], "net_price_index": (basket["paid"] / basket["at_average"]).reindex(buying.index),
+        "cost_to_serve_share": buying[served].sum(axis=1) / buying["sales"], "sales": buying["sales"], "margin": buying[statement.net_margin.id],
+    })  # fmt: skip
+    return in_floats(books, placed.dropna(subset=["net_price_index"])).reset_index()
 
 
 def baskets(books: Books, period: Period) -> Frame:
@@ -397,9 +391,7 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
     sides = np.where(effects.sum(axis=1) >= 0, 1, -1)
     best = (effects.astype(float).to_numpy() * sides[:, None]).argmax(axis=1)
     found = effects.to_numpy()[np.arange(len(effects)), best]
-    return pd.DataFrame(
-        {"customer_id": customers["customer_id"].to_numpy(), "line": effects.columns[best], "effect": found}
-    )
+    return pd.DataFrame({"customer_id": list(customers["customer_id"]), "line": effects.columns[best], "effect": found})
 
 
 def of_customer(reports: Mapping[str, Frame], customer_id: str) -> Frame:
@@ -415,7 +407,7 @@ def against_segment(customers: Frame, statement: Statement, customer_id: str) ->
     By label, the worst first: (median share of gross sales − own share) × own sales, with the line's sign. Empty without sales of its own, or
     with nobody else in the segment.
     """
-    buying = customers[(customers["customer_id"] != "") & (customers["sales"] > 0)].set_index("customer_id")
+    buying = buyers(customers)
     if customer_id not in buying.index:
         return pd.Series(dtype=float)
     peers, own = buying[buying["segment"] == buying.at[customer_id, "segment"]], buying.loc[customer_id]
@@ -424,7 +416,7 @@ def against_segment(customers: Frame, statement: Statement, customer_id: str) ->
     signs = pd.Series({line.id: line.sign for line in lines}, dtype=float)
     effects = (rates.loc[customer_id] - rates.median()) * signs * float(own["sales"])
     named: pd.Series = effects.rename({line.id: line.label for line in lines}).sort_values(kind="stable")
-    return named[named != 0] if len(peers) > 1 else named.iloc[:0]
+    return named[(named != 0) & (len(peers) > 1)]
 
 
 def days_outstanding(books: Books, period: Period, customers: Frame) -> pd.Series:
@@ -461,11 +453,11 @@ def losers_and_earners(books: Books, customers: Frame, period: Period) -> Frame:
     loses = customers[statement.net_margin.id] < 0
     sides = [customers[loses], customers[~loses]]
     sold = [total(side["sales"]) for side in sides]
-    rows = [(line.label, *(total(side[line.id]) for side in sides)) for line in lines if min(sold) > 0]
-    sums = pd.DataFrame(rows, columns=["line", "losers", "earners"], dtype=object).set_index("line")
-    compared = pd.DataFrame({
-        "losers_share": sums["losers"] / sold[0], "earners_share": sums["earners"] / sold[1],
-        "losers_amount": sums["losers"], "total_amount": sums["losers"] + sums["earners"],
-    }) if rows else sums.reindex(columns=["losers_share", "earners_share", "losers_amount", "total_amount"])  # fmt: skip
+    rows = []
+    for line in lines if min(sold) > 0 else ():
+        lost, earned = (total(side[line.id]) for side in sides)
+        rows.append((line.label, lost / sold[0], earned / sold[1], lost, lost + earned))
+    columns = ["line", "losers_share", "earners_share", "losers_amount", "total_amount"]
+    compared = pd.DataFrame(rows, columns=columns, dtype=object).set_index("line")
     apart = (compared["losers_share"] - compared["earners_share"]).astype(float)
     return compared.loc[apart.sort_values(ascending=False, kind="stable").index]

@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 BOUND = 5.0  # of the logarithm of a parameter (times in mean ages): keeps a fit on almost no data finite
-MONTH_DAYS = 365.25 / 12
-BORROWED = (
-    1.0  # gaps of the typical customer that count beside a customer's own: two orders alone say little of a rhythm
-)
+BORROWED = 1.0  # gaps of the typical customer beside a customer's own: two orders alone say little of a rhythm
 TYPICAL_GAP = 91.0  # days, where nobody has ordered twice
 BLOCK = 50_000  # customers looked at in one go, which bounds the memory
 NODES = 24  # of the quadrature over the time at which a customer may have left
@@ -109,11 +106,8 @@ def declines(sales: Array, begin: Array) -> tuple[Array, Array, Array]:
     least `LEAST_FALLING` before the end. The share is what was bought in the `LATEST` months, against the level. Months before a
     customer's `begin` do not count; with fewer than `LEAST_MONTHS` there is no decline.
     """
-    parts = [
-        _declines(*part)
-        for part in zip(*(np.array_split(a, len(sales) // BLOCK + 1) for a in (sales, begin)), strict=True)
-    ]
-    since, fall, slope = zip(*parts, strict=True)
+    blocks = (np.array_split(each, len(sales) // BLOCK + 1) for each in (sales, begin))
+    since, fall, slope = zip(*map(_declines, *blocks), strict=True)
     return np.concatenate(since), np.concatenate(fall), np.concatenate(slope)
 
 
@@ -136,9 +130,8 @@ def _declines(sales: Array, begin: Array) -> tuple[Array, Array, Array]:
     fits = (count >= LEAST_MONTHS) & (start >= begin[:, None]) & (level > 0) & (months > LEAST_FALLING)
     best = np.where(fits, unexplained, np.inf).argmin(axis=1)[:, None]
     found = fits.any(axis=1)
-    by, across, unexplained, before = (
-        np.take_along_axis(part, best, axis=1)[:, 0] for part in (by, across, unexplained, level)
-    )
+    parts = (by, across, unexplained, level)
+    by, across, unexplained, before = (np.take_along_axis(part, best, axis=1)[:, 0] for part in parts)
     error = np.sqrt(unexplained / np.maximum(count[:, 0] - 3, 1) / across)  # three are fitted: level, slope, month
     now = sales[:, -LATEST:].mean(axis=1)
     fall = np.where(found, 1 - now / np.where(found, before, 1), 0.0)
@@ -177,9 +170,8 @@ class BgNbd:
         repeat = np.maximum(past.frequency, 1)
         since = np.log((self.alpha + past.age) / (self.alpha + past.recency))
         odds = np.log(self.a / (self.b + repeat - 1)) + (self.r + past.frequency) * since
-        return np.where(
-            past.frequency > 0, 1 / (1 + np.exp(np.minimum(odds, 700))), 1.0
-        )  # exp(700) is near the largest float
+        # exp(700) is near the largest float
+        return np.where(past.frequency > 0, 1 / (1 + np.exp(np.minimum(odds, 700))), 1.0)
 
     def expected_purchases(self, time: float, past: Purchases) -> Array:
         """Expected purchases in the `time` after `age`, given the past (equation 10 of the source)."""
@@ -337,9 +329,7 @@ def _grouped(past: Purchases, level: Array) -> tuple[tuple[Purchases, Array], Ar
     return (Purchases(*rows.T[:3]), rows[:, 3]), count, scale
 
 
-def _minimum(
-    loss: Callable[..., tuple[float, Array]], start: list[float], bounds: list[float], data: tuple[Any, ...]
-) -> tuple[Array, float]:
+def _minimum(loss: Callable[..., Any], start: list[float], bounds: list[float], data: Any) -> tuple[Array, float]:
     from scipy.optimize import minimize
     from threadpoolctl import threadpool_limits
 

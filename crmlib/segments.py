@@ -32,14 +32,7 @@ from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, conditi
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError, refuse_mistakes
 
-COMPARE = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-    "=": operator.eq,
-    "is": operator.eq,
-}
+COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq}
 MADE = ("segment", "stance", "key", "reason", "flagged")
 STATE = ("state", "state_since")
 BEHAVIOUR = ["sales", "growth_share", "margin_level_share", "cost_to_serve_share", "discount_share", "order_value",
@@ -51,6 +44,7 @@ BOOTSTRAPS = (10, 25)  # samples for a large ledger, for a small one
 DRAWN = 100_000  # accounts drawn in all, between those two
 UNSTEADY = 0.2  # of the key accounts, when new on the list within a year: more cannot be served by teams that stay
 NOT_YET = "Not yet a customer"
+SUMS = {name: (name, "sum") for name in ("sales", "net_margin")}
 
 
 def read_segments(books: Books) -> Rules:
@@ -60,10 +54,10 @@ def read_segments(books: Books) -> Rules:
     tests += [(f"flags ({f.flag})", text) for f in rules.flags for text in f.when]
     columns = [str(c) for c in books.customers if c != "customer_id"]
     asked = [(place, text, *condition_parts(text)[:2]) for place, text in tests]
+    strange = [each for each in asked if each[3] == "is" and each[2] not in (*columns, "state")]
+    there = ", ".join(columns)
     wrong = [
-        f"{place}: {text!r}: customers have no column {name!r}; there are {', '.join(columns)}"
-        for place, text, name, sign in asked
-        if sign == "is" and name not in (*columns, "state")
+        f"{place}: {text!r}: customers have no column {name!r}; there are {there}" for place, text, name, _ in strange
     ]
     taken = {*MADE, *STATE, "score", "top_group", "was_key", "account_id", "own_segment"} - {"segment"}
     wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
@@ -87,7 +81,7 @@ def compared(books: Books, period: Period, rules: Rules, register: Register) -> 
 
 def account_points(books: Books, period: Period, measured: Frame, register: Register, *, together: bool) -> Frame:
     """The points of each account that bought, by criterion, ratings as of the end of the period."""
-    ratings, account = (criteria.read_ratings(books, register), accounts.accounts(books, together=together))
+    ratings, account = criteria.read_ratings(books, register), accounts.accounts(books, together=together)
     return criteria.points(measured, criteria.judged(ratings, account, period), register)
 
 
@@ -171,11 +165,8 @@ def _deciding(table: Frame, rules: Rules, eased: pd.Series, barred: pd.Series | 
     """By account the number of the first rule that holds; key rules are eased, and do not hold for whom they are barred."""
     number = pd.Series(-1, index=table.index)
     for place, rule in enumerate(rules.rules):
-        here = (
-            holds(table, rule.when, eased) & ~pd.Series(barred, index=table.index)
-            if rule.key
-            else holds(table, rule.when)
-        )
+        here = holds(table, rule.when, eased if rule.key else 0.0)
+        here &= ~(pd.Series(barred, index=table.index) & rule.key)
         number = number.where((number >= 0) | ~here, place)
     return number
 
@@ -265,9 +256,8 @@ def with_segments(books: Books, period: Period, decided: Frame | None = None) ->
     """
     customers = books.customers.rename(columns={"segment": "own_segment"})
     made = differentiate(books, period) if decided is None else decided
-    return replace(
-        books, customers=customers.assign(segment=made["segment"].to_numpy(), state=made["state"].to_numpy())
-    )
+    segment, state = (made[name].to_numpy() for name in ("segment", "state"))
+    return replace(books, customers=customers.assign(segment=segment, state=state))
 
 
 def segmented(view: View) -> View:
@@ -277,12 +267,8 @@ def segmented(view: View) -> View:
 
 def segment_table(customers: Frame) -> Frame:
     """The segments that hold customers (as `differentiate`), the highest margin first: stands_for (the stance), customers, sales, net_margin."""
-    rows = customers.groupby("segment").agg(
-        stands_for=("stance", "first"),
-        customers=("stance", "size"),
-        sales=("sales", "sum"),
-        net_margin=("net_margin", "sum"),
-    )
+    counts = {"stands_for": ("stance", "first"), "customers": ("stance", "size")}
+    rows = customers.groupby("segment").agg(**counts, **SUMS)
     return rows.sort_values("net_margin", ascending=False, kind="stable")
 
 
@@ -293,9 +279,7 @@ def by_state(customers: Frame, before: Frame, rules: Rules) -> Frame:
     -------
     By state, in their order: customers, a_year_before (how many were; not there without), sales, net_margin, meaning.
     """
-    rows = customers.groupby("state").agg(
-        customers=("state", "size"), sales=("sales", "sum"), net_margin=("net_margin", "sum")
-    )
+    rows = customers.groupby("state").agg(customers=("state", "size"), **SUMS)
     meaning = states.meanings(rules.states)
     rows = rows.reindex([s for s in meaning.index if s in rows.index or (before["state"] == s).any()]).fillna(0)
     if len(before):
@@ -338,18 +322,16 @@ def key_stability(now: Frame, before: Frame, rules: Rules) -> pd.Series:
     key, was = (set(rows.loc[rows["key"], "account_id"]) for rows in (now, before))
     came, begun = key - was, set(now.loc[now["state"] == "new", "account_id"])
     share = len(came) / len(key) if key else 0.0
-    counts = {
+    counts: dict[str, float] = {
         "stayed": len(key & was),
         "came": len(came),
         "new": len(came & begun),
         "went": len(was - key),
-        "came_share": share,
     }
-    counts |= {"unsteady_share": share if share > UNSTEADY and not rules.hold else 0.0}
+    counts |= {"came_share": share, "unsteady_share": share if share > UNSTEADY and not rules.hold else 0.0}
     known = counts if len(before) else dict.fromkeys(counts)
-    return pd.Series(
-        {"key": len(key), **known, "beyond": max(0, len(key) - (rules.teams_serve or len(key)))}, dtype=object
-    )
+    beyond = max(0, len(key) - (rules.teams_serve or len(key)))
+    return pd.Series({"key": len(key), **known, "beyond": beyond}, dtype=object)
 
 
 def eligible(table: Frame, rules: Rules) -> pd.Series:
@@ -357,10 +339,8 @@ def eligible(table: Frame, rules: Rules) -> pd.Series:
     able, anyway = pd.Series(False, index=table.index), pd.Series(False, index=table.index)
     for rule in (r for r in rules.rules if r.key):
         others = [text for text in rule.when if condition_parts(text)[0] != "top_group"]
-        if len(others) < len(rule.when):
-            able |= holds(table, others)
-        else:
-            anyway |= holds(table, others)
+        hangs, met = len(others) < len(rule.when), holds(table, others)
+        able, anyway = able | (met & hangs), anyway | (met & (not hangs))
     return able & ~anyway
 
 

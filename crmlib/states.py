@@ -61,14 +61,10 @@ def state_table(orders: Orders, sales: Array, start: date, terms: States, since:
         "new": (first >= joined) & (first - begun >= silence) & ~known_before,
         "slowing": slows,
     }
-    state, since_when = (
-        pd.Series("active", index=how.index, dtype="object"),
-        pd.Series(None, index=how.index, dtype="object"),
-    )
+    state = np.select([np.asarray(holds) for holds in tests.values()], list(tests), "active").astype(object)
     month = pd.Series(np.array([add_months(start, m) for m in range(sales.shape[1] + 1)], dtype=object)[from_month])
     dates = {"lost": how["last_order"], "silent": how["last_order"], "new": how["first_order"], "slowing": month}
-    for name, holds in reversed(tests.items()):
-        state[np.asarray(holds)] = name
+    since_when = pd.Series(None, index=how.index, dtype="object")
     for name, days in dates.items():
         since_when = since_when.mask(state == name, days)
     return how.assign(state=state, state_since=since_when, fall_share=np.where(state == "slowing", fall, np.nan))
@@ -109,9 +105,8 @@ def customer_states(books: Books, period: Period, rules: Rules) -> Frame:
     revenue = {line.id: 1 for line in books.statement.leaves if line.is_revenue}
     sales = monthly(books, period, {"sales": revenue}, place, len(heads))["sales"]
     orders = Orders(*order_days(books, books.customers["customer_id"].tolist(), period.end)).joined(place)
-    sales /= purchases.season_of(
-        sales, start.month
-    )  # in place: of a million accounts a copy would be half of the memory
+    # in place: of a million accounts a copy would be half of the memory
+    sales /= purchases.season_of(sales, start.month)
     since = known_since(books, place, len(heads))
     return state_table(orders, sales, start, rules.states, since).set_index(heads)
 
@@ -138,11 +133,9 @@ def at_risk(books: Books, period: Period, rules: Rules) -> Frame:
     sums, row = np.cumsum(np.pad(months["margin"], ((0, 0), (1, 0))), axis=1), np.arange(len(heads))
     stake = sums[row, last] - sums[row, np.maximum(last - YEAR, 0)]
     least = rules.material_share * np.maximum(months["margin"][:, -YEAR:].sum(axis=1), 0).sum()
-    rows = state[["state", "fall_share", "silent_days", "usual_gap_days"]].assign(
-        since=state["state_since"], yearly_margin=stake, material=stake >= max(least, 0)
-    )
-    recent = state["silent_days"] < LATELY * YEAR_DAYS
-    rows = rows[rows["state"].isin(AT_RISK) & recent].reset_index()
+    rows = state[["state", "fall_share", "silent_days", "usual_gap_days"]]
+    rows = rows.assign(since=state["state_since"], yearly_margin=stake, material=stake >= max(least, 0))
+    rows = rows[rows["state"].isin(AT_RISK) & (rows["silent_days"] < LATELY * YEAR_DAYS)].reset_index()
     return rows.sort_values(["yearly_margin", "account_id"], ascending=[False, True], ignore_index=True)
 
 

@@ -24,8 +24,6 @@ from crmlib.full_cost import full_cost, time_driven, verdicts
 from crmlib.profitability import customer_profitability, firm_profitability, group_profitability
 
 TEXTBOOK = PROJECT / "examples" / "textbook"
-
-
 COLUMNS = ("case", "source", "grade", "what", "expected", "got", "agrees")
 
 
@@ -131,14 +129,9 @@ def _view(books: Books, name: str, text: str) -> Frame:
 
 def _served(books: Books, period: Period) -> Frame:
     """The report by customer, and how often each activity was done for them."""
-    quantities = services(books, period, ["owner", "activity"]).pivot(
-        index="owner", columns="activity", values="quantity"
-    )
-    return (
-        customer_profitability(books, period)
-        .set_index("customer_id")
-        .join(quantities.fillna(0).add_suffix(" quantity"))
-    )
+    done = services(books, period, ["owner", "activity"])
+    quantities = done.pivot(index="owner", columns="activity", values="quantity").fillna(0).add_suffix(" quantity")
+    return customer_profitability(books, period).set_index("customer_id").join(quantities)
 
 
 def _capacity(books: Books, period: Period) -> Frame:
@@ -181,8 +174,8 @@ def check(exercise: str, answer: object, *, hint: int = 0) -> Reply:
         There is no such exercise.
     """
     record = _exercise(exercise)
-    hints = record.hints
-    helped = f" Hint {min(hint, len(hints))} of {len(hints)}: {hints[min(hint, len(hints)) - 1]}" if hint > 0 else ""
+    hints, place = record.hints, min(hint, len(record.hints))
+    helped = f" Hint {place} of {len(hints)}: {hints[place - 1]}" if hint > 0 else ""
     if answer is None:
         return Reply(f"Exercise {exercise}: not answered yet.{helped}")
     try:

@@ -12,10 +12,10 @@ import pandas as pd
 
 from crmlib import accounts
 from crmlib.books.stored import Books, Frame, sales_in_floats
-from crmlib.criteria import judgement_records
+from crmlib.criteria import judgement_records, mistakes_in
 from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import did_you_mean, refuse_mistakes
+from crmlib.declared.reading import refuse_mistakes
 from crmlib.declared.teams import DRIVERS, LEAD, SEVERAL, Functions, Member
 
 NOBODY = "nobody"
@@ -42,10 +42,10 @@ def read_members(books: Books) -> Frame:
     account = accounts.accounts(books, together=books.engagement.judgement("segments.yml", Rules).together)
     known = [*account.index, *books.engagement.segments]
     named = rows["accounts"].map(lambda text: [part.strip() for part in text.split(SEVERAL) if part.strip()])
-    wrong += [f"row {i}, accounts: {name!r}: no customer_id and no segment; set them apart by {SEVERAL}{did_you_mean(name, known)}"
-              for i, names in enumerate(named, 2) for name in names if name not in set(known)]  # fmt: skip
-    twice = rows.index[rows.duplicated(["function", "member"], keep=False)]
-    wrong += [f"row {i + 2}, member: {rows.at[i, 'member']!r}: stands twice in this function; keep one row, accounts set apart by {SEVERAL}" for i in twice]  # fmt: skip
+    each = named.explode().dropna()
+    wrong += mistakes_in(each[~each.isin(known)], f"no customer_id and no segment; set them apart by {SEVERAL}", known)
+    twice = rows.loc[rows.duplicated(["function", "member"], keep=False), "member"]
+    wrong += mistakes_in(twice, f"stands twice in this function; keep one row, accounts set apart by {SEVERAL}")
     refuse_mistakes("judgement/teams.csv", wrong)
     rows = rows.assign(serves=named, hours_month=rows["hours_month"].astype(float))
     rows = rows.explode("serves").drop(columns="accounts")
@@ -99,15 +99,13 @@ def _drivers(books: Books, period: Period, decided: Frame, found: Frame) -> Fram
     heads = decided[decided["customer_id"] == decided["account_id"]].set_index("account_id")
     levels, sold = accounts.service_levels(books, period), sales_in_floats(books, period)
     below = levels[levels["given_share"] < levels["agreed_share"]]
-    rows = {"opportunities": found, "below agreed": below if len(levels) else None,
-            "products": sold}  # fmt: skip
+    rows = {"opportunities": found, "below agreed": below if len(levels) else None, "products": sold}
     counts = {
         name: np.nan if table is None else table["customer_id"].map(account).value_counts().reindex(heads.index).fillna(0)
         for name, table in rows.items()
     }  # fmt: skip
-    flows = {
-        name: heads[name].fillna(0).clip(lower=0) * year if name in heads else np.nan for name in ("sales", "orders")
-    }
+    known = [name for name in ("sales", "orders") if name in heads]
+    flows = (heads[known].fillna(0).clip(lower=0) * year).reindex(columns=["sales", "orders"])
     return pd.DataFrame({"account": 1.0, **flows, **counts}, index=heads.index)
 
 

@@ -16,17 +16,11 @@ from crmlib.purchases import Array, ranking_gini, top_share
 
 LOW, HIGH = 0.10, 0.90  # the 80 % range
 HOLDS = (0.75, 0.85)  # share of customers inside it, at origins held back, from which it is told
-TOTAL_HOLDS = (
-    2 / 3,
-    1.0,
-)  # share of origins at which the total was inside: of a handful, two in three is what 80 % may give
+TOTAL_HOLDS = (2 / 3, 1.0)  # the same of origins and the total: of a handful, two in three is what 80 % may give
 FEW = 50  # errors of customers of one kind and size, below which those of the kind, and of all, stand for them
 THIRDS = (1 / 3, 2 / 3)  # where kinds are parted by size
 MANY, BLOCK = 5_000, 100_000  # customers beyond which a random sample is tried; that are forecast at a time
-DRAWS, DRAWN_ALONE = (
-    1000,
-    2000,
-)  # simulations of the total; customers up to which each is drawn, beyond it their sum is normal
+DRAWS, DRAWN_ALONE = 1000, 2000  # of the total; customers up to which each is drawn, beyond it their sum is normal
 DRIFT_SHARE = 0.1  # of a year's contribution, by which it may move though months are level: months alone do not show what years do
 NAMES = (*MODELS, AVERAGE)
 EVERYBODY = "all"
@@ -50,9 +44,8 @@ class Lessons:
 def outlook(past: History, known: History | None = None, models: tuple[str, ...] = NAMES) -> Frame:
     """What can be said of the next year: group, spread, and each model's forecast; one row per customer, in order."""
     made = forecasts(past, known, models)
-    return made.assign(
-        group=past.rhythm["state"].replace("no order", "lost").to_numpy(), spread=spread(past), may_lose=past.can_lose
-    )
+    group = past.rhythm["state"].replace("no order", "lost").to_numpy()
+    return made.assign(group=group, spread=spread(past), may_lose=past.can_lose)
 
 
 def spread(past: History) -> Array:
@@ -67,9 +60,8 @@ def spread(past: History) -> Array:
     size = np.abs(past.contribution).sum(axis=1) / count + np.finfo(float).eps
     typical = float(np.median(variance / np.square(size)))
     drawn = (count * variance + OPENING * typical * np.square(size)) / (count + OPENING)
-    scatter = (
-        YEAR * drawn * (1 + YEAR / count)
-    )  # of the year's sum, and of the mean of so many months that it is forecast from
+    # of the year's sum, and of the mean of so many months that it is forecast from
+    scatter = YEAR * drawn * (1 + YEAR / count)
     return np.asarray(np.sqrt(scatter + np.square(DRIFT_SHARE * YEAR * size)))
 
 
@@ -94,16 +86,13 @@ def learnt(tried: Frame) -> Lessons:
     years = 1 + float(np.ptp(tried["origin"])) / YEAR
     groups = {EVERYBODY: tried, **{str(name): rows for name, rows in tried.groupby("group", sort=False)}}
     models = {name: least_error(rows if len(rows) >= FEW else tried) for name, rows in groups.items()}
-    corrections = {
-        name: _correction(rows["actual"] - rows[models[name]], rows[models[name]], years)
-        for name, rows in groups.items()
-    }
+    made = {name: rows[models[name]] for name, rows in groups.items()}
+    corrections = {name: _correction(rows["actual"] - made[name], made[name], years) for name, rows in groups.items()}
     cuts = {name: np.quantile(rows["spread"], THIRDS) for name, rows in groups.items()}
     lessons = Lessons(models, corrections, tried.iloc[:0], cuts, years)
     rows = expected(tried, lessons)
-    errors = rows[["group", "size", "origin", "uncorrected"]].assign(
-        error=(rows["actual"] - rows["expected"]) / rows["spread"], missed=rows["actual"] - rows["uncorrected"]
-    )
+    error, missed = (rows["actual"] - rows["expected"]) / rows["spread"], rows["actual"] - rows["uncorrected"]
+    errors = rows[["group", "size", "origin", "uncorrected"]].assign(error=error, missed=missed)
     return Lessons(models, corrections, errors, cuts, years)
 
 
@@ -115,9 +104,8 @@ def least_error(tried: Frame) -> str:
     """
     squares = tried[list(NAMES)].sub(tried["actual"], axis=0).pow(2)
     best = str(squares.mean().idxmin())
-    worse = (
-        (squares[AVERAGE] - squares[best]).groupby(tried["customer"]).sum()
-    )  # a customer's origins are no independent trials
+    # a customer's origins are no independent trials
+    worse = (squares[AVERAGE] - squares[best]).groupby(tried["customer"]).sum()
     return AVERAGE if worse.sum() < np.sqrt(np.square(worse).sum()) else best
 
 
@@ -141,9 +129,8 @@ def expected(rows: Frame, lessons: Lessons) -> Frame:
     model = kind.map(lessons.models)
     place = pd.Index(rows.columns).get_indexer(pd.Index(model))
     forecast = rows.to_numpy()[np.arange(len(rows)), place].astype(float)
-    size = np.sum(
-        [rows["spread"].to_numpy() > kind.map({k: c[i] for k, c in lessons.cuts.items()}) for i in (0, 1)], axis=0
-    )
+    small, large = (kind.map({name: cuts[end] for name, cuts in lessons.cuts.items()}) for end in (0, 1))
+    size = (rows["spread"] > small).astype(int) + (rows["spread"] > large)
     corrected = forecast + kind.map(lessons.corrections).to_numpy() * np.abs(forecast)
     return rows.assign(model=model, expected=corrected, uncorrected=forecast, size=size)
 
@@ -219,9 +206,8 @@ def held_back(tried: Frame, *, seed: int = 0) -> tuple[Frame, Frame]:
             low, high = np.quantile(totals(made, lessons, rng), [LOW, HIGH])
             sums.append((origin, made["expected"].sum(), low, high, made["actual"].sum()))
     names = ["origin", "expected", "low", "high", "actual"]
-    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*names, "group"]), pd.DataFrame(
-        sums, columns=names
-    )
+    ranged = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*names, "group"])
+    return ranged, pd.DataFrame(sums, columns=names)
 
 
 def backtest(tried: Frame, lessons: Lessons) -> Frame:
@@ -237,23 +223,11 @@ def backtest(tried: Frame, lessons: Lessons) -> Frame:
         origins, total = [each for _, each in part.groupby("origin")], float(part["actual"].sum())
         for model in NAMES:
             missed = part[model] - part["actual"]
-            ranking = [
-                np.mean([f(each["actual"].to_numpy(), each[model].to_numpy()) for each in origins])
-                for f in (ranking_gini, top_share)
-            ]
+            pairs = [(each["actual"].to_numpy(), each[model].to_numpy()) for each in origins]
+            ranking = [np.mean([measure(*pair) for pair in pairs]) for measure in (ranking_gini, top_share)]
             bias = missed.sum() / abs(total) if total else float("nan")
             rows.append((group, model, len(origins), round(len(part) / len(origins)), np.sqrt(np.square(missed).mean()), missed.abs().mean(), *ranking,
                          bias, lessons.models[str(group)] == model))  # fmt: skip
-    names = [
-        "group",
-        "model",
-        "origins",
-        "customers",
-        "error",
-        "absolute_error",
-        "gini",
-        "top_fifth_share",
-        "bias_share",
-        "chosen",
-    ]
+    ranks = ["gini", "top_fifth_share"]
+    names = ["group", "model", "origins", "customers", "error", "absolute_error", *ranks, "bias_share", "chosen"]
     return pd.DataFrame(rows, columns=names)

@@ -93,10 +93,7 @@ class Valuation:
         used = self.backtest[self.backtest["chosen"]].set_index("group")
         rows = self.checks[["customers", "model"]].rename(columns={"model": "method"})
         rows = rows.join(used["absolute_error"].rename("error")).join(errors[list(SIMPLE)].add_prefix("error of "))
-        told = self.checks[["bias_share", "corrected_share", "coverage_share", "why_not"]]
-        told = told.set_axis(
-            ["total_missed_share", "total_corrected_share", "ranges_held_share", "no_range_since"], axis=1
-        )
+        told = self.checks[list(TOLD)].rename(columns=TOLD)
         return rows.join(told).rename_axis("state")
 
 
@@ -110,9 +107,8 @@ def value_of(past: History, *, discount_rate: float = 0.0, seed: int = 0) -> Val
     """As `customer_value`, from a history and a yearly discount rate."""
     tried = trials.trials(past, seed=seed) if past.months >= ENOUGH else pd.DataFrame()
     if tried.empty:
-        return Valuation(
-            discount_rate, np.nan, _known(past), _portfolio(), pd.DataFrame(), pd.DataFrame(columns=CHECKS), ENOUGH
-        )
+        nothing = (pd.DataFrame(columns=PORTFOLIO), pd.DataFrame(), pd.DataFrame(columns=CHECKS))
+        return Valuation(discount_rate, np.nan, _known(past), *nothing, ENOUGH)
     lessons, rng = trials.learnt(tried), np.random.default_rng(seed)
     rows = _outlook(past, lessons, seed)
     held, sums = trials.held_back(tried, seed=seed)
@@ -121,9 +117,8 @@ def value_of(past: History, *, discount_rate: float = 0.0, seed: int = 0) -> Val
     ranged = rows["group"].map(checks["ranged"]).fillna(False).to_numpy(dtype=bool)
     worth = {"expected": rows["expected"], "low": rows["low"].where(ranged), "high": rows["high"].where(ranged)}
     worth = {name: amounts.to_numpy() * years[0] for name, amounts in worth.items()}
-    worth |= {
-        f"expected_{ahead}": rows["expected"].to_numpy() * (years * stays)[: ahead // YEAR].sum() for ahead in AHEAD[1:]
-    }
+    for ahead in AHEAD[1:]:
+        worth[f"expected_{ahead}"] = rows["expected"].to_numpy() * (years * stays)[: ahead // YEAR].sum()
     customers = _known(past).assign(**worth, group=rows["group"].to_numpy(), model=rows["model"].to_numpy(),
                                     active_probability=rows["active_probability"].to_numpy())  # fmt: skip
     customers = customers.sort_values(["expected", "customer_id"], ascending=[False, True], ignore_index=True)
@@ -133,20 +128,11 @@ def value_of(past: History, *, discount_rate: float = 0.0, seed: int = 0) -> Val
 
 
 ALL = "all customers"
-CHECKS = [
-    "customers",
-    "model",
-    "simple",
-    "few",
-    "corrected_share",
-    "origins",
-    "expected",
-    "actual",
-    "bias_share",
-    "coverage_share",
-    "ranged",
-    "why_not",
-]
+CHECKS = ["customers", "model", "simple", "few", "corrected_share", "origins", "expected", "actual", "bias_share", "coverage_share", "ranged", "why_not"]  # fmt: skip
+PORTFOLIO = ["months", "expected", "low", "high", "status"]
+TOLD = {  # of the checks, as a page names it
+    "bias_share": "total_missed_share", "corrected_share": "total_corrected_share", "coverage_share": "ranges_held_share", "why_not": "no_range_since",
+}  # fmt: skip
 
 
 def _known(past: History) -> Frame:
@@ -154,10 +140,8 @@ def _known(past: History) -> Frame:
     how = past.rhythm
     last_year = past.margin[:, -YEAR:].sum(axis=1) if past.months >= YEAR else np.nan
     blank = dict.fromkeys(["expected", "low", "high", "expected_24", "expected_36", "active_probability"], np.nan)
-    known = how[["state", "last_order", "silent_days", "usual_gap_days"]]
-    return pd.DataFrame(
-        {"customer_id": past.customer_ids, "group": "", "model": "", "last_year": last_year, **blank}
-    ).join(known)
+    named = {"customer_id": past.customer_ids, "group": "", "model": "", "last_year": last_year, **blank}
+    return pd.DataFrame(named).join(how[["state", "last_order", "silent_days", "usual_gap_days"]])
 
 
 def _outlook(past: History, lessons: Lessons, seed: int) -> Frame:
@@ -170,9 +154,8 @@ def _outlook(past: History, lessons: Lessons, seed: int) -> Frame:
     for places in np.array_split(np.arange(size), -(-size // BLOCK)):
         block = past.of(places) if size > BLOCK else past
         rows = trials.with_range(trials.expected(trials.outlook(block, known, models), lessons), lessons)
-        parts.append(
-            rows.drop(columns=list(models)).assign(active_probability=forecasts.active_probability(block, known))
-        )
+        active = forecasts.active_probability(block, known)
+        parts.append(rows.drop(columns=list(models)).assign(active_probability=active))
     rows = pd.concat(parts, ignore_index=True)
     return rows.assign(active_probability=rows["active_probability"].where((past.rhythm["order_days"] > 0).to_numpy()))
 
@@ -194,58 +177,32 @@ def _discounts(rate: float, stays: float) -> tuple[np.ndarray, np.ndarray]:
 
 def _checks(rows: Frame, lessons: Lessons, held: Frame, sums: Frame) -> Frame:
     """What was learnt of each kind and of the total, and whether it held at origins held back (columns as `CHECKS`)."""
-    records = {}
+    records, short = {}, "the books are too short to test one"
     for group, part in ((str(name), part) for name, part in rows.groupby("group", sort=False)):
         past = held[held["group"] == group]
-        inside = ((past["actual"] >= past["low"]) & (past["actual"] <= past["high"])).mean()
         kind = group if group in lessons.models else trials.EVERYBODY
-        model = lessons.models[kind]
-        few = (
-            f"only {len(past)} customers to test one on, not {trials.FEW}"
-            if len(held)
-            else "the books are too short to test one"
-        )
-        why = _why_not(inside, HOLDS) if len(past) >= trials.FEW else few
-        records[group] = (len(part), model, model in SIMPLE, len(part) < FEW, lessons.corrections[kind], past["origin"].nunique(), past["expected"].sum(),
-                          past["actual"].sum(), inside, not why, why)  # fmt: skip
-    inside = sums["actual"].between(sums["low"], sums["high"]).mean()
-    why = _why_not(inside, TOTAL_HOLDS) if len(sums) else "the books are too short to test one"
+        few = f"only {len(past)} customers to test one on, not {trials.FEW}" if len(held) else short
+        few = few if len(past) < trials.FEW else ""
+        records[group] = _check(part, (lessons.models[kind], lessons.corrections[kind]), past, few, HOLDS)
     change = rows["expected"].sum() / rows["uncorrected"].sum() - 1
-    records[ALL] = (
-        len(rows),
-        "",
-        False,
-        len(rows) < FEW,
-        change,
-        len(sums),
-        sums["expected"].sum(),
-        sums["actual"].sum(),
-        inside,
-        not why,
-        why,
-    )
-    made = pd.DataFrame.from_dict(
-        records, orient="index", columns=[c for c in CHECKS if c != "bias_share"]
-    ).rename_axis("group")
-    bias = (made["expected"] - made["actual"]) / made["actual"].abs().where(made["actual"] != 0)
-    return made.assign(bias_share=bias)[CHECKS]
+    records[ALL] = _check(rows, ("", change), sums, "" if len(sums) else short, TOTAL_HOLDS)
+    return pd.DataFrame.from_dict(records, orient="index", columns=CHECKS).rename_axis("group")
 
 
-def _why_not(inside: float, bounds: tuple[float, float]) -> str:
-    low, high = bounds
-    return (
-        "" if low <= inside <= high else f"earlier ranges held {inside:.0%} of what came, not {low:.0%} to {high:.0%}"
-    )
+def _check(rows: Frame, learnt: tuple[str, float], held: Frame, few: str, bounds: tuple[float, float]) -> list[object]:
+    (model, correction), (low, high) = learnt, bounds
+    inside = held["actual"].between(held["low"], held["high"]).mean()
+    wrong = f"earlier ranges held {inside:.0%} of what came, not {low:.0%} to {high:.0%}"
+    why = few or ("" if low <= inside <= high else wrong)
+    expected, actual = held["expected"].sum(), held["actual"].sum()
+    bias = (expected - actual) / abs(actual) if actual else np.nan
+    tested = [held["origin"].nunique(), expected, actual, bias, inside, not why, why]
+    return [len(rows), model, model in SIMPLE, len(rows) < FEW, correction, *tested]
 
 
-def _portfolio(
-    customers: Frame | None = None, range_: tuple[float, float] | np.ndarray = (np.nan, np.nan), stays: float = np.nan
-) -> Frame:
-    """The total by horizon with its range, and what the past says about it; no row without a forecast."""
-    rows = []
-    for ahead in AHEAD if customers is not None else ():
-        column = "expected" if ahead == YEAR else f"expected_{ahead}"
-        status = "tested on the past" if ahead == YEAR else f"later years at {stays:.0%} of the year before, not tested"
-        total = customers[column].sum(skipna=False) if customers is not None else np.nan
-        rows.append((ahead, total, *(range_ if ahead == YEAR else (np.nan, np.nan)), status))
-    return pd.DataFrame(rows, columns=["months", "expected", "low", "high", "status"]).dropna(subset="expected")
+def _portfolio(customers: Frame, range_: tuple[float, float] | np.ndarray, stays: float) -> Frame:
+    """The total by horizon with its range, and what the past says about it."""
+    rows = [(YEAR, customers["expected"].sum(skipna=False), *range_, "tested on the past")]
+    status = f"later years at {stays:.0%} of the year before, not tested"
+    rows += [(ahead, customers[f"expected_{ahead}"].sum(skipna=False), np.nan, np.nan, status) for ahead in AHEAD[1:]]
+    return pd.DataFrame(rows, columns=PORTFOLIO).dropna(subset="expected")

@@ -79,8 +79,6 @@ def simulated(firm: Firm, judged: Capital, *, draws: int, seed: int) -> np.ndarr
 
     Normal scores with the judged correlation become draws of each range (a Gaussian copula); the same seed gives the same draws.
     """
-    from scipy.special import ndtr
-
     if not firm.parts:
         return np.array([])
     values, vectors = np.linalg.eigh(judged.correlated())
@@ -88,21 +86,18 @@ def simulated(firm: Firm, judged: Capital, *, draws: int, seed: int) -> np.ndarr
     root = vectors * np.sqrt(values.clip(min=0))
     moved = np.einsum("dk,jk->jd", scores, root)  # not by the machine's own matrix product, whose last digits differ
     place = {driver: at for at, driver in enumerate(get_args(Driver))}
-    changes: dict[str, Floats] = {
-        r.driver: _drawn(r, moved[place[r.driver]], ndtr(moved[place[r.driver]])) for r in ranges(judged)
-    }
+    changes: dict[str, Floats] = {given.driver: _drawn(given, moved[place[given.driver]]) for given in ranges(judged)}
     return np.broadcast_to(eva_when(firm.parts, changes), draws)
 
 
-def _drawn(given: Range, score: np.ndarray, chance: np.ndarray) -> np.ndarray:
-    low, high, likeliest = given.low, given.high, given.likeliest
+def _drawn(given: Range, score: np.ndarray) -> Floats:
+    from scipy.special import ndtr
+
+    low, high, likeliest, chance = given.low, given.high, given.likeliest, ndtr(score)
     if given.shape == "normal":
         return likeliest + score * (high - low) / 2 / WITHIN
     if given.shape == "uniform" or low == high:
         return low + chance * (high - low)
     rising = low + np.sqrt(chance * (high - low) * (likeliest - low))
-    return np.where(
-        chance < (likeliest - low) / (high - low),
-        rising,
-        high - np.sqrt((1 - chance) * (high - low) * (high - likeliest)),
-    )
+    falling = high - np.sqrt((1 - chance) * (high - low) * (high - likeliest))
+    return np.where(chance < (likeliest - low) / (high - low), rising, falling)

@@ -66,11 +66,9 @@ def white_space(books: Books, period: Period) -> Frame:
         many = min(NEIGHBOURS, len(others) - 1)
         nearest = NearestNeighbors(n_neighbors=many, metric="cosine", algorithm="brute").fit(points)
         places, own = nearest.kneighbors(return_distance=False), own[others.index]
-        quartiles = np.quantile(own.to_numpy()[places], QUARTILES, axis=1)
-        rows = pd.DataFrame(
-            [own.index, own, *quartiles], index=["customer_id", "own", "low", "median", "high"]
-        ).T.assign(item=str(item))
-        rows = rows.astype({"own": float, "low": float, "median": float, "high": float})
+        low, median, high = np.quantile(own.to_numpy()[places], QUARTILES, axis=1)
+        sizes = {"own": own.to_numpy(), "low": low, "median": median, "high": high}
+        rows = pd.DataFrame({"customer_id": own.index, **sizes, "item": str(item)})
         rows = rows[rows["own"] < LITTLE * rows["low"]]
         near, named = places[rows.index], names.reindex(own.index).to_numpy()
         buying = own.to_numpy()[near] >= rows[["low"]].to_numpy()
