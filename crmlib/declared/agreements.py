@@ -7,10 +7,10 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from crmlib.declared.judgement import Record, Text
-from crmlib.declared.reading import refuse_repeated
+from crmlib.declared.reading import each_once, refuse_repeated
 
 PROCESSES = (
     "customer relationship management", "customer service management", "demand management", "order fulfilment", "manufacturing flow management",
@@ -58,9 +58,8 @@ class Option(Record):
             raise ValueError("unit_cost: give an activity of the ledger or a unit cost, and not both")
         range_ = [self.uplift_low, self.uplift, self.uplift_high]
         if range_.count(None) != (0 if self.uplift_on else 3) or range_ != sorted(range_, key=lambda v: v or 0):
-            raise ValueError(
-                "uplift: give uplift_on with uplift_low, uplift and uplift_high, rising, or leave all blank"
-            )
+            whole = "give uplift_on with uplift_low, uplift and uplift_high, rising, or leave all blank"
+            raise ValueError(f"uplift: {whole}")
         if (self.target is not None and not self.measure) or ((self.penalty or self.bonus) and self.target is None):
             raise ValueError("target: a target needs its measure, and a penalty or bonus its target")
         return self
@@ -130,15 +129,9 @@ class Agreement(Terms):
     valid_from: date
     valid_to: date
     contacts: Contacts = Contacts()
-    commitments: tuple[Commitment, ...] = ()
+    commitments: Annotated[tuple[Commitment, ...], each_once("option")] = ()
     projects: tuple[str, ...] = ()
     expected: Expected | None = None
-
-    @field_validator("commitments")
-    @classmethod
-    def _each_once(cls, commitments: tuple[Commitment, ...], info: ValidationInfo) -> tuple[Commitment, ...]:
-        refuse_repeated([f"option {c.option}" for c in commitments])
-        return commitments
 
     @model_validator(mode="after")
     def _of_one_party_for_a_time(self) -> Agreement:
@@ -165,9 +158,8 @@ def _in_turn(agreements: tuple[Agreement, ...]) -> tuple[Agreement, ...]:
     for before, after in pairwise(ordered):
         if before.party == after.party and after.valid_from <= before.valid_to:
             who = before.account or before.segment
-            raise ValueError(
-                f"{who}: version {after.version} begins on {after.valid_from}, before version {before.version} ends on {before.valid_to}; end that the day before"
-            )
+            ends = f"before version {before.version} ends on {before.valid_to}; end that the day before"
+            raise ValueError(f"{who}: version {after.version} begins on {after.valid_from}, {ends}")
     return agreements
 
 

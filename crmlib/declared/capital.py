@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crmlib.declared.judgement import Record
 from crmlib.declared.periods import YEAR, Period
-from crmlib.declared.reading import refuse_repeated
+from crmlib.declared.reading import each_once, refuse_repeated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,9 +82,8 @@ class Asset(Record):
         months = [f"{month:%Y-%m}" for month in period.month_starts()]
         if months[0] < min(self.amount):
             return None
-        return sum((self.amount[max(m for m in self.amount if m <= month)] for month in months), Decimal(0)) / len(
-            months
-        )
+        amounts = (self.amount[max(begun for begun in self.amount if begun <= month)] for month in months)
+        return sum(amounts, Decimal(0)) / len(months)
 
 
 class Range(Record):
@@ -109,9 +108,8 @@ class Range(Record):
         if not self.low <= self.likeliest <= self.high:
             raise ValueError(f"low {self.low}, expected {self.likeliest} and high {self.high} must rise")
         if self.shape != "triangular" and self.expected not in (None, (self.low + self.high) / 2):
-            raise ValueError(
-                f"expected of a {self.shape} range is its middle; leave it out, or write `shape: triangular`"
-            )
+            way_out = "leave it out, or write `shape: triangular`"
+            raise ValueError(f"expected of a {self.shape} range is its middle; {way_out}")
         return self
 
 
@@ -128,11 +126,6 @@ def _once(assets: tuple[Asset, ...]) -> tuple[Asset, ...]:
     return assets
 
 
-def _one_each(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
-    refuse_repeated([f"driver {r.driver}" for r in ranges])
-    return ranges
-
-
 def _pairs(correlations: tuple[Correlation, ...]) -> tuple[Correlation, ...]:
     refuse_repeated([" with ".join(sorted(c.between)) for c in correlations])
     if alone := [c.between[0] for c in correlations if len(set(c.between)) == 1]:
@@ -147,7 +140,7 @@ class Capital(Record):
         None, description="the parts of `rates.cost_of_capital` in engagement.yml, which they must come to"
     )
     assets: Annotated[tuple[Asset, ...], AfterValidator(_once)] = ()
-    ranges: Annotated[tuple[Range, ...], AfterValidator(_one_each)] = ()
+    ranges: Annotated[tuple[Range, ...], each_once("driver")] = ()
     correlations: Annotated[tuple[Correlation, ...], AfterValidator(_pairs)] = ()
 
     def correlated(self) -> np.ndarray:

@@ -22,7 +22,6 @@ from crmlib.declared.teams import SEVERAL, Member, Milestone
 Edition = Literal["client", "anonymous"]
 OTHER = "Other"  # what small groups are joined in
 WITHHELD = "withheld"
-PARENT = "parent"  # levels of the roll-ups whose owners are customers
 # what judgement files hold; files and columns that are not listed here are not handed on, nor are these keys
 SHEETS: Mapping[str, tuple[str, ...]] = {
     "ratings.csv": RATINGS,
@@ -113,14 +112,13 @@ class Disguise:
         if isinstance(content, dict):
             names = self.names.get(str(content.get("source")), {}) if key == "criteria" else {}
             parts = {k: self.judged(each, file, k, content) for k, each in content.items() if k not in LEFT_OUT}
-            return parts | (
-                {"values": {names.get(k, k): v for k, v in parts["values"].items()}} if "values" in parts else {}
-            )
+            if "values" in parts:
+                parts["values"] = {names.get(k, k): v for k, v in parts["values"].items()}
+            return parts
         if isinstance(content, list):
-            parts_ = [self.judged(each, file, key, row) for each in content]
-            return (
-                list({(p["by"], p["group"]): p for p in map(_grouped, parts_)}.values()) if key == "markets" else parts_
-            )
+            rows = [self.judged(each, file, key, row) for each in content]
+            once = {(each["by"], each["group"]): each for each in map(_grouped, rows)} if key == "markets" else {}
+            return list(once.values()) or rows
         return self._said(content, key, row or {}) if isinstance(content, str) else content
 
     def _said(self, text: str, key: str, row: Mapping[str, Any]) -> str:

@@ -66,10 +66,8 @@ def open_engagement(folder: str | Path) -> Engagement:
     """
     path = _find(Path(folder))
     settings = read(path, Settings)
-    own = path.parent / "statement.yml"
-    statement = read_statement(
-        own if own.exists() else DECLARED / "statement.yml", at_full_cost=settings.cost_of_goods_basis == "full"
-    )
+    own, full = path.parent / "statement.yml", settings.cost_of_goods_basis == "full"
+    statement = read_statement(own if own.exists() else DECLARED / "statement.yml", at_full_cost=full)
     return Engagement(safe_code(path.parent.name), path.parent, settings, statement)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from crmlib.declared.judgement import Record, Text
-from crmlib.declared.reading import refuse_repeated
+from crmlib.declared.reading import each_once
 
 Share = Annotated[Decimal, Field(ge=0, le=1)]
 Amount = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
@@ -60,13 +60,8 @@ class Project(Record):
     their_tax_rate: Annotated[Decimal, Field(ge=0, lt=1)] = Field(description="flat")
 
 
-def _once(projects: tuple[Project, ...]) -> tuple[Project, ...]:
-    refuse_repeated([f"project {p.project}" for p in projects])
-    return projects
-
-
 class GainSharing(Record):
     """gain_sharing.yml."""
 
     policy: Policy = Field(default_factory=lambda: Policy.model_validate({}))
-    projects: Annotated[tuple[Project, ...], AfterValidator(_once)] = ()
+    projects: Annotated[tuple[Project, ...], each_once("project")] = ()

@@ -58,10 +58,8 @@ class Criterion(Record):
             raise ValueError(f"scale {list(self.scale)} must rise; such as [1, 5]")
         known = ["judged", *MEASURES, *(info.context or [self.source])]
         if self.used and self.source not in known:
-            hint = did_you_mean(self.source, known)
-            raise ValueError(
-                f"source {self.source!r} is no measure and no column of customers; allowed: {', '.join(known)}{hint}"
-            )
+            allowed = ", ".join(known) + did_you_mean(self.source, known)
+            raise ValueError(f"source {self.source!r} is no measure and no column of customers; allowed: {allowed}")
         return self
 
 

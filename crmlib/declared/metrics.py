@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from crmlib.declared.agreements import PROCESSES
 from crmlib.declared.judgement import Record
-from crmlib.declared.reading import did_you_mean, refuse_repeated
+from crmlib.declared.reading import did_you_mean, each_once, refuse_repeated
 
 BALANCES = ("receivables", "inventory", "dedicated_assets")
 FROM_BOOKS = {  # measures that the ledger gives by itself
@@ -58,24 +58,16 @@ class Metric(Record):
     def _known(self) -> Metric:
         kind, _, name = self.measure.partition(": ")
         if self.measure and self.measure not in FROM_BOOKS and not (kind in {"service", "activity"} and name):
-            allowed = f"service: NAME, activity: NAME, {', '.join(FROM_BOOKS)}"
-            raise ValueError(
-                f"measure {self.measure!r} is unknown; allowed: {allowed}{did_you_mean(self.measure, FROM_BOOKS)}"
-            )
+            allowed = f"service: NAME, activity: NAME, {', '.join(FROM_BOOKS)}{did_you_mean(self.measure, FROM_BOOKS)}"
+            raise ValueError(f"measure {self.measure!r} is unknown; allowed: {allowed}")
         refuse_repeated([move.on for move in self.moves])
         if not self.measure and (derived := [move.on for move in self.moves if move.by is None]):
-            raise ValueError(
-                f"what it does to {derived[0]} cannot be derived without a measure; judge it by low, by and high"
-            )
+            unknown = f"what it does to {derived[0]} cannot be derived without a measure"
+            raise ValueError(f"{unknown}; judge it by low, by and high")
         return self
-
-
-def _once(metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
-    refuse_repeated([f"metric {m.metric}" for m in metrics])
-    return metrics
 
 
 class Metrics(Record):
     """metrics.yml."""
 
-    metrics: Annotated[tuple[Metric, ...], AfterValidator(_once)] = ()
+    metrics: Annotated[tuple[Metric, ...], each_once("metric")] = ()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,9 +26,8 @@ MOST_MISTAKES = 50  # of one file, one line each
 MOST = 10**18  # of a whole number
 DEEPEST = 50  # lists and mappings inside each other; the reader in C ends the program at some 50,000
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
-HIDDEN = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]"
-)  # lines and tabs are seen
+# lines and tabs are seen
+HIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 # after case folding: Cyrillic, Greek, 0 and l
 LOOK_ALIKE = str.maketrans("аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi")
 CHANGED = re.compile(r"[-+]?0\d|.*[:_]")  # what YAML would take for a number in octal, in sixties, or with marks
@@ -196,6 +195,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"{path.name}: expected `key: value` lines, found {type(content).__name__}")
     return content
+
+
+def each_once(column: str) -> AfterValidator:
+    """A validator of records: what stands in a column stands there once."""
+
+    def checked(records: tuple[Any, ...]) -> tuple[Any, ...]:
+        refuse_repeated([f"{column} {getattr(record, column)}" for record in records])
+        return records
+
+    return AfterValidator(checked)
 
 
 def refuse_repeated(names: Sequence[str], how: str = "") -> None:

@@ -33,18 +33,15 @@ def _date_form(form: str) -> str:
     same = {"%b": "%m", "%B": "%m", "%y": "%Y"}
     first, last = sorted(same.get(letter, letter) for letter in letters[:3]), letters[3:]
     if first != ["%Y", "%d", "%m"] or set(last) & set(DATE_LETTERS):
-        raise ValueError(
-            "must name day, month and year once each by %d, %m (or %b, %B) and %Y (or %y), and a time after them, "
-            "such as %d.%m.%Y or %Y-%m-%d %H:%M"
-        )
+        once = "must name day, month and year once each by %d, %m (or %b, %B) and %Y (or %y)"
+        raise ValueError(f"{once}, and a time after them, such as %d.%m.%Y or %Y-%m-%d %H:%M")
     return form
 
 
 def _source(text: str) -> str:
     if "://" in text or (text.startswith("env:") and not re.fullmatch(r"env:[A-Za-z_]\w*", text)):
-        raise ValueError(
-            "a database's URL is kept out of files: write `source: env:NAME`, and give it to the variable NAME"
-        )
+        way_out = "write `source: env:NAME`, and give it to the variable NAME"
+        raise ValueError(f"a database's URL is kept out of files: {way_out}")
     return text
 
 
@@ -86,12 +83,10 @@ class Formats(Record):
     def _marks_differ(self) -> Formats:
         if self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}")
-        if wrong := [
-            mark for mark in self.currency_sign if mark.isdigit() or mark in f"{self.decimal}{self.thousands}-−+()"
-        ]:
-            raise ValueError(
-                f"currency_sign {self.currency_sign!r} holds {wrong[0]!r}, a part of numbers; such as $ or EUR"
-            )
+        taken = f"{self.decimal}{self.thousands}-−+()"
+        if wrong := [mark for mark in self.currency_sign if mark.isdigit() or mark in taken]:
+            told = f"{self.currency_sign!r} holds {wrong[0]!r}, a part of numbers; such as $ or EUR"
+            raise ValueError(f"currency_sign {told}")
         try:
             "".encode(self.encoding)
         except (LookupError, ValueError):

@@ -217,9 +217,8 @@ class _Leaf(_Declared):
     def _in_its_place(self) -> _Leaf:
         wrong = [problem for source in self.sources if (problem := _source_problem(source, self.cls))]
         if self.cls == "variable" and not self.varies:
-            wrong.append(
-                "class variable, but varies is false; give what is dedicated and does not vary class assignable"
-            )
+            way_out = "give what is dedicated and does not vary class assignable"
+            wrong.append(f"class variable, but varies is false; {way_out}")
         if self.cls != "pool" and not self.varies and not self.dedicated:
             wrong.append(JOINT)
         if wrong:
@@ -242,9 +241,8 @@ def _in_order(lines: tuple[_Leaf | _Subtotal, ...]) -> tuple[_Leaf | _Subtotal, 
                 wrong.append(f"{line.id}: a subtotal below a pool line is `firm_only: true`, and no other is")
             continue
         if CLASSES.index(line.cls) < rank:
-            wrong.append(
-                f"{line.id}: class {line.cls} stands below class {CLASSES[rank]}; in order: {', '.join(CLASSES)}"
-            )
+            order = ", ".join(CLASSES)
+            wrong.append(f"{line.id}: class {line.cls} stands below class {CLASSES[rank]}; in order: {order}")
         rank = max(rank, CLASSES.index(line.cls))
         for source in line.sources:
             if source in counted and source not in {"costs", "rates"}:

@@ -161,9 +161,8 @@ def _gathered(steps: pd.Series, most: int) -> pd.Series:
     kept = sizes[sizes > 0].nlargest(most if (sizes > 0).sum() <= most else most - 1, keep="first").index.sort_values()
     small = sizes[sizes > 0].index.difference(kept)
     together = {f"{len(small)} others, together": sum(moves.iloc[small], Decimal(0))} if len(small) else {}
-    gathered: pd.Series = pd.concat(
-        [steps.iloc[:1], moves.iloc[kept], pd.Series(together, dtype=object), steps.iloc[-1:]]
-    )
+    rest = pd.Series(together, dtype=object)
+    gathered: pd.Series = pd.concat([steps.iloc[:1], moves.iloc[kept], rest, steps.iloc[-1:]])
     return gathered
 
 
@@ -201,11 +200,8 @@ def plot_paired_bars(frame: pd.DataFrame, *, unit: str, most: int = 30, ax: Axes
     told = "; ".join(f"{name}: {text(one)} beside {text(two)}" for name, one, two in list(rows.itertuples())[:5])
     beside = " beside ".join(map(words.heading, rows.columns))
     flipped = "; ".join(str(rows.index[row]) for row in flips)
-    return drawing.describe(
-        ax,
-        f"{beside} for {len(frame)}. {told}.",
-        f"Gain on one side and loss on the other: {flipped}." if flips else "",
-    )
+    gains = f"Gain on one side and loss on the other: {flipped}." if flips else ""
+    return drawing.describe(ax, f"{beside} for {len(frame)}. {told}.", gains)
 
 
 @drawing.in_look
@@ -300,9 +296,8 @@ def plot_matrix(
     gone = f"{len(frame) - len(dots)} not shown: a value is not available." if len(dots) < len(frame) else ""
     full = f"No room for the name of {len(left_out)}." if left_out else ""
     ax.set_title(f"{gone} {full}".strip(), fontsize=8.5, fontweight="normal", color=drawing.QUIET)
-    return drawing.describe(
-        ax, f"Matrix of {len(dots)}. {told}.", gone, f"Named: {'; '.join(chosen['name']) or 'none'}."
-    )
+    names = "; ".join(chosen["name"]) or "none"
+    return drawing.describe(ax, f"Matrix of {len(dots)}. {told}.", gone, f"Named: {names}.")
 
 
 def _on_cuts(ax: Axes, cuts: tuple[float, float], share: float) -> list[tuple[float, float]]:
@@ -347,9 +342,7 @@ def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", unit: str = "", ax:
     plain: Any = {"fmt": "", "cbar": False, "linewidths": 0.5, "xticklabels": False, "yticklabels": False}
     sns.heatmap(drawn, annot=text.to_numpy(), cmap="Blues", robust=True, ax=ax, **plain)
     drawing.readable(ax)
-    ax.set_yticks(
-        [row + 0.5 for row in range(len(table))], [words.wrapped(name) for name in table.index], linespacing=0.9
-    )
+    ax.set_yticks([row + 0.5 for row in range(len(table))], [*map(words.wrapped, table.index)], linespacing=0.9)
     slant: Any = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if narrow else {}
     names = [words.wrapped(name, 24 if narrow else 76 // table.shape[1]) for name in table]
     ax.set_xticks([column + 0.5 for column in range(table.shape[1])], names, **slant)
@@ -386,9 +379,8 @@ def plot_ranges(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Ax
     ax.axvline(0, color=drawing.INK, linewidth=0.8)
     _name_rows(ax, names, ())
     write_ticks(ax.xaxis, unit, min(0.0, low.min(), was.min()), max(0.0, high.max(), was.max()))
-    ax.set_xlabel(
-        f"{_money(unit)}   hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}".strip(), loc="left"
-    )
+    marks = f"hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}"
+    ax.set_xlabel(f"{_money(unit)}   {marks}".strip(), loc="left")
     told = "; ".join(
         f"{name}: {_told(e, unit)}" + ("" if math.isnan(a) else f" ({_told(a, unit)} to {_told(b, unit)})")
         for name, e, a, b in zip(names[:5], expected, low, high, strict=False)

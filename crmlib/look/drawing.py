@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 INK, QUIET, RULE, BAND = "#262626", "#6b6b6b", "#b0b0b0", "#f3f3f3"
-ACTUAL, MANY, PREVIOUS = "#595959", "#a6a6a6", "#c4c4c4"
+ACTUAL, MANY = "#595959", "#a6a6a6"
 BETTER = ACCENT
 WORSE, WORSE_TEXT = "#e08214", "#b45309"  # as a mark, and dark enough to be read as text
 WIDTH = 9.0  # inches: 864 pixels on a page, and A4 without loss
@@ -137,11 +137,8 @@ def _heading(figure: Figure) -> dict[str, Any]:
     texts = {text.get_gid(): " ".join(text.get_text().split()) for text in figure.texts}
     if "finding" not in texts:
         return {}
-    return {
-        "finding": texts["finding"],
-        "what": texts["what"],
-        "plot": cast(Any, figure.get_layout_engine()).get()["rect"][3],
-    }
+    plot = cast(Any, figure.get_layout_engine()).get()["rect"][3]
+    return {"finding": texts["finding"], "what": texts["what"], "plot": plot}
 
 
 def apply_look() -> None:
@@ -185,9 +182,8 @@ def new_axes(ax: Axes | None, height: float, *, width: float = WIDTH) -> Axes:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(
-        figsize=(width, height), layout="constrained"
-    )  # outside pyplot: nothing stays open, nothing is shown twice
+    # outside pyplot: nothing stays open, nothing is shown twice
+    figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure.add_subplot()
 

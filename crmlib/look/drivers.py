@@ -39,9 +39,8 @@ def plot_tree(frame: pd.DataFrame, *, unit: str, gained: str = "more", ax: Axes 
     signed = words.one_unit([*frame["amount"], *frame["gain"]], unit, signed=True)
     for name, node in frame.iterrows():
         level, row = places[name]
-        _draw_node(
-            ax, (level * LEVEL, -row), str(name), text(node["amount"]), signed(node["gain"]) if node["gain"] else ""
-        )
+        gain = signed(node["gain"]) if node["gain"] else ""
+        _draw_node(ax, (level * LEVEL, -row), str(name), text(node["amount"]), gain)
         if node["parent"]:
             _draw_arm(ax, places[node["parent"]], (level, row))
         style: Any = {"ha": "left", "va": "center", "fontsize": 8.5, "color": drawing.QUIET, "linespacing": 1.1}
@@ -81,11 +80,9 @@ def _draw_node(ax: Axes, at: tuple[float, float], name: str, amount: str, gain: 
 
 
 def _draw_arm(ax: Axes, parent: tuple[int, float], child: tuple[int, float]) -> None:
-    start, end = parent[0] * LEVEL + BOX, child[0] * LEVEL
+    start, end, above, below = parent[0] * LEVEL + BOX, child[0] * LEVEL, -parent[1], -child[1]
     middle = end - 0.22
-    ax.plot(
-        [start, middle, middle, end], [-parent[1], -parent[1], -child[1], -child[1]], color=drawing.RULE, linewidth=1
-    )
+    ax.plot([start, middle, middle, end], [above, above, below, below], color=drawing.RULE, linewidth=1)
 
 
 @drawing.in_look
@@ -101,45 +98,24 @@ def plot_tornado(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> A
     ax, text = drawing.new_axes(ax, 0.9 + 0.3 * len(frame)), words.one_unit(ends.stack(), unit)
     for row, (low, high) in enumerate(ends.itertuples(index=False)):
         for end, sign, mark in ((low, "low", ""), (high, "high", "////")):
-            better = end >= base
-            ax.barh(
-                row,
-                end - base,
-                left=base,
-                height=0.62,
-                color=drawing.BETTER if better else drawing.WORSE,
-                hatch=mark,
-                edgecolor="white",
-                linewidth=0,
-            )
-            style: Any = {
-                "textcoords": "offset points",
-                "va": "center",
-                "fontsize": 8.5,
-                "ha": "left" if better else "right",
-            }
+            color, side, away = (drawing.BETTER, "left", 4) if end >= base else (drawing.WORSE, "right", -4)
+            bar: Any = {"height": 0.62, "color": color, "hatch": mark, "edgecolor": "white", "linewidth": 0}
+            ax.barh(row, end - base, left=base, **bar)
+            style: Any = {"textcoords": "offset points", "va": "center", "fontsize": 8.5, "ha": side}
             if end != base:
-                ax.annotate(f"{text(end)} ({sign})", (end, row), (4 if better else -4, 0), **style)
+                ax.annotate(f"{text(end)} ({sign})", (end, row), (away, 0), **style)
     ax.axvline(base, color=drawing.INK, linewidth=0.8)
     ax.set_yticks(range(len(frame)), [words.heading(name) for name in frame.index])
     ax.set_ylim(len(frame) - 0.4, -0.6)
     ax.margins(x=0.18)
     ax.spines[["left"]].set_visible(False)
-    write_ticks(
-        ax.xaxis,
-        unit,
-        *(f(ends.to_numpy().min(), base) if f is min else f(ends.to_numpy().max(), base) for f in (min, max)),
-    )
-    ax.set_xlabel(
-        f"{unit}   line: all drivers as expected, {text(base)}; hatched: at the high end of the range", loc="left"
-    )
-    told = "; ".join(
-        f"{name}: {text(low)} to {text(high)}" for name, low, high in frame[["at_low", "at_high"]].itertuples()
-    )
-    return drawing.describe(
-        ax,
-        f"Swing of {words.counted(len(frame), 'driver')} around {words.amount(base, unit)}, low end to high end. {told}.",
-    )
+    write_ticks(ax.xaxis, unit, min(ends.to_numpy().min(), base), max(ends.to_numpy().max(), base))
+    marks = f"line: all drivers as expected, {text(base)}; hatched: at the high end of the range"
+    ax.set_xlabel(f"{unit}   {marks}", loc="left")
+    pairs = frame[["at_low", "at_high"]].itertuples()
+    told = "; ".join(f"{name}: {text(low)} to {text(high)}" for name, low, high in pairs)
+    swing = f"Swing of {words.counted(len(frame), 'driver')} around {words.amount(base, unit)}, low end to high end."
+    return drawing.describe(ax, f"{swing} {told}.")
 
 
 @drawing.in_look
@@ -150,25 +126,14 @@ def plot_spread(draws: np.ndarray, *, marks: Mapping[str, float], unit: str, ax:
     if not len(draws):
         return drawing.new_axes(None, 1)
     ax = drawing.new_axes(ax, 2.9)
-    counts, edges = np.histogram(
-        draws,
-        bins=np.unique([*np.linspace(draws.min(), draws.max(), 49), *([0.0] if draws.min() < 0 < draws.max() else [])])
-        if draws.min() < draws.max()
-        else 1,
-    )
+    low, high = draws.min(), draws.max()
+    bins = np.unique([*np.linspace(low, high, 49), *([0.0] if low < 0 < high else [])])
+    counts, edges = np.histogram(draws, bins=bins if low < high else 1)
     shares = counts / len(draws) / np.diff(edges)
     for height, left, right in zip(shares, edges, edges[1:], strict=False):
-        loses = right <= 0
-        ax.bar(
-            left,
-            height,
-            right - left,
-            align="edge",
-            color=drawing.WORSE if loses else drawing.ACTUAL,
-            hatch="////" if loses else "",
-            edgecolor="white",
-            linewidth=0.3,
-        )
+        color, hatch = (drawing.WORSE, "////") if right <= 0 else (drawing.ACTUAL, "")
+        bar: Any = {"align": "edge", "color": color, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
+        ax.bar(left, height, right - left, **bar)
     for place, (name, value) in enumerate(marks.items()):
         ax.axvline(value, ymax=0.80 + 0.08 * (place % 2), color=drawing.INK, linewidth=1)
         style: Any = {"ha": "center", "va": "bottom", "fontsize": 8.5, "xycoords": ("data", "axes fraction")}
@@ -179,9 +144,8 @@ def plot_spread(draws: np.ndarray, *, marks: Mapping[str, float], unit: str, ax:
     ax.set_xlabel(unit, loc="left")
     write_ticks(ax.xaxis, unit, edges[0], edges[-1])
     told = "; ".join(f"{name}: {words.amount(value, unit)}" for name, value in marks.items())
-    return drawing.describe(
-        ax, f"{len(draws):,} draws from {words.amount(draws.min(), unit)} to {words.amount(draws.max(), unit)}. {told}."
-    )
+    drawn = f"{len(draws):,} draws from {words.amount(low, unit)} to {words.amount(high, unit)}"
+    return drawing.describe(ax, f"{drawn}. {told}.")
 
 
 def sliders(drivers: Mapping[str, tuple[float, float]], said: Callable[[Mapping[str, float]], object]) -> VBox:
@@ -198,12 +162,8 @@ def sliders(drivers: Mapping[str, tuple[float, float]], said: Callable[[Mapping[
 
     from ipywidgets import HTML, FloatSlider, Layout, VBox
 
-    wide: Any = {
-        "style": {"description_width": "12em"},
-        "layout": Layout(width="40em"),
-        "readout_format": "+.1f",
-        "step": 0.5,
-    }
+    wide: Any = {"style": {"description_width": "12em"}, "layout": Layout(width="40em")}
+    wide |= {"readout_format": "+.1f", "step": 0.5}
     knobs = {
         name: FloatSlider(0, min=low * 100, max=high * 100, description=f"{words.heading(name)} (%)", **wide)
         for name, (low, high) in drivers.items()

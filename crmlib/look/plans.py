@@ -33,15 +33,13 @@ def plot_gantt(frame: pd.DataFrame, *, today: date, most: int = 30, ax: Axes | N
     dates: Any = matplotlib.dates  # has no types
     rows = frame.head(most)
     ax = drawing.new_axes(ax, 0.8 + 0.27 * len(rows))
-    start, end, begins, ends = (
-        dates.date2num(pd.to_datetime(rows[c]).to_numpy()) for c in ("start", "end", "begins", "ends")
-    )
+    columns = ("start", "end", "begins", "ends")
+    start, end, begins, ends = (dates.date2num(pd.to_datetime(rows[c]).to_numpy()) for c in columns)
     done, places = (rows["state"] == "done").to_numpy(), range(len(rows))
     whole: Any = {"height": 0.6, "linewidth": 1.0}
     ax.barh(places, (end - start).clip(NARROW), left=start, color="white", edgecolor=drawing.ACTUAL, **whole)
-    ax.barh(
-        np.flatnonzero(done), (ends - begins).clip(NARROW)[done], left=begins[done], color=drawing.ACTUAL, height=0.6
-    )
+    spent = (ends - begins).clip(NARROW)[done]
+    ax.barh(np.flatnonzero(done), spent, left=begins[done], color=drawing.ACTUAL, height=0.6)
     late = ends > end
     ax.barh(np.flatnonzero(late), (ends - end)[late], left=end[late], color="white", edgecolor=drawing.WORSE, hatch="////", **whole)  # fmt: skip
     ax.margins(x=0.02)
@@ -54,10 +52,8 @@ def plot_gantt(frame: pd.DataFrame, *, today: date, most: int = 30, ax: Axes | N
         tick.set_fontweight("bold" if critical else "normal")
     ax.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=8))
     ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(ax.xaxis.get_major_locator()))
-    ax.set_xlabel(
-        "outline: planned; solid: done; hatched: beyond the plan; bold: the chain that decides when the last one ends",
-        loc="left",
-    )
+    marks = "outline: planned; solid: done; hatched: beyond the plan"
+    ax.set_xlabel(f"{marks}; bold: the chain that decides when the last one ends", loc="left")
     behind = [f"{name} ({state})" for name, state in rows["state"].items() if str(state).endswith("late")]
     left = f"{len(frame) - most} more are not drawn." if len(frame) > most else ""
     return drawing.describe(ax, f"Plan of {words.counted(len(frame), 'milestone')}. Behind: {'; '.join(behind) or 'none'}.", left)  # fmt: skip

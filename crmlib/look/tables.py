@@ -37,17 +37,8 @@ TABLE_CSS = f"""
 SHORT = 12  # letters of a text that stands on one line
 LONG = 60  # letters of a text that takes several lines on a narrow screen
 LARGE = 100_000  # amounts from here on are told in thousand
-COUNTED = (
-    "_share",
-    "_days",
-    "_years",
-    "_minutes",
-    "_units",
-    "_rate",
-    "_index",
-    "score",
-    "hours",
-)  # names of what is no money
+# ends of the names of what is no money
+COUNTED = ("_share", "_days", "_years", "_minutes", "_units", "_rate", "_index", "score", "hours")
 
 
 def _unit(amounts: pd.DataFrame, unit: str) -> tuple[str, int]:
@@ -154,16 +145,10 @@ def statement_table(
     cells = _statement_cells(frame, lines, ratios, scale, change)
     light = [str(column) for column in cells if str(column).startswith("ratio")]
     labels = {f"amount{position}": " ".join(str(name).split()) for position, name in enumerate(frame.index)}
-    table = _titled(cells, str(title), what, "line").tab_stubhead(unit)
-    table = table.cols_label(
-        cast(Any, labels | dict.fromkeys(light, "% of gross sales") | ({"change": "Change"} if change else {}))
-    )
-    table = _styled(
-        table,
-        [row for row, line in enumerate(lines) if line.subtotal],
-        light,
-        [c for c, n in labels.items() if n == "Firm"],
-    )
+    heads: Any = labels | dict.fromkeys(light, "% of gross sales") | ({"change": "Change"} if change else {})
+    table = _titled(cells, str(title), what, "line").tab_stubhead(unit).cols_label(heads)
+    subtotals = [row for row, line in enumerate(lines) if line.subtotal]
+    table = _styled(table, subtotals, light, [column for column, name in labels.items() if name == "Firm"])
     if change:
         table = _marked(table, _changes(frame, lines), lines)
     table = table.tab_source_note("– charged to nobody: firm only") if (cells == "–").any(axis=None) else table
@@ -177,15 +162,14 @@ def _footnoted(table: GT, lines: Sequence[Line]) -> GT:
     return table
 
 
-def _styled(table: GT, bold_rows: Sequence[int], light: Sequence[str], bold_columns: Sequence[str]) -> GT:
+def _styled(table: GT, bold_rows: list[int], light: list[str], bold_columns: list[str]) -> GT:
     from great_tables import loc, style
 
     ruled: Any = [style.text(weight="bold"), style.borders(sides="top", color=RULE, weight="1px")]
-    table = table.cols_align("right").tab_style(ruled, [loc.body(rows=list(bold_rows)), loc.stub(rows=list(bold_rows))])
-    table = table.tab_style(
-        style.text(color=QUIET, size="12px"), [loc.body(list(light)), loc.column_labels(list(light))]
-    )
-    return table.tab_style(style.text(weight="bold"), loc.body(list(bold_columns))) if bold_columns else table
+    small, bold = style.text(color=QUIET, size="12px"), style.text(weight="bold")
+    table = table.cols_align("right").tab_style(ruled, [loc.body(rows=bold_rows), loc.stub(rows=bold_rows)])
+    table = table.tab_style(small, [loc.body(light), loc.column_labels(light)])
+    return table.tab_style(bold, loc.body(bold_columns)) if bold_columns else table
 
 
 def _marked(table: GT, changes: Sequence[Decimal | None], lines: Sequence[Line]) -> GT:
@@ -206,11 +190,10 @@ def _largest(changes: Sequence[Decimal | None], lines: Sequence[Line]) -> list[i
 
 def _turned(frame: pd.DataFrame, lines: Sequence[Line], title: str, what: str, unit: str, scale: int) -> GT:
     shown = [line for line in lines if (line.subtotal or line.is_revenue) and not line.is_firms]
-    columns: dict[str, list[str]] = {line.id: [] for line in shown}
-    for position in range(len(frame)):
-        for line, effect in zip(shown, _effects(frame.iloc[position], shown), strict=True):
-            columns[line.id].append(_cell(None if effect is None else effect / scale, 0))
-    cells = pd.DataFrame({"name": [" ".join(str(name).split()) for name in frame.index], **columns})
+    effects = [_effects(frame.iloc[position], shown) for position in range(len(frame))]
+    texts = [[_cell(None if effect is None else effect / scale, 0) for effect in row] for row in effects]
+    cells = pd.DataFrame(texts, columns=[line.id for line in shown])
+    cells.insert(0, "name", [" ".join(str(name).split()) for name in frame.index])
     table = _titled(cells, title, what, "name").tab_stubhead(unit)
     table = table.cols_label(cast(Any, {line.id: line.head for line in shown}))
     table = _styled(table, [row for row, name in enumerate(cells["name"]) if name == "Firm"], [], [])
@@ -277,15 +260,11 @@ def plain_table(
     told, scale = _unit(rows.iloc[:, money], unit) if money else ("", 0)
     columns = [_column(rows.iloc[:, place], scale if place in money else 0, digits) for place in range(rows.shape[1])]
     cells = pd.DataFrame({f"c{position}": texts for position, (texts, _) in enumerate(columns)})
-    table = _titled(cells, str(title), f"{what}{told and ', '}{told}{cut}{lacking}").cols_label(
-        cast(Any, dict(zip(cells, heads[~unknown], strict=True)))
-    )
+    labels: Any = dict(zip(cells, heads[~unknown], strict=True))
+    table = _titled(cells, str(title), f"{what}{told and ', '}{told}{cut}{lacking}").cols_label(labels)
     right = [f"c{position}" for position, (_, is_number) in enumerate(columns) if is_number]
     short = [cell for cell in cells if cell not in right and cells[cell].str.len().max() <= SHORT]
     long = [cell for cell in cells if cell not in right and cells[cell].str.len().max() > LONG]
-    whole, wide = (
-        style.css("white-space: nowrap"),
-        style.css("--text: long"),
-    )  # as wide as the sheet gives room, which look.css says
+    whole, wide = style.css("white-space: nowrap"), style.css("--text: long")  # as wide as look.css gives room
     table = table.cols_align("left").cols_align("right", columns=right).tab_style(whole, loc.body(short))
     return table.tab_style(wide, loc.body(long))

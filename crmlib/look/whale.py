@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+Point = tuple[float, float]
+
+
 @drawing.in_look
 def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Axes:
     """Cumulative profit over customers from best to worst, its peak, end and break-even marked.
@@ -50,20 +53,18 @@ def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) 
     return drawing.describe(ax, f"Whale curve of {words.counted(len(frame), 'customer')}. {told}.", groups)
 
 
-def _whale_marks(
-    shares: Sequence[float], heights: Sequence[float], unit: str
-) -> tuple[list[tuple[float, float]], list[str]]:
+def _whale_marks(shares: Sequence[float], heights: Sequence[float], unit: str) -> tuple[list[Point], list[str]]:
     end, peak = heights[-1], max(range(len(heights)), key=heights.__getitem__)
     last, text = (shares[-1], end), words.one_unit([end, heights[peak]])
     if not peak or heights[peak] <= end:
         return [last], [f"End: {unit} {text(end)}; no customer {'loses' if end > 0 else 'earns'}"]
     even = next(row for row, y in enumerate(heights) if (y >= end if end > 0 else row > peak and y <= 0))
     told = "earn as much as all together" if end > 0 else "and the gains are used up"
+    best, part = words.percent(shares[peak], digits=0), words.percent(shares[even], digits=0)
     return [last, (shares[peak], heights[peak]), (shares[even], heights[even])], [
-        f"End: {unit} {text(end)}",
-        f"Peak: {unit} {text(heights[peak])} from the best {words.percent(shares[peak], digits=0)}",
-        f"Break-even: {'the best ' if end > 0 else ''}{words.percent(shares[even], digits=0)} of customers\n{told}",
-    ]
+        f"End: {unit} {text(end)}", f"Peak: {unit} {text(heights[peak])} from the best {best}",
+        f"Break-even: {'the best ' if end > 0 else ''}{part} of customers\n{told}",
+    ]  # fmt: skip
 
 
 def _name_groups(ax: Axes, frame: pd.DataFrame, heights: Sequence[float], unit: str) -> str:

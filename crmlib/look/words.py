@@ -104,11 +104,8 @@ def one_unit(
     place = next((at for at, (factor, _) in enumerate(SCALES) if largest >= factor), len(SCALES) - 1)
     place += smallest < SCALES[place][0] * Decimal(str(least)) and place < len(SCALES) - 1
     factor, suffix = SCALES[place]
-    decimals = (
-        int(largest < 100 * factor)
-        if factor > 1
-        else 2 * (largest < 1000 and any(size % 1 and size < 100 for size in sizes))
-    )
+    cents = largest < 1000 and any(size % 1 and size < 100 for size in sizes)
+    decimals = int(largest < 100 * factor) if factor > 1 else 2 * cents
 
     def text(value: object) -> str:
         number = as_decimal(value)
@@ -189,15 +186,10 @@ class Findings:
         return "\n".join(sentence.text for _, sentence in self.rows)
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, object]:
-        items = "".join(
-            f'<li style="{MARKED}; margin: 0">{html.escape(sentence.text)}</li>' for _, sentence in self.rows
-        )
+        items = "".join(f'<li style="{MARKED}; margin: 0">{html.escape(s.text)}</li>' for _, s in self.rows)
+        listed = f'<ul class="findings" style="list-style: none; padding: 0">{items}</ul>'
         records = [{"text": s.text, "amount": float(s.amount), "cell": place} for place, s in self.rows]
-        return {
-            FINDINGS: records,
-            "text/html": f'<ul class="findings" style="list-style: none; padding: 0">{items}</ul>',
-            "text/plain": str(self),
-        }
+        return {FINDINGS: records, "text/html": listed, "text/plain": str(self)}
 
 
 @dataclass(frozen=True)
@@ -217,10 +209,8 @@ class Words:
 
     def findings(self, places: Mapping[str, str | tuple[str, ...]], *, otherwise: str, **values: object) -> Findings:
         """Those of the findings that are true, each one or more sentences and the cell that shows it; `otherwise` where none is."""
-        said = [
-            (cell, self(*([text] if isinstance(text, str) else text), otherwise="", **values))
-            for cell, text in places.items()
-        ]
+        texts = {cell: (text,) if isinstance(text, str) else text for cell, text in places.items()}
+        said = [(cell, self(*text, otherwise="", **values)) for cell, text in texts.items()]
         return Findings(tuple(row for row in said if row[1]) or (("", Sentence(otherwise)),))
 
 

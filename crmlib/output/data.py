@@ -47,18 +47,13 @@ def export_data(books: Books, period: Period, folder: Path, lists: Mapping[str, 
     kinds |= dict.fromkeys((line.id for line in books.statement.lines), "amount")
     cube = cube_table(books, period)
     texts = {"level": pa.string(), "owner": pa.string(), "month": pa.date32()}
-    tables = {
-        "customer_profitability": _table(
-            customer_profitability(books, period).rename(columns=quantities), kinds, "amount"
-        ),
-        "cube": cube.cast(pa.schema({name: texts.get(name, pa.decimal128(38, 8)) for name in cube.column_names})),
-        **{name: _table(rows) for name, rows in lists.items()},
-    }
+    reports = {"customer": customer_profitability(books, period).rename(columns=quantities)}
     for by in ("account_type", "segment"):
         if by in books.customers.columns:
-            tables[f"{by}_profitability"] = _table(
-                group_profitability(books, period, by).whole.reset_index(), kinds, "amount"
-            )
+            reports[by] = group_profitability(books, period, by).whole.reset_index()
+    tables = {f"{of}_profitability": _table(report, kinds, "amount") for of, report in reports.items()}
+    tables["cube"] = cube.cast(pa.schema({name: texts.get(name, pa.decimal128(38, 8)) for name in cube.column_names}))
+    tables |= {name: _table(rows) for name, rows in lists.items()}
     for name in ("findings", "tie_out", "intake"):
         tables[name] = pq.read_table(books.cache / f"{name}.parquet").replace_schema_metadata()
     for name, table in tables.items():
@@ -83,14 +78,8 @@ def _table(frame: pd.DataFrame, kinds: Mapping[str, str] = KINDS, otherwise: str
     """A frame with each column as its kind says, so that its type is the same in every run; of others as what they hold."""
     import pyarrow as pa
 
-    types = {
-        "text": pa.string(),
-        "date": pa.date32(),
-        "flag": pa.bool_(),
-        "count": pa.int64(),
-        "number": pa.float64(),
-        "amount": pa.decimal128(38, 8),
-    }
+    types = {"text": pa.string(), "date": pa.date32(), "flag": pa.bool_(), "count": pa.int64(), "number": pa.float64()}
+    types |= {"amount": pa.decimal128(38, 8)}
     kind = {str(name): kinds.get(str(name)) or otherwise or _kind(frame[name]) for name in frame}
     return pa.table({name: pa.array(_column(frame[name], k), types[k]) for name, k in kind.items()})
 
@@ -111,23 +100,20 @@ def _column(values: pd.Series, kind: str) -> list[Any]:
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
-    import pyarrow as pa
-
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
         writer.writerow(table.column_names)
         for rows in table.to_batches(max_chunksize=BATCH):
-            columns = [
-                _digits(column) if pa.types.is_decimal(column.type) else column.to_pylist() for column in rows.columns
-            ]
-            writer.writerows(zip(*columns, strict=True))
+            writer.writerows(zip(*map(_values, rows.columns), strict=True))
 
 
-def _digits(column: pa.Array) -> list[str | None]:
-    """Decimals with all their digits, never as 0E-8."""
+def _values(column: pa.Array) -> list[Any]:
+    """The values of a column, decimals with all their digits, never as 0E-8."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if not pa.types.is_decimal(column.type):
+        return list(column.to_pylist())
     nought, texts = f"0E-{column.type.scale}", column.cast(pa.string())
     texts = pc.if_else(pc.equal(texts, nought), f"{Decimal(nought):f}", texts)
     return [f"{Decimal(text):f}" if text and "E" in text else text for text in texts.to_pylist()]

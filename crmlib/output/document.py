@@ -64,15 +64,8 @@ def _write_internal(
     words = changes(books, made)
     for draft, row in zip(made, whole, strict=True):
         own, new = (rows[rows["code"] == draft.code].to_dict("records") for rows in (promised, words))
-        _page(
-            folder / f"{draft.code}.html",
-            "agreement_internal.html.j2",
-            draft=draft,
-            left=row,
-            rows=own,
-            changes=new,
-            **told,
-        )
+        values = {"draft": draft, "left": row, "rows": own, "changes": new}
+        _page(folder / f"{draft.code}.html", "agreement_internal.html.j2", **values, **told)
     _page(folder / "index.html", "agreements.html.j2", rows=whole, **told)
 
 
@@ -103,10 +96,8 @@ def _from_template(path: Path) -> Callable[[Document, Path], None]:
             filled = DocxTemplate(path)
             filled.render(_seen(asdict(copy)), SandboxedEnvironment(autoescape=True, undefined=StrictUndefined))
         except (TemplateError, ValueError, KeyError, OSError) as error:
-            names = ", ".join(asdict(copy))
-            raise SettingsError(
-                f"judgement/{path.name} cannot be filled in: {error}; it may name {names}, and of each clause heading, text, head and rows"
-            ) from None
+            names = f"it may name {', '.join(asdict(copy))}, and of each clause heading, text, head and rows"
+            raise SettingsError(f"judgement/{path.name} cannot be filled in: {error}; {names}") from None
         _describe(filled, copy)
         filled.save(target)
 
@@ -124,9 +115,8 @@ def _describe(word: Any, copy: Document) -> None:
     """The file's own properties: what it is and whose, and nothing of who made it."""
     properties = word.core_properties if hasattr(word, "core_properties") else word.docx.core_properties
     properties.title, properties.author = visible(f"{copy.title}, {copy.number}")[:255], visible(copy.client)[:255]
-    properties.comments = properties.keywords = properties.subject = properties.category = (
-        properties.last_modified_by
-    ) = ""
+    for name in ("comments", "keywords", "subject", "category", "last_modified_by"):
+        setattr(properties, name, "")
 
 
 def write_word(copy: Document, target: Path) -> None:

@@ -86,17 +86,11 @@ def chosen_findings(findings: Sequence[Finding]) -> list[Finding]:
 def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
     rows, currency = headlines(books, period), books.engagement.settings.currency
     text = one_unit(value for row in rows for value in (row.now, row.before))
-    return [
-        {
-            "name": row.name,
-            "value": f"{currency} {text(row.now)}",
-            "before": "" if row.before is None else f"{row.year}: {currency} {text(row.before)}",
-            "share": "" if row.share is None else f"{percent(row.share)} of gross sales",
-            "worse": row.now < 0,
-            "note": row.note,
-        }
-        for row in rows
-    ]
+    return [{
+        "name": row.name, "value": f"{currency} {text(row.now)}", "worse": row.now < 0, "note": row.note,
+        "before": "" if row.before is None else f"{row.year}: {currency} {text(row.before)}",
+        "share": "" if row.share is None else f"{percent(row.share)} of gross sales",
+    } for row in rows]  # fmt: skip
 
 
 def _way(books: Books, period: Period) -> str:
@@ -117,11 +111,8 @@ def _meanings(books: Books, actions: pd.DataFrame, findings: Sequence[Finding]) 
     first = {rule.segment: rule.because for rule in reversed(books.engagement.judgement("segments.yml", Rules).rules)}
     listed = set(actions.head(MOST_ACTIONS).get("segment", ()))
     said = " ".join(finding.text for finding in chosen_findings(findings))
-    return {
-        segment: because
-        for segment, because in reversed(first.items())
-        if segment in listed or re.search(rf"\b{re.escape(segment)}\b", said)
-    }
+    named = [s for s in reversed(first) if s in listed or re.search(rf"\b{re.escape(s)}\b", said)]
+    return {segment: first[segment] for segment in named}
 
 
 def _whale_curve(books: Books, period: Period) -> dict[str, str]:
@@ -132,9 +123,8 @@ def _whale_curve(books: Books, period: Period) -> dict[str, str]:
     curve = whale_curve(report[report["customer_id"] != ""], margin.id)
     if curve.empty:
         return {}
-    ax = whale.plot_whale_curve(
-        curve, unit=books.engagement.settings.currency, ax=drawing.new_axes(None, 2.7, width=5.4)
-    )
+    currency, small = books.engagement.settings.currency, drawing.new_axes(None, 2.7, width=5.4)
+    ax = whale.plot_whale_curve(curve, unit=currency, ax=small)
     svg, alt = drawing.picture(drawing.root_figure(ax))
     return {"src": f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}", "alt": alt}
 
@@ -156,20 +146,17 @@ def _unit(actions: pd.DataFrame) -> Decimal:
 def _actions(actions: pd.DataFrame, unit: Decimal) -> list[dict[str, str]]:
     """The first actions as texts, amounts in a unit."""
     rows = actions.head(MOST_ACTIONS).fillna("").to_dict("records")
-    return [
-        {str(name): _told(value / unit) if isinstance(value, Decimal) else str(value) for name, value in row.items()}
-        for row in rows
-    ]
+    return [{str(name): _told(value, unit) for name, value in row.items()} for row in rows]
 
 
-def _told(value: Decimal) -> str:
-    return digits_text(value, 0 if value >= 10 or value == int(value) else 1)
+def _told(value: object, unit: Decimal) -> str:
+    if not isinstance(value, Decimal):
+        return str(value)
+    size = value / unit
+    return digits_text(size, 0 if size >= 10 or size == int(size) else 1)
 
 
 def _downloads(folder: Path) -> list[tuple[str, list[str]]]:
     """The files beside the pages that are there: what each holds, and its names."""
-    there = {
-        what: [file.relative_to(folder).as_posix() for file in sorted(folder.glob(f"{name}.*"))]
-        for what, name in FILES.items()
-    }
-    return [(what, files) for what, files in there.items() if files]
+    there = [(what, sorted(folder.glob(f"{name}.*"))) for what, name in FILES.items()]
+    return [(what, [file.relative_to(folder).as_posix() for file in files]) for what, files in there if files]

@@ -44,7 +44,7 @@ def write_pack_index(folder: Path, books: Books, period: Period, title: str, pac
     """Write index.html: every account with its segment, sales and margin, links to its pack and to its PDF, and why there is none."""
     currency = books.engagement.settings.currency
     rows = [
-        (pack, amount(pack.sales, currency), amount(pack.margin, currency), (folder / f"{pack.file}.pdf").exists())
+        (pack, *(amount(size, currency) for size in (pack.sales, pack.margin)), (folder / f"{pack.file}.pdf").exists())
         for pack in packs
     ]
     text = rendered(

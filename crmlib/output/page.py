@@ -156,12 +156,10 @@ def _parameters(notebook: NotebookNode) -> list[dict[str, str]]:
     """Name, value as it ran and help of each parameter, from the cell that declares them and the one papermill adds."""
     found: dict[str, dict[str, str]] = {}
     for tag in ("parameters", "injected-parameters"):
-        for cell in notebook.cells:
-            if tag not in cell.metadata.get("tags", []):
-                continue
-            for name, value, told in _PARAMETER.findall(cell.source):
-                told = told or found.get(name, {}).get("help", "")
-                found[name] = {"name": name, "value": value.strip("\"'"), "help": told}
+        source = "\n".join(cell.source for cell in notebook.cells if tag in tags_of(cell))
+        for name, value, told in _PARAMETER.findall(source):
+            told = told or found.get(name, {}).get("help", "")
+            found[name] = {"name": name, "value": value.strip("\"'"), "help": told}
     return list(found.values())
 
 
@@ -190,9 +188,8 @@ def _below_heading(svg: str, plot: float) -> str:
     """The picture without the heading in it, which a page has as text: the plot is so much of its height."""
     width, height = (float(size) for size in re.findall(r'(?:width|height)="([\d.]+)pt"', svg)[:2])
     svg = re.sub(r'height="[\d.]+pt"', f'height="{height * plot:.2f}pt"', svg, count=1)
-    return re.sub(
-        r'viewBox="[^"]+"', f'viewBox="0 {height * (1 - plot):.2f} {width:g} {height * plot:.2f}"', svg, count=1
-    )
+    box = f'viewBox="0 {height * (1 - plot):.2f} {width:g} {height * plot:.2f}"'
+    return re.sub(r'viewBox="[^"]+"', box, svg, count=1)
 
 
 def _css_text(text: str) -> str:
@@ -200,6 +197,7 @@ def _css_text(text: str) -> str:
     return "".join(c if c.isalnum() or c == " " else f"\\{ord(c):06x} " for c in text)
 
 
+_OUTSIDE = re.compile(r"(?!data:image/)([a-zA-Z][\w+.-]*:|//)")
 _LINKS = ("src", "href", "srcset", "xlink:href", "poster", "action", "formaction", "background", "data")
 
 
@@ -211,12 +209,9 @@ def refuse_outside(text: str, name: str) -> None:
     found = [f"<{tag.name}>" for tag in tags if tag.name in {"script", "iframe", "object", "embed", "link", "base"}]
     for tag in tags:
         links = [str(tag.get(link, "")).strip() for link in _LINKS]
-        found += [
-            f"<{tag.name}> {link[:80]}" for link in links if re.match(r"(?!data:image/)([a-zA-Z][\w+.-]*:|//)", link)
-        ]
+        found += [f"<{tag.name}> {link[:80]}" for link in links if _OUTSIDE.match(link)]
         styles = f"{tag.get('style', '')}\n{tag.string if tag.name == 'style' else ''}"
         found += re.findall(r"@import[^;]{0,80}|url\(\s*['\"]?(?!data:|#)[^)]{0,80}\)", styles)
     if found:
-        raise CrmError(
-            f"{name}: a page stands alone, but this one has {', '.join(found[:3])}; take it out of the notebook"
-        )
+        there = ", ".join(found[:3])
+        raise CrmError(f"{name}: a page stands alone, but this one has {there}; take it out of the notebook")

@@ -98,10 +98,8 @@ def known(value: object) -> bool:
 def list_sheet(target: Target, name: str, frame: pd.DataFrame) -> None:
     """A sheet with every row of a frame as it is: text stays text, a column named ``…_share`` is percent."""
     rows = [[_told(value) for value in row] for row in frame.itertuples(index=False)]
-    widths = [
-        min(60, max([10, *(len(str(row[at])) for row in rows if isinstance(row[at], str))]))
-        for at in range(len(frame.columns))
-    ]
+    letters = [[len(str(row[at])) for row in rows if isinstance(row[at], str)] for at in range(len(frame.columns))]
+    widths = [min(60, max([10, *lengths])) for lengths in letters]
     sheet = target.sheet(name, widths, (HEAD + 1, 2))
     looks = ["share" if str(column).endswith("_share") else "amount" for column in frame]
     target.texts(sheet, (HEAD, 0), [heading(str(column).removesuffix("_share")) for column in frame], "head")
@@ -118,7 +116,7 @@ def list_sheet(target: Target, name: str, frame: pd.DataFrame) -> None:
 def _told(value: Any) -> Decimal | str:
     """A value as a sheet holds it: a number, or text; nothing for what is missing."""
     if isinstance(value, bool) or not known(value):
-        return "yes" if known(value) and value else ""
+        return "yes" if value is True else ""
     if isinstance(value, date):
         return f"{value:%Y-%m-%d}"
     return value if isinstance(value, str) else Decimal(str(value))

@@ -22,7 +22,7 @@ from crmlib.output.about import CSV_HINT
 from crmlib.output.lists import TITLES
 from crmlib.output.page import TEMPLATES
 from crmlib.output.sheets import HEAD, Cell, Place, Target, Words, facts_sheet, known, list_sheet
-from crmlib.profitability import customer_profitability, firm_profitability, group_profitability
+from crmlib.profitability import NONE_GIVEN, customer_profitability, firm_profitability, group_profitability
 
 if TYPE_CHECKING:
     from xlsxwriter.worksheet import Worksheet
@@ -30,12 +30,9 @@ if TYPE_CHECKING:
     from crmlib.books.stored import Books
 
 CUSTOMERS, CHECKS = "P&L by customer", "Checks"
-
-
 GROUPS = {"account_type": "P&L by account type", "segment": "P&L by segment"}
-
-
-NONE_GIVEN = "(none given)"
+OWNED = "owned: "  # before the id of a line: what a group owns of it and none of its customers does
+EARNED = Line("earned", "Net margin of its customers", "revenue")
 
 
 @dataclass(frozen=True)
@@ -114,12 +111,6 @@ class _Grid:
     def margin(self) -> int:
         """The last subtotal that a customer or group has."""
         return max(at for at, line in enumerate(self.lines) if line.subtotal and not line.firm_only)
-
-
-OWNED = "owned: "  # before the id of a line: what a group owns of it and none of its customers does
-
-
-EARNED = Line("earned", "Net margin of its customers", "revenue")
 
 
 def _write_owner(target: Target, sheet: Worksheet, grid: _Grid, owner: int) -> None:
