@@ -7,11 +7,11 @@ from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from crmlib.declared import reading
 from crmlib.declared.ledger import refused_name, tables
 from crmlib.declared.periods import YEAR
-from crmlib.declared.reading import Record
 
 DATE_LETTERS = ("%d", "%m", "%b", "%B", "%Y", "%y")
 TIME_LETTERS = ("%H", "%I", "%M", "%S", "%f", "%p", "%z")  # cut to the day
@@ -45,6 +45,12 @@ def _source(text: str) -> str:
     return text
 
 
+class Record(reading.Record):
+    """A record of engagement.yml; what stands below a key describes it, in the schema for editors too."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
 class Coverage(Record):
     """The months that the books hold, both inclusive."""
 
@@ -63,21 +69,20 @@ class Coverage(Record):
 class Formats(Record):
     """How text is written in CSV files and Excel cells; nothing is guessed."""
 
-    encoding: str = Field("utf-8", description="encoding of CSV files; a byte-order mark is understood by itself")
-    delimiter: str = Field(
-        ",", pattern=r"^[\t !#$%&*,/:;<=>?@\\^_`{|}~]$", description="one mark such as , ; | or a tab"
-    )
-    decimal: Literal[".", ","] = Field(".", description="mark before the decimals")
-    thousands: Literal["", ",", ".", " ", "'"] = Field("", description="mark between thousands; empty: none allowed")
-    negative: Literal["leading", "trailing", "parentheses"] = Field(
-        "leading", description="how a negative number looks"
-    )
-    currency_sign: str = Field("", description="sign that may stand before or after an amount, such as $")
-    dates: list[Annotated[str, AfterValidator(_date_form)]] = Field(
-        ["%Y-%m-%d"],
-        min_length=1,
-        description="date formats, in the letters %d, %m, %b, %B, %Y and %y; a time after them (%H, %M, %S, %z) is cut",
-    )
+    encoding: str = "utf-8"
+    """encoding of CSV files; a byte-order mark is understood by itself"""
+    delimiter: str = Field(",", pattern=r"^[\t !#$%&*,/:;<=>?@\\^_`{|}~]$")
+    """one mark such as , ; | or a tab"""
+    decimal: Literal[".", ","] = "."
+    """mark before the decimals"""
+    thousands: Literal["", ",", ".", " ", "'"] = ""
+    """mark between thousands; empty: none allowed"""
+    negative: Literal["leading", "trailing", "parentheses"] = "leading"
+    """how a negative number looks"""
+    currency_sign: str = ""
+    """sign that may stand before or after an amount, such as $"""
+    dates: list[Annotated[str, AfterValidator(_date_form)]] = Field(["%Y-%m-%d"], min_length=1)
+    """date formats, in the letters %d, %m, %b, %B, %Y and %y; a time after them (%H, %M, %S, %z) is cut"""
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Formats:
@@ -110,19 +115,16 @@ def _constant(value: Any) -> Any:
 class ColumnSource(Record):
     """Where one column comes from, when its name alone does not say so."""
 
-    column: Names = Field(
-        (), description="the client's column, several to be summed, or an expression such as quantity * unit_price"
-    )
-    value: Annotated[str | None, BeforeValidator(_constant, json_schema_input_type=str | int | float)] = Field(
-        None, description="a constant for every row, such as EUR, 12.50 or 2025-01-31"
-    )
-    cast: bool = Field(
-        False, description="round to the column's decimals, cut a time of day, write a whole number as a key"
-    )
-    blank: Literal["refuse", "zero"] = Field("refuse", description="what a blank number means")
-    sign: Sign | None = Field(
-        None, description="turned: written with the opposite sign; as written: right, though negative as a whole"
-    )
+    column: Names = ()
+    """the client's column, several to be summed, or an expression such as quantity * unit_price"""
+    value: Annotated[str | None, BeforeValidator(_constant, json_schema_input_type=str | int | float)] = None
+    """a constant for every row, such as EUR, 12.50 or 2025-01-31"""
+    cast: bool = False
+    """round to the column's decimals, cut a time of day, write a whole number as a key"""
+    blank: Literal["refuse", "zero"] = "refuse"
+    """what a blank number means"""
+    sign: Sign | None = None
+    """turned: written with the opposite sign; as written: right, though negative as a whole"""
 
     @model_validator(mode="after")
     def _one_origin(self) -> ColumnSource:
@@ -138,48 +140,34 @@ def _in_full(source: Any) -> Any:
 class TableSource(Record):
     """Where one table comes from: files, sheets or a .sql file, which rows of it, joined to what, other columns, other formats."""
 
-    source: Names = Field(
-        (),
-        description="name of a file, sheet or table, a pattern such as sales_*.csv, a list, or a .sql file beside engagement.yml",
-    )
-    header_row: int = Field(
-        1, ge=1, le=1000, description="row of the header in files and sheets; those above are skipped"
-    )
-    heading: Names = Field(
-        (),
-        description="names of new columns for what stands alone in a row as a heading of the rows below, the outermost first, such as customer; totals are compared with their rows",
-    )
-    carried: list[str] = Field(
-        default_factory=list,
-        description="columns that are written in the first row of a document alone; where all are blank, those of the row above are meant",
-    )
-    join: dict[str, Annotated[dict[str, str], Field(min_length=1)]] = Field(
-        default_factory=dict,
-        description="other tables of the source, each by its key, our column: theirs; each row finds at most one row there",
-    )
-    where: str | None = Field(
-        None,
-        min_length=1,
-        description="condition on the client's columns; rows that do not meet it are left out and counted",
-    )
+    source: Names = ()
+    """name of a file, sheet or table, a pattern such as sales_*.csv, a list, or a .sql file beside engagement.yml"""
+    header_row: int = Field(1, ge=1, le=1000)
+    """row of the header in files and sheets; those above are skipped"""
+    heading: Names = ()
+    """names of new columns for what stands alone in a row as a heading of the rows below, the outermost first, such as customer; totals are compared with their rows"""
+    carried: list[str] = Field(default_factory=list)
+    """columns that are written in the first row of a document alone; where all are blank, those of the row above are meant"""
+    join: dict[str, Annotated[dict[str, str], Field(min_length=1)]] = Field(default_factory=dict)
+    """other tables of the source, each by its key, our column: theirs; each row finds at most one row there"""
+    where: str | None = Field(None, min_length=1)
+    """condition on the client's columns; rows that do not meet it are left out and counted"""
     columns: dict[
         str, Annotated[ColumnSource, BeforeValidator(_in_full, json_schema_input_type=str | list[str] | ColumnSource)]
     ] = Field(default_factory=dict)
     formats: Formats | None = None
-    sign: Sign | None = Field(None, description="of all amounts of the table, as beside a column")
-    kinds: dict[Kind, str] = Field(
-        default_factory=dict,
-        description="what an invoice line is, each kind by a condition on the client's columns; the first that is met counts",
-    )
-    document: list[str] = Field(
-        default_factory=list,
-        description="what a document is: `order_id` together with `year` (of its date) and columns of the client",
-    )
-    twins: Literal["refused", "kept"] = Field(
-        "refused", description="kept: equal rows of two files, or a file with each row twice, are bookings of their own"
-    )
-    unassigned_share: Share | None = Field(None, description="of this table, in place of thresholds.unassigned_share")
-    unread: list[str] = Field(default_factory=list, description="columns of the client that are left out on purpose")
+    sign: Sign | None = None
+    """of all amounts of the table, as beside a column"""
+    kinds: dict[Kind, str] = Field(default_factory=dict)
+    """what an invoice line is, each kind by a condition on the client's columns; the first that is met counts"""
+    document: list[str] = Field(default_factory=list)
+    """what a document is: `order_id` together with `year` (of its date) and columns of the client"""
+    twins: Literal["refused", "kept"] = "refused"
+    """kept: equal rows of two files, or a file with each row twice, are bookings of their own"""
+    unassigned_share: Share | None = None
+    """of this table, in place of thresholds.unassigned_share"""
+    unread: list[str] = Field(default_factory=list)
+    """columns of the client that are left out on purpose"""
 
     def sign_of(self, column: str) -> Sign | None:
         """What is said of the sign of a column's amounts, beside it or for the whole table."""
@@ -205,11 +193,12 @@ class TableSource(Record):
 class Rates(Record):
     """Rates of the engagement, each a share a year."""
 
-    cost_of_capital: Share = Field(Decimal(0), description="after tax, a year")
-    tax_rate: Annotated[Decimal, Field(ge=0, lt=1)] = Field(Decimal(0), description="flat, losses relieved")
-    inventory_noncapital_rate: Share = Field(
-        Decimal(0), description="insurance, storage that varies and obsolescence, a year"
-    )
+    cost_of_capital: Share = Decimal(0)
+    """after tax, a year"""
+    tax_rate: Annotated[Decimal, Field(ge=0, lt=1)] = Decimal(0)
+    """flat, losses relieved"""
+    inventory_noncapital_rate: Share = Decimal(0)
+    """insurance, storage that varies and obsolescence, a year"""
 
     @property
     def capital_charge_rate(self) -> Decimal:
@@ -220,83 +209,70 @@ class Rates(Record):
 class CustomerRates(Record):
     """What is assumed of customers: their price of capital, and where they tell nothing what they earn with our goods."""
 
-    gross_margin_share: Annotated[Decimal, Field(ge=0, lt=1)] = Field(
-        description="of what they sell our goods for, left after what they pay us"
-    )
-    cost_share: Share = Field(description="their costs of handling and selling our goods, of the same")
-    stock_days: Annotated[Decimal, Field(ge=0, le=3650)] = Field(
-        description="for how many days our goods lie in their stock"
-    )
-    cost_of_capital: Share = Field(description="after tax, a year")
-    tax_rate: Annotated[Decimal, Field(ge=0, lt=1)] = Field(description="flat, losses relieved")
+    gross_margin_share: Annotated[Decimal, Field(ge=0, lt=1)]
+    """of what they sell our goods for, left after what they pay us"""
+    cost_share: Share
+    """their costs of handling and selling our goods, of the same"""
+    stock_days: Annotated[Decimal, Field(ge=0, le=3650)]
+    """for how many days our goods lie in their stock"""
+    cost_of_capital: Share
+    """after tax, a year"""
+    tax_rate: Annotated[Decimal, Field(ge=0, lt=1)]
+    """flat, losses relieved"""
 
 
 class Thresholds(Record):
     """Where a warning becomes a refusal, and what a warning looks for."""
 
-    unassigned_share: Share = Field(Decimal("0.05"), description="of a column's amount without a known customer")
-    outlier_multiple: Annotated[int, Field(ge=2)] = Field(1000, description="times the customer's median line")
-    wash_days: Annotated[int, Field(ge=0)] = Field(
-        31, description="within which a line and its exact opposite are told as one booked and taken back"
-    )
+    unassigned_share: Share = Decimal("0.05")
+    """of a column's amount without a known customer"""
+    outlier_multiple: Annotated[int, Field(ge=2)] = 1000
+    """times the customer's median line"""
+    wash_days: Annotated[int, Field(ge=0)] = 31
+    """within which a line and its exact opposite are told as one booked and taken back"""
 
 
 class OpenQuestion(Record):
     """What the client's files do not prove, what was taken for it, and what hangs on that."""
 
-    asked: str = Field(
-        description="a question of `crm new` that nobody has answered; it is told until its entry is removed"
-    )
-    taken: str = Field(description="what the mapping says until it is")
-    amount: Decimal = Field(
-        Decimal(0),
-        description="what hangs on the answer; where anything does, the books are refused until the entry is removed",
-    )
+    asked: str
+    """a question of `crm new` that nobody has answered; it is told until its entry is removed"""
+    taken: str
+    """what the mapping says until it is"""
+    amount: Decimal = Decimal(0)
+    """what hangs on the answer; where anything does, the books are refused until the entry is removed"""
 
 
 class Settings(Record):
     """engagement.yml."""
 
     client: str = Field(min_length=1)
-    currency: str = Field(pattern=r"^[A-Z]{3}$", description="three letters, such as USD")
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    """three letters, such as USD"""
     coverage: Coverage
-    fiscal_year_start: int = Field(1, ge=1, le=12, description="month; FY2025 ends in 2025")
-    source: Annotated[str, AfterValidator(_source)] = Field(
-        "ledger",
-        description="folder, .xlsx workbook or .duckdb file, relative to engagement.yml; env:NAME for a PostgreSQL database whose URL is the "
-        "value of the variable NAME",
-    )
-    engine: Literal["duckdb", "postgres", "spark"] = Field(
-        "duckdb",
-        description="what sums the transactions: DuckDB on this machine, the database of the source, or Spark, of Parquet files; from the last two only sums, lists and rows at fault are read",
-    )
-    spark: str = Field(
-        "local[*]",
-        pattern=r"^(local|spark://|env:).*$",
-        description="where `engine: spark` runs: on all cores of this machine, on two with local[2], on a cluster with spark://HOST:7077; env:NAME for the value of the variable NAME",
-    )
-    query_timeout_seconds: int = Field(
-        600,
-        ge=1,
-        le=86400,
-        description="after which a database stops reading a table or query, and a large workbook is given up",
-    )
+    fiscal_year_start: int = Field(1, ge=1, le=12)
+    """month; FY2025 ends in 2025"""
+    source: Annotated[str, AfterValidator(_source)] = "ledger"
+    """folder, .xlsx workbook or .duckdb file, relative to engagement.yml; env:NAME for a PostgreSQL database whose URL is the value of the variable NAME"""
+    engine: Literal["duckdb", "postgres", "spark"] = "duckdb"
+    """what sums the transactions: DuckDB on this machine, the database of the source, or Spark, of Parquet files; from the last two only sums, lists and rows at fault are read"""
+    spark: str = Field("local[*]", pattern=r"^(local|spark://|env:).*$")
+    """where `engine: spark` runs: on all cores of this machine, on two with local[2], on a cluster with spark://HOST:7077; env:NAME for the value of the variable NAME"""
+    query_timeout_seconds: int = Field(600, ge=1, le=86400)
+    """after which a database stops reading a table or query, and a large workbook is given up"""
     formats: Formats = Field(default_factory=lambda: Formats.model_validate({}))
     cost_of_goods_basis: Literal["variable", "full"] = "variable"
     tables: dict[TableName, TableSource] = Field(default_factory=dict)
-    unread: list[str] = Field(
-        default_factory=list, description="files, sheets or tables of the source that are left out on purpose"
-    )
-    open: dict[str, OpenQuestion] = Field(
-        default_factory=dict,
-        description="questions of `crm new` that nobody has answered, by the setting that they are about",
-    )
+    unread: list[str] = Field(default_factory=list)
+    """files, sheets or tables of the source that are left out on purpose"""
+    open: dict[str, OpenQuestion] = Field(default_factory=dict)
+    """questions of `crm new` that nobody has answered, by the setting that they are about"""
     rates: Rates = Field(default_factory=lambda: Rates.model_validate({}))
-    customer_rates: CustomerRates | None = Field(
-        None, description="assumptions on customers, for their side; without them nothing is estimated"
-    )
+    customer_rates: CustomerRates | None = None
+    """assumptions on customers, for their side; without them nothing is estimated"""
     thresholds: Thresholds = Field(default_factory=lambda: Thresholds.model_validate({}))
-    horizon_months: int = Field(12, ge=0, le=120, description="within which dropping a customer is judged")
+    horizon_months: int = Field(12, ge=0, le=120)
+    """within which dropping a customer is judged"""
 
     @field_validator("tables")
     @classmethod
