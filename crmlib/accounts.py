@@ -118,10 +118,8 @@ def chosen_account(report: Frame, wanted: str, keys: Collection[str], margin: st
     known = report.loc[report["customer_id"] != ""].set_index("customer_id")
     if wanted:
         if wanted not in known.index:
-            near = did_you_mean(wanted, list(known.index))
-            raise SettingsError(
-                f"customer_id {wanted!r} has nothing in this period, or is no customer of the ledger{near}"
-            )
+            why = "has nothing in this period, or is no customer of the ledger"
+            raise SettingsError(f"customer_id {wanted!r} {why}{did_you_mean(wanted, list(known.index))}")
         return wanted
     is_key = known.index.isin(list(keys))
     return str(known[is_key | ~is_key.any()][margin].astype(float).idxmax())

@@ -29,6 +29,7 @@ PROJECTS = {
     "payment terms": "Payment within the agreed days", "other": "{item}",
 }  # fmt: skip
 MOST_PROJECTS = 3
+NO_SERVICE = pd.DataFrame(columns=["customer_id", "measure", "numerator", "denominator"])
 RETURNS = "Returns and allowances"  # as opportunities call it
 TERMS = ["code", "with_whom", "option", "name", "process", "line", "level", "volume", "unit_cost", "cost", "today_cost", "before_level", "before_cost",
          "months", "months_below", "penalty_cost"]  # fmt: skip
@@ -253,11 +254,8 @@ def commitments(books: Books, period: Period, made: Sequence[Draft], rows: Frame
 def _months_held(books: Books, period: Period) -> dict[tuple[str, str], list[tuple[Decimal, Decimal]]]:
     """By customer and measure of service: numerator and denominator of each month in which there was something to measure."""
     table = books.table("service_levels")
-    rows: Any = (
-        []
-        if table is None
-        else period.rows(table)[lambda there: there["denominator"] > 0].groupby(["customer_id", "measure"])
-    )
+    known = period.rows(table).query("denominator > 0") if table is not None else NO_SERVICE
+    rows: Any = known.groupby(["customer_id", "measure"])
     return {key: list(zip(own["numerator"], own["denominator"], strict=True)) for key, own in rows}
 
 
@@ -297,10 +295,8 @@ def economics(books: Books, period: Period, made: Sequence[Draft], promised: Fra
     for draft in made:
         given = sum((today.get(c, NONE) for c in draft.customers), NONE)
         costs = sums.loc[draft.code] if draft.code in sums.index else (NONE, NONE)
-        amounts = (*measures.loc[list(draft.customers)].sum(), given, *costs)
-        found.append(
-            (draft.code, draft.with_whom, draft.segment, draft.agreement.version, len(draft.customers), *amounts)
-        )
+        amounts, version = (*measures.loc[list(draft.customers)].sum(), given, *costs), draft.agreement.version
+        found.append((draft.code, draft.with_whom, draft.segment, version, len(draft.customers), *amounts))
     names = ["code", "with_whom", "segment", "version", "customers", "sales", "margin", "today_cost", "committed", "penalty_cost"]  # fmt: skip
     table = pd.DataFrame(found, columns=names).astype(dict.fromkeys(names[5:], object))
     table["margin_then"] = table["margin"] + table["today_cost"] - table["committed"] - table["penalty_cost"]

@@ -130,12 +130,9 @@ def _plain(number: Decimal) -> str:
 
 def _sanction(promised: Commitment) -> str:
     """What follows where a target is missed or met, in words."""
-    parts = {
-        "below the target is credited": promised.penalty,
-        "at the target or above is paid in addition": promised.bonus,
-    }
-    of = "of the net invoice value of each month"
-    return "; ".join(f"{_plain(share * 100)}% {of} {follows}" for follows, share in parts.items() if share)
+    follows = ("below the target is credited", "at the target or above is paid in addition")
+    parts, of = zip((promised.penalty, promised.bonus), follows, strict=True), "of the net invoice value of each month"
+    return "; ".join(f"{_plain(share * 100)}% {of} {what}" for share, what in parts if share)
 
 
 def _day(day: date) -> str:

@@ -84,9 +84,8 @@ def read_ratings(books: Books, register: Register) -> Frame:
         ("rating", (rows["rating"] != "") & ~number.between(low, high) & low.notna(), "a number on the criterion's scale in criteria.yml, or blank where nobody can tell"),
         ("date", rows.duplicated(list(RATINGS[:4]), keep=False), "the same rater rated the same twice on one day; keep one"),
     ]  # fmt: skip
-    refuse_mistakes(
-        "judgement/ratings.csv", [m for column, where, why in bad for m in mistakes_in(rows.loc[where, column], why)]
-    )
+    wrong = [mistake for column, where, why in bad for mistake in mistakes_in(rows.loc[where, column], why)]
+    refuse_mistakes("judgement/ratings.csv", wrong)
     return rows.assign(date=rows["day"], rating=number)[list(RATINGS)]
 
 
@@ -181,9 +180,8 @@ def weights(register: Register, given: Frame, *, without: Collection[str] = ()) 
     chosen = {c.id: c.weight for c in register.criteria if c.used and c.weight > 0 and c.id in valued}
     left = pd.Series(chosen, dtype=float)
     if left.empty:
-        raise SettingsError(
-            "no criterion is used and has a source in these books; give one a weight in judgement/criteria.yml"
-        )
+        way_out = "give one a weight in judgement/criteria.yml"
+        raise SettingsError(f"no criterion is used and has a source in these books; {way_out}")
     return left / left.sum()
 
 
@@ -197,9 +195,8 @@ def scorable_accounts(points: Frame, weight: pd.Series, least_known_share: float
     """
     enough = points[weight.index].notna().mul(weight).sum(axis=1) >= least_known_share - MOVED
     if len(points) and not enough.any():
-        raise SettingsError(
-            f"of no customer is {least_known_share:.0%} of the weight known; rate more, or lower least_known_share in judgement/criteria.yml"
-        )
+        way_out = "rate more, or lower least_known_share in judgement/criteria.yml"
+        raise SettingsError(f"of no customer is {least_known_share:.0%} of the weight known; {way_out}")
     return points[enough]
 
 

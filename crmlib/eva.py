@@ -78,9 +78,8 @@ def lacking(books: Books, period: Period, *, of_firm: bool = True) -> list[str]:
 
 def after_tax(books: Books, period: Period) -> float:
     """What is left of an amount after tax; missing where these books do not say what value customers add."""
-    return (
-        float("nan") if lacking(books, period, of_firm=False) else float(1 - books.engagement.settings.rates.tax_rate)
-    )
+    kept = 1 - books.engagement.settings.rates.tax_rate
+    return float("nan") if lacking(books, period, of_firm=False) else float(kept)
 
 
 def of_customers(books: Books, period: Period) -> Frame:

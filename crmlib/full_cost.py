@@ -56,10 +56,8 @@ def full_cost(books: Books, period: Period) -> Frame:
     keys = customers["customer_id"]
     pooled = [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
     pool, groups = _spread(keys, pooled), _spread(keys, _group_owned(books, period, customers))
-    margin = customers[books.statement_in(period).net_margin.id] + _of_each(
-        keys, capital(books, period)["capital_charge"]
-    )
-    profit = margin - groups - pool
+    charges = _of_each(keys, capital(books, period)["capital_charge"])
+    profit = customers[books.statement_in(period).net_margin.id] + charges - groups - pool
     return pd.DataFrame({"customer_id": keys, "group_costs": groups, "pool_costs": pool, "full_cost_profit": profit})
 
 

@@ -74,9 +74,8 @@ def measured(books: Books, project: Project) -> Frame:
 
 
 def _line(books: Books, account: str, saving: Saving, before: Period, now: Period) -> tuple[object, ...] | None:
-    old, new, driven, drives = (
-        _amount(books, account, period, column) for column in (saving.line, saving.driver) for period in (before, now)
-    )
+    old, driven = (_amount(books, account, before, column) for column in (saving.line, saving.driver))
+    new, drives = (_amount(books, account, now, column) for column in (saving.line, saving.driver))
     if old is None or new is None:
         return None
     grown = drives / driven if driven and drives is not None else Decimal(1)

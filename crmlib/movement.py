@@ -210,11 +210,9 @@ def group_development(books: Books, period: Period, base: Period | None, by: str
     together, earlier = (frame.drop(index="Firm", errors="ignore").sum().to_frame().T for frame in (now, before))
     rows, every = _with_ratios(now, before), _with_ratios(together, earlier).iloc[0]
     firm = rows.loc["Firm"]
-    groups = rows.drop(index="Firm").assign(
-        customers=lambda group: group["customers"].astype(int),
-        of_sales_share=rows["sales"] / firm["sales"] if firm["sales"] > 0 else np.nan,
-        **{f"all_{name}": every[name] for name in ("growth_share", "net_margin_share")},
-    )
+    groups = rows.drop(index="Firm").astype({"customers": int})
+    groups["of_sales_share"] = rows["sales"] / firm["sales"] if firm["sales"] > 0 else np.nan
+    groups = groups.assign(**{f"all_{name}": every[name] for name in ("growth_share", "net_margin_share")})
     return Development(groups, firm)
 
 

@@ -59,9 +59,8 @@ def _customer_profitability(books: Books, period: Period) -> Frame:
     named.loc[named["customer_id"] == "", "customer_name"] = "Unassigned"
     order = [c.id for c in statement.customer_lines]
     memo = [c for c in amounts if c not in {line.id for line in statement.lines}]
-    ranked = named.assign(_last=named["customer_id"] == "").sort_values(
-        ["_last", statement.net_margin.id, "customer_id"], ascending=[True, False, True]
-    )
+    ranked = named.sort_values([statement.net_margin.id, "customer_id"], ascending=[False, True])
+    ranked = ranked.iloc[(ranked["customer_id"] == "").argsort(kind="stable")]
     return ranked[[*books.customers.columns, *order, *memo]].reset_index(drop=True)
 
 
@@ -391,7 +390,8 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
     sides = np.where(effects.sum(axis=1) >= 0, 1, -1)
     best = (effects.astype(float).to_numpy() * sides[:, None]).argmax(axis=1)
     found = effects.to_numpy()[np.arange(len(effects)), best]
-    return pd.DataFrame({"customer_id": list(customers["customer_id"]), "line": effects.columns[best], "effect": found})
+    named = customers[["customer_id"]].assign(line=effects.columns[best], effect=found)
+    return named.reset_index(drop=True)
 
 
 def of_customer(reports: Mapping[str, Frame], customer_id: str) -> Frame:

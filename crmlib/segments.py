@@ -53,12 +53,11 @@ def read_segments(books: Books) -> Rules:
     tests = [(f"rules ({r.segment})", text) for r in rules.rules for text in r.when]
     tests += [(f"flags ({f.flag})", text) for f in rules.flags for text in f.when]
     columns = [str(c) for c in books.customers if c != "customer_id"]
-    asked = [(place, text, *condition_parts(text)[:2]) for place, text in tests]
-    strange = [each for each in asked if each[3] == "is" and each[2] not in (*columns, "state")]
-    there = ", ".join(columns)
-    wrong = [
-        f"{place}: {text!r}: customers have no column {name!r}; there are {there}" for place, text, name, _ in strange
-    ]
+    wrong = []
+    for place, text in tests:
+        name, sign, _ = condition_parts(text)
+        if sign == "is" and name not in (*columns, "state"):
+            wrong.append(f"{place}: {text!r}: customers have no column {name!r}; there are {', '.join(columns)}")
     taken = {*MADE, *STATE, "score", "top_group", "was_key", "account_id", "own_segment"} - {"segment"}
     wrong += [f"customers.{c}: has the name of a result; map it under another" for c in columns if c in taken]
     refuse_mistakes("judgement/segments.yml", wrong)
@@ -322,14 +321,9 @@ def key_stability(now: Frame, before: Frame, rules: Rules) -> pd.Series:
     key, was = (set(rows.loc[rows["key"], "account_id"]) for rows in (now, before))
     came, begun = key - was, set(now.loc[now["state"] == "new", "account_id"])
     share = len(came) / len(key) if key else 0.0
-    counts: dict[str, float] = {
-        "stayed": len(key & was),
-        "came": len(came),
-        "new": len(came & begun),
-        "went": len(was - key),
-    }
-    counts |= {"came_share": share, "unsteady_share": share if share > UNSTEADY and not rules.hold else 0.0}
-    known = counts if len(before) else dict.fromkeys(counts)
+    counts = {"stayed": len(key & was), "came": len(came), "new": len(came & begun), "went": len(was - key)}
+    shares = {"came_share": share, "unsteady_share": share if share > UNSTEADY and not rules.hold else 0.0}
+    known = {**counts, **shares} if len(before) else dict.fromkeys([*counts, *shares])
     beyond = max(0, len(key) - (rules.teams_serve or len(key)))
     return pd.Series({"key": len(key), **known, "beyond": beyond}, dtype=object)
 
