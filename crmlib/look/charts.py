@@ -21,6 +21,8 @@ from crmlib.look.labels import place_names, write_ticks
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+FREE = {"facecolor": "white", "edgecolor": "none", "pad": 0.4}  # around a label, so that no line runs through it
+FEW_DOTS = 12  # up to these a matrix is less high
 MANY_DOTS = 2_000  # beyond these a page would hold megabytes of circles
 PRICE_AND_EFFORT = (
     "Low price, hard to serve", "High price, hard to serve", "Low price, easy to serve", "High price, easy to serve"
@@ -54,7 +56,7 @@ def _draw_bars(
     ax.barh(range(len(widths)), widths, left=starts, color=colors, height=0.68, linewidth=0)
     for row, (start, width, label) in enumerate(zip(starts, widths, labels, strict=True)):
         side, place = (-4, "right") if width < 0 else (4, "left")
-        style: Any = {"textcoords": "offset points", "ha": place, "va": "center", "fontsize": 9}
+        style: Any = {"textcoords": "offset points", "ha": place, "va": "center", "fontsize": 9, "bbox": FREE}
         ax.annotate(label, (start + width, row), (side, 0), **style)
     ends = [0.0, *starts, *(start + width for start, width in zip(starts, widths, strict=True))]
     low, high = min(ends), max(ends)
@@ -282,12 +284,12 @@ def plot_matrix(
     dots["name"] = [str(name) for name in frame.index]
     dots = dots.dropna(subset=["x", "y"])
     chosen = dots[dots["name"].isin(list(named))]
-    ax = drawing.new_axes(ax, 4.4)
+    ax = drawing.new_axes(ax, 4.4 if len(dots) > FEW_DOTS else 3.4)
     _draw_dots(ax, dots, dots[dots["name"].isin([*accent, *named])], cuts)
     for axis, title, values, cut in zip((ax.xaxis, ax.yaxis), frame, (dots["x"], dots["y"]), cuts, strict=False):
         unit = "%" if "%" in str(title) or str(title).endswith("_share") else ""
         write_ticks(axis, unit, min([*values, cut]), max([*values, cut]))
-        axis.set_label_text(words.heading(title))
+        axis.set_label_text(words.heading(str(title).removesuffix("_share")))
     told = _name_quadrants(ax, dots, cuts, quadrants)
     short = [words.wrapped(name, 30) for name in chosen["name"]]
     lines = [point for share in range(101) for point in _on_cuts(ax, cuts, share / 100)]
@@ -346,7 +348,7 @@ def plot_heat(table: pd.DataFrame, *, form: str = "{:,.0f}", unit: str = "", ax:
     slant: Any = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if narrow else {}
     names = [words.wrapped(name, 24 if narrow else 76 // table.shape[1]) for name in table]
     ax.set_xticks([column + 0.5 for column in range(table.shape[1])], names, **slant)
-    ax.set(xlabel=table.columns.name or "", ylabel=table.index.name or "")
+    ax.set(xlabel=words.heading(table.columns.name or ""), ylabel=words.heading(table.index.name or ""))
     return drawing.describe(ax, f"{len(table)} by {table.shape[1]} cells. Largest: {_largest(drawn, text) or 'none'}.")
 
 
@@ -379,8 +381,8 @@ def plot_ranges(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> Ax
     ax.axvline(0, color=drawing.INK, linewidth=0.8)
     _name_rows(ax, names, ())
     write_ticks(ax.xaxis, unit, min(0.0, low.min(), was.min()), max(0.0, high.max(), was.max()))
-    marks = f"hatched: {frame.columns[0]}; line: its range; mark: {frame.columns[3]}"
-    ax.set_xlabel(f"{_money(unit)}   {marks}".strip(), loc="left")
+    line = "" if low.isna().all() else "line: its range; "
+    ax.set_xlabel(f"{_money(unit)}   hatched: {frame.columns[0]}; {line}mark: {frame.columns[3]}".strip(), loc="left")
     told = "; ".join(
         f"{name}: {_told(e, unit)}" + ("" if math.isnan(a) else f" ({_told(a, unit)} to {_told(b, unit)})")
         for name, e, a, b in zip(names[:5], expected, low, high, strict=False)

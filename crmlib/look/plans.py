@@ -52,8 +52,7 @@ def plot_gantt(frame: pd.DataFrame, *, today: date, most: int = 30, ax: Axes | N
         tick.set_fontweight("bold" if critical else "normal")
     ax.xaxis.set_major_locator(dates.AutoDateLocator(maxticks=8))
     ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(ax.xaxis.get_major_locator()))
-    marks = "outline: planned; solid: done; hatched: beyond the plan"
-    ax.set_xlabel(f"{marks}; bold: the chain that decides when the last one ends", loc="left")
+    ax.set_xlabel("outline: planned; solid: done; hatched: beyond the plan; bold: critical path", loc="left")
     behind = [f"{name} ({state})" for name, state in rows["state"].items() if str(state).endswith("late")]
     left = f"{len(frame) - most} more are not drawn." if len(frame) > most else ""
     return drawing.describe(ax, f"Plan of {words.counted(len(frame), 'milestone')}. Behind: {'; '.join(behind) or 'none'}.", left)  # fmt: skip
@@ -70,7 +69,7 @@ def plot_control(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     import numpy as np
 
-    ax = drawing.new_axes(ax, 2.9)
+    ax = drawing.new_axes(ax, 2.4)
     places, values = range(len(frame)), frame[["share", "lower", "upper"]].astype(float)
     ax.fill_between(places, values["lower"], values["upper"], step="mid", color=drawing.BAND, linewidth=0)
     ax.plot(places, values["share"], color=drawing.ACTUAL, linewidth=1.4, marker="o", markersize=3.5)
@@ -80,7 +79,8 @@ def plot_control(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         level, color = float(frame[column].iloc[-1]), drawing.ACCENT if column == "target" else drawing.MANY
         ax.axhline(level, color=color, linewidth=1, linestyle=cast(Any, style))
     ends = {"mean": float(frame["mean"].iloc[-1]), "agreed": float(frame["target"].iloc[-1])}
-    apart = 0.05 if abs(ends["mean"] - ends["agreed"]) < 0.05 else 0.0
+    low, high = ax.get_ylim()
+    apart = 0.09 * (high - low) if abs(ends["mean"] - ends["agreed"]) < 0.09 * (high - low) else 0.0
     for name, level in ends.items():
         up = apart if level == max(ends.values()) else 0.0
         ax.annotate(f"{name} {words.percent(level)}", (1.01, level + up), xycoords=("axes fraction", "data"), va="center", fontsize=8.5, annotation_clip=False)  # fmt: skip

@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 
 TABLE_CSS = f"""
 #ID table.gt_table {{margin: 0; font-size: 13px; color: {INK}; border: none; font-variant-numeric: tabular-nums}}
-#ID td.gt_heading {{text-align: left; border: none; padding: 2px 5px}}
+#ID td.gt_heading {{text-align: left; border: none; padding: 0}}
 #ID td.gt_title {{font-size: 15px; font-weight: bold}}
 #ID td.gt_subtitle {{font-size: 12px; color: {QUIET}; padding-bottom: 6px}}
-#ID th.gt_col_heading {{font-weight: bold; border-top: none; border-bottom: 1px solid {INK}; vertical-align: bottom}}
-#ID .gt_row {{border: none; padding: 3px 5px; vertical-align: top}}
+#ID th.gt_col_heading {{font-weight: bold; border-top: none; border-bottom: 1px solid {INK}; padding: 3px 0 3px 14px; vertical-align: bottom}}
+#ID .gt_row {{border: none; padding: 3px 0 3px 14px; vertical-align: top}}
+#ID tr > :first-child {{padding-left: 0}}
 #ID tr {{break-inside: avoid}}
 #ID tbody tr {{background: none}}
 #ID .gt_table_body {{border-top: none; border-bottom: 1px solid {INK}}}
-#ID .gt_sourcenote {{font-size: 11px; color: {QUIET}; max-width: 30em}}
+#ID .gt_sourcenote {{padding: 4px 0; font-size: 11px; color: {QUIET}; max-width: 30em}}
 """
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
 from crmlib.look import drawing, whale
-from crmlib.look.words import digits_text, one_unit, percent
+from crmlib.look.words import Words, amount, counted, digits_text, one_unit, percent
 from crmlib.output.headlines import headlines
 from crmlib.output.lists import TITLES
 from crmlib.output.packs import packs_index
@@ -36,7 +36,7 @@ FILES = {
     "Tie-out": "data/tie_out",
     "Rows read": "data/intake",
 }
-REPORT, MOST_OWN = "27_", 5
+REPORT, MOST_OWN = "27_", 4
 MOST_FINDINGS, MOST_ACTIONS, MATERIAL = 7, 5, 0.01
 THOUSAND = Decimal(1000)
 
@@ -58,7 +58,7 @@ def write_index(
         "summary.html.j2",
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
         as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
-        findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
+        findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), worth=_worth(actions, settings.currency), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
         meanings=_meanings(books, actions, findings), downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip
     refuse_outside(text, "index.html")
@@ -126,7 +126,16 @@ def _whale_curve(books: Books, period: Period) -> dict[str, str]:
     currency, small = books.engagement.settings.currency, drawing.new_axes(None, 2.7, width=5.4)
     ax = whale.plot_whale_curve(curve, unit=currency, ax=small)
     svg, alt = drawing.picture(drawing.root_figure(ax))
-    return {"src": f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}", "alt": alt}
+    say = Words(books.engagement.settings.currency, costed=books.statement_in(period).has_costs)
+    src = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
+    return {"src": src, "alt": alt, "finding": _gained_and_lost(curve, say)}
+
+
+def _gained_and_lost(curve: pd.DataFrame, say: Words) -> str:
+    """The whale curve in a sentence: what those who earn contribute, and what the others lose."""
+    earners, losers = curve[curve["margin"] > 0], curve[curve["margin"] < 0]
+    told = "{earners:customer} {earners[margin]:contribute}.", "{losers:customer} {losers[margin]:contribute}."
+    return str(say(*told, otherwise="Nobody earns and nobody loses", earners=earners, losers=losers))
 
 
 def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
@@ -136,6 +145,14 @@ def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
     steps, links = board(books).to_dict("records"), {page.number: page.html for page in pages}
     run = sum(step["done"] != "" for step in steps)
     return {"board": [{**step, "html": links.get(step["page"], "")} for step in steps] if run else [], "run": run}
+
+
+def _worth(actions: pd.DataFrame, currency: str) -> str:
+    """What all actions together are worth, and the first of them."""
+    first, whole = (amount(sum(rows.get("worth", [])), currency) for rows in (actions.head(MOST_ACTIONS), actions))
+    if len(actions) <= MOST_ACTIONS:
+        return f"{counted(len(actions), 'action')} worth {whole}"
+    return f"{MOST_ACTIONS} of {counted(len(actions), 'action')}, worth {first} of {whole}"
 
 
 def _unit(actions: pd.DataFrame) -> Decimal:

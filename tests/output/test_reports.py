@@ -640,4 +640,4 @@ def test_the_summary_begins_with_the_report_then_takes_the_first_finding_of_each
     findings = [Finding(f"{page} {n}", 1000.0 * n * n, page, "") for page in pages for n in range(2, 7)]
     small = [Finding("32_d", 1.0, "32_d", ""), Finding("27_b small", 1.0, "27_b", "")]
     chosen = chosen_findings([small[1], *findings, small[0]])
-    assert [f.text for f in chosen] == ["27_b 2", "27_b 3", "27_b 4", "27_b 5", "27_b 6", "11_a 2", "31_c 2"]
+    assert [f.text for f in chosen] == ["27_b 2", "27_b 3", "27_b 4", "27_b 5", "11_a 2", "31_c 2", "11_a 6"]
