@@ -315,7 +315,7 @@ def _draw_dots(ax: Axes, dots: pd.DataFrame, chosen: pd.DataFrame, cuts: tuple[f
         ax.scatter(rows["x"], rows["y"], s=area, zorder=2, **style)
     ax.axvline(cuts[0], color=drawing.INK, linewidth=0.8)
     ax.axhline(cuts[1], color=drawing.INK, linewidth=0.8)
-    ax.margins(0.08, 0.14)
+    ax.margins(0.08, 0.75 / drawing.root_figure(ax).get_size_inches()[1])  # room for a name beside a corner's
 
 
 def _name_quadrants(ax: Axes, dots: pd.DataFrame, cuts: tuple[float, float], quadrants: Sequence[str]) -> str:
