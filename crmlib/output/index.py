@@ -150,7 +150,7 @@ def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
 def _worth(actions: pd.DataFrame, currency: str) -> str:
     """What all actions together are worth, and the first of them."""
     first, whole = (amount(sum(rows.get("worth", [])), currency) for rows in (actions.head(MOST_ACTIONS), actions))
-    if len(actions) <= MOST_ACTIONS:
+    if first == whole:
         return f"{counted(len(actions), 'action')} worth {whole}"
     return f"{MOST_ACTIONS} of {counted(len(actions), 'action')}, worth {first} of {whole}"
 
