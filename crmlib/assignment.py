@@ -139,8 +139,9 @@ def limits(rows: Frame) -> Frame:
 def compared(rows: Frame, target: pd.Series) -> Frame:
     """By option (its name, the index): customers, at_target (how many get it), and what today, all at target, and the assignment are worth."""
     assigned = rows["target_worth"].where(target, rows["floor_worth"])
-    parts = pd.DataFrame({"customers": 1, "at_target": target.astype(int), "today": rows["today_worth"], "all_at_target": rows["target_worth"], "assigned": assigned})  # fmt: skip
-    return parts.groupby(rows["name"].rename("option"), sort=False).sum()
+    by = rows.assign(customers=1, at_target=target.astype(int), assigned=assigned).groupby("name", sort=False)
+    sums = by[["customers", "at_target", "today_worth", "target_worth", "assigned"]].sum()
+    return sums.rename(columns={"today_worth": "today", "target_worth": "all_at_target"}).rename_axis("option")
 
 
 def sensitivity(books: Books, period: Period, priced: Frame, target: pd.Series) -> Frame:

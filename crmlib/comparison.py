@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from crmlib.books.stored import Books, cube_table
+from crmlib.books.stored import Books, Frame, cube_table
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError
 from crmlib.profitability import customer_profitability, total
@@ -23,7 +23,6 @@ from crmlib.profitability import customer_profitability, total
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Frame = pd.DataFrame
 KEYS = ["month", "level", "owner"]
 HASH_DIGITS = 8  # of a file's hash, that tell one content from another
 MADE_FROM = ("period", "parameters", "data", "judgement and settings files", "settings", "statement", "versions")

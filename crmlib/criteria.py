@@ -26,7 +26,9 @@ NOBODY = np.array([], dtype=int)
 REGISTER = ["criterion", "judged_by", "source", "better", "weight_share", "with_value", "missing", "outside_the_score"]
 AGREEMENT = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
 MOVED = 1e-9  # a weight just beyond another
-EQUAL = 12  # decimals to which two scores are the same: below what `MOVED` does to one, above what another order of sums does
+EQUAL = (
+    12  # decimals to which scores are the same: below what `MOVED` does to one, above what another order of sums does
+)
 
 
 def read_criteria(books: Books) -> Register:
@@ -243,12 +245,13 @@ def register_table(register: Register, given: Frame, weight: pd.Series) -> Frame
     outside_the_score (why; blank for what is in it).
     """
     known = {c.id: int(given[c.id].notna().sum()) if c.id in given else 0 for c in register.criteria}
-    rows = [
-        (c.label, c.owner if c.source == "judged" else "", MEASURES.get(c.source, c.source.replace("_", " ")), c.direction, weight.get(c.id, 0.0),
-         known[c.id], len(given) - known[c.id], "" if c.id in weight else _outside_the_score(c, known[c.id]))
-        for c in register.criteria
-    ]  # fmt: skip
-    table = pd.DataFrame(rows, index=list(known), columns=REGISTER)
+    rows = {}
+    for c in register.criteria:
+        source, judged_by = MEASURES.get(c.source, c.source.replace("_", " ")), c.owner if c.source == "judged" else ""
+        counts = (weight.get(c.id, 0.0), known[c.id], len(given) - known[c.id])
+        outside = "" if c.id in weight else _outside_the_score(c, known[c.id])
+        rows[c.id] = (c.label, judged_by, source, c.direction, *counts, outside)
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=REGISTER)
     return table.sort_values("weight_share", ascending=False, kind="stable")
 
 

@@ -204,8 +204,7 @@ def _down(books: Books, period: Period, account: pd.Series, assets: Frame) -> pd
     after_tax = steps * (1 - books.engagement.settings.rates.tax_rate)
     nobodys = profitability.total(assets.loc[assets["whose"] == "nobody", "charge"])
     ends = {"Charge for capital of nobody": -nobodys, "Economic value added": account["eva"]}
-    down: pd.Series = pd.concat([after_tax, pd.Series(ends, dtype=object)])
-    return down
+    return pd.Series({**dict(after_tax), **ends}, dtype=object)
 
 
 def _parts(account: pd.Series, assets: Frame, varying: Decimal) -> dict[str, float]:

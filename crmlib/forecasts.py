@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from crmlib import purchases
-from crmlib.books.stored import months_of, order_days
+from crmlib.books.stored import Books, Frame, months_of, order_days
 from crmlib.declared.judgement import Rules, States
 from crmlib.declared.periods import Period, add_months
 from crmlib.purchases import TINY, Array, Orders, Purchases, order_size_level
@@ -25,10 +25,6 @@ from crmlib.states import YEAR_DAYS, known_since, state_table
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    from crmlib.books.stored import Books
-
-
-Frame = pd.DataFrame
 
 YEAR, APART = 12, 3  # months: of a forecast; between two origins
 OPENING = 6  # first months of a customer, whose mean is the level that smoothing begins with; months of books before the first origin

@@ -251,7 +251,8 @@ def chosen(books: Books, sharing: GainSharing, place: int) -> Chosen:
     project = sharing.projects[max(1, min(place, len(sharing.projects))) - 1]
     lines = measured(books, project)
     sums = {column: total(lines[column]) for column in MEASURED[1:]}
-    steps = {"Baseline": -sums["baseline"], "Volume": -sums["volume"], "Rates": -sums["price"], "Gain": sums["gain"], "Actual": -sums["actual"]}  # fmt: skip
+    names = {"Baseline": "baseline", "Volume": "volume", "Rates": "price", "Gain": "gain", "Actual": "actual"}
+    steps = {name: sums[column] if name == "Gain" else -sums[column] for name, column in names.items()}
     bridge = pd.Series(steps, dtype=object) if len(lines) else none
     accounts = sides(books, project)
     return Chosen(

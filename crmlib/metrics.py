@@ -86,9 +86,7 @@ def _label(books: Books, on: str) -> str:
     return labels.get(on, on.replace("_", " ").capitalize())
 
 
-def _effect(
-    books: Books, period: Period, bought: Frame, metric: Metric, move: Move
-) -> tuple[str, int, float, float, float]:
+def _effect(books: Books, period: Period, bought: Frame, metric: Metric, move: Move) -> tuple[Any, ...]:
     """Basis, customers compared, and the effect of one step for the better with its range."""
     nothing = (float("nan"),) * 3
     statement = books.statement_in(period)
@@ -100,17 +98,17 @@ def _effect(
         weight = float(statement[move.on].sign)
     weight *= 1 if metric.direction == "higher" else -1
     if move.by is not None:
-        return "judged", 0, *sorted(weight * float(end or 0) for end in (move.low, move.by, move.high))  # type: ignore[return-value]
+        return "judged", 0, *sorted(weight * float(end or 0) for end in (move.low, move.by, move.high))
     ratio = _ratio(books, period, bought, metric.measure)
     if ratio is not None and (priced := _by_rates(books, period, metric, move.on, ratio)):
-        return "by rates", len(ratio[1]), *sorted(weight * end for end in priced)  # type: ignore[return-value]
+        return "by rates", len(ratio[1]), *sorted(weight * end for end in priced)
     base = capital(books, period)[move.on].astype(float) if move.on in BALANCES else bought[move.on]
     if ratio is None:
         return "no data", 0, *nothing
     count, ends = _slope(ratio[0] / ratio[1], base.reindex(bought.index).fillna(0) / bought["sales"], bought["sales"])
     if ends is None:
         return "too few customers", count, *nothing
-    return "compared", count, *sorted(weight * metric.step * float(bought["sales"].sum()) * end for end in ends)  # type: ignore[return-value]
+    return "compared", count, *sorted(weight * metric.step * float(bought["sales"].sum()) * end for end in ends)
 
 
 def _by_rates(books: Books, period: Period, metric: Metric, line: str, ratio: Ratio) -> list[float] | None:

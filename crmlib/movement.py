@@ -70,11 +70,10 @@ def who_came_and_went(books: Books, period: Period, base: Period | None) -> Fram
 
 def standing_moves(stood: Frame, period: Period, base: Period | None) -> pd.Series:
     """A bridge of customers' margin from a base period by `who_came_and_went`; nothing where margins cannot be compared."""
-    if base is None or stood["change"].isna().any():
+    if base is None or stood.empty or stood["change"].isna().any():
         return pd.Series(dtype=object)
-    ends = [pd.Series({p.short: total(stood[name])}) for p, name in ((base, "margin_before"), (period, "margin"))]
-    moves: pd.Series = pd.concat([ends[0], stood["change"], ends[1]])
-    return moves if len(stood) else moves.iloc[:0]
+    start, end = total(stood["margin_before"]), total(stood["margin"])
+    return pd.Series({base.short: start, **dict(stood["change"]), period.short: end}, dtype=object)
 
 
 def _sales_and_margins(books: Books, period: Period) -> Frame:

@@ -131,10 +131,8 @@ def from_customers_to_profit(books: Books, period: Period) -> pd.Series:
     parts = margin.groupby(totals["level"].map(lambda level: kinds.get(level, "Costs that groups own"))).sum()
     owners = parts.reindex([name for name in ("Customers", "Unassigned", "Costs that groups own") if name in parts])
     pool = {line.label: totals[line.id].sum() * line.sign for line in statement.leaves if line.is_pool}
-    steps = pd.concat([owners, pd.Series(pool, dtype=object)])
-    last: pd.Series = pd.Series({statement.firm_lines[-1].label: steps.sum()})
-    down: pd.Series = pd.concat([steps, last])
-    return down
+    steps = {**dict(owners), **pool}
+    return pd.Series({**steps, statement.firm_lines[-1].label: sum(steps.values())}, dtype=object)
 
 
 def group_months(books: Books, by: str, line: str) -> Frame:
@@ -341,11 +339,11 @@ def net_price_and_cost_to_serve(books: Books, customers: Frame, period: Period) 
     statement = books.statement_in(period)
     basket, served = baskets(books, period), [line.id for line in statement.leaves if line.is_served]
     buying = buyers(customers if served else customers.iloc[:0])
-    placed = pd.DataFrame({
-        "customer_name": buying["customer_name"], "net_price_index": (basket["paid"] / basket["at_average"]).reindex(buying.index),
-        "cost_to_serve_share": buying[served].sum(axis=1) / buying["sales"], "sales": buying["sales"], "margin": buying[statement.net_margin.id],
-    })  # fmt: skip
-    return in_floats(books, placed.dropna(subset=["net_price_index"])).reset_index()
+    index = (basket["paid"] / basket["at_average"]).reindex(buying.index)
+    effort, margin = buying[served].sum(axis=1) / buying["sales"], buying[statement.net_margin.id]
+    placed = buying[["customer_name"]].assign(net_price_index=index, cost_to_serve_share=effort)
+    placed = placed.assign(sales=buying["sales"], margin=margin).dropna(subset=["net_price_index"])
+    return in_floats(books, placed).reset_index()
 
 
 def baskets(books: Books, period: Period) -> Frame:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from pandas import DataFrame as Frame
+import pandas as pd
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -51,7 +49,7 @@ class Orders:
         return Orders(customer[first], day[first], np.add.reduceat(sales, first) if len(first) else sales)
 
 
-def rhythm(orders: Orders, customers: int, today: int) -> Frame:
+def rhythm(orders: Orders, customers: int, today: int) -> pd.DataFrame:
     """How each customer orders, up to and with a day.
 
     Returns
@@ -61,8 +59,6 @@ def rhythm(orders: Orders, customers: int, today: int) -> Frame:
     the typical customer's by `BORROWED` gaps; for who ordered once it is the typical customer's) and unevenness (of the gaps, variance over
     squared mean, likewise: 1 is as by chance, 0 to the day).
     """
-    import pandas as pd
-
     count = np.bincount(orders.customer, minlength=customers)
     ever, end, day = count > 0, np.cumsum(count), np.append(orders.day, today)
     first, last, gaps = day[end - count], day[end - 1], np.maximum(count - 1, 0)

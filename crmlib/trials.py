@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from crmlib.forecasts import APART, AVERAGE, MODELS, OPENING, YEAR, Frame, History, forecasts
+from crmlib.books.stored import Frame
+from crmlib.forecasts import APART, AVERAGE, MODELS, OPENING, YEAR, History, forecasts
 from crmlib.purchases import Array, ranking_gini, top_share
 
 LOW, HIGH = 0.10, 0.90  # the 80 % range

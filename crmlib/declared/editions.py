@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -155,21 +155,16 @@ def _is_money(file: str, key: str, row: Mapping[str, Any]) -> bool:
 
 def staff(engagement: Engagement) -> set[str]:
     """Everybody who is named in the judgement files as owner, rater or member."""
-    named: set[str] = set()
+    return {str(value) for key, value in _values(_contents(engagement)) if key in STAFF and value}
 
-    def collect(content: Any, key: str = "") -> None:
-        if isinstance(content, dict):
-            for k, each in content.items():
-                collect(each, k)
-        elif isinstance(content, list):
-            for each in content:
-                collect(each, key)
-        elif key in STAFF and content:
-            named.add(str(content))
 
-    for content in _contents(engagement).values():
-        collect(content)
-    return named
+def _values(content: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value in lists and mappings inside each other, with the key that it stands under."""
+    if isinstance(content, dict | list):
+        for k, each in content.items() if isinstance(content, dict) else ((key, each) for each in content):
+            yield from _values(each, k)
+    else:
+        yield key, content
 
 
 def _contents(engagement: Engagement) -> dict[str, Any]:

@@ -6,13 +6,13 @@ import textwrap
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from crmlib.look import drawing, words
 from crmlib.look.labels import write_ticks
 
 if TYPE_CHECKING:
-    import numpy as np
     from ipywidgets import VBox
     from matplotlib.axes import Axes
 
@@ -121,8 +121,6 @@ def plot_tornado(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) -> A
 @drawing.in_look
 def plot_spread(draws: np.ndarray, *, marks: Mapping[str, float], unit: str, ax: Axes | None = None) -> Axes:
     """How often a value lies where: a histogram with named marks, the part below nought in another colour and hatched."""
-    import numpy as np
-
     if not len(draws):
         return drawing.new_axes(None, 1)
     ax = drawing.new_axes(ax, 2.9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import pandas as pd
 
 from crmlib.look import drawing, words
@@ -28,7 +29,6 @@ def plot_gantt(frame: pd.DataFrame, *, today: date, most: int = 30, ax: Axes | N
         Rows drawn; of more the alternative text says how many are left out.
     """
     import matplotlib.dates
-    import numpy as np
 
     dates: Any = matplotlib.dates  # has no types
     rows = frame.head(most)
@@ -67,8 +67,6 @@ def plot_control(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     frame
         One row per month, in order: month, share, mean, lower, upper, target and outside.
     """
-    import numpy as np
-
     ax = drawing.new_axes(ax, 2.4)
     places, values = range(len(frame)), frame[["share", "lower", "upper"]].astype(float)
     ax.fill_between(places, values["lower"], values["upper"], step="mid", color=drawing.BAND, linewidth=0)

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from crmlib.look import drawing, words
@@ -31,8 +32,6 @@ def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) 
         One row per customer, best first: `rank_share` (0 to 1, this customer included), `cumulative` and, where
         groups are to be named with what they add, `group`.
     """
-    import numpy as np
-
     shares, heights = ([0.0, *words.floats(frame["rank_share"])], [0.0, *words.floats(frame["cumulative"])])
     points, texts = _whale_marks(shares, heights, unit)
     ax = drawing.new_axes(ax, 2.7)

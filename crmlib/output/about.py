@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crmlib.books.rollups import ROUNDING_RULE
-from crmlib.books.stored import standing
+from crmlib.books.stored import Books, standing
+from crmlib.declared.periods import Period
 from crmlib.declared.terms import objectives, terms
 from crmlib.declared.versions import versions
 from crmlib.look.words import heading
@@ -15,9 +16,6 @@ from crmlib.output.page import Page, rendered, tags_of, write_page
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
-
-    from crmlib.books.stored import Books
-    from crmlib.declared.periods import Period
 
 PARTS = (
     "How far they can be trusted",

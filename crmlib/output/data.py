@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from crmlib.books.stored import Books, cube_table
 from crmlib.declared.ledger import DRIVERS
 from crmlib.declared.periods import Period
+from crmlib.profitability import customer_profitability, group_profitability
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from crmlib.books.stored import Books
 
 BATCH = 20_000  # rows that are turned into text at a time
 KINDS = {  # of columns by their names, in every list
@@ -37,9 +37,6 @@ def export_data(books: Books, period: Period, folder: Path, lists: Mapping[str, 
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
-
-    from crmlib.books.stored import cube_table
-    from crmlib.profitability import customer_profitability, group_profitability
 
     folder.mkdir(parents=True, exist_ok=True)
     quantities = {driver: f"driver_{driver}" for driver in (*DRIVERS, "fixed_cost_of_goods") if driver != "net_sales"}

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pandas as pd
 
 from crmlib.agreements import Draft, commitments, drafts, economics
+from crmlib.books.stored import Books
 from crmlib.clauses import Document, changes, documents
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError, visible
 from crmlib.look.words import amount, digits_text, percent
+from crmlib.menu import priced, read_agreements
 from crmlib.output.page import refuse_outside, rendered
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from crmlib.books.stored import Books
 
 FOLDER, INTERNAL = "agreements", "agreements_internal"  # of the customers' copies, and of what they never see
 FONT, SHADE, WIDTHS = "Arial", "E7EAEE", (4.2, 3.6, 3.8, 4.9)  # of a table with four columns, in centimetres
@@ -35,8 +34,6 @@ def export_agreements(books: Books, period: Period, decided: pd.DataFrame, folde
     decided
         As `segments.differentiate`.
     """
-    from crmlib.menu import priced, read_agreements
-
     rows = priced(books, period)
     made = drafts(books, period, decided, rows)
     if not made:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from crmlib.books.stored import Books
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Line, Statement
+from crmlib.profitability import customer_profitability, firm_profitability, share, total
 
 SHOWN = ("net_sales", "contribution_margin", "operating_profit")
 
@@ -26,8 +27,6 @@ class Headline:
 
 def headlines(books: Books, period: Period) -> list[Headline]:
     """The headline figures of a period, top down; the year before only where both hold the same lines."""
-    from crmlib.profitability import firm_profitability, share
-
     year, statement = period.year_before(), books.statement_in(period)
     comparable = books.comparable(year) and _lines(books.statement_in(year)) == _lines(statement)
     sales = next(firm_profitability(books, period).get(line.id) for line in statement.lines if line.is_revenue)
@@ -48,8 +47,6 @@ def _lines(statement: Statement) -> list[str]:
 
 def _value(books: Books, period: Period, line: Line) -> Decimal:
     """The firm's amount of a subtotal; the net margin is that of known customers."""
-    from crmlib.profitability import customer_profitability, firm_profitability, total
-
     if line.id != books.statement_in(period).net_margin.id:
         return Decimal(firm_profitability(books, period)[line.id])
     report = customer_profitability(books, period)

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from crmlib.books.stored import Books
 from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
 from crmlib.look import drawing, whale
@@ -20,9 +21,8 @@ from crmlib.output.headlines import headlines
 from crmlib.output.lists import TITLES
 from crmlib.output.packs import packs_index
 from crmlib.output.page import Finding, Page, refuse_outside, rendered
-
-if TYPE_CHECKING:
-    from crmlib.books.stored import Books
+from crmlib.process import board
+from crmlib.profitability import customer_profitability, from_customers_to_profit, whale_curve
 
 FILES = {
     "Excel workbook": "workbook",
@@ -95,8 +95,6 @@ def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
 
 def _way(books: Books, period: Period) -> str:
     """From the margin of customers to the last line of the firm, in one sentence; nothing where nothing lies between them."""
-    from crmlib.profitability import from_customers_to_profit
-
     down = from_customers_to_profit(books, period)
     steps, text = down.iloc[1:-1][down.iloc[1:-1] != 0], one_unit([*down])
     if steps.empty:
@@ -117,8 +115,6 @@ def _meanings(books: Books, actions: pd.DataFrame, findings: Sequence[Finding]) 
 
 def _whale_curve(books: Books, period: Period) -> dict[str, str]:
     """The whale curve in small, as a picture with its alternative text; nothing where nobody bought."""
-    from crmlib.profitability import customer_profitability, whale_curve
-
     report, margin = customer_profitability(books, period), books.statement_in(period).net_margin
     curve = whale_curve(report[report["customer_id"] != ""], margin.id)
     if curve.empty:
@@ -140,8 +136,6 @@ def _gained_and_lost(curve: pd.DataFrame, say: Words) -> str:
 
 def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
     """The sub-processes with their page, when each was last run and whose it is, and how many were; none where nothing is recorded."""
-    from crmlib.process import board
-
     steps, links = board(books).to_dict("records"), {page.number: page.html for page in pages}
     run = sum(step["done"] != "" for step in steps)
     return {"board": [{**step, "html": links.get(step["page"], "")} for step in steps] if run else [], "run": run}

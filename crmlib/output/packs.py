@@ -6,14 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from crmlib.books.stored import Books
 from crmlib.declared.periods import Period
 from crmlib.look.words import amount, counted
 from crmlib.output.page import refuse_outside, rendered
-
-if TYPE_CHECKING:
-    from crmlib.books.stored import Books
 
 
 @dataclass(frozen=True)

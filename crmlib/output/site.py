@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import pandas as pd
+
+from crmlib.books.stored import Books
+from crmlib.declared.periods import Period
 from crmlib.output.about import write_about
 from crmlib.output.index import write_index
 from crmlib.output.page import Page, findings_of, write_page
-
-if TYPE_CHECKING:
-    from crmlib.books.stored import Books
-    from crmlib.declared.periods import Period
 
 
 def write_site(folder: Path, books: Books, period: Period, pages: Sequence[Page]) -> None:
@@ -21,7 +20,6 @@ def write_site(folder: Path, books: Books, period: Period, pages: Sequence[Page]
     The folder holds the data of the report; errors as `write_page`.
     """
     import nbformat
-    import pandas as pd
 
     executed = {page.html: nbformat.read(folder / page.notebook, as_version=4) for page in pages}  # type: ignore[no-untyped-call]
     for name, notebook in executed.items():

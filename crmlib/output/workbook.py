@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from crmlib.books.rollups import ROUNDING_RULE
-from crmlib.books.stored import HALF_CENT
+from crmlib.books.stored import HALF_CENT, Books
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import read
 from crmlib.declared.statement import Line
@@ -26,8 +26,6 @@ from crmlib.profitability import NONE_GIVEN, customer_profitability, firm_profit
 
 if TYPE_CHECKING:
     from xlsxwriter.worksheet import Worksheet
-
-    from crmlib.books.stored import Books
 
 CUSTOMERS, CHECKS = "P&L by customer", "Checks"
 GROUPS = {"account_type": "P&L by account type", "segment": "P&L by segment"}
