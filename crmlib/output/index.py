@@ -122,7 +122,7 @@ def _whale_curve(books: Books, period: Period) -> dict[str, str]:
     currency, small = books.engagement.settings.currency, drawing.new_axes(None, 2.7, width=5.4)
     ax = whale.plot_whale_curve(curve, unit=currency, ax=small)
     svg, alt = drawing.picture(drawing.root_figure(ax))
-    say = Words(books.engagement.settings.currency, costed=books.statement_in(period).has_costs)
+    say = Words(currency, costed=books.statement_in(period).has_costs)
     src = f"data:image/svg+xml;base64,{b64encode(svg.encode()).decode()}"
     return {"src": src, "alt": alt, "finding": _gained_and_lost(curve, say)}
 

@@ -599,7 +599,7 @@ def test_the_summary_has_the_board_of_the_process_where_one_is_kept(
         },
         {"sub_process": "S2", "name": "Criteria", "page": "12", "done": "", "owner": "", "output": ""},
     ]
-    monkeypatch.setattr("crmlib.process.board", lambda books: pd.DataFrame(steps))
+    monkeypatch.setattr("crmlib.output.index.board", lambda books: pd.DataFrame(steps))
     write_index(tmp_path, books, books.period("2025-05"), [made("27", "Report")], [], pd.DataFrame())
     board = parsed(tmp_path / "index.html").select_one("section[aria-labelledby=board]")
     assert board is not None
