@@ -53,6 +53,7 @@ def white_space(books: Books, period: Period) -> Frame:
     One row per customer and family: customer_id, item (the family), own (its share of what the customer buys), low, median and high (quartiles
     of the neighbours' shares) and peers (the nearest who buy it, by name). Empty without families or with few customers.
     """
+    from scipy.sparse import csr_array
     from sklearn.neighbors import NearestNeighbors
 
     bought, family = _bought(books, period)
@@ -62,7 +63,7 @@ def white_space(books: Books, period: Period) -> Frame:
         others = others[others.sum(axis=1) > 0]
         if len(others) <= FEWEST:
             continue
-        points = np.sqrt(others.div(others.sum(axis=1), axis=0).to_numpy())
+        points = csr_array(np.sqrt(others.to_numpy()))  # of amounts as of shares: a cosine knows no length
         many = min(NEIGHBOURS, len(others) - 1)
         nearest = NearestNeighbors(n_neighbors=many, metric="cosine", algorithm="brute").fit(points)
         places, own = nearest.kneighbors(return_distance=False), own[others.index]
