@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from crmlib.books.stored import CELL, Books, Frame, bookings, capital, owner_totals, services
+from crmlib.books.stored import CELL, Books, Frame, bookings, capital, kept, owner_totals, services
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Line, Statement
 from crmlib.profitability import buyers, customer_profitability, group_profitability, own_costs_of, shares, total
@@ -36,6 +36,7 @@ def allocate(amount: Decimal, weights: Mapping[str, Decimal]) -> dict[str, Decim
     return {key: floor * CELL for key, floor in floors.items()}
 
 
+@kept
 def full_cost(books: Books, period: Period) -> Frame:
     """What a full-cost system would say: every cost spread to customers, which the contribution approach refuses.
 
@@ -56,14 +57,14 @@ def full_cost(books: Books, period: Period) -> Frame:
     keys = customers["customer_id"]
     pooled = [(amount, dict(zip(keys, bases[basis], strict=True))) for amount, basis in _pool_costs(books, period)]
     pool, groups = _spread(keys, pooled), _spread(keys, _group_owned(books, period, customers))
-    charges = _of_each(keys, capital(books, period)["capital_charge"])
+    charges = _of_each(keys, capital(books, period)["capital_charge"].to_dict())
     profit = customers[books.statement_in(period).net_margin.id] + charges - groups - pool
     return pd.DataFrame({"customer_id": keys, "group_costs": groups, "pool_costs": pool, "full_cost_profit": profit})
 
 
-def _of_each(keys: pd.Series, amounts: Any) -> pd.Series:
+def _of_each(keys: pd.Series, amounts: Mapping[str, Decimal]) -> pd.Series:
     """The amount of each key in a mapping, nothing where it has none."""
-    return keys.map(lambda key: amounts.get(key, Decimal(0)))
+    return pd.Series([amounts.get(key, Decimal(0)) for key in keys], keys.index, dtype=object)
 
 
 def _spread(keys: pd.Series, costs: Sequence[tuple[Decimal, Mapping[str, Decimal]]]) -> pd.Series:
@@ -127,6 +128,7 @@ def _answered(books: Books, period: Period) -> dict[tuple[str, str], dict[str, D
     return {key: amounts.to_dict() for key, amounts in by}
 
 
+@kept
 def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
     """Contribution beside full cost: what the firm would lose with each customer, and what a full-cost report says.
 

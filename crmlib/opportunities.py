@@ -49,11 +49,15 @@ class Measure:
     cause: pd.Series | None = None
     form: str = "{rate:.1%} of sales, the median of {group} {median:.1%}"
 
-    def evidence(self, customer: Any, median: Any) -> str:
-        """The customer's rate beside the median, and what causes it, in words."""
-        rate, cause = self.rate[customer], "" if self.cause is None else self.cause[customer]
-        told = self.form.format(rate=rate, median=median, group=self.group[customer], paid=1 - rate, usual=1 - median)
-        return "; ".join(filter(None, [told, cause]))
+    def evidence(self, customers: pd.Index, medians: pd.Series) -> list[str]:
+        """Each customer's rate beside the median, and what causes it, in words."""
+        causes = pd.Series("", customers) if self.cause is None else self.cause[customers]
+        rows = zip(self.rate[customers], self.group[customers], medians, causes, strict=True)
+        told = [
+            (self.form.format(rate=rate, group=group, median=median, paid=1 - rate, usual=1 - median), cause)
+            for rate, group, median, cause in rows
+        ]
+        return ["; ".join(filter(None, parts)) for parts in told]
 
 
 def opportunities(books: Books, period: Period) -> Frame:
@@ -215,7 +219,7 @@ def beyond(measure: Measure) -> Frame:
     gains = gains[(gains[0.75] > 0) & (gains[0.5] >= LEAST * base)]
     return _rows(measure.kind, measure.owner, pd.DataFrame({
         "customer_id": gains.index, "item": measure.item, "expected": gains[0.5].to_numpy(), "low": gains[0.75].to_numpy(),
-        "high": gains[0.25].to_numpy(), "evidence": [measure.evidence(c, median) for c, median in beside.loc[gains.index, 0.5].items()],
+        "high": gains[0.25].to_numpy(), "evidence": measure.evidence(gains.index, beside.loc[gains.index, 0.5]),
     }))  # fmt: skip
 
 

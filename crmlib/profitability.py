@@ -6,7 +6,6 @@ negative is no number and comes as None.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +20,7 @@ from crmlib.books.stored import (
     Books,
     Frame,
     group_totals,
+    kept,
     owner_totals,
     owners_of,
     read_cube,
@@ -36,17 +36,13 @@ NONE_GIVEN, EVERYONE = "(none given)", "All customers"
 GROUPINGS = ("account_type", "segment", "own_segment", "industry", "region")
 
 
+@kept
 def customer_profitability(books: Books, period: Period) -> Frame:
     """The report by customer: one row per customer with anything in the period, and one of what has no known customer.
 
     Columns: the customers' attributes, every available line and subtotal of the statement in order, then drivers and
     other memo columns of the cube. Sorted by net margin, best first; Unassigned last.
     """
-    return _customer_profitability(books, period).copy(deep=False)  # which pandas keeps apart once it is written to
-
-
-@functools.lru_cache(maxsize=3)  # a page asks the same of one period many times
-def _customer_profitability(books: Books, period: Period) -> Frame:
     totals = owner_totals(books, period)
     rows = totals[totals["level"].isin(["customer", "unassigned"])]
     amounts = [c for c in rows.columns if c not in {"level", "owner"}]

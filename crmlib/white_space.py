@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib.books.stored import Books, Frame, sales_in_floats
+from crmlib.books.stored import Books, Frame, kept, sales_in_floats
 from crmlib.declared.periods import Period
 
 FEWEST = 5  # customers in a group, below which its quartiles say nothing
@@ -41,7 +41,7 @@ class Test:
         return self.best_filled / self.best_named if self.best_named else float("nan")
 
 
-@functools.lru_cache(maxsize=2)  # sized in a period, and tested by the year before
+@kept
 def white_space(books: Books, period: Period) -> Frame:
     """Families of which a customer buys little or nothing, and those who buy alike otherwise buy more.
 

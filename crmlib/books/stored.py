@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import pandas as pd
 
@@ -40,6 +40,7 @@ DISGUISED = {  # what an edition does with names and amounts
 }
 BOOKINGS = [*OWNER, "line", "avoidable", "amount"]
 Frame = pd.DataFrame
+Asked = ParamSpec("Asked")
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,13 +262,24 @@ def _sums(files: Sequence[Path], by: Sequence[str], period: Period, owners: Fram
         return rows.query("rows", query).to_arrow_table()
 
 
-_kept = functools.lru_cache(maxsize=8)(_sums)  # a report asks the same of one period many times
+_sums_kept = functools.lru_cache(maxsize=8)(_sums)
+
+
+def kept(make: Callable[Asked, Frame]) -> Callable[Asked, Frame]:
+    """Keep the last frames that a function made, since a page asks the same of one period many times; each caller has its own."""
+    made = functools.lru_cache(maxsize=3)(make)
+
+    @functools.wraps(make)
+    def own(*args: Asked.args, **kwargs: Asked.kwargs) -> Frame:
+        return made(*args, **kwargs).copy(deep=False)  # which pandas keeps apart once it is written to
+
+    return own
 
 
 def _summed(books: Books, name: str, by: Sequence[str], period: Period) -> Frame:
     """A roll-up of the cache as pandas; without rows where the ledger has nothing of it."""
     files = _parquet(books.cache / name)
-    return plain(_kept(files, tuple(by), period).to_pandas()) if files else pd.DataFrame(columns=[*by])
+    return plain(_sums_kept(files, tuple(by), period).to_pandas()) if files else pd.DataFrame(columns=[*by])
 
 
 def cube_table(books: Books, period: Period) -> pa.Table:
@@ -300,7 +312,7 @@ def owners_of(books: Books, period: Period) -> Frame:
 
 
 def _owners(books: Books, period: Period) -> pa.Table:
-    return _kept(_cube(books), tuple(OWNER), period)
+    return _sums_kept(_cube(books), tuple(OWNER), period)
 
 
 def group_totals(books: Books, period: Period, group: pd.Series) -> Frame:
@@ -309,10 +321,8 @@ def group_totals(books: Books, period: Period, group: pd.Series) -> Frame:
 
     table = _owners(books, period)
     amounts = table.column_names[len(OWNER) :]
-    grouped = table.append_column("group", pa.array(group, pa.string(), from_pandas=True)).group_by(
-        ["level", "group"], use_threads=False
-    )
-    sums = grouped.aggregate([(name, "sum") for name in amounts])
+    table = table.append_column("group", pa.array(group, pa.string(), from_pandas=True))
+    sums = table.group_by(["level", "group"], use_threads=False).aggregate([(name, "sum") for name in amounts])
     return plain(sums.rename_columns([*sums.column_names[:2], *amounts]).to_pandas())
 
 
@@ -370,9 +380,8 @@ def _by_account(rows: DuckDBPyConnection, heads: pd.Index) -> Frame:
 def _places(customers: Sequence[str]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.table(
-        {"id": pa.array(list(customers), pa.string()), "place": pa.array(range(len(customers)), pa.int32())}
-    )
+    ids, places = pa.array(list(customers), pa.string()), pa.array(range(len(customers)), pa.int32())
+    return pa.table({"id": ids, "place": places})
 
 
 def _signed(parts: Mapping[str, int]) -> str:
@@ -407,12 +416,9 @@ def capital(books: Books, period: Period) -> Frame:
     """The capital tied up with each customer ('' for what has none): mean receivables, inventory and dedicated_assets, and capital_charge, by owner."""
     sums = _summed(books, "capital", ["owner"], period).set_index("owner")
     sums = sums.reindex(columns=[*CAPITAL_BALANCES, "capital_charge"], fill_value=Decimal(0))
-    return sums.assign(
-        **{
-            balance: (sums[balance] / period.months).map(lambda mean: mean.quantize(CELL))
-            for balance in CAPITAL_BALANCES
-        }
-    )
+    balances = list(CAPITAL_BALANCES)
+    sums[balances] = (sums[balances] / period.months).map(lambda mean: mean.quantize(CELL))
+    return sums
 
 
 def summed_by_account(
@@ -481,7 +487,7 @@ def sales_in_floats(books: Books, period: Period) -> Frame | None:
 
 def _sales(books: Books, period: Period, by: Sequence[str]) -> pa.Table | None:
     files = _parquet(books.cache / "sales")
-    return _kept(files, tuple(by), period) if files else None
+    return _sums_kept(files, tuple(by), period) if files else None
 
 
 def standing(books: Books) -> str:

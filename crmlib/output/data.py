@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -97,20 +97,29 @@ def _column(values: pd.Series, kind: str) -> list[Any]:
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
-    with path.open("w", encoding="utf-8-sig", newline="") as file:
-        writer = csv.writer(file, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        writer.writerow(table.column_names)
-        for rows in table.to_batches(max_chunksize=BATCH):
-            writer.writerows(zip(*map(_values, rows.columns), strict=True))
+    import pyarrow as pa
+    from pyarrow import csv
+
+    schema = pa.schema([(name, pa.string()) for name in table.column_names])
+    with path.open("wb") as file:
+        file.write(BOM_UTF8)
+        with csv.CSVWriter(file, schema, write_options=csv.WriteOptions(quoting_style="all_valid")) as writer:
+            for rows in table.to_batches(max_chunksize=BATCH):
+                writer.write_batch(pa.record_batch([_text(column).fill_null("") for column in rows.columns], schema))
 
 
-def _values(column: pa.Array) -> list[Any]:
-    """The values of a column, decimals with all their digits, never as 0E-8."""
+def _text(column: pa.Array) -> pa.Array:
+    """Values as text: decimals with all their digits, never as 0E-8."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if pa.types.is_boolean(column.type):
+        return pc.if_else(column, "True", "False")
+    texts = column.cast(pa.string())
     if not pa.types.is_decimal(column.type):
-        return list(column.to_pylist())
-    nought, texts = f"0E-{column.type.scale}", column.cast(pa.string())
-    texts = pc.if_else(pc.equal(texts, nought), f"{Decimal(nought):f}", texts)
-    return [f"{Decimal(text):f}" if text and "E" in text else text for text in texts.to_pylist()]
+        return texts
+    nought = Decimal(0).scaleb(-column.type.scale)
+    texts = pc.if_else(pc.equal(column, nought), f"{nought:f}", texts)
+    short = pc.match_substring(texts, "E")
+    plain = [f"{amount:f}" for amount in column.filter(short).to_pylist()]
+    return pc.replace_with_mask(texts, short, pa.array(plain, pa.string()))
