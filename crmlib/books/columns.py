@@ -40,6 +40,7 @@ def typed_columns(reader: Reader, table: Table, raw: Rows) -> tuple[Rows, list[T
     given = raw
     raw, absent = _with_computed(reader, table, raw, records)
     found = _unknown_mappings(table, spec.columns, records) + [f for each in absent.values() for f in each]
+    read = _read(spec, given, records)
     typed, steps = [], dict[str, dict[str, str]]()
     for column in records.values():
         source = spec.column(column.name)
@@ -49,8 +50,10 @@ def typed_columns(reader: Reader, table: Table, raw: Rows) -> tuple[Rows, list[T
             typed.append(TypedColumn(column, step("value", column.name), text, code))
         elif column.name not in absent:
             needed = column.required or column.name in spec.columns
-            found += column_missing(reader, table.name, ", ".join(source.column), raw, needed=needed)
-    found += unread_columns(reader, table, given, _read(spec, given, records), {t.record.name for t in typed})
+            left = {c: kind for c, kind in raw.types.items() if needed or c not in read | {*spec.unread}}
+            wanted = ", ".join(source.column)
+            found += column_missing(reader, table.name, wanted, replace(raw, types=left), needed=needed)
+    found += unread_columns(reader, table, given, read, {t.record.name for t in typed})
     typed = [replace(t, value=f"(-{t.value})") if _is_turned(spec, t.record) else t for t in typed]
     typed = _documented(typed, raw, table, spec.document)
     if table.name == "invoice_lines":
@@ -228,7 +231,9 @@ def column_missing(reader: Reader, table: str, wanted: str, raw: Rows, *, needed
     if not (near or needed):
         return []
     hint = f"; {near!r} is near" if near else ""
-    way_out = f"rename it, or map it under tables.{table}.columns"
+    way_out = f"rename it, or map it under tables.{table}.columns" + (
+        "" if needed else f"; or name it under tables.{table}.unread"
+    )
     if re.search(r"[;,|\t]", "".join(c for c in raw.columns if c not in PLACE)) and len(raw.columns) == 1 + len(PLACE):
         way_out = "the header is read as one name: declare formats.delimiter"
     hint += "" if re.fullmatch(r"[\w\s.-]+", wanted) else ", nor an expression on the columns of one row"

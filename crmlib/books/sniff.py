@@ -27,10 +27,10 @@ DATES = {
     "%Y-%m-%d": r"\d{4}-\d\d?-\d\d?", "%d.%m.%Y": r"\d\d?\.\d\d?\.\d{4}", "%d/%m/%Y": r"\d\d?/\d\d?/\d{4}",
     "%m/%d/%Y": r"\d\d?/\d\d?/\d{4}", "%d-%m-%Y": r"\d\d?-\d\d?-\d{4}", "%m-%d-%Y": r"\d\d?-\d\d?-\d{4}",
     "%Y/%m/%d": r"\d{4}/\d\d?/\d\d?", "%Y%m%d": r"(?:19|20)\d{6}", "%d.%m.%y": r"\d\d?\.\d\d?\.\d\d",
-    "%d/%m/%y": r"\d\d?/\d\d?/\d\d", "%m/%d/%y": r"\d\d?/\d\d?/\d\d", "%d-%b-%Y": r"\d\d?-[A-Za-z]{3}-\d{4}",
+    "%d-%b-%y": r"\d\d?-[A-Za-z]{3}-\d\d", "%d/%m/%y": r"\d\d?/\d\d?/\d\d", "%m/%d/%y": r"\d\d?/\d\d?/\d\d", "%d-%b-%Y": r"\d\d?-[A-Za-z]{3}-\d{4}",
     "%d %b %Y": r"\d\d? [A-Za-z]{3} \d{4}", "%b %d, %Y": r"[A-Za-z]{3} \d\d?, \d{4}", "%d %B %Y": r"\d\d? [A-Za-z]{3,9} \d{4}",
 }  # fmt: skip
-TIME = r"(?:[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?Z| ?[+-]\d\d:?\d\d)?)?"
+TIME = r"(?:(?:,? |T)\d\d?:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?(?: ?Z| ?[+-]\d\d:?\d\d)?)?"
 
 
 def _is_of_files(sheet: Sheet) -> bool:
@@ -77,22 +77,26 @@ class Sniffer(Opener):
             f"regexp_matches({identifier(c.name)}, {quoted(w)})" for c in texts for w in (TOTAL, TOTAL_OF)
         )
         totals = self.rows(f"{below}({called}) LIMIT 1")
-        if begins != [(True,)] or len(names) < 2 or totals or self._begins_anew(sheet, full, is_there[first.name]):
+        if (
+            begins != [(True,)]
+            or len(names) < 2
+            or totals
+            or not self._is_of_documents(sheet, full, alike, is_there[first.name])
+        ):
             return sheet
         rows = rows_of(self.con, f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}")
         query = f"SELECT * EXCLUDE (_file, _row) FROM ({carried_down(rows, names).query}) ORDER BY _row"
         return replace(self._profiled(self.view(sheet, query)), carried=names)
 
-    def _begins_anew(self, sheet: Sheet, full: Sequence[Profile], first: str) -> bool:
-        """Whether a row that is no first one has another document's number than the row above it, where every row has one."""
+    def _is_of_documents(self, sheet: Sheet, full: Sequence[Profile], alike: Sequence[Profile], first: str) -> bool:
+        """Whether number or date of a document stand in its first row alone, or every row has a number, and one that is no first the same as the row above."""
         words = tuple(vocabulary().tables["invoice_lines"].columns["order_id"])
-        for number in (
-            identifier(c.name) for c in full if likeness(c.name, words) >= KNOWN and c.distinct < sheet.rows
-        ):
+        numbers = [identifier(c.name) for c in full if likeness(c.name, words) >= KNOWN and c.distinct < sheet.rows]
+        for number in numbers:
             above = f"SELECT {first} AS is_first, {number} <> lag({number}) OVER (ORDER BY place) AS is_other FROM (SELECT *, row_number() OVER () AS place FROM {sheet.view})"
             if self.rows(f"SELECT 1 FROM ({above}) WHERE is_other AND NOT is_first LIMIT 1"):
-                return True
-        return False
+                return False
+        return bool(numbers) or any(c.dates or likeness(c.name, words) >= KNOWN for c in alike)
 
     def not_totals(self, sheet: Sheet, line: str, amount: str) -> list[Any]:
         """The rows that are no lines, and have an amount that is not the sum of those above them, nor a word such as Total."""
@@ -201,10 +205,10 @@ class Sniffer(Opener):
         texts = ", ".join(f"coalesce(trim(({expression})::VARCHAR), '')" for expression in expressions)
         return self.rows(f"SELECT {texts}, count(*) FROM {sheet.view} WHERE {where} GROUP BY ALL ORDER BY ALL")
 
-    def held(self, sheet: Sheet, column: str, other: Sheet, key: str) -> float:
-        """The share of a column's different values that another table's column has."""
-        asked = f"SELECT DISTINCT trim({identifier(column)}::VARCHAR) AS said FROM {sheet.view}"
-        known = f"SELECT trim({identifier(key)}::VARCHAR) FROM {other.view}"
+    def held(self, sheet: Sheet, column: str, other: Sheet, key: str, read: str = "{}") -> float:
+        """The share of a column's different values that another table's column has, both read in one way."""
+        ours, theirs = (read.format(f"trim({identifier(name)}::VARCHAR)") for name in (column, key))
+        asked, known = f"SELECT DISTINCT {ours} AS said FROM {sheet.view}", f"SELECT {theirs} FROM {other.view}"
         return float(
             self.rows(f"SELECT coalesce(avg((said IN ({known}))::INT), 0) FROM ({asked}) WHERE said <> ''")[0][0]
         )
@@ -214,6 +218,16 @@ class Sniffer(Opener):
         several = f"SELECT 1 FROM {sheet.view} GROUP BY {key} HAVING count(DISTINCT {expression}) > 1 LIMIT 1"
         return not self.rows(several)
 
+    def mixed(self, sheet: Sheet, expression: str, key: str) -> float:
+        """The share of keys in several rows that have several values of an expression."""
+        keys = f"SELECT count(DISTINCT {expression}) > 1 AS mixed FROM {sheet.view} GROUP BY {key} HAVING count(*) > 1"
+        return float(self.rows(f"SELECT coalesce(avg(mixed::INT), 0) FROM ({keys})")[0][0])
+
+    def is_share(self, sheet: Sheet, off: str, amount: str) -> bool:
+        """Whether what comes off is at most 1 everywhere, though no amount that it comes off is as small as ten."""
+        asked = f"SELECT max(abs({off})) <= 1 AND min(abs({amount})) >= 10 FROM {sheet.view} WHERE ({off}) <> 0"
+        return bool(self.rows(asked)[0][0])
+
     def repeats(self, sheet: Sheet, key: str) -> bool:
         """Whether a key stands in several rows."""
         return bool(self.rows(f"SELECT 1 FROM {sheet.view} GROUP BY {key} HAVING count(*) > 1 LIMIT 1"))
@@ -222,6 +236,12 @@ class Sniffer(Opener):
         """Whether two expressions are equal to the cent, but for the sign, in nearly all rows that have the first."""
         equal = f"coalesce(abs(abs({left}) - abs({right})) <= {CENT}, false)"
         share = f"SELECT avg({equal}::INT) FILTER (({left}) IS NOT NULL) FROM {sheet.view}"
+        return float(self.rows(share)[0][0] or 0) >= NEARLY_ALL
+
+    def adds_up(self, sheet: Sheet, key: str, expression: str, total: str, off: str) -> bool:
+        """Whether an expression adds up, in nearly all documents that have several rows, to an amount of each, and to that before another."""
+        sums = f"SELECT sum({expression}) AS parts, max({total}) + max({off}) AS whole, max({off}) AS less FROM {sheet.view} GROUP BY {key}"
+        share = f"SELECT avg((abs(parts - whole) <= {CENT})::INT) FROM ({sums}) WHERE less <> 0 OR {off == '0'}"
         return float(self.rows(share)[0][0] or 0) >= NEARLY_ALL
 
     def takes_turns(self, sheet: Sheet, one: str, other: str) -> bool:

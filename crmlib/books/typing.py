@@ -17,7 +17,7 @@ DATE_PARTS = {
 }  # fmt: skip
 TIME_PARTS = {"%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}", "%f": r"\d{1,9}", "%p": "[AaPp][Mm]",
               "%z": r"(?:Z|[+-]\d{2}:?\d{2})"}  # fmt: skip
-ANY_TIME = r"(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?Z| ?[+-]\d{2}:?\d{2})?)?"
+ANY_TIME = r"(?:(?:T|,? )\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?[AaPp][Mm])?(?: ?Z| ?[+-]\d{2}:?\d{2})?)?"
 BLANKS = "\u00a0\u202f"  # typographic twins of a blank
 NONE = "NULL::VARCHAR"
 STEPS = ("text", "cast", "value", "code")  # of typing, in this order

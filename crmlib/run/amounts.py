@@ -10,6 +10,7 @@ from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import CENT, Sniffer
 from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, scale_of, vocabulary
 from crmlib.run.drafts import Ask, Draft, Question
+from crmlib.run.proposal import of_documents
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
 FEW_RATES = 5  # different values of a column of tax, up to which it holds rates and no amounts
@@ -33,6 +34,8 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     _complete(look, lines, whole)
     x = {role: whole.spoken(name) for role, name in c.items()}
     others = [whole.spoken(n) for n, p in whole.columns.items() if p.is_number and not p.dates and n not in c.values()]
+    if "fee" in x and (before := _found(look, whole, f"{x.get('gross_sales')} - {x['fee']}", others)):
+        x["gross_sales"] = before  # of a payment's fee, which is a cost
     named, off = _without_tax(look, whole, x, others, ask), x.get("discount", "")
     product, selling = _products(look, whole, x)
     along = _along(look, whole, off, named)
@@ -41,11 +44,34 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     known = Known(named, product, selling, off, along, x.get("discount_share", ""))
     gross, net = _gross_and_net(look, whole, known, x, others)
     gross, discount = _with_discount(look, whole, known, gross, net, others, ask)
+    if of_document := _of_documents(look, lines, whole, gross, discount, ask):
+        discount = f"{discount or 0} + coalesce({of_document}, 0)"
     if "refunded" in x and look.total(whole, f"abs({x['refunded']})"):
         discount = f"{discount} + {x['refunded']}" if discount else x["refunded"]
     spoken = {whole.spoken(n): n for n in whole.columns}
     c |= {role: spoken.get(text, text) for role, text in (("gross_sales", gross), ("discount", discount)) if text}
     _find_cost(look, whole, c, x)
+
+
+def _of_documents(look: Sniffer, lines: Draft, whole: Sheet, gross: str, discount: str, ask: Ask) -> str:
+    """The discount of a document that stands in its first row alone, where the document's total is what its lines leave after it, or people say so."""
+    words = tuple(vocabulary().tables["invoice_lines"].columns["discount"])
+    names = {n: whole.spoken(n) for n in of_documents(lines.sheet)}
+    off = next((text for name, text in names.items() if likeness(name, words) >= KNOWN), "")
+    if not (off and gross and "order_id" in lines.columns and look.total(whole, f"abs({off})")):
+        return ""
+    left, order = f"{gross} - coalesce({discount or 0}, 0)", whole.spoken(lines.columns["order_id"])
+    if any(look.adds_up(whole, order, left, total, "0") for total in names.values()):
+        return ""
+    fits = not look.total(whole, "1", f"abs({off}) > abs({left})")
+    if fits and any(look.adds_up(whole, order, left, total, off) for total in names.values()):
+        return off
+    text = f"Does {off}, in the first row of each document, come off what its lines say?"
+    text += (
+        "" if fits else " It is more than some of these rows are worth: a .sql mapping can spread it over the lines."
+    )
+    key, rows = "tables.invoice_lines.columns.discount (documents)", _rows(look, whole, [gross, off], off)
+    return off if ask(Question(key, text, rows, ["yes", "no"], "yes", "no", look.total(whole, off))) == "yes" else ""
 
 
 def _found(look: Sniffer, whole: Sheet, expression: str, candidates: Iterable[str]) -> str:
@@ -82,6 +108,8 @@ def _with_discount(
         return gross, f"{gross} - {net}"
     if k.share and not k.off and gross:
         return gross, f"({gross}) * {k.share} / 100"
+    if k.off and gross and not net and look.is_share(whole, k.off, gross):
+        return gross, f"({gross}) * {k.off}"
     if k.off and not net and gross in {k.named, k.product} - {"", "gross_sales"}:
         is_after = _is_after(look, whole, gross, k.along, ask if k.named else None)
         return (f"{gross} + {k.along}" if is_after else gross), k.along
@@ -143,8 +171,12 @@ def _products(look: Sniffer, whole: Sheet, x: dict[str, str]) -> tuple[str, str]
 
 def _find_cost(look: Sniffer, whole: Sheet, c: dict[str, str], x: dict[str, str]) -> None:
     """The cost of a line: as it is named, or of one unit."""
-    if {"cost_of_goods", "product_id", "quantity"} <= set(x) and _is_of_one_unit(look, whole, x):
-        c["unit_cost"] = c.pop("cost_of_goods")
+    if {"product_id", "quantity"} <= set(x):
+        named = next((role for role in ("cost_of_goods", "unit_cost") if role in x), "")
+        if named == "cost_of_goods" and _is_of_one_unit(look, whole, x, x[named], _each(x, named)):
+            c["unit_cost"] = c.pop("cost_of_goods")
+        if named == "unit_cost" and _is_of_one_unit(look, whole, x, _each(x, named), x[named]):
+            c["cost_of_goods"] = c.pop("unit_cost")
     if "unit_cost" in c and "cost_of_goods" not in c and "quantity" in c:
         c["cost_of_goods"] = f"{x['quantity']} * {whole.spoken(c['unit_cost'])}"
 
@@ -220,10 +252,14 @@ def _rows(look: Sniffer, whole: Sheet, amounts: Sequence[str], off: str) -> list
     return [", ".join(f"{n} {text.removesuffix('.0')}" for n, text in zip(amounts, row, strict=False)) for row in rows]
 
 
-def _is_of_one_unit(look: Sniffer, whole: Sheet, x: dict[str, str]) -> bool:
-    """Whether a cost is the same for each product however many were sold, and so no cost of the line."""
-    cost, each = x["cost_of_goods"], f"round({x['cost_of_goods']} / nullif({x['quantity']}, 0), 2)"
-    return look.depends(whole, cost, x["product_id"]) and not look.depends(whole, each, x["product_id"])
+def _each(x: dict[str, str], role: str) -> str:
+    """A cost for each unit, were it one of the line."""
+    return f"round({x[role]} / nullif({x['quantity']}, 0), 2)"
+
+
+def _is_of_one_unit(look: Sniffer, whole: Sheet, x: dict[str, str], cost: str, other: str) -> bool:
+    """Whether a cost is the same for each product however many were sold, and the other, read as if it were one, is not."""
+    return look.depends(whole, cost, x["product_id"]) and not look.depends(whole, other, x["product_id"])
 
 
 def scale_amounts(lines: Draft, whole: Sheet) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from crmlib.books.sheets import Profile, Sheet
+from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import likeness
 
 
@@ -28,6 +29,7 @@ class Question:
         return f"{self.text} {'; '.join(self.evidence[:3])}".rstrip()
 
 
+LIKE_LINES = ("invoice_lines", "customers", "products")  # whose columns stand in a flat export
 Ask = Callable[[Question], str]  # the answer; empty where nobody is there to give it
 
 
@@ -36,6 +38,19 @@ def column_named(sheet: Sheet, words: Sequence[str], least: float) -> str:
     like = {name: likeness(name, tuple(words)) for name, column in sheet.columns.items() if column.filled}
     best = max(like, key=lambda name: like[name], default="")
     return best if like.get(best, 0) >= least else ""
+
+
+def fits(column: Profile, table: str, role: str) -> bool:
+    """Whether what a column holds can be what the role needs."""
+    record = next(
+        (tables()[t].columns[role] for t in (table, *LIKE_LINES) if t in tables() and role in tables()[t].columns), None
+    )
+    kind = record.type if record else "text" if role == "mark" else "money"
+    if kind in {"date", "month"}:
+        return column.is_date
+    if kind in {"money", "quantity", "measure", "rate", "integer"}:
+        return column.is_number and not column.dates
+    return column.kind != "date" and column.kind != "float" and (not column.dates or bool(column.numbers))
 
 
 @dataclass

@@ -26,6 +26,7 @@ AMOUNTS = (
     "unit_price",
     "quantity",
 )  # by which it is said what lines are worth, before it is known what they are
+MOST_MIXED = 0.5  # of the documents that have several lines, above which what differs in them is hardly a customer
 MOST_KINDS = 20  # different values of a column of status or type
 
 
@@ -53,7 +54,7 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         find_amounts(look, lines, whole, asked)
         scale_amounts(lines, whole)
         turn_signs(look, lines, whole)
-        _name_documents(look, lines, whole)
+        _name_documents(look, lines, whole, asked)
         if {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
             lines.columns |= {"currency": ""} if "currency" in lines.columns else {}  # the document's, not the amount's
         _read_plain(lines)
@@ -131,7 +132,8 @@ def _kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str, str
         kinds = {value: known.get(value) or kind_of(value) for value in values}
         if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values)):
             kinds = {value: flag for value in values if _plain(value) in vocabulary().yes}
-        if any(kinds.values()) and (unknown := [v for v in values if not _is_told(v, kinds.get(v, ""))]):
+        unknown = [v for v in values if not _is_told(v, kinds.get(v, ""))]
+        if 0 < len(unknown) < len(values):
             kinds |= _said_of(look, lines, whole, name, unknown, ask)
         for kind in sorted({*kinds.values()} - {""}):
             tests.setdefault(kind, []).append(_is_one(whole, name, [v for v in values if kinds.get(v) == kind]))
@@ -179,7 +181,7 @@ def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence
     return "exclude" if kind == "cancellation" and stands else kind
 
 
-def _name_documents(look: Sniffer, lines: Draft, whole: Sheet) -> None:
+def _name_documents(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     """What a document is beside its number, where one number stands for several customers."""
     if not {"order_id", "customer_id", "invoice_date"} <= set(lines.columns):
         return
@@ -198,6 +200,15 @@ def _name_documents(look: Sniffer, lines: Draft, whole: Sheet) -> None:
         if look.depends(whole, customer, f"{order}, {beside}"):
             lines.document = [name, "order_id"]
             return
+    if look.mixed(whole, customer, order) > MOST_MIXED:
+        text = f"Most documents of several lines have several values of {customer}. Is it the customer?"
+        rows = [f"{order} {row[0]}, {customer} {row[1]}" for row in look.groups(whole, [order, customer])[:3]]
+        amount = look.total(whole, whole.spoken(lines.columns.get("gross_sales", "1")))
+        question = Question(
+            "tables.invoice_lines.columns.customer_id (documents)", text, rows, ["yes", "no"], "yes", amount=amount
+        )
+        if ask(question) == "no":
+            del lines.columns["customer_id"]
 
 
 Months = Sequence[tuple[date, int, int]]  # each with its first and last day that has rows

@@ -18,6 +18,7 @@ from crmlib.declared.judgement import RATINGS, Opportunity, Round
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.declared.teams import Member, Milestone
+from crmlib.declared.vocabulary import parts
 from crmlib.run.drafts import Ask, Draft, Proposal
 from crmlib.run.meaning import NO_CURRENCY, UNKNOWN, proposed
 from crmlib.run.proposal import DERIVED, of_documents
@@ -198,7 +199,9 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     elsewhere = [
         name for d in p.tables.values() if d.derived and d.sheet.source == sheet.source for name in d.columns.values()
     ]
-    unread = [
+    whole = {"".join(parts(role)) for role in known if role not in mapped}
+    of_head = [c for c in (draft.head.columns if draft.head else ()) if "".join(parts(c)) in whole]
+    unread = of_head + [
         c
         for c in (*elsewhere, *(draft.columns.get(role, "") for role in TAX), *of_documents(sheet))
         if c in sheet.columns and c not in mapped.values()
@@ -258,7 +261,7 @@ def _derived(table: str, draft: Draft) -> str:
     columns = [f"trim(CAST({key} AS VARCHAR)) AS {first}", f"max({names.get(name, key)}) AS {name}"]
     columns += [f"max({names[role]}) AS {role}" for role in there]
     lines, there_is = ",\n    ".join(columns), f"{key} IS NOT NULL AND trim(CAST({key} AS VARCHAR)) <> ''"
-    test = draft.where or there_is
+    test = f"{there_is} AND ({draft.where})" if draft.where else there_is
     return f"-- The {table} of these books, one row each, as the invoice lines name them.\nSELECT\n    {lines}\nFROM ({rows}) AS lines\nWHERE {test}\nGROUP BY 1\nORDER BY 1\n"
 
 

@@ -12,8 +12,9 @@ from crmlib.books.sheets import Profile, Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import KNOWN, LIKELY, kind_named, likeness, parts, vocabulary
-from crmlib.run.drafts import Ask, Draft, Proposal, Question
+from crmlib.run.drafts import Ask, Draft, Proposal, Question, fits
 from crmlib.run.journal import journal
+from crmlib.run.references import refer, shared_key
 from crmlib.run.totals import leave_totals
 
 NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_id", "product_name"),
@@ -21,14 +22,12 @@ NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_i
 AMOUNT_OF_TWO = ("unit_price", "quantity"), ("debit", "credit")  # columns from which an amount is computed
 TAKEN_OFF = {"discount", "discount_share", "refunded"}  # columns without which net sales are more
 KEYS = {"customers": "customer_id", "products": "product_id", "documents": "order_id"}
-LIKE_LINES = ("invoice_lines", "customers", "products")  # whose columns stand in a flat export
 DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region", "account_manager"),  # from a flat export
            "products": ("product_id", "product_name", "product_family")}  # fmt: skip
 NAMES = {"customer_name": "customer_id", "product_name": "product_id"}
 MANY = 5  # names from which on it is no chance that they go with the keys one by one
 SHARED = 3  # columns whose names begin with one way, such as `Invoice lines/`
 REVERSED = {"return", "cancellation"}  # what a sheet of its own may hold
-HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
 
 
 # --- which file is which table ------------------------------------------------------------------------------------------
@@ -40,19 +39,32 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
     bare, whole = _without_path(sheet), {*of_documents(sheet)}
     likely = [
         (role in needed, likeness(bare[c.name], (*(vocabulary().own if role == key else ()), *synonyms)), role, c.name)
-        for role, synonyms in words.items() for c in sheet.columns.values() if c.filled and c.name not in whole and _fits(c, table, role)
+        for role, synonyms in words.items() for c in sheet.columns.values() if c.filled and c.name not in whole and fits(c, table, role)
         and not (role == "customer_id" and c.distinct == 1 < sheet.rows)  # what is the same everywhere tells nobody from another
         and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
     ]  # fmt: skip
     found: dict[str, tuple[str, float]] = {}
-    for _, like, role, name in sorted(likely, key=lambda one: (-(one[0] and one[1] >= KNOWN), -one[1])):
+    alone = {
+        ("customer_name", c.name) for c in sheet.columns.values() if c.distinct == 1 < sheet.rows
+    }  # such as our own
+    for _, like, role, name in sorted(
+        likely, key=lambda one: (-(one[0] and one[1] >= KNOWN), one[2:] in alone, -one[1])
+    ):
         if like >= LIKELY and role not in found and name not in {taken for taken, _ in found.values()}:
             found[role] = name, like
+    name = needed[1] if key and table in DERIVED else ""
+    others = [
+        (like, c) for _, like, role, c in likely if role == key and like >= KNOWN and c != found.get(key, ("",))[0]
+    ]
+    if (
+        name and name not in found and others and parts(found[key][0]) == ("name",)
+    ):  # beside another number it is no key
+        found |= {name: found[key], key: max(others)[::-1]}
     # a name of the ledger's own is that column, whatever else it is
     alike = {"".join(parts(c.name)): c.name for c in sheet.columns.values()}
     records = tables()[table].columns if table in tables() else {}
     own = {role: alike.get("".join(parts(role)), "") for role in records if role not in found}
-    return found | {role: (name, 1) for role, name in own.items() if name and _fits(sheet.columns[name], table, role)}
+    return found | {role: (name, 1) for role, name in own.items() if name and fits(sheet.columns[name], table, role)}
 
 
 def of_documents(sheet: Sheet) -> list[str]:
@@ -77,19 +89,6 @@ def _with_names(look: Sniffer, sheet: Sheet) -> Sheet:
 
 def _is_own(name: str) -> bool:
     return likeness(name, tuple(vocabulary().own)) >= KNOWN
-
-
-def _fits(column: Profile, table: str, role: str) -> bool:
-    """Whether what a column holds can be what the role needs."""
-    record = next(
-        (tables()[t].columns[role] for t in (table, *LIKE_LINES) if t in tables() and role in tables()[t].columns), None
-    )
-    kind = record.type if record else "text" if role == "mark" else "money"
-    if kind in {"date", "month"}:
-        return column.is_date
-    if kind in {"money", "quantity", "measure", "rate", "integer"}:
-        return column.is_number and not column.dates
-    return column.kind != "date" and column.kind != "float" and (not column.dates or bool(column.numbers))
 
 
 def _score(sheet: Sheet, table: str) -> float:
@@ -131,9 +130,9 @@ def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) ->
         best = max(rest, key=lambda sheet: _score(sheet, table), default=None)
         if table not in p.tables and table != "documents" and best and _score(best, table):
             alike = [s for s in rest if [*s.columns] == [*best.columns] and _score(s, table)]
-            p.tables[table] = _draft(look.merged(alike), table)
+            p.tables[table] = _draft(look, look.merged(alike), table)
             rest = [sheet for sheet in rest if sheet not in alike]
-    if not (lines := p.tables.get("invoice_lines") or _by_content(p, rest, ask)):
+    if not (lines := p.tables.get("invoice_lines") or _by_content(look, p, rest, ask)):
         return
     if lines.settled:
         _leave_creditors(look, lines, p.tables.get("customers"))
@@ -152,7 +151,7 @@ def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) ->
 def _recognise_columns(look: Sniffer, p: Proposal, lines: Draft, ask: Ask) -> None:
     for table, key in KEYS.items():
         if table in p.tables:
-            _refer(look, lines, p.tables[table], key)
+            refer(look, lines, p.tables[table], key, ask)
     _prove_names(look, lines)
     for table, draft in p.tables.items():
         _confirm(look, draft, table, ask)
@@ -229,16 +228,19 @@ def _derived(look: Sniffer, lines: Draft, table: str) -> Draft:
     own = {role: name for role, name in named.items() if name in sheet.columns}
     theirs, certain = sheet.spoken(own[key]), NEEDED[table]
     columns = {r: c for r, c in own.items() if r in certain or look.depends(sheet, sheet.spoken(c), theirs)}
-    return Draft(sheet, columns, derived=True)
+    return Draft(sheet, columns, where="" if before else lines.where, derived=True)
 
 
-def _draft(sheet: Sheet, table: str) -> Draft:
+def _draft(look: Sniffer, sheet: Sheet, table: str) -> Draft:
     found = roles(sheet, table)
+    name, product = (found.get(role, ("", 0))[0] for role in ("customer_id", "product_id"))
+    if parts(name) == ("name",) and product and look.depends(sheet, sheet.spoken(name), sheet.spoken(product)):
+        found |= {"product_name": found.pop("customer_id")}  # each product has its own
     unsure = {role for role, (_, like) in found.items() if like < KNOWN}
     return Draft(sheet, {role: name for role, (name, _) in found.items()}, unsure=unsure)
 
 
-def _by_content(p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
+def _by_content(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
     """The lines where no name says which they are: a sheet with a date and a number, the only one or as people say."""
     able = {s.source[0]: s for s in sheets if {"date", "number"} <= {_content(c) for c in s.columns.values()}}
     text = "Which of these holds the invoice lines (customer, date, amount)?"
@@ -247,7 +249,7 @@ def _by_content(p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
     if len(able) > 1:
         name = ask(Question("tables.invoice_lines.source", text, evidence, [*able], name, "none"))
     if name:
-        p.tables["invoice_lines"] = _draft(able[name], "invoice_lines")
+        p.tables["invoice_lines"] = _draft(look, able[name], "invoice_lines")
     return p.tables.get("invoice_lines")
 
 
@@ -263,7 +265,7 @@ def _confirm(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
     )
     for role in (*(role for role in needed if role not in there), *sorted(draft.unsure)):
         likely, taken = draft.columns.pop(role, ""), {*draft.columns.values()}
-        able = [c for c in draft.sheet.columns.values() if c.filled and c.name not in taken and _fits(c, table, role)]
+        able = [c for c in draft.sheet.columns.values() if c.filled and c.name not in taken and fits(c, table, role)]
         able = [
             c
             for c in able
@@ -320,7 +322,7 @@ def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
         if len(head.source) > 1 and any(head.meets(name) for s in sheets for name in s.source):
             continue  # no one name says which
         for lines in sorted((s for s in sheets if s is not head), key=lambda s: -s.rows):
-            draft = _draft(lines, "invoice_lines")
+            draft = _draft(look, lines, "invoice_lines")
             ours = {role: c for role, c in draft.columns.items() if role not in draft.unsure & {*theirs}}
             if {"customer_id", "invoice_date"} <= set(ours) or not {"gross_sales", "unit_price"} & set(ours):
                 continue
@@ -336,41 +338,3 @@ def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
                     unsure=draft.unsure - {*theirs},
                 )
     return None
-
-
-def shared_key(look: Sniffer, lines: Sheet, ours: str, head: Sheet, theirs: str) -> tuple[str, str] | None:
-    """The columns by which lines name their head: those known as its number, or of one name, where the head has what the lines name, each once."""
-    pairs = [(ours, theirs), *((name, name) for name in lines.columns if name in head.columns)]
-    for own, other in pairs:
-        if (
-            own in lines.columns
-            and lines.columns[own].filled
-            and not lines.unique(own)
-            and head.unique(other)
-            and look.held(lines, own, head, other) >= HELD
-        ):
-            return own, other
-    return None
-
-
-def _refer(look: Sniffer, lines: Draft, other: Draft, key: str) -> None:
-    """Set the columns by which lines refer to another table: the key that has their values, by its name where several do."""
-    before = (
-        f"{lines.head.name}." if lines.head and lines.columns.get(key, "").startswith(f"{lines.head.name}.") else ""
-    )
-    sheet = lines.head if lines.head and before else lines.sheet
-    words, own = tuple(vocabulary().tables["invoice_lines"].columns[key]), tuple(vocabulary().own)
-    found = [
-        (held + likeness(ours, words) + likeness(theirs, own + words) + (parts(ours) == parts(theirs)), ours, theirs)
-        for theirs in other.sheet.columns if other.sheet.unique(theirs) and _fits(other.sheet.columns[theirs], "customers", "customer_id")
-        for ours in sheet.columns if sheet.columns[ours].filled and _fits(sheet.columns[ours], "customers", "customer_id")
-        if (held := look.held(sheet, ours, other.sheet, theirs)) > 0.5
-    ]  # fmt: skip
-    if found:
-        _, ours, theirs = max(found)
-        old = other.columns[key]
-        moved = theirs if other.sheet.columns[old].is_number else old  # of what was the name
-        other.columns = {r: moved if c == theirs else c for r, c in other.columns.items()} | {key: theirs}
-        lines.columns = {r: c for r, c in lines.columns.items() if c != ours} | {key: before + ours}
-        lines.unsure.discard(key)
-        other.unsure.discard(key)

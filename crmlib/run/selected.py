@@ -9,7 +9,8 @@ from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.vocabulary import KNOWN, kind_named, vocabulary
 from crmlib.run.drafts import column_named
-from crmlib.run.proposal import HELD, REVERSED, roles, shared_key, written
+from crmlib.run.proposal import REVERSED, roles, written
+from crmlib.run.references import HELD, shared_key
 
 LINES = "invoice_lines.sql"
 ENTRY = """-- Bookings of revenue, each with the customer whom its entry charges.
@@ -64,6 +65,9 @@ def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
         f"coalesce(nullif(trim(CAST({cell['customer']} AS VARCHAR)), ''), {account})" if "customer" in cell else account
     )
     keys = [cell[role] for role in ("journal", "entry") if role in cell]
+    of_customers = look.kept(sheet, f"starts_with({account}, {quoted(customers)})")
+    if "document" in cell and look.mixed(of_customers, customer, ", ".join(keys)):  # an entry of several documents
+        keys.append(cell["document"])
     more = "".join(f"l.{cell[role]}, " for role in ("document", "label") if role in cell)
     text = ENTRY.format(
         **{role: cell[role] for role in ("day", "account", "debit", "credit")}, more=more, customer=customer, name=cell.get("customer_name", customer),

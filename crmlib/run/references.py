@@ -1,0 +1,68 @@
+"""By which columns lines name their head, customers and products: those whose values the other table's key has."""
+
+from __future__ import annotations
+
+from crmlib.books.ledger import identifier
+from crmlib.books.sheets import Sheet
+from crmlib.books.sniff import Sniffer
+from crmlib.declared.vocabulary import likeness, parts, vocabulary
+from crmlib.run.drafts import Ask, Draft, Question, fits
+
+HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
+
+
+def shared_key(look: Sniffer, lines: Sheet, ours: str, head: Sheet, theirs: str) -> tuple[str, str] | None:
+    """The columns by which lines name their head: those known as its number, or of one name, where the head has what the lines name, each once."""
+    pairs = [(ours, theirs), *((name, name) for name in lines.columns if name in head.columns)]
+    for own, other in pairs:
+        if (
+            own in lines.columns
+            and lines.columns[own].filled
+            and not lines.unique(own)
+            and head.unique(other)
+            and look.held(lines, own, head, other) >= HELD
+        ):
+            return own, other
+    return None
+
+
+def refer(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask) -> None:
+    """Set the columns by which lines refer to another table: the key that has their values, by its name where several do."""
+    before = (
+        f"{lines.head.name}." if lines.head and lines.columns.get(key, "").startswith(f"{lines.head.name}.") else ""
+    )
+    sheet = lines.head if lines.head and before else lines.sheet
+    words, own = tuple(vocabulary().tables["invoice_lines"].columns[key]), tuple(vocabulary().own)
+    found = [
+        (held + likeness(ours, words) + likeness(theirs, own + words) + (parts(ours) == parts(theirs)), ours, theirs)
+        for theirs in other.sheet.columns if other.sheet.unique(theirs) and fits(other.sheet.columns[theirs], "customers", "customer_id")
+        for ours in sheet.columns if sheet.columns[ours].filled and fits(sheet.columns[ours], "customers", "customer_id")
+        if (held := look.held(sheet, ours, other.sheet, theirs)) > 0.5
+    ]  # fmt: skip
+    if found:
+        _, ours, theirs = max(found)
+        old = other.columns[key]
+        moved = theirs if other.sheet.columns[old].is_number else old  # of what was the name
+        other.columns = {r: moved if c == theirs else c for r, c in other.columns.items()} | {key: theirs}
+        lines.columns = {r: c for r, c in lines.columns.items() if c != ours} | {key: before + ours}
+        lines.unsure.discard(key)
+        other.unsure.discard(key)
+    elif key in lines.columns:
+        _without_noughts(look, lines, other, key, ask)
+
+
+def _without_noughts(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask) -> None:
+    """Take keys for the same that differ only by the noughts before them."""
+    place, _, ours = lines.columns[key].rpartition(".")
+    sheet, theirs = (lines.head if lines.head and place == lines.head.name else lines.sheet), other.columns[key]
+    if ours not in sheet.columns or look.held(sheet, ours, other.sheet, theirs, "ltrim({}, '0')") < HELD:
+        return
+    one, two = sheet.columns[ours], other.sheet.columns[theirs]
+    text = f"{ours} is {one.samples[0]} in {sheet.name}, and {theirs} is {two.samples[0]} in {other.sheet.name}. Are they the same but for noughts before them?"
+    rows = [f"{c.name}: {', '.join(c.samples)}" for c in (one, two)]
+    if ask(Question(f"tables.invoice_lines.columns.{key} (noughts)", text, rows, ["yes", "no"], "yes")) != "no":
+        before = f"{identifier(place)}." if place else ""
+        lines.columns[key], other.columns[key] = (
+            f"ltrim(CAST({column} AS VARCHAR), '0')"
+            for column in (before + sheet.spoken(ours), other.sheet.spoken(theirs))
+        )
