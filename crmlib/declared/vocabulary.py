@@ -57,6 +57,7 @@ class Vocabulary(Record):
     status: list[str]
     scales: dict[int, list[str]]
     own: list[str]
+    net: list[str]
     local: list[str]
     currencies: dict[str, str]
     months: list[str]

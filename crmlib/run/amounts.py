@@ -144,7 +144,7 @@ def _without_tax(look: Sniffer, whole: Sheet, x: dict[str, str], others: Sequenc
     if is_rate or "with_tax" in x or {"quantity", "unit_price"} <= {*x}:
         return named
     proven = look.whole_percents(whole, f"({named} - {tax})", tax)
-    if not proven:
+    if not proven and not {*parts(named)} & {*vocabulary().net}:
         text = f"Does the amount in {named} hold the tax in {tax}? No other column says:"
         rows = _rows(look, whole, [named, tax], tax)
         key, amount = "tables.invoice_lines.columns.gross_sales (tax)", look.total(whole, tax)

@@ -56,14 +56,38 @@ def files_of(case: dict[str, Any]) -> dict[str, str]:
     if touched and touched <= NO_LINES:
         rows = good["invoice_lines.csv"].splitlines()
         good["invoice_lines.csv"] = "".join(f"{','.join(row.split(',')[:3])}\n" for row in rows)
-    files = {**(good if touched else GOOD), **case.get("files", {})}
+    return changed(good if touched else GOOD, case)
+
+
+def changed(files: dict[str, str], case: dict[str, Any]) -> dict[str, str]:
+    """Files with what a case changes in them."""
+    files = {**files, **case.get("files", {})}
     for file, changes in case.get("change", {}).items():
         for old, new in changes.items():
-            assert str(old) in files[file], f"{case['name']}: {old!r} is not in the good {file}"
+            assert str(old) in files[file], f"{case}: {old!r} is not in {file}"
             files[file] = files[file].replace(str(old), str(new), 1)
     for file, lines in case.get("add", {}).items():
         files[file] += lines + "\n"
     return {file: text for file, text in files.items() if text is not None}
+
+
+def told(case: dict[str, Any]) -> set[str]:
+    """The codes of what a case rejects and warns of."""
+    expected = case.get("expect_rows") or case.get("expect", [])
+    texts = (
+        [f"{expected['verdict']} {expected['code']}"]
+        if isinstance(expected, dict)
+        else [expected]
+        if isinstance(expected, str)
+        else expected
+    )
+    return {text.split()[1] for text in texts if text.split()[0] in {"reject", "warn"}}
+
+
+def merged(settings: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Settings with more of them, key by key."""
+    both = {k: merged(settings[k], more[k]) for k in settings.keys() & more.keys() if isinstance(more[k], dict)}
+    return {**settings, **more, **both}
 
 
 def make_engagement(folder: Path, settings: dict[str, Any] | None = None) -> Path:
@@ -136,6 +160,27 @@ def test_a_bad_csv_ledger_is_told_with_its_place(case: dict[str, Any], tmp_path:
     for file, text in files_of(case).items():
         (folder / "ledger" / file).write_text(text, encoding="utf-8", newline="")
     assert_as_expected(check(folder), case)
+
+
+@pytest.mark.parametrize("mended", CORPUS["mended"], ids=lambda mended: mended["case"])
+def test_the_advice_of_a_message_is_taken_and_the_books_are_accepted(mended: dict[str, Any], tmp_path: Path) -> None:
+    case = next(case for case in CASES if case["name"] == mended["case"])
+    folder = make_engagement(tmp_path / "e", merged(case.get("settings", {}), mended.get("settings", {})))
+    for file, text in changed(
+        files_of({**case, "beside": [*case.get("beside", []), *mended.get("change", {}), *mended.get("add", {})]}),
+        mended,
+    ).items():
+        (folder / "ledger" / file).write_text(text, encoding="utf-8", newline="")
+    found = check(folder)
+    assert found[found["verdict"] == "reject"]["message"].tolist() == []
+    assert {*found[found["verdict"] == "warn"]["code"]} & told(case) == {*mended.get("left", "").split()}
+
+
+def test_every_message_has_its_advice_taken_once() -> None:
+    mended = {mended["case"] for mended in CORPUS["mended"]}
+    assert {code for case in CASES for code in told(case)} == {
+        code for case in CASES if case["name"] in mended for code in told(case)
+    }
 
 
 def test_read_is_assigned_and_unassigned_and_excluded(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pandas as pd
 import pytest
 from conftest import default_statement, values, write_engagement
 from test_intake import check, places
@@ -150,6 +151,19 @@ def test_a_broken_file_is_told_where_a_query_reads_it_and_no_matter_where_none_d
     assert credits_of(folder) == [10, 5]
     (folder / "ledger/extra.csv").write_text("customer_id,date,kind,amount\nA,2024-03-01,rebate\n")
     assert {p for p in places(check(folder)) if p.startswith("reject")} == {"reject row-too-short extra.csv 2"}
+
+
+def test_a_query_over_a_sheet_of_what_is_no_workbook_says_so_and_goes_on_once_it_is_one(
+    mapped: Callable[..., Path],
+) -> None:
+    folder = mapped('SELECT customer_id, date, kind, amount FROM "extra:Credits"')
+    book = folder / "ledger" / "extra.xlsx"
+    book.write_bytes(b"no workbook")
+    assert "reject not-a-workbook extra.xlsx" in places(check(folder))
+    pd.DataFrame([row.split(", ") for row in EXTRA.splitlines()]).to_excel(
+        book, sheet_name="Credits", header=False, index=False
+    )
+    assert "reject" not in {*check(folder)["verdict"]}
 
 
 @pytest.mark.parametrize("source", ["csv", "sql", "duckdb", "parquet", "xlsx"])

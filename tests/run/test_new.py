@@ -186,7 +186,7 @@ OPEN = {
     "what a status means": ("Status", ["paid", "void", "on-hold"], "tables.invoice_lines.kinds (Status)", "sales", Decimal("3.00")),
     "whether tax is in an amount": ("VAT", ["0.10", "0.13", "0.11", "0.12", "0.14", "0.15"], "tables.invoice_lines.columns.gross_sales (tax)", "no", Decimal("0.75")),
     "before or after discount": ("Discount", ["0.10", "0.00", "0.13"], "tables.invoice_lines.columns.gross_sales (discount)", "before", Decimal("0.23")),
-    "what was paid": ("Net Amount Paid", ["1.00", "2.00", "0.00"], "tables.invoice_lines.columns.discount", "no", Decimal("3.00")),
+    "what was paid": ("Sales Amount Paid", ["1.00", "2.00", "0.00"], "tables.invoice_lines.columns.discount", "no", Decimal("3.00")),
 }  # fmt: skip
 
 
@@ -196,7 +196,7 @@ def test_what_nobody_has_answered_refuses_the_books_with_its_amount_until_its_en
 ) -> None:
     header, cells, key, taken, amount = OPEN[case]
     rows = [f"{'AB'[n % 2]},2025-01-0{n},R{n},{n}.00,{cell}" for n, cell in enumerate(cells, 1)]
-    file = csv_file(tmp_path, f"Customer,Date,Invoice No,Net Amount,{header}", *rows)
+    file = csv_file(tmp_path, f"Customer,Date,Invoice No,Sales Amount,{header}", *rows)
     folder, *_ = set_up(tmp_path, [file], {key: ""})
     with pytest.raises(DataRejected) as refused:
         open_books(folder)
