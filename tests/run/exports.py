@@ -515,6 +515,73 @@ def general_ledger(folder: Path) -> list[Path]:
     return [_csv(folder / "123456789FEC20241231.txt", header, rows, "\t")]
 
 
+def _signed(r: Line) -> int:
+    return -1 if r["quantity"] < 0 else 1
+
+
+def quotes_among_documents(folder: Path) -> list[Path]:
+    """French lines of documents of all natures: invoices, credit notes written positive, quotes and delivery notes."""
+    rows = [("AVC" if _signed(r) < 0 else "FAC", f"P{n}", f"{r['day']:%d/%m/%Y}", r["customer"], r["name"], r["product"], abs(r["quantity"]), _money(abs(r["net"]), ",", " "))
+            for n, r in enumerate(lines())]  # fmt: skip
+    rows += [(kind, f"{kind}1", "04/03/2024", "K100", CUSTOMERS["K100"], "A-1", 2, "25,00") for kind in ("DEV", "BLC")]
+    header = "Nature;Numéro;Date pièce;Code tiers;Raison sociale;Article;Qté;Montant HT"
+    return [_csv(folder / "lignes de documents.csv", header, rows, encoding="cp1252")]
+
+
+def references(folder: Path) -> list[Path]:
+    """A list of transactions whose Ref is the customer's order and no product; credits are told by their type alone."""
+    rows = [(n, "SC" if _signed(r) < 0 else "SI", r["customer"], r["name"], f"{r['day']:%d/%m/%Y}", f"PO{n // 5}", PRODUCTS[r["product"]],
+             f"{abs(r['net']):.2f}", f"{abs(r['net']) / 5:.2f}", "T1") for n, r in enumerate(lines(), 1)]  # fmt: skip
+    return [_csv(folder / "transactions.csv", "No,Type,A/C,Name,Date,Ref,Details,Net,Tax,T/C", rows, ",")]
+
+
+def monthly_entries(folder: Path) -> list[Path]:
+    """A French general ledger with one entry a month, in which only the reference of the document tells customers apart."""
+    rows = list[Sequence[Any]]()
+    for document in dict.fromkeys(r["document"] for r in lines()):
+        parts = [r for r in lines() if r["document"] == document]
+        first, net = parts[0], sum(r["net"] for r in parts)
+        tax = round(net / 5, 2)
+        booked = [
+            ("411000", first["customer"], first["name"], net + tax),
+            ("701000", "", "", -net),
+            ("445710", "", "", -tax),
+        ]
+        rows += [("VE", first["day"].month, f"{first['day']:%Y%m%d}", account, *who, document, _money(max(amount, Decimal(0)), ",", ""), _money(max(-amount, Decimal(0)), ",", ""))
+                 for account, *who, amount in booked]  # fmt: skip
+    header = "JournalCode|EcritureNum|EcritureDate|CompteNum|CompAuxNum|CompAuxLib|PieceRef|Debit|Credit"
+    return [_csv(folder / "123456789FEC20241231.txt", header, rows, "|")]
+
+
+def discounts_as_shares(folder: Path) -> list[Path]:
+    """Orders, their lines with the discount as a share, customers, products."""
+    orders = {r["document"]: (r["document"], r["customer"], r["day"]) for r in lines()}
+    rows = [(r["document"], r["product"], f"{r['price']:.2f}", r["quantity"], "0.1" if r["discount"] else "0") for r in lines()]  # fmt: skip
+    return [
+        _csv(folder / "Orders.csv", "OrderID,CustomerID,OrderDate", list(orders.values()), ","),
+        _csv(folder / "Order Details.csv", "OrderID,ProductID,UnitPrice,Quantity,Discount", rows, ","),
+        _csv(folder / "Customers.csv", "CustomerID,CompanyName", list(CUSTOMERS.items()), ","),
+        _csv(folder / "Products.csv", "ProductID,ProductName", list(PRODUCTS.items()), ","),
+    ]
+
+
+def noughts_before_keys(folder: Path) -> list[Path]:
+    """Customers are numbered 00100 in their list and 100 on invoices."""
+    rows = [(r["document"], r["day"], r["customer"].removeprefix("K"), r["product"], r["quantity"], r["gross"], r["discount"]) for r in lines()]  # fmt: skip
+    header = "Invoice No,Invoice Date,Customer No,Item No,Quantity,Gross Sales,Discount"
+    names = [(f"00{key.removeprefix('K')}", name) for key, name in CUSTOMERS.items()]
+    return [
+        _csv(folder / "sales.csv", header, rows, ","),
+        _csv(folder / "customers.csv", "Customer No,Name", names, ","),
+    ]
+
+
+NET: dict[str, Callable[[Path], list[Path]]] = {
+    "quotes_among_documents": quotes_among_documents, "references": references, "monthly_entries": monthly_entries,
+    "discounts_as_shares": discounts_as_shares, "noughts_before_keys": noughts_before_keys,
+}  # fmt: skip
+
+
 EXPORTS: dict[str, Callable[[Path], list[Path]]] = {
     "german": german, "heads_and_lines": heads_and_lines, "workbook": workbook, "duckdb_file": duckdb_file, "parquet": parquet,
     "quickbooks": quickbooks, "french": french, "sap": sap, "monthly_sheets": monthly_sheets, "spanish": spanish, "keyed_by_name": keyed_by_name, "swiss": swiss, "american": american,

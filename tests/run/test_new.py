@@ -78,6 +78,22 @@ def test_all_exports_of_the_same_lines_give_the_same_books(export: str, tmp_path
     assert mapping(folder)["coverage"] == {"start": "2024-01", "end": "2024-12"}
 
 
+@pytest.mark.parametrize("export", exports.NET)
+def test_what_each_customer_bought_net_comes_out_of_what_holds_more_than_invoices(export: str, tmp_path: Path) -> None:
+    folder, _, _ = set_up(tmp_path, exports.NET[export](tmp_path))
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert [f for f in ledger.defects if f.verdict == "reject"] == []
+    discount = ["discount"] * ("discount" in ledger.tables["invoice_lines"].columns)
+    names = dict(values(ledger, "customers", "customer_id", "customer_name"))
+    bought = dict.fromkeys(exports.CUSTOMERS.values(), Decimal(0))
+    for customer, kind, gross, *off in values(ledger, "invoice_lines", "customer_id", "kind", "gross_sales", *discount):
+        bought[names[customer]] += 0 if kind == "exclude" else gross - sum(off)
+    net = {(r["name"], r["document"], r["line"]): r["net"] for r in exports.lines()}
+    assert bought == {
+        name: sum(amount for (who, *_), amount in net.items() if who == name) for name in exports.CUSTOMERS.values()
+    }
+
+
 @pytest.mark.parametrize("example", ["datev", "dolibarr", "erpnext", "odoo", "quickbooks", "sap_copa"])
 def test_the_mapping_of_an_example_comes_out_of_its_files_alone(example: str, tmp_path: Path) -> None:
     theirs = PROJECT / "examples" / example
