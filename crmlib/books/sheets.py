@@ -291,9 +291,8 @@ def _width(row: Sequence[str]) -> int:
 
 
 def _is_name(cell: str) -> bool:
-    return (
-        bool(re.search(r"[^\W\d_]", cell) or re.fullmatch(r"[^\w\s]", cell)) and len(cell) < 80
-    )  # a mark such as * or # is one too
+    mark_or_month = r"[^\w\s]|\d{1,2}[/-]\d{4}|\d{4}[/-]\d{1,2}"  # such as # or 2024-01
+    return bool(re.search(r"[^\W\d_]", cell) or re.fullmatch(mark_or_month, cell)) and len(cell) < 80
 
 
 def _typed(cells: Sequence[Any]) -> tuple[list[Any], Any]:

@@ -60,7 +60,7 @@ class Vocabulary(Record):
     net: list[str]
     local: list[str]
     currencies: dict[str, str]
-    months: list[str]
+    months: list[list[str]]
     unlike: list[str]
 
 

@@ -110,7 +110,7 @@ def _named(sheet: Sheet, table: str) -> float:
 
 def _stem(sheet: Sheet) -> tuple[str, ...]:
     """The words of a sheet's name without what tells one month or year from another."""
-    left_out = set(parts(" ".join(vocabulary().months)))
+    left_out = set(parts(" ".join(chain(*vocabulary().months))))
     book, mark, title = sheet.source[0].partition(":")
     name = book if not mark or title.casefold() in {"sheet1", "tabelle1", "feuil1", "hoja1"} else title
     return tuple(part for part in parts(re.sub(r"\d+", " ", name)) if part not in left_out and len(part) > 1)

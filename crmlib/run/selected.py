@@ -1,13 +1,15 @@
-"""What no mapping of columns reads, as one SELECT over the client's tables: entries of a general ledger, credit notes numbered as the invoices are."""
+"""What no mapping of columns reads, as one SELECT over the client's tables: a general ledger's entries, months side by side, credit notes numbered as invoices are."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
+from crmlib.books.headings import TOTAL
 from crmlib.books.ledger import identifier, quoted
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import KNOWN, kind_named, vocabulary
+from crmlib.declared.vocabulary import KNOWN, kind_named, parts, vocabulary
 from crmlib.run.drafts import column_named
 from crmlib.run.proposal import REVERSED, roles, written
 from crmlib.run.references import HELD, shared_key
@@ -28,21 +30,26 @@ PART = """SELECT {{place}}{kind} AS document_type, {columns}
 FROM {{{lines}}} AS l LEFT JOIN {{{head}}} AS h ON trim(CAST(l.{ours} AS VARCHAR)) = trim(CAST(h.{theirs} AS VARCHAR))"""
 
 
+MONTHLY = """SELECT {{place}}{others}, '{month}' AS invoice_date, l.{amount} AS amount
+FROM {{sheet}} AS l WHERE trim(CAST(l.{amount} AS VARCHAR)) <> ''{named}"""
+PIVOTED = 3  # columns named for months, from which on each is what was sold in one
+
+
 def with_selected(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
     """The sheets, those from which invoice lines can be selected alone replaced by what the query gives."""
     for sheet in sheets:
-        if lines := _entries(look, sheet):
+        if lines := _entries(look, sheet) or _by_month(look, sheet):
             return [*(s for s in sheets if s is not sheet), lines]
     for head, credit_head in _twins(sheets):
         for lines, credit_lines in _twins(sheets):
             if lines is not head and (key := _clashing(look, head, credit_head, lines, credit_lines)):
-                parts = {"invoices": head, "lines": lines, "credit_notes": credit_head, "credit_lines": credit_lines}
+                four = {"invoices": head, "lines": lines, "credit_notes": credit_head, "credit_lines": credit_lines}
                 texts = [
-                    _part(parts, "invoice", "lines", "invoices", key),
-                    _part(parts, "credit note", "credit_lines", "credit_notes", key),
+                    _part(four, "invoice", "lines", "invoices", key),
+                    _part(four, "credit note", "credit_lines", "credit_notes", key),
                 ]
-                made = look.selected(lines, "\nUNION ALL\n".join(texts), parts, LINES)
-                return [*(s for s in sheets if s not in parts.values()), made]
+                made = look.selected(lines, "\nUNION ALL\n".join(texts), four, LINES)
+                return [*(s for s in sheets if s not in four.values()), made]
     return [*sheets]
 
 
@@ -73,6 +80,31 @@ def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
         **{role: cell[role] for role in ("day", "account", "debit", "credit")}, more=more, customer=customer, name=cell.get("customer_name", customer),
         keys=", ".join(keys), same=" AND ".join(f"l.{key} = c.{key}" for key in keys), customers=quoted(customers), revenue=quoted(revenue))  # fmt: skip
     return look.selected(sheet, text, {"ledger": sheet}, LINES)
+
+
+def _by_month(look: Sniffer, sheet: Sheet) -> Sheet | None:
+    """A row per customer and month of a table with a column per month, without its totals; None where it is none."""
+    months = {name: month for name in sheet.columns if (month := _month(name))}
+    whose = [name for name, _ in roles(sheet, "customers").values() if name not in months]
+    if len(months) < PIVOTED or not whose:
+        return None
+    texts = [c for c in sheet.columns if c not in months and not (c not in whose and sheet.columns[c].is_number)]
+    totals = {text: [value for value in look.values(sheet, text) if re.search(TOTAL, value)] for text in texts}
+    named = [f" AND coalesce(CAST(l.{identifier(text)} AS VARCHAR), '') NOT IN ({', '.join(map(quoted, values))})" for text, values in totals.items() if values]  # fmt: skip
+    columns = ", ".join(f"l.{identifier(text)}" for text in texts)
+    asked = [MONTHLY.format(others=columns, month=month, amount=identifier(name), named="".join(named)) for name, month in months.items()]  # fmt: skip
+    return look.selected(sheet, "\nUNION ALL\n".join(asked), {"sheet": sheet}, LINES)
+
+
+def _month(name: str) -> str:
+    """The first day of the month for which a column is named, as 'Jan 2024' or '2024-01'; '' where it is named for none."""
+    words = parts(name)
+    numbers = [int(word) for word in words if word.isdigit()]
+    named = (n for n, names in enumerate(vocabulary().months, 1) if {*words} & {*parts(" ".join(names))})
+    month, year = next(named, 0), next((n for n in numbers if 1990 <= n < 2100), 0)
+    year = year or next((2000 + n for n in numbers if month and n < 100), 0)
+    month = month or next((n for n in numbers if 1 <= n <= 12), 0)
+    return f"{year}-{month:02}-01" if year and month and len(words) == 2 else ""
 
 
 def _count(look: Sniffer, sheet: Sheet, account: str, begin: str) -> int:

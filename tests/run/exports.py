@@ -576,9 +576,22 @@ def noughts_before_keys(folder: Path) -> list[Path]:
     ]
 
 
+def months_side_by_side(folder: Path) -> list[Path]:
+    """Net sales of customers, a column a month, with totals below and at the right."""
+
+    def row(*head: str) -> list[Any]:
+        mine = [r for r in lines() if head[0] in {"Total", r["customer"]}]
+        months = [sum((r["net"] for r in mine if r["day"].month == m), Decimal(0)) for m in range(1, 13)]
+        return [*head, *map(_money, [*months, sum(months)])]
+
+    rows = [*(row(*one) for one in CUSTOMERS.items()), row("Total", "")]
+    header = ";".join(["Kunden-Nr.", "Kunde", *(f"{m}/2024" for m in range(1, 13)), "Gesamt"])
+    return [_csv(folder / "Umsatz nach Monaten.csv", header, rows)]
+
+
 NET: dict[str, Callable[[Path], list[Path]]] = {
     "quotes_among_documents": quotes_among_documents, "references": references, "monthly_entries": monthly_entries,
-    "discounts_as_shares": discounts_as_shares, "noughts_before_keys": noughts_before_keys,
+    "discounts_as_shares": discounts_as_shares, "months_side_by_side": months_side_by_side, "noughts_before_keys": noughts_before_keys,
 }  # fmt: skip
 
 
