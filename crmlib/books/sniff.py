@@ -158,9 +158,11 @@ class Sniffer(Opener):
             for n, s in sheets.items()
         }
         theirs = {n: f"({names[n]})" if len(s.source) > 1 else identifier(s.source[0]) for n, s in sheets.items()}
-        query = text.format(place="l._file, l._row, ", **theirs)
+        query = _filled_in(text, {"place": "l._file, l._row, "} | theirs)
         sheet = replace(like, source=(name,), query=query, headings=(), carried=(), above=())
-        return self._profiled(self.view(sheet, text.format(place="", **{n: s.view for n, s in sheets.items()})))
+        return self._profiled(
+            self.view(sheet, _filled_in(text, {"place": ""} | {n: s.view for n, s in sheets.items()}))
+        )
 
     def kept(self, sheet: Sheet, condition: str) -> Sheet:
         """The rows of a sheet that meet a condition."""
@@ -368,6 +370,11 @@ class Sniffer(Opener):
         return frozenset(
             {*(mark for mark, is_there in zip(marks, found, strict=True) if is_there), *filter(None, signs)}
         )
+
+
+def _filled_in(text: str, names: Mapping[str, str]) -> str:
+    """A text with what stands for its {names}; other braces are a client's."""
+    return re.sub(r"\{(\w+)\}", lambda mark: names.get(mark[1], mark[0]), text)
 
 
 @functools.cache

@@ -39,7 +39,7 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
             p.open[question.key] = question
         return answer
 
-    recognised(look, p, with_selected(look, sheets), asked)
+    recognised(look, p, with_selected(look, sheets, asked), asked)
     for name, draft in p.tables.items():
         _read_forms(look, draft, name, asked)
     if (lines := p.tables.get("invoice_lines")) and lines.settled:

@@ -10,7 +10,7 @@ from crmlib.books.ledger import identifier, quoted
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.vocabulary import KNOWN, kind_named, parts, vocabulary
-from crmlib.run.drafts import column_named
+from crmlib.run.drafts import Ask, Question, column_named
 from crmlib.run.proposal import REVERSED, roles, written
 from crmlib.run.references import HELD, shared_key
 
@@ -35,10 +35,10 @@ FROM {{sheet}} AS l WHERE trim(CAST(l.{amount} AS VARCHAR)) <> ''{named}"""
 PIVOTED = 3  # columns named for months, from which on each is what was sold in one
 
 
-def with_selected(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
+def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Sheet]:
     """The sheets, those from which invoice lines can be selected alone replaced by what the query gives."""
     for sheet in sheets:
-        if lines := _entries(look, sheet) or _by_month(look, sheet):
+        if lines := _entries(look, sheet) or _by_month(look, sheet, ask):
             return [*(s for s in sheets if s is not sheet), lines]
     for head, credit_head in _twins(sheets):
         for lines, credit_lines in _twins(sheets):
@@ -82,7 +82,7 @@ def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
     return look.selected(sheet, text, {"ledger": sheet}, LINES)
 
 
-def _by_month(look: Sniffer, sheet: Sheet) -> Sheet | None:
+def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
     """A row per customer and month of a table with a column per month, without its totals; None where it is none."""
     months = {name: month for name in sheet.columns if (month := _month(name))}
     whose = [name for name, _ in roles(sheet, "customers").values() if name not in months]
@@ -92,8 +92,12 @@ def _by_month(look: Sniffer, sheet: Sheet) -> Sheet | None:
     totals = {text: [value for value in look.values(sheet, text) if re.search(TOTAL, value)] for text in texts}
     named = [f" AND coalesce(CAST(l.{identifier(text)} AS VARCHAR), '') NOT IN ({', '.join(map(quoted, values))})" for text, values in totals.items() if values]  # fmt: skip
     columns = ", ".join(f"l.{identifier(text)}" for text in texts)
-    asked = [MONTHLY.format(others=columns, month=month, amount=identifier(name), named="".join(named)) for name, month in months.items()]  # fmt: skip
-    return look.selected(sheet, "\nUNION ALL\n".join(asked), {"sheet": sheet}, LINES)
+    rows = [MONTHLY.format(others=columns, month=month, amount=identifier(name), named="".join(named)) for name, month in months.items()]  # fmt: skip
+    made = look.selected(sheet, "\nUNION ALL\n".join(rows), {"sheet": sheet}, LINES)
+    amount, key = made.columns["amount"], "tables.invoice_lines.source (months)"
+    text = f"{sheet.name} has a column for each of {len(months)} months. Is what stands there net sales?"
+    question = Question(key, text, amount.samples, ["yes", "no"], "yes", amount=look.read_sum(made, [amount]))
+    return made if ask(question) != "no" else None
 
 
 def _month(name: str) -> str:
