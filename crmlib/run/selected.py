@@ -38,7 +38,7 @@ PIVOTED = 3  # columns named for months, from which on each is what was sold in 
 def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Sheet]:
     """The sheets, those from which invoice lines can be selected alone replaced by what the query gives."""
     for sheet in sheets:
-        if lines := _entries(look, sheet) or _by_month(look, sheet, ask):
+        if lines := _entries(look, sheet):
             return [*(s for s in sheets if s is not sheet), lines]
     for head, credit_head in _twins(sheets):
         for lines, credit_lines in _twins(sheets):
@@ -50,6 +50,11 @@ def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Shee
                 ]
                 made = look.selected(lines, "\nUNION ALL\n".join(texts), four, LINES)
                 return [*(s for s in sheets if s not in four.values()), made]
+    dated = (roles(sheet, table).keys() for sheet in sheets for table in ("documents", "invoice_lines"))
+    if not any({"customer_id", "invoice_date"} <= found for found in dated):
+        for sheet in sheets:
+            if lines := _by_month(look, sheet, ask):
+                return [*(s for s in sheets if s is not sheet), lines]
     return [*sheets]
 
 
