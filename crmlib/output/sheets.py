@@ -110,26 +110,25 @@ def known(value: object) -> bool:
 
 def list_sheet(target: Target, name: str, frame: pd.DataFrame) -> None:
     """A sheet with every row of a frame as it is: text stays text, a column named ``…_share`` is percent."""
-    rows = [[_told(value) for value in row] for row in frame.itertuples(index=False)]
-    letters = [[len(str(row[at])) for row in rows if isinstance(row[at], str)] for at in range(len(frame.columns))]
-    widths = [min(60, max([10, *lengths])) for lengths in letters]
+    columns = [[_told(value) for value in frame.iloc[:, at]] for at in range(len(frame.columns))]
+    widths = [min(60, max([10, *(len(value) for value in values if isinstance(value, str))])) for values in columns]
     sheet = target.sheet(name, widths, (HEAD + 1, 2))
-    looks = ["share" if str(column).endswith("_share") else "amount" for column in frame]
     target.texts(sheet, (HEAD, 0), [heading(str(column).removesuffix("_share")) for column in frame], "head")
-    for at, row in enumerate(rows, HEAD + 1):
+    looks = [target.looks["share" if str(column).endswith("_share") else "amount"] for column in frame]
+    for at, row in enumerate(zip(*columns, strict=True), HEAD + 1):
         for column, value in enumerate(row):
-            if isinstance(value, Decimal):
-                target.cell(sheet, (at, column), Cell(value), looks[column])
-            else:
+            if isinstance(value, str):
                 target.texts(sheet, (at, column), [value])
-    if rows:
-        sheet.autofilter(HEAD, 0, HEAD + len(rows), len(frame.columns) - 1)
+            else:
+                sheet.write_number(at, column, value, looks[column])
+    if len(frame):
+        sheet.autofilter(HEAD, 0, HEAD + len(frame), len(frame.columns) - 1)
 
 
-def _told(value: Any) -> Decimal | str:
+def _told(value: Any) -> float | str:
     """A value as a sheet holds it: a number, or text; nothing for what is missing."""
     if isinstance(value, bool) or not known(value):
-        return "yes" if value is True else ""
+        return "yes" if known(value) and value else ""
     if isinstance(value, date):
         return f"{value:%Y-%m-%d}"
-    return value if isinstance(value, str) else Decimal(str(value))
+    return value if isinstance(value, str) else float(value)

@@ -330,8 +330,8 @@ def _build(job: _Job, plan: Plan, books: Books, old_pages: Sequence[Page]) -> li
             segmented = with_segments(books, job.period, decided)
             complete = lists(books, job.period) | export_agreements(segmented, job.period, decided, private)
             book = private / "workbook.xlsx"
+            export_data(segmented, job.period, private / "data", complete)  # first: its memory is given back
             export_workbook(segmented, job.period, book, parameters=job.parameters, lists=complete)
-            export_data(segmented, job.period, private / "data", complete)
         failures = [failure for page in making if (failure := page.exception())]
     if failures:
         others = "".join(f"\nand so did {str(failure).split(' under ')[0]}" for failure in failures[1:3])
