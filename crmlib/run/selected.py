@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from crmlib.books.headings import TOTAL
+from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.ledger import identifier, quoted
 from crmlib.books.sheets import Sheet
-from crmlib.books.sniff import Sniffer
+from crmlib.books.sniff import CENT, Sniffer
 from crmlib.declared.vocabulary import KNOWN, kind_named, parts, vocabulary
 from crmlib.run.drafts import Ask, Question, column_named
 from crmlib.run.proposal import REVERSED, roles, written
@@ -31,7 +31,7 @@ FROM {{{lines}}} AS l LEFT JOIN {{{head}}} AS h ON trim(CAST(l.{ours} AS VARCHAR
 
 
 MONTHLY = """SELECT {{place}}{others}, '{month}' AS invoice_date, l.{amount} AS amount
-FROM {{sheet}} AS l WHERE trim(CAST(l.{amount} AS VARCHAR)) <> ''{named}"""
+FROM {{sheet}} AS l WHERE trim(CAST(l.{amount} AS VARCHAR)) <> ''{but}"""
 PIVOTED = 3  # columns named for months, from which on each is what was sold in one
 
 
@@ -94,15 +94,31 @@ def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
     if len(months) < PIVOTED or not whose:
         return None
     texts = [c for c in sheet.columns if c not in months and not (c not in whose and sheet.columns[c].is_number)]
-    totals = {text: [value for value in look.values(sheet, text) if re.search(TOTAL, value)] for text in texts}
-    named = [f" AND coalesce(CAST(l.{identifier(text)} AS VARCHAR), '') NOT IN ({', '.join(map(quoted, values))})" for text, values in totals.items() if values]  # fmt: skip
+    totals, amounts = _totals(look, sheet, texts, whose), [sheet.columns[name] for name in months]
+    but = f" AND NOT ({' OR '.join(totals)})" if totals else ""
+    whole = look.read_sum(look.kept(sheet, f"true{but}"), amounts)
+    if any(abs(look.read_sum(look.kept(sheet, each), amounts) - whole) > CENT for each in totals):
+        return None  # neither customers nor what they add up to
     columns = ", ".join(f"l.{identifier(text)}" for text in texts)
-    rows = [MONTHLY.format(others=columns, month=month, amount=identifier(name), named="".join(named)) for name, month in months.items()]  # fmt: skip
+    rows = [MONTHLY.format(others=columns, month=month, amount=identifier(name), but=but) for name, month in months.items()]  # fmt: skip
     made = look.selected(sheet, "\nUNION ALL\n".join(rows), {"sheet": sheet}, LINES)
     amount, key = made.columns["amount"], "tables.invoice_lines.source (months)"
     text = f"{sheet.name} has a column for each of {len(months)} months. Is what stands there net sales?"
     question = Question(key, text, amount.samples, ["yes", "no"], "yes", amount=look.read_sum(made, [amount]))
     return made if ask(question) != "no" else None
+
+
+def _totals(look: Sniffer, sheet: Sheet, texts: Sequence[str], whose: Sequence[str]) -> list[str]:
+    """Conditions of the rows that are called totals, called totals of something, or nobody's; of each kind that there is."""
+    cells = {text: f"coalesce(trim(CAST({identifier(text)} AS VARCHAR)), '')" for text in texts}
+    called = {text: [v for v in look.values(sheet, text) if re.search(TOTAL, v)] for text in texts}
+    parts_of = {text: [v for v in look.values(sheet, text) if re.search(TOTAL_OF, v) and v not in called[text]] for text in texts}  # fmt: skip
+    named = [
+        " OR ".join(f"{cells[text]} IN ({', '.join(map(quoted, values))})" for text, values in kind.items() if values)
+        for kind in (called, parts_of)
+    ]
+    nobody = " AND ".join(f"{cells[text]} = ''" for text in whose)
+    return [f"({each})" for each in (*named, nobody) if each and look.total(sheet, "1", each)]
 
 
 def _month(name: str) -> str:

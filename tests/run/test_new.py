@@ -94,6 +94,38 @@ def test_what_each_customer_bought_net_comes_out_of_what_holds_more_than_invoice
     }
 
 
+BY_MONTH = ["Anna,10.50,20.25,31.00", "Bert,1.10,2.20,4.40"]
+
+
+@pytest.mark.parametrize(
+    ("more", "net"),
+    [
+        (["Total,11.60,22.45,35.40"], "69.45"),
+        ([",11.60,22.45,35.40"], "69.45"),
+        (
+            [
+                "Total North,11.60,22.45,35.40",
+                "Cleo,5.00,6.00,7.70",
+                "Total South,5.00,6.00,7.70",
+                "Total,16.60,28.45,43.10",
+            ],
+            "88.15",
+        ),
+        (["Total Energies,9.00,9.00,9.00"], ""),
+    ],
+    ids=["a total", "a total of nobody", "totals of parts and of all", "a customer named like a total"],
+)
+def test_totals_among_months_side_by_side_are_no_sales_and_what_may_be_either_is_not_read(
+    more: list[str], net: str, tmp_path: Path
+) -> None:
+    folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, "Customer,Jan 2024,Feb 2024,Mar 2024", *BY_MONTH, *more)])
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    if not net:
+        assert "invoice_lines" not in ledger.tables
+    else:
+        assert sum(values(ledger, "invoice_lines", "gross_sales")) == Decimal(net)
+
+
 @pytest.mark.parametrize("example", ["datev", "dolibarr", "erpnext", "odoo", "quickbooks", "sap_copa"])
 def test_the_mapping_of_an_example_comes_out_of_its_files_alone(example: str, tmp_path: Path) -> None:
     theirs = PROJECT / "examples" / example
