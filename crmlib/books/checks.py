@@ -98,7 +98,7 @@ def _open_questions(questions: Mapping[str, OpenQuestion]) -> Iterator[Finding]:
     for key, question in questions.items():
         words = {"asked": question.asked, "taken": question.taken}
         told = _simple("settings-open", "", words, file="engagement.yml", column=f"open.{key}", value=question.taken)
-        yield replace(told, verdict="reject", amount=question.amount) if question.amount else told
+        yield replace(told, verdict="reject", amount=question.amount) if question.amount is not None else told
 
 
 def _table_findings(ledger: Ledger, name: str) -> list[Finding]:

@@ -239,8 +239,8 @@ class OpenQuestion(Record):
     """a question of `crm new` that nobody has answered; it is told until its entry is removed"""
     taken: str
     """what the mapping says until it is"""
-    amount: Decimal = Decimal(0)
-    """what hangs on the answer; where anything does, the books are refused until the entry is removed"""
+    amount: Decimal | None = None
+    """what hangs on the answer, if only in parts that cancel; where there is one, the books are refused until the entry is removed"""
 
 
 class Settings(Record):

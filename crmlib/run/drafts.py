@@ -21,7 +21,7 @@ class Question:
     choices: Sequence[str]
     default: str
     taken: str = ""  # the default where nothing else is said
-    amount: float = 0
+    amount: float | None = None
 
     @property
     def asked(self) -> str:

@@ -151,7 +151,7 @@ def _open(p: Proposal) -> Iterator[str]:
         yield f"  {_text(question.key)}:"
         yield f"    asked: {_text(question.asked)}"
         yield f"    taken: {_text(question.taken or question.default)}"
-        yield from [f"    amount: {question.amount:.2f}"] * bool(question.amount)
+        yield from [] if question.amount is None else [f"    amount: {question.amount:.2f}"]
 
 
 def _mapping(p: Proposal) -> Iterator[str]:

@@ -278,7 +278,7 @@ def _confirm(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
             text = f"Which column of {draft.sheet.name} is {role}{f' ({record.meaning})' if record else ''}?"
             able = sorted(able, key=lambda c: c.name != likely)
             evidence = [f"{c.name}: {', '.join(c.samples)}" for c in able]
-            amount = look.read_sum(draft.sheet, able[:1]) if role in TAKEN_OFF else 0
+            amount = look.read_sum(draft.sheet, able[:1]) if role in TAKEN_OFF else None
             choices = [*(c.name for c in able), "none"]
             key = f"tables.{table}.columns.{role}"
             name = ask(Question(key, text, evidence, choices, choices[0], "none", amount))

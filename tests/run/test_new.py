@@ -261,6 +261,15 @@ def test_what_nobody_has_answered_refuses_the_books_with_its_amount_until_its_en
     assert "settings-open" not in {*open_books(folder).findings["code"]}
 
 
+def test_an_open_question_refuses_the_books_also_where_what_hangs_on_it_cancels(tmp_path: Path) -> None:
+    rows = ["A,10.50,20.25,31.00", "B,-10.50,-20.25,-31.00"]
+    file = csv_file(tmp_path, "Customer,Jan 2024,Feb 2024,Mar 2024", *rows)
+    folder, *_ = set_up(tmp_path, [file], {"tables.invoice_lines.source (months)": ""})
+    with pytest.raises(DataRejected) as refused:
+        open_books(folder)
+    assert "settings-open" in {*refused.value.findings.query("verdict == 'reject'")["code"]}
+
+
 def test_an_open_question_on_which_no_amount_hangs_is_a_warning(tmp_path: Path) -> None:
     days = [
         f"{'AB'[day % 3]},2025-{month:02}-{day:02},1.00"
