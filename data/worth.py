@@ -37,7 +37,7 @@ O1,2025-12-09,Head of sales,Key accounts and segments for 2026
 O2,2025-12-12,Head of sales,Charters of all teams
 O3,2025-12-16,Account managers,Fact packs of the key accounts
 O4,2025-12-18,Account managers,Register of opportunities
-O7,2025-12-19,Finance,Report of eleven months
+O7,2026-01-16,Finance,Customer profitability report for 2025
 """
 # customer, period, line, amount in cents: what Thriftmoor showed in the talks about pallets ready for the store
 CUSTOMER_VIEW = [

@@ -12,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from crmlib.actions import apart
 from crmlib.books.stored import Books
 from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
 from crmlib.look import drawing, whale
-from crmlib.look.words import Words, amount, counted, digits_text, one_unit, percent
+from crmlib.look.words import Words, digits_text, one_unit, percent
 from crmlib.output.headlines import headlines
 from crmlib.output.lists import TITLES
 from crmlib.output.packs import packs_index
@@ -58,7 +59,7 @@ def write_index(
         "summary.html.j2",
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
         as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
-        findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), worth=_worth(actions, settings.currency), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
+        findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), gone=len(actions) and len(apart(actions)[1]), worth=_worth(actions, Words(settings.currency)) if len(actions) else "", thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
         meanings=_meanings(books, actions, findings), downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip
     refuse_outside(text, "index.html")
@@ -141,12 +142,12 @@ def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
     return {"board": [{**step, "html": links.get(step["page"], "")} for step in steps] if run else [], "run": run}
 
 
-def _worth(actions: pd.DataFrame, currency: str) -> str:
-    """What all actions together are worth, and the first of them."""
-    first, whole = (amount(sum(rows.get("worth", [])), currency) for rows in (actions.head(MOST_ACTIONS), actions))
-    if first == whole:
-        return f"{counted(len(actions), 'action')} worth {whole}"
-    return f"{MOST_ACTIONS} of {counted(len(actions), 'action')}, worth {first} of {whole}"
+def _worth(actions: pd.DataFrame, say: Words) -> str:
+    """What there is to gain with who still buys, and apart from it with who is silent or lost."""
+    buying, gone = apart(actions)
+    told = "With {buying:customer who buys|customers who buy} {buying[worth]:money} can be gained."
+    back = "Winning back {gone:silent or lost customer} may bring {gone[worth]:money}."
+    return str(say(told, back, buying=buying, gone=gone))
 
 
 def _unit(actions: pd.DataFrame) -> Decimal:

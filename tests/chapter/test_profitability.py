@@ -210,6 +210,31 @@ def test_what_to_do_first_is_one_list_by_what_is_at_stake(make_books: MakeBooks)
     assert listed["lever"].tolist() == [LEVERS["assignable"], LEVERS["goods"]]
     assert listed["worth"].tolist() == [30, 5]  # not more than the loss
     assert listed["owner"].tolist() == ["Bo", "Ada"]
+    assert set(listed["aim"]) == {"improve"}
+
+
+def test_who_is_lost_is_to_be_won_back_apart_from_who_still_buys_and_most_to_gain_stands_first(
+    make_books: MakeBooks,
+) -> None:
+    weekly = [(f"2024-{month:02}-{day:02}", month) for month in range(1, 13) for day in (3, 10, 17, 24)]
+    sold = {"A": (12, 90, 40), "B": (3, 90, 40), "C": (3, 90, 95), "D": (12, 90, 91)}  # months, sales, cost of a week
+    rows = [
+        f"{who}, {day}, {sales}, {cost}"
+        for who, (last, sales, cost) in sold.items()
+        for day, month in weekly
+        if month <= last
+    ]
+    books = make_books({
+        "customers": "customer_id, customer_name\nA, Adler\nB, Birch\nC, Cedar\nD, Dorn",
+        "invoice_lines": "\n".join(["customer_id, invoice_date, gross_sales, cost_of_goods", *rows]),
+    })  # fmt: skip
+    listed = actions(books, books.period("2024")).set_index("customer_id")
+    assert listed[["aim", "at_stake", "worth"]].T.to_dict("list") == {
+        "B": ["win back", 12 * 50, 12 * 50],
+        "D": ["improve", 48, 48],
+        "C": ["win back", 12 * 5, 0],  # it loses and is gone: nothing to gain on these terms
+    }
+    assert listed.loc["C", "lever"] == "Stop what it still costs; win back on other terms only"
 
 
 @pytest.mark.parametrize(

@@ -572,7 +572,14 @@ def test_the_index_is_a_summary_figures_findings_actions_pages_and_files(site: P
     assert index.select_one('.findings a[href="28.html#exhibit"]') is not None
     row = index.select_one("table.actions tbody tr")
     assert row is not None
-    assert row.get_text("|", strip=True) == "=1+1|Silent|450|Silent since January 2025|Visit, and find out why|450"
+    assert (
+        row.get_text("|", strip=True)
+        == "=1+1|Silent|450|Silent since January 2025|Win back: visit, and find out why|450"
+    )
+    assert (
+        "With 1 customer who buys EUR 51 can be gained. Winning back 2 silent or lost customers may bring EUR 460."
+        in text
+    )
     assert "EUR: from the margin of customers, " in text
     assert "Silent: has not ordered for long, by its own rhythm" in text  # what a segment means that is named here
     assert "thousand" not in text
