@@ -11,7 +11,7 @@ from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
 from crmlib.books.ledger import Rows, identifier
 from crmlib.books.raw import PLACE, Part, Reader, Source
 from crmlib.declared.ledger import Table, tables
-from crmlib.declared.reading import folded, nearest
+from crmlib.declared.reading import bare_name, folded, nearest
 from crmlib.declared.vocabulary import kind_of, parts
 
 NEAR = 0.88  # likeness of a misspelt name: discounts, not discount_rate
@@ -23,7 +23,6 @@ TELLING = re.compile(
 )
 OF_KINDS = re.compile(r"(?:type|typ|art|tipo|kind|nature|class)(?:_|$)")
 Headers = Mapping[str, Collection[str]]  # the client's columns of each table
-COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")
 
 
 def unread_files(
@@ -45,15 +44,9 @@ def _names(source: Source) -> list[str]:
     return list(dict.fromkeys([*parts, *source.others]))
 
 
-def _bare(name: str) -> str:
-    """A name without its ending, and without its case, years, copy marks, plural and blanks."""
-    plain = re.sub(r"[\s_.-]+", " ", re.sub(r"\.\w+$", "", name.rpartition(":")[2]).casefold())
-    return "".join(COPY_MARKS.sub(" ", plain).split()).removesuffix("s")
-
-
 def _near_table(name: str) -> str:
-    bare = {_bare(table): table for table in tables()}
-    given = [_bare(part) for part in (name, name.partition(":")[0])]  # a sheet, and its workbook
+    bare = {bare_name(table): table for table in tables()}
+    given = [bare_name(part) for part in (name.rpartition(":")[2], name.partition(":")[0])]  # a sheet, and its workbook
     return next((bare[n] for g in given if (n := g if g in bare else nearest(g, bare, NEAR))), "")
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from crmlib.declared.agreements import Level, Option
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.judgement import CONDITION, RATINGS, Opportunity, condition_parts
+from crmlib.declared.judgement import CONDITION, FILES, RATINGS, Opportunity, condition_parts
 from crmlib.declared.reading import DECLARED, read_yaml
 from crmlib.declared.teams import SEVERAL, Member, Milestone
 
@@ -32,7 +32,6 @@ SHEETS: Mapping[str, tuple[str, ...]] = {
         )
     },
 }  # fmt: skip
-FILES = ("agreements.yml", "capital.yml", "criteria.yml", "functions.yml", "gain_sharing.yml", "metrics.yml", "segments.yml", "strategy.yml")  # fmt: skip
 LEFT_OUT = {"contacts", "template"}
 CUSTOMERS, STAFF, SAID_OF_ONE = {"customer_id", "account", "accounts"}, {"owner", "rater", "member"}, {"evidence"}
 MONEY = {

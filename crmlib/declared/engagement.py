@@ -10,12 +10,13 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from crmlib.declared.judgement import Rules
+from crmlib.declared.judgement import FILES, LISTS, Rules
 from crmlib.declared.periods import Period, parse_period
-from crmlib.declared.reading import DECLARED, PROJECT, SettingsError, read, safe_code
+from crmlib.declared.reading import DECLARED, PROJECT, SettingsError, bare_name, nearest, read, safe_code
 from crmlib.declared.settings import Settings, TableSource
 from crmlib.declared.statement import Statement, read_statement
 
+NEAR = 0.88  # likeness of a misspelt name
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -62,13 +63,34 @@ def open_engagement(folder: str | Path) -> Engagement:
     Raises
     ------
     SettingsError
-        No engagement there, or settings or a statement that do not hold: all mistakes of a file at once.
+        No engagement there, settings or a statement that do not hold (all mistakes of a file at once), or a file under
+        another name, or in another folder, than the one that is read.
     """
     path = _find(Path(folder))
     settings = read(path, Settings)
+    _refuse_misnamed(path.parent, settings)
     own, full = path.parent / "statement.yml", settings.cost_of_goods_basis == "full"
     statement = read_statement(own if own.exists() else DECLARED / "statement.yml", at_full_cost=full)
     return Engagement(safe_code(path.parent.name), path.parent, settings, statement)
+
+
+def _refuse_misnamed(folder: Path, settings: Settings) -> None:
+    """SettingsError for what looks like a statement or a file of judgement that is not there: the workbook's own would stand in for it."""
+    expected = {
+        **dict.fromkeys(("engagement.yml", "statement.yml"), folder),
+        **dict.fromkeys((*FILES, *LISTS), folder / "judgement"),
+    }
+    absent = {bare_name(name): place / name for name, place in expected.items() if not (place / name).is_file()}
+    books = (folder / settings.source).resolve() == folder  # stand beside engagement.yml
+    wrong = []
+    for file in sorted([*folder.glob("*.y*ml" if books else "*.*"), *folder.glob("judgement/*.*")]):
+        meant = absent.get(bare_name(file.name)) or absent.get(nearest(bare_name(file.name), absent, NEAR))
+        if meant and file.name not in settings.unread and (file.parent == meant.parent or file.name == meant.name):
+            wrong.append(
+                f"{file.relative_to(folder)!s} is not read; is it {meant.relative_to(folder)!s}? Save it as that, or name it under `unread`"
+            )
+    if wrong:
+        raise SettingsError("\n".join(wrong))
 
 
 def _find(folder: Path) -> Path:

@@ -25,6 +25,9 @@ MEASURES = {
     "product_concentration_share": "share of the largest product in what is bought",
     "tenure_years": "years of the relationship",
 }
+# what stands in an engagement's `judgement`: each has a template of the workbook's, or begins with a header alone
+FILES = ("agreements.yml", "capital.yml", "criteria.yml", "functions.yml", "gain_sharing.yml", "metrics.yml", "segments.yml", "strategy.yml")  # fmt: skip
+LISTS = ("menu.csv", "menu_levels.csv", "opportunities.csv", "plan.csv", "process.csv", "ratings.csv", "teams.csv")
 RATINGS = ("customer_id", "criterion", "rater", "date", "rating")
 KINDS = {  # of opportunities: where each stands between the customer and EVA, and how easily it is had
     "white space": ("sales", "medium"), "price": ("net sales", "hard"), "mix": ("cost of goods", "hard"),

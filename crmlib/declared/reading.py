@@ -29,6 +29,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff
 # lines and tabs are seen
 HIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 # after case folding: Cyrillic, Greek, 0 and l
+COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")
 LOOK_ALIKE = str.maketrans("аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi")
 CHANGED = re.compile(r"[-+]?0\d|.*[:_]")  # what YAML would take for a number in octal, in sixties, or with marks
 LINES = "must be `key: value` lines"
@@ -228,6 +229,12 @@ def did_you_mean(text: str, allowed: Iterable[str]) -> str:
     """The end of a message that refuses a name: which one is near; empty where none is."""
     near = nearest(text, allowed)
     return f"; did you mean {near!r}?" if near else ""
+
+
+def bare_name(file: str) -> str:
+    """A file's name without its ending, and without its case, years, copy marks, plural and blanks."""
+    plain = re.sub(r"[\s_.-]+", " ", re.sub(r"\.\w+$", "", file).casefold())
+    return "".join(COPY_MARKS.sub(" ", plain).split()).removesuffix("s")
 
 
 @functools.lru_cache(maxsize=100_000)

@@ -264,7 +264,7 @@ class Settings(Record):
     cost_of_goods_basis: Literal["variable", "full"] = "variable"
     tables: dict[TableName, TableSource] = Field(default_factory=dict)
     unread: list[str] = Field(default_factory=list)
-    """files, sheets or tables of the source that are left out on purpose"""
+    """files, sheets or tables of the source, and files of judgement, that are left out on purpose"""
     open: dict[str, OpenQuestion] = Field(default_factory=dict)
     """questions of `crm new` that nobody has answered, by the setting that they are about"""
     rates: Rates = Field(default_factory=lambda: Rates.model_validate({}))

@@ -175,7 +175,8 @@ def _checked(engagement: str, out: Path | None) -> bool:
     file = folder / "findings.csv"
     export_findings(findings, file)
     _summarise(findings)
-    _say(f"{'accepted' if books else 'rejected'}; {len(findings)} findings, row by row: {near(file)}")
+    count = f"{len(findings)} finding{'s' if len(findings) != 1 else ''}"
+    _say(f"{'accepted' if books else 'rejected'}; {count}, row by row: {near(file)}")
     if books:
         books.refuse_empty(opened.coverage)
         check_judgement(books)

@@ -13,26 +13,15 @@ from crmlib.books.ledger import identifier
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.agreements import Level, Option
-from crmlib.declared.judgement import RATINGS, Opportunity, Round
+from crmlib.declared.editions import SHEETS
+from crmlib.declared.judgement import FILES, Round
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, SettingsError
-from crmlib.declared.teams import Member, Milestone
 from crmlib.declared.vocabulary import parts
 from crmlib.run.drafts import Ask, Draft, Proposal
 from crmlib.run.meaning import NO_CURRENCY, UNKNOWN, proposed
 from crmlib.run.proposal import DERIVED, of_documents
 
-DECIDED = (
-    "strategy.yml",
-    "criteria.yml",
-    "segments.yml",
-    "functions.yml",
-    "agreements.yml",
-    "capital.yml",
-    "metrics.yml",
-    "gain_sharing.yml",
-)  # templates that say something
 DATABASES = {".duckdb", ".db"}
 TAX = ("tax", "with_tax")
 EXTRAS = {"discount", "freight", "commission"}  # amounts that a line may be without
@@ -115,16 +104,8 @@ def _write(folder: Path, texts: dict[str, str]) -> None:
 
 def judgement_templates() -> dict[str, str]:
     """The judgement files as a new engagement gets them: file name → text."""
-    files = {name: (DECLARED / name).read_text("utf-8") for name in DECIDED}
-    headers = {
-        "ratings.csv": RATINGS,
-        "opportunities.csv": Opportunity.model_fields,
-        "teams.csv": Member.model_fields,
-        "plan.csv": Milestone.model_fields,
-        "process.csv": Round.model_fields,
-        "menu.csv": Option.model_fields,
-        "menu_levels.csv": Level.model_fields,
-    }
+    files = {name: (DECLARED / name).read_text("utf-8") for name in FILES}
+    headers = {**SHEETS, "process.csv": tuple(Round.model_fields)}
     return {**files, **{name: ",".join(columns) + "\n" for name, columns in headers.items()}}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
@@ -172,6 +173,32 @@ def test_an_engagement_opens_by_its_folder_or_its_file_and_relative_to_the_proje
     assert open_engagement(folder).folder == open_engagement(folder / "engagement.yml").folder
     assert open_engagement(folder.name).folder == folder.resolve()
     assert open_engagement("data/sample").settings.client == "Tallow & Reed"
+
+
+@pytest.mark.parametrize(
+    ("file", "meant"),
+    [
+        ("judgement/segments.yaml", "judgement/segments.yml"),
+        ("judgement/Segments (1).yml", "judgement/segments.yml"),
+        ("judgement/opportunites.csv", "judgement/opportunities.csv"),
+        ("judgement/ratings.xlsx", "judgement/ratings.csv"),
+        ("criteria.yml", "judgement/criteria.yml"),
+        ("statement.yaml", "statement.yml"),
+        ("Statements.yml", "statement.yml"),
+    ],
+)
+def test_a_file_that_looks_like_one_that_is_missing_is_refused_until_it_is_named_as_unread(
+    make_engagement: Make, file: str, meant: str
+) -> None:
+    folder = make_engagement()
+    (folder / "judgement").mkdir(exist_ok=True)
+    (folder / file).write_text("rules: []\n", encoding="utf-8")
+    (folder / "judgement" / "interviews.txt").touch()
+    with pytest.raises(SettingsError, match=f"{re.escape(file)} is not read; is it {re.escape(meant)}"):
+        open_engagement(folder)
+    with (folder / "engagement.yml").open("a", encoding="utf-8") as settings:
+        settings.write(f"unread: [{Path(file).name}]\n")
+    open_engagement(folder)
 
 
 def test_the_charge_for_capital_before_tax_is_cost_of_capital_over_what_tax_leaves(make_engagement: Make) -> None:
