@@ -175,6 +175,15 @@ def test_amounts_in_another_currency_are_those_of_the_rate_of_their_day(make_boo
     }  # fmt: skip
 
 
+def test_amounts_of_a_month_take_the_rate_of_its_last_day(make_books: Make) -> None:
+    rates = "currency, valid_from, rate, source\nEUR, 2024-01-01, 1.1, central bank\nEUR, 2024-01-20, 1.2, central bank"
+    joint = "month, line, amount, currency\n2024-01-01, head office, 100, EUR"
+    books = make_books({"exchange_rates": rates, "joint_costs": joint})
+    statement = books.statement_in(books.period("2024"))
+    (joint,) = [line.id for line in statement.leaves if line.sources == ("joint_costs",)]
+    assert group_profitability(books, books.period("2024"), "all").firm[joint] == 120
+
+
 def test_a_family_is_its_head_and_all_below_with_what_the_head_buys(make_books: Make) -> None:
     books = make_books({
         "customers": "customer_id, customer_name, parent_id\nP, Poplar,\nS, Spruce, P\nT, Teak, S\nX, Xylo,",

@@ -62,15 +62,16 @@ LINES = "customer_id, invoice_date, gross_sales, product_id, quantity, cost_of_g
 
 def test_price_volume_and_mix_of_one_customer_and_its_products(make_books: Make) -> None:
     rows = ["A, 2024-01-10, 100, p, 10, 60", "A, 2024-01-10, 50, q, 5, 20", "A, 2025-01-10, 240, p, 20, 120", "A, 2025-02-10, 30, r, 1, 10",
+            "A, 2024-03-10, 9.50, s, 0, 0", "A, 2025-03-10, 9, s, 0, 0",
             "B, 2024-01-10, 900, p, 90, 500", "B, 2025-01-10, 10, p, 1, 5"]  # fmt: skip
     books = make_books({"invoice_lines": "\n".join([LINES, *rows])}, coverage={"start": "2024-01", "end": "2025-12"})
     now, base = books.period("2025"), books.period("2024")
     steps = movement.price_volume_mix(books, now, base, "A").set_index("label")["amount"]
-    assert (steps.iloc[0], steps.iloc[-1]) == (70, 140)
+    assert (steps.iloc[0], steps.iloc[-1]) == (Decimal("79.5"), 149)
     assert steps[["Volume", "Price", "Cost of goods", "New products", "Lost products"]].tolist() == [40, 40, 0, 20, -30]
     moved = movement.products_moved(books, "A", now, base).set_index("product_name")
-    assert moved["change"].to_dict() == {"p": 140, "q": -50, "r": 30}
-    assert moved["what"].to_dict() == {"p": "more", "q": "dropped", "r": "new"}
+    assert moved["change"].to_dict() == {"p": 140, "q": -50, "r": 30, "s": Decimal("-0.5")}
+    assert moved["what"].to_dict() == {"p": "more", "q": "dropped", "r": "new", "s": "less"}
     assert movement.products_moved(books, "A", now, None).empty
 
 

@@ -451,6 +451,7 @@ def test_a_challenge_that_the_books_cannot_tell_is_not_taken_for_none(make_books
     assert not bare.loc["Items between the books and the general ledger", "tested"]
     assert not bare.loc["Cost of goods at full standard cost", "tested"]
     assert not bare[~bare["tested"]]["seen"].any()
+    assert bare.loc["Sales without a known customer", "tested"]
     books = make_books(TRADE, **ANY)
     full = challenges(books, books.period("2024")).set_index("challenge")
     assert full["amount"].dropna().tolist() == [10, 54, 70, 0]

@@ -55,6 +55,12 @@ def accounts(customers: int, months: int, *, growth: float = 0.0, noise: float =
     return size * (1 + growth * np.arange(months)) * rng.normal(1, noise, (customers, months))
 
 
+def test_how_far_years_scatter_is_told_in_money() -> None:
+    months = accounts(12, 24)
+    cents, units = (trials.spread(history_of(months * size)) for size in (100, 1))
+    assert cents == pytest.approx(100 * units)
+
+
 # --- published numbers -----------------------------------------------------------------------------------------------
 
 
