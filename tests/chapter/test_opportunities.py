@@ -65,6 +65,20 @@ def test_nobody_is_compared_where_all_are_alike_or_few(make_books: Make, freight
     assert of(make_books({"customers": FIVE, "invoice_lines": lines(freight)})).empty
 
 
+def test_small_orders_are_named_as_what_drives_the_cost_of_orders(make_books: Make) -> None:
+    small = [f"E, 2024-03-1{n}, E{n}, 200, 0, 0, p, 2, 80" for n in range(5)]
+    done = [f"{c}, 2024-03-10, handled, 1" for c in "ABCD"] + [f"E, 2024-03-1{n}, handled, 1" for n in range(5)]
+    books = make_books({
+        "customers": FIVE, "invoice_lines": lines(dict.fromkeys("ABCD", 0), *small),
+        "activity_types": "activity, line\nhandled, order_processing", "rates": "activity, valid_from, rate\nhandled, 2024-01-01, 20",
+        "activities": "\n".join(["customer_id, date, activity, quantity", *done]),
+    })  # fmt: skip
+    [row] = of(books).to_dict("records")
+    assert (row["customer_id"], row["item"]) == ("E", "Order processing")
+    assert row["evidence"].endswith("orders of 200, the median 1,000")
+    assert row["expected"] == pytest.approx(80)  # five orders at 20, the median customer one
+
+
 def test_what_is_given_back_is_one_opportunity_and_the_price_another(make_books: Make) -> None:
     even = dict.fromkeys("ABCD", 30)
     books = make_books({
