@@ -8,7 +8,7 @@ from decimal import Decimal, localcontext
 
 import pandas as pd
 
-from crmlib.books.stored import CELL, Books, Frame, bookings, capital, kept, owner_totals, services
+from crmlib.books.stored import CELL, Books, Frame, bookings, capital, owner_totals, services, shared
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Line, Statement
 from crmlib.profitability import buyers, customer_profitability, group_profitability, own_costs_of, shares, total
@@ -35,7 +35,7 @@ def allocate(amount: Decimal, weights: Mapping[str, Decimal]) -> dict[str, Decim
     return {key: floor * CELL for key, floor in floors.items()}
 
 
-@kept
+@shared
 def full_cost(books: Books, period: Period) -> Frame:
     """What a full-cost system would say: every cost spread to customers, which the contribution approach refuses.
 
@@ -127,7 +127,7 @@ def _answered(books: Books, period: Period) -> dict[tuple[str, str], dict[str, D
     return {key: amounts.to_dict() for key, amounts in by}
 
 
-@kept
+@shared
 def verdicts(books: Books, period: Period, horizon_months: int) -> Frame:
     """Contribution beside full cost: what the firm would lose with each customer, and what a full-cost report says.
 

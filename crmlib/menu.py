@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from crmlib.books.stored import Books, Frame, services
+from crmlib.books.stored import Books, Frame, services, shared
 from crmlib.criteria import as_declared, judgement_records, mistakes_in
 from crmlib.declared.agreements import PER, Agreements, Level, Option
 from crmlib.declared.periods import Period
@@ -114,6 +114,7 @@ def volumes(books: Books, period: Period) -> Frame:
     return pd.DataFrame({"segment": bought["segment"], **found, **times}, index=bought.index)
 
 
+@shared
 def priced(books: Books, period: Period) -> Frame:
     """What each customer who bought would get of each option of its segment, and does get today, with what it costs in a period like this one.
 

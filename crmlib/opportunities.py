@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from crmlib.books.stored import Books, Frame, sales_of, services
+from crmlib.books.stored import Books, Frame, sales_of, services, shared
 from crmlib.criteria import judgement_records, mistakes_in
 from crmlib.declared.judgement import KINDS, Opportunity
 from crmlib.declared.periods import Period
@@ -60,6 +60,7 @@ class Measure:
         return ["; ".join(filter(None, parts)) for parts in told]
 
 
+@shared
 def opportunities(books: Books, period: Period) -> Frame:
     """Every open opportunity of every customer who bought, the largest first.
 

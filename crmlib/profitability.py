@@ -7,7 +7,7 @@ negative is no number and comes as None.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import numpy as np
@@ -43,21 +43,24 @@ def customer_profitability(books: Books, period: Period) -> Frame:
     Columns: the customers' attributes, every available line and subtotal of the statement in order, then drivers and
     other memo columns of the cube. Sorted by net margin, best first; Unassigned last.
     """
-    totals = owner_totals(books, period)
-    rows = totals[totals["level"].isin(["customer", "unassigned"])]
-    amounts = [c for c in rows.columns if c not in {"level", "owner"}]
-    rows = rows[rows[amounts].ne(0).any(axis=1)]
-    statement = books.statement_in(period)
-    lines = statement.with_subtotals(rows.drop(columns="level"))
+    statement, lines = books.statement_in(period), _columns(replace(books, added=""), period)
     named = books.customers.merge(lines, how="right", left_on="customer_id", right_on="owner").drop(columns="owner")
     texts = [c for c in books.customers.columns if books.customers[c].dtype == object]
     named = named.fillna(dict.fromkeys(texts, ""))
     named.loc[named["customer_id"] == "", "customer_name"] = "Unassigned"
     order = [c.id for c in statement.customer_lines]
-    memo = [c for c in amounts if c not in {line.id for line in statement.lines}]
+    memo = [c for c in lines.columns[1:] if c not in {line.id for line in statement.lines}]
     ranked = named.sort_values([statement.net_margin.id, "customer_id"], ascending=[False, True])
     ranked = ranked.iloc[(ranked["customer_id"] == "").argsort(kind="stable")]
     return ranked[[*books.customers.columns, *order, *memo]].reset_index(drop=True)
+
+
+@kept
+def _columns(books: Books, period: Period) -> Frame:
+    """The statement of each customer with anything in the period, of which no attribute is asked: owner ('' for Unassigned), lines, memo columns."""
+    totals = owner_totals(books, period)
+    rows = totals[totals["level"].isin(["customer", "unassigned"])].drop(columns="level")
+    return books.statement_in(period).with_subtotals(rows[rows.drop(columns="owner").ne(0).any(axis=1)])
 
 
 def buyers(customers: Frame) -> Frame:

@@ -27,10 +27,10 @@ from crmlib import (
     teams,
 )
 from crmlib.accounts import rank_share
-from crmlib.books.stored import Books, Frame, View
+from crmlib.books.stored import Books, Frame, View, shared
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError, refuse_mistakes
+from crmlib.declared.reading import SettingsError, content_hash, refuse_mistakes
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq}
 MADE = ("segment", "stance", "key", "reason", "flagged")
@@ -201,6 +201,7 @@ def _place(lower: float) -> str:
     return f"higher than {math.floor(lower * 100)}% of customers"
 
 
+@shared
 def differentiate(books: Books, period: Period | None) -> Frame:
     """Every customer in exactly one segment.
 
@@ -256,7 +257,8 @@ def with_segments(books: Books, period: Period, decided: Frame | None = None) ->
     customers = books.customers.rename(columns={"segment": "own_segment"})
     made = differentiate(books, period) if decided is None else decided
     segment, state = (made[name].to_numpy() for name in ("segment", "state"))
-    return replace(books, customers=customers.assign(segment=segment, state=state))
+    added = content_hash([*segment, *state])
+    return replace(books, customers=customers.assign(segment=segment, state=state), added=added)
 
 
 def segmented(view: View) -> View:

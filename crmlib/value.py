@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from crmlib import forecasts, trials
-from crmlib.books.stored import Books, Frame
+from crmlib.books.stored import Books, Frame, shared
 from crmlib.forecasts import APART, SIMPLE, YEAR, History
 from crmlib.trials import BLOCK, HIGH, HOLDS, LOW, MANY, TOTAL_HOLDS, Lessons
 
@@ -94,6 +94,7 @@ class Valuation:
         return rows.join(told).rename_axis("state")
 
 
+@shared
 def customer_value(books: Books, *, seed: int = 0) -> Valuation:
     """The expected contribution of each of today's customers over the months after the books end, and of all together."""
     rate = float(books.engagement.settings.rates.cost_of_capital)

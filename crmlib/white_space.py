@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from crmlib.books.stored import Books, Frame, kept, sales_in_floats
+from crmlib.books.stored import Books, Frame, kept, sales_in_floats, shared
 from crmlib.declared.periods import Period
 
 FEWEST = 5  # customers in a group, below which its quartiles say nothing
@@ -41,7 +40,7 @@ class Test:
         return self.best_filled / self.best_named if self.best_named else float("nan")
 
 
-@kept
+@shared
 def white_space(books: Books, period: Period) -> Frame:
     """Families of which a customer buys little or nothing, and those who buy alike otherwise buy more.
 
@@ -77,6 +76,7 @@ def white_space(books: Books, period: Period) -> Frame:
     return pd.concat([part for part in parts if len(part)] or parts, ignore_index=True)
 
 
+@shared
 def white_space_test(books: Books, period: Period) -> Test:
     """White space named a year before the period, held against the period; nothing where the books do not hold that year."""
     before = period.year_before()
@@ -98,7 +98,7 @@ def _filled(named: Frame, now: pd.Series) -> int:
     return int((later - named["own"] >= CLOSED * (named["median"] - named["own"])).sum())
 
 
-@functools.lru_cache(maxsize=2)
+@kept
 def _bought(books: Books, period: Period) -> tuple[Frame, pd.Series]:
     """Sales of the largest customers by product (columns), and the family of each product; empty without families."""
     products, sales = books.table("products"), sales_in_floats(books, period)

@@ -171,13 +171,13 @@ def _place(work: Path, cache: Path) -> None:
 def _private_folder(home: Path) -> Iterator[Path]:
     """A folder of this run alone, gone afterwards; those that killed runs left are swept first."""
     home.mkdir(parents=True, exist_ok=True)
-    with _held(home):
+    with held(home):
         for left in home.glob(".filling-*"):
-            with contextlib.suppress(OSError), _held(left, at_once=True):
+            with contextlib.suppress(OSError), held(left, at_once=True):
                 shutil.rmtree(left, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=".filling-", dir=home))
         holding = contextlib.ExitStack()
-        holding.enter_context(_held(work))
+        holding.enter_context(held(work))
     try:
         with holding:
             yield work
@@ -186,7 +186,7 @@ def _private_folder(home: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, *, at_once: bool = False) -> Iterator[None]:
+def held(folder: Path, *, at_once: bool = False) -> Iterator[None]:
     """A folder held for as long as this process lives; OSError where another holds it and it is asked for at once."""
     if sys.platform == "win32":  # folders cannot be held there, nor removed while in use
         yield

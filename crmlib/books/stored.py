@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from crmlib.books.availability import noted
+from crmlib.books.keeping import kept as kept
+from crmlib.books.keeping import shared as shared
 from crmlib.books.ledger import identifier, plain
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError
+from crmlib.declared.reading import SettingsError, content_hash
 from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
 from crmlib.declared.versions import versions
 
@@ -40,7 +42,6 @@ DISGUISED = {  # what an edition does with names and amounts
 }
 BOOKINGS = [*OWNER, "line", "avoidable", "amount"]
 Frame = pd.DataFrame
-Asked = ParamSpec("Asked")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class Books:
 
     `customers` has one row per customer with the attributes that the ledger has, today's for all periods; `statement` the
     lines that this ledger fills; `columns` what each of its tables has; `spans` the first and last day of each line's
-    sources; `sources` the files read with their SHA-256; `edition` is client or anonymous where names are not the ledger's.
+    sources; `sources` the files read with their SHA-256; `edition` is client or anonymous where names are not the ledger's; `added` a hash of the attributes of customers that are not the ledger's.
     """
 
     engagement: Engagement
@@ -61,6 +62,12 @@ class Books:
     data_hash: str
     cache: Path
     edition: str = ""
+    added: str = ""
+
+    @property
+    def content(self) -> str:
+        """A hash of all that figures are made of: the books, what was added to them, and what is declared and judged, as it now stands."""
+        return content_hash([self.data_hash, str(self.cache), self.added, self.engagement.declared])
 
     def table(self, name: str) -> Frame | None:
         """A small table of the ledger, or of the checks (findings, intake, tie_out); None where the ledger has none."""
@@ -263,17 +270,6 @@ def _sums(files: Sequence[Path], by: Sequence[str], period: Period, owners: Fram
 
 
 _sums_kept = functools.lru_cache(maxsize=8)(_sums)
-
-
-def kept(make: Callable[Asked, Frame]) -> Callable[Asked, Frame]:
-    """Keep the last frames that a function made, since a page asks the same of one period many times; each caller has its own."""
-    made = functools.lru_cache(maxsize=3)(make)
-
-    @functools.wraps(make)
-    def own(*args: Asked.args, **kwargs: Asked.kwargs) -> Frame:
-        return made(*args, **kwargs).copy(deep=False)  # which pandas keeps apart once it is written to
-
-    return own
 
 
 def _summed(books: Books, name: str, by: Sequence[str], period: Period) -> Frame:

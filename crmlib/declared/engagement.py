@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 
 from crmlib.declared.judgement import FILES, LISTS, Rules
 from crmlib.declared.periods import Period, parse_period
-from crmlib.declared.reading import DECLARED, PROJECT, SettingsError, bare_name, nearest, read, safe_code
+from crmlib.declared.reading import DECLARED, PROJECT, SettingsError, bare_name, content_hash, nearest, read, safe_code
 from crmlib.declared.settings import Settings, TableSource
 from crmlib.declared.statement import Statement, read_statement
 
@@ -50,6 +51,13 @@ class Engagement:
         """
         paths = (self.folder / "judgement" / file, DECLARED / file)
         return next((read(path, model, columns) for path in paths if path.is_file()), None) or model.model_validate({})
+
+    @property
+    def declared(self) -> str:
+        """A hash of settings and statement, and of the files in the folder judgement as they now stand."""
+        files = sorted(path for path in (self.folder / "judgement").rglob("*") if path.is_file())
+        judged = [(str(file), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+        return content_hash([self.settings.model_dump_json(), self.statement, judged])
 
     @property
     def segments(self) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crmlib.books.keeping import sharing
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.reading import SettingsError, did_you_mean, file_part
 from crmlib.run.kernels import Failure, Kernels, execute, load_papermill, place_of, write_notebook
@@ -97,7 +98,7 @@ def run_packs(engagement: str | Path, who: Sequence[str], request: Request, *, t
         work = _Work(request, tell, opened, notebook, given, period, private, kernels, pdf)
         try:
             load_papermill()
-            with ThreadPoolExecutor(max(1, request.jobs)) as pool:
+            with sharing(kernels.folder), ThreadPoolExecutor(max(1, request.jobs)) as pool:
                 packs = list(pool.map(lambda row: _pack(work, *row), accounts.itertuples(index=False)))
             kernels.close()
             write_pack_index(private, books, period, notebook.title, packs)

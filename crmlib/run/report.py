@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crmlib.books.keeping import sharing
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import PROJECT, CrmError, DataRejected, SettingsError, content_hash
@@ -245,7 +246,7 @@ def _pages(job: _Job, plan: Plan, books: Books) -> Iterator[list[Future[Page]]]:
     state = {"CRM_DATABASE": books.sources["database"]} if "database" in books.sources else {}
     kernels = Kernels(job.scratch("new") / ".kernels", state)
     kernels.folder.mkdir()
-    with closing(kernels), ThreadPoolExecutor(max(1, job.request.jobs)) as pool:
+    with sharing(kernels.folder), closing(kernels), ThreadPoolExecutor(max(1, job.request.jobs)) as pool:
         try:
             making.extend(pool.submit(_make, job, unit, kernels) for unit in plan.stale)
             yield making

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from crmlib.books import cache
+from crmlib.books import cache, keeping, stored
 from crmlib.books.stored import Books, open_books
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import DECLARED, CrmError, SettingsError
@@ -218,3 +221,57 @@ def test_the_write_ahead_log_of_a_database_is_part_of_the_data(make_engagement: 
     assert list(source_files(open_engagement(folder))) == ["client.duckdb", "client.duckdb.wal"]
     (folder / "client.duckdb.wal").unlink()
     assert list(source_files(open_engagement(folder))) == ["client.duckdb"]
+
+
+# --- what was made of the books --------------------------------------------------------------------------------------
+
+
+class Counted:
+    """A function of books that says how often it was made; two of it stand for two processes."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.here, self.there = stored.shared(self.made), stored.shared(self.made)
+
+    def made(self, books: Books, period: str = "2024", *, seed: int = 0) -> pd.DataFrame:
+        self.calls += 1
+        return pd.DataFrame({"call": [self.calls]})
+
+
+def test_what_is_asked_again_is_made_once_however_it_is_written(make_engagement: Make) -> None:
+    folder, counted = make_engagement(), Counted()
+    first, again = open_books(folder), open_books(folder)
+    own = counted.here(first)
+    own.loc[0, "call"] = 99  # nobody else's
+    asked = [counted.here(again), counted.here(again, "2024"), counted.here(first, period="2024", seed=0)]
+    assert (counted.calls, [frame["call"].item() for frame in asked]) == (1, [1, 1, 1])
+
+
+def test_other_judgement_settings_attributes_periods_and_numbers_are_made_anew(make_engagement: Make) -> None:
+    folder, counted = make_engagement(), Counted()
+    opened = open_books(folder)
+    rates = opened.engagement.settings.model_copy(update={"client": "Another"})
+    others = [replace(opened, added="segments"), replace(opened, engagement=replace(opened.engagement, settings=rates))]
+    for books in (opened, *others):
+        counted.here(books)
+    counted.here(opened, "2025")
+    counted.here(opened, seed=1)
+    (folder / "judgement").mkdir(exist_ok=True)
+    for calls, text in enumerate(("hold: 0.1", "hold: 0.2"), 6):
+        (folder / "judgement/segments.yml").write_text(text)
+        counted.here(opened)
+        assert counted.calls == calls
+
+
+def test_the_processes_of_a_run_make_it_once_and_each_for_itself_where_nothing_can_be_written(
+        make_engagement: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+    books, counted = open_books(make_engagement()), Counted()
+    with keeping.sharing(tmp_path):
+        assert counted.here(books).equals(counted.there(books))
+        assert counted.calls == 1
+        monkeypatch.setattr(Path, "write_bytes", lambda self, content: (_ for _ in ()).throw(OSError("full")))
+        counted.here(books, "2025")
+        counted.there(books, "2025")
+    assert counted.calls == 3
+    Counted().here(books)
+    assert keeping.FOLDER not in os.environ
