@@ -10,7 +10,7 @@ import pandas as pd
 
 from crmlib import purchases
 from crmlib.accounts import monthly, places
-from crmlib.books.stored import Books, Frame, order_days
+from crmlib.books.stored import Books, Frame, order_days, shared
 from crmlib.declared.judgement import STATE_OF, Rules, States
 from crmlib.declared.periods import Period, add_months
 from crmlib.purchases import Array, Orders
@@ -111,6 +111,8 @@ def customer_states(books: Books, period: Period, rules: Rules) -> Frame:
     return state_table(orders, sales, start, rules.states, since).set_index(heads)
 
 
+@shared
+@shared
 def at_risk(books: Books, period: Period, rules: Rules) -> Frame:
     """Accounts that are slowing, silent or, within the latest `LATELY` years, lost at the end of a period, and the margin at stake with each.
 

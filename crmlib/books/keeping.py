@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
 import pandas as pd
+from pydantic import BaseModel
 
 from crmlib.declared.reading import content_hash
 
@@ -22,7 +23,7 @@ Made = TypeVar("Made")
 
 
 def kept(make: Callable[Asked, Made]) -> Callable[Asked, Made]:
-    """Keep the last results of a function of books (what they hold decides, and not which object they are), periods and numbers.
+    """Keep the last results of a function of books (what they hold decides, and not which object they are), periods, numbers and what is declared.
 
     Pages ask the same of one period many times, and notebooks that follow each other in one process too. Each caller has a frame of its own.
     """
@@ -80,4 +81,8 @@ def _key(make: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[Hashable,
     """What a result hangs on: the function, and what it is asked, however that is written."""
     asked = inspect.signature(make).bind(*args, **kwargs)
     asked.apply_defaults()
-    return (make.__module__, make.__qualname__, *(getattr(part, "content", part) for part in asked.arguments.values()))
+    return (make.__module__, make.__qualname__, *map(_content, asked.arguments.values()))
+
+
+def _content(part: Any) -> Hashable:
+    return repr(part) if isinstance(part, BaseModel) else cast(Hashable, getattr(part, "content", part))
