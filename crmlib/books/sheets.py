@@ -22,6 +22,7 @@ from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.declared.settings import Settings
 from crmlib.declared.statement import read_statement
+from crmlib.declared.vocabulary import month_of
 
 LOOKED_AT = 200  # first records of a file, by which delimiter and header are found
 
@@ -291,8 +292,7 @@ def _width(row: Sequence[str]) -> int:
 
 
 def _is_name(cell: str) -> bool:
-    mark_or_month = r"[^\w\s]|\d{1,2}[/-]\d{4}|\d{4}[/-]\d{1,2}"  # such as # or 2024-01
-    return bool(re.search(r"[^\W\d_]", cell) or re.fullmatch(mark_or_month, cell)) and len(cell) < 80
+    return bool(re.search(r"[^\W\d_]", cell) or re.fullmatch(r"[^\w\s]", cell) or month_of(cell)) and len(cell) < 80
 
 
 def _typed(cells: Sequence[Any]) -> tuple[list[Any], Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +13,8 @@ from crmlib.books.headings import TOTAL, TOTAL_OF, below_headings, carried_down,
 from crmlib.books.ledger import identifier, quoted, rows_of
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Opener, Profile, Sheet
+from crmlib.books.typing import day_of
+from crmlib.books.written import NUMBERS, TIME, days_of, has_figure, is_of_day, number_pattern, sign_of_currency
 from crmlib.declared.vocabulary import KNOWN, likeness, vocabulary
 
 FIRST = 20_000  # first rows of a table, by which forms are proposed; every row must then bear them out
@@ -22,25 +23,11 @@ NEARLY_ALL = 0.98  # of the rows that bear a sum out
 CENT = 0.011  # by which amounts may differ that were rounded
 ALWAYS = 3  # columns that are filled in every row, from which on no row is a total
 MOST_VALUES = 20  # different values of a column that may be a status
-NUMBERS = [(".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'")]
-DATES = {
-    "%Y-%m-%d": r"\d{4}-\d\d?-\d\d?", "%d.%m.%Y": r"\d\d?\.\d\d?\.\d{4}", "%d/%m/%Y": r"\d\d?/\d\d?/\d{4}",
-    "%m/%d/%Y": r"\d\d?/\d\d?/\d{4}", "%d-%m-%Y": r"\d\d?-\d\d?-\d{4}", "%m-%d-%Y": r"\d\d?-\d\d?-\d{4}",
-    "%Y/%m/%d": r"\d{4}/\d\d?/\d\d?", "%Y%m%d": r"(?:19|20)\d{6}", "%d.%m.%y": r"\d\d?\.\d\d?\.\d\d",
-    "%d-%b-%y": r"\d\d?-[A-Za-z]{3}-\d\d", "%d/%m/%y": r"\d\d?/\d\d?/\d\d", "%m/%d/%y": r"\d\d?/\d\d?/\d\d", "%d-%b-%Y": r"\d\d?-[A-Za-z]{3}-\d{4}",
-    "%d %b %Y": r"\d\d? [A-Za-z]{3} \d{4}", "%b %d, %Y": r"[A-Za-z]{3} \d\d?, \d{4}", "%d %B %Y": r"\d\d? [A-Za-z]{3,9} \d{4}",
-}  # fmt: skip
-TIME = r"(?:(?:,? |T)\d\d?:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?(?: ?Z| ?[+-]\d\d:?\d\d)?)?"
 
 
 def _is_of_files(sheet: Sheet) -> bool:
     """Whether its rows have an order."""
     return sheet.file.suffix.lower() in {".csv", ".txt", ".tsv", *WORKBOOKS}
-
-
-def has_figure(name: str, kind: str = "text") -> str:
-    """The condition that a column is no blank and no word such as Total."""
-    return f"regexp_matches({name}, '[0-9]')" if kind == "text" else f"{name} IS NOT NULL"
 
 
 Forms = tuple[tuple[str, str], Sequence[str]]  # marks of decimals and thousands, formats of dates
@@ -194,7 +181,8 @@ class Sniffer(Opener):
             (self._read(c, number, [day for day in days if day in c.dates]), c.name) for c in sheet.columns.values()
         ]
         columns = ", ".join(f"{value} AS {identifier(name)}" for value, name in read)
-        return replace(self.view(sheet, f"SELECT {columns} FROM {sheet.view}"), columns=sheet.columns)
+        known = {n: c if number in c.numbers else replace(c, numbers=()) for n, c in sheet.columns.items()}
+        return replace(self.view(sheet, f"SELECT {columns} FROM {sheet.view}"), columns=known)
 
     def values(self, sheet: Sheet, column: str) -> dict[str, int]:
         """The values of a column with few of them as they are written, and how often each is there."""
@@ -292,15 +280,19 @@ class Sniffer(Opener):
         read = [self._number(c, form if form in c.numbers else next(iter(c.numbers), form)) for c in columns]
         return self.total(sheet, " + ".join(f"coalesce({value}, 0)" for value in read) or "0")
 
+    def read_rows(self, sheet: Sheet, texts: Sequence[str], amounts: Sequence[str]) -> list[Any]:
+        """Each row's texts, and amounts in the first form that fits."""
+        columns = [f"coalesce(trim({identifier(name)}::VARCHAR), '')" for name in texts]
+        read = [self._number(c, next(iter(c.numbers), (".", ""))) for c in map(sheet.columns.get, amounts) if c]
+        return self.rows(
+            f"SELECT {', '.join([*columns, *(f'coalesce({each}, 0)' for each in read)])} FROM {sheet.view}"
+        )
+
     def months(self, sheet: Sheet, column: str) -> list[tuple[date, int, int]]:
         """Each month of a date with its first and last day that has rows."""
         days = f"SELECT {sheet.spoken(column)} AS d FROM {sheet.view}"
         known = f"SELECT date_trunc('month', d)::DATE AS m, min(day(d)), max(day(d)) FROM ({days}) WHERE d IS NOT NULL"
         return self.rows(f"{known} GROUP BY m ORDER BY m")
-
-    def day(self, text: str, form: str) -> str:
-        """The date that a text is, as an expression."""
-        return f"try_strptime({text}, {quoted(form)})::DATE"
 
     def _read(self, column: Profile, number: tuple[str, str], days: Sequence[str]) -> str:
         if days:
@@ -315,8 +307,8 @@ class Sniffer(Opener):
         return f"TRY_CAST(regexp_replace({plain}, '[()-]', '', 'g') AS DOUBLE) * if(regexp_matches({plain}, '[(-]'), -1, 1)"
 
     def _day(self, column: Profile, form: str) -> str:
-        text = f"trim(regexp_replace({identifier(column.name)}, {quoted(TIME + '$')}, ''))"
-        return self.day(text, form)
+        text = f"trim(regexp_replace({identifier(column.name)}::VARCHAR, {quoted(TIME + '$')}, ''))"
+        return day_of(text, form)
 
     def _profiled(self, sheet: Sheet) -> Sheet:
         """A sheet with what its columns hold: forms are proposed by the first rows and borne out by every one."""
@@ -334,20 +326,25 @@ class Sniffer(Opener):
             known = replace(column, filled=filled, distinct=distinct, samples=tuple(samples))
             if column.kind == "date" and self.rows(f"SELECT 1 FROM {sheet.view} WHERE {name} <> {name}::DATE LIMIT 1"):
                 known = replace(known, marks=column.marks | {"timed"})
-            columns[column.name] = self._forms(sheet, known) if column.kind == "text" and filled else known
+            if column.kind == "text" and filled:
+                known = self._forms(sheet, known)
+            elif filled and sheet.file.suffix.lower() in WORKBOOKS and column.kind != "date" and is_of_day(column.name):
+                known = replace(known, dates=self._forms(sheet, known).dates)
+            columns[column.name] = known
         return replace(sheet, rows=rows, columns=columns)
 
     def _forms(self, sheet: Sheet, column: Profile) -> Profile:
         text = f"trim({identifier(column.name)}::VARCHAR)"
-        tests: dict[Any, str] = {form: _number(form) for form in NUMBERS}
-        tests |= {form: rf"^{shape}{TIME}$" for form, shape in DATES.items()}
+        tests: dict[Any, str] = {form: number_pattern(form) for form in NUMBERS}
+        days = days_of(column.name)
+        tests |= {form: rf"^{shape}{TIME}$" for form, shape in days.items()}
         for rows in (f"(SELECT * FROM {sheet.view} LIMIT {FIRST})", sheet.view):
             counts = [f"count(*) FILTER ({self._fits(column, form, test)})" for form, test in tests.items()]
             figures = [f"count(nullif({text}, ''))", f"count(*) FILTER ({has_figure(text)})", *counts]
             filled, dated, *fits = self.rows(f"SELECT {', '.join(figures)} FROM {rows}")[0]
-            needed = {form: dated if form in DATES and 2 * dated > filled else filled for form in tests}
+            needed = {form: dated if isinstance(form, str) and 2 * dated > filled else filled for form in tests}
             tests = {f: test for (f, test), count in zip(tests.items(), fits, strict=True) if count == needed[f] > 0}
-        numbers, dates = tuple(f for f in NUMBERS if f in tests), tuple(f for f in DATES if f in tests)
+        numbers, dates = tuple(f for f in NUMBERS if f in tests), tuple(f for f in tests if isinstance(f, str))
         marks = self._marks(sheet, text) if numbers or dates else frozenset[str]()
         return replace(column, numbers=numbers, dates=dates, marks=marks, filled=dated if dates else filled)
 
@@ -365,7 +362,7 @@ class Sniffer(Opener):
             "timed": "[0-9]:[0-9]",
         }
         counts = ", ".join(f"bool_or(regexp_matches({text}, {quoted(test)}))" for test in marks.values())
-        signs = f"list(DISTINCT regexp_extract({text}, {quoted(_sign())}))"
+        signs = f"list(DISTINCT regexp_extract({text}, {quoted(sign_of_currency())}))"
         *found, signs = self.rows(f"SELECT {counts}, {signs} FROM {sheet.view} WHERE {text} <> ''")[0]
         return frozenset(
             {*(mark for mark, is_there in zip(marks, found, strict=True) if is_there), *filter(None, signs)}
@@ -375,16 +372,3 @@ class Sniffer(Opener):
 def _filled_in(text: str, names: Mapping[str, str]) -> str:
     """A text with what stands for its {names}; other braces are a client's."""
     return re.sub(r"\{(\w+)\}", lambda mark: names.get(mark[1], mark[0]), text)
-
-
-@functools.cache
-def _sign() -> str:
-    return f"(?:[€$£¥]|{'|'.join(sorted({*vocabulary().currencies.values()}))})"
-
-
-def _number(form: tuple[str, str]) -> str:
-    (decimal, thousands), sign = form, _sign()
-    between = "[ \u00a0\u202f]" if thousands == " " else re.escape(thousands)
-    whole = rf"\d{{1,3}}(?:{between}\d{{3}})+" if thousands else ""
-    body = rf"(?:{whole}|\d+)(?:{re.escape(decimal)}\d+)?" if whole else rf"\d+(?:{re.escape(decimal)}\d+)?"
-    return rf"^(?:-?{sign}? ?-?{body} ?{sign}?-?|\({sign}? ?{body} ?{sign}?\))$"

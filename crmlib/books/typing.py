@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 
 from crmlib.books.ledger import identifier, quoted
 from crmlib.declared.ledger import SCALES, Column
-from crmlib.declared.settings import ColumnSource, Formats
+from crmlib.declared.settings import SERIAL, ColumnSource, Formats
 
 DATE_PARTS = {
-    "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}",
+    "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}", "%j": r"\d{3}",
 }  # fmt: skip
 TIME_PARTS = {"%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}", "%f": r"\d{1,9}", "%p": "[AaPp][Mm]",
               "%z": r"(?:Z|[+-]\d{2}:?\d{2})"}  # fmt: skip
@@ -141,7 +141,7 @@ def _date(text: str, value: str, column: Column, formats: Formats, *, cast: bool
     shaped = [f"regexp_matches({text}, {quoted(pattern)})" for _, pattern, _ in forms]
     days = [f"regexp_extract({text}, {quoted(pattern)}, 1)" if timed else text for _, pattern, timed in forms]
     read = [
-        f"CASE WHEN {fits} THEN CAST(try_strptime({day}, {quoted(form)}) AS DATE) END"
+        f"CASE WHEN {fits} THEN {day_of(day, form)} END"
         for fits, day, (form, *_) in zip(shaped, days, forms, strict=True)
     ]
     every = ", ".join(read)
@@ -163,8 +163,17 @@ def _not_first(value: str, column: Column) -> list[str]:
     return [f"WHEN day({value}) <> 1 THEN 'month-not-first'"] if column.type == "month" else []
 
 
+def day_of(text: str, form: str) -> str:
+    """The date that a text is in a form, as an expression; NULL where it is none."""
+    if form == SERIAL:
+        return f"DATE '1899-12-30' + TRY_CAST(split_part({text}, '.', 1) AS INT)"
+    return f"CAST(try_strptime({text}, {quoted(form)}) AS DATE)"
+
+
 def _date_pattern(form: str, *, cast: bool) -> tuple[str, str, bool]:
     """The part of a format that names the day, the pattern of the whole with the day as its group, and whether there is more."""
+    if form == SERIAL:
+        return form, r"^([2-7]\d{4})(?:\.\d+)?$", True
     end = max(form.rfind(part) + 2 for part in DATE_PARTS)
     parts = DATE_PARTS | TIME_PARTS
     day, rest = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -16,7 +17,7 @@ from crmlib.books.csv_files import check_header, headings, skipped_rows
 from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, shortened, tally
 from crmlib.books.raw import Part, Raw, Reader, Source
 from crmlib.declared.ledger import tables
-from crmlib.declared.settings import Formats
+from crmlib.declared.settings import SERIAL, Formats
 
 if TYPE_CHECKING:
     import openpyxl
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 LARGEST_WORKBOOK = 2 * 1024**3  # bytes unpacked; a larger one is refused unopened
 LARGE_WORKBOOK = 50 * 1024**2  # bytes unpacked, from which on it is tried in a process of its own
 MOST_CELLS = 60_000_000  # of a sheet, from its first cell to its last
+SERIAL_START = datetime(1899, 12, 30)  # from which Excel counts days
 MOST_MEMORY = 0.5  # of the machine's
 
 
@@ -203,7 +205,9 @@ def as_declared(value: Any, formats: Formats) -> str | None:
     if isinstance(value, bool):
         return str(value).upper()
     if isinstance(value, datetime | date):
-        return f"{value:{formats.dates[0]}}"
+        form = next((form for form in formats.dates if {*re.findall("%.", form)} & {"%d", "%j"}), "%Y-%m-%d")
+        serial = SERIAL in formats.dates[:1]
+        return str((datetime(*value.timetuple()[:3]) - SERIAL_START).days) if serial else f"{value:{form}}"
     number = Decimal(str(value))
     if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
         number = rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()

@@ -13,7 +13,8 @@ from crmlib.declared import reading
 from crmlib.declared.ledger import refused_name, tables
 from crmlib.declared.periods import YEAR
 
-DATE_LETTERS = ("%d", "%m", "%b", "%B", "%Y", "%y")
+DATE_LETTERS = ("%d", "%m", "%b", "%B", "%Y", "%y", "%j")
+SERIAL = "serial"  # days since the end of 1899, as Excel counts them
 TIME_LETTERS = ("%H", "%I", "%M", "%S", "%f", "%p", "%z")  # cut to the day
 MOST_YEARS = 100  # of a coverage
 MonthText = Annotated[
@@ -30,10 +31,12 @@ def _date_form(form: str) -> str:
     letters = re.findall("%.?", form)
     if unknown := [letter for letter in letters if letter not in DATE_LETTERS + TIME_LETTERS]:
         raise ValueError(f"{unknown[0]} is not known; letters are {', '.join(DATE_LETTERS + TIME_LETTERS)}")
-    same = {"%b": "%m", "%B": "%m", "%y": "%Y"}
-    first, last = sorted(same.get(letter, letter) for letter in letters[:3]), letters[3:]
-    if first != ["%Y", "%d", "%m"] or set(last) & set(DATE_LETTERS):
+    same, day = {"%b": "%m", "%B": "%m", "%y": "%Y"}, sum(letter in DATE_LETTERS for letter in letters)
+    first, last = sorted(same.get(letter, letter) for letter in letters[:day]), letters[day:]
+    months = first == ["%Y", "%m"] and not last
+    if not (form == SERIAL or months or first in (["%Y", "%d", "%m"], ["%Y", "%j"])) or {*last} & {*DATE_LETTERS}:
         once = "must name day, month and year once each by %d, %m (or %b, %B) and %Y (or %y)"
+        once += f", or year and day of the year (1%y%j), year and month (%Y%m), or be {SERIAL}"
         raise ValueError(f"{once}, and a time after them, such as %d.%m.%Y or %Y-%m-%d %H:%M")
     return form
 
@@ -82,7 +85,7 @@ class Formats(Record):
     currency_sign: str = ""
     """sign that may stand before or after an amount, such as $"""
     dates: list[Annotated[str, AfterValidator(_date_form)]] = Field(["%Y-%m-%d"], min_length=1)
-    """date formats, in the letters %d, %m, %b, %B, %Y and %y; a time after them (%H, %M, %S, %z) is cut"""
+    """date formats, in the letters %d, %m, %b, %B, %Y and %y; a time after them (%H, %M, %S, %z) is cut. Without a day, such as %Y%m, the first of the month; 1%y%j is a Julian date as JD Edwards writes it, serial a day as Excel counts it (45292 is 2024-01-01)"""
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Formats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from datetime import date, timedelta
 
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, Record, nearest, read
@@ -61,6 +62,18 @@ class Vocabulary(Record):
     local: list[str]
     currencies: dict[str, str]
     months: list[list[str]]
+    year: list[str]
+    month: list[str]
+    starts: list[str]
+    ends: list[str]
+    notes: list[str]
+    taxes: list[str]
+    revenue: list[str]
+    rates: list[str]
+    chances: list[str]
+    costs: list[str]
+    accounts: list[str]
+    account_names: list[str]
     unlike: list[str]
 
 
@@ -80,7 +93,8 @@ def _with_own(own: dict[str, Words], table: str, words: Words) -> Words:
 @functools.cache
 def parts(name: str) -> tuple[str, ...]:
     """The words of a name without case, accents and marks: `KundenNr.` is kunden and nr."""
-    broken = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("ß", "ss").replace("%", " percent "))
+    whole = re.sub(r"(?i)^(sum of|summe von|somme de|suma de) ", "", name)  # as pivots say
+    broken = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", whole.replace("ß", "ss").replace("%", " percent "))
     plain = unicodedata.normalize("NFKD", broken).encode("ascii", "ignore").decode().casefold()
     return tuple(re.sub("([aou])e", r"\1", word) for word in re.findall("[a-z0-9]+", plain))
 
@@ -136,6 +150,20 @@ def scale_of(*names: str) -> int:
             if any(f" {' '.join(parts(word))} " in said for word in words):
                 return scale
     return 1
+
+
+def month_of(name: str) -> str:
+    """The first day of the month that a name says, as 'Jan 2024', '2024-01', '2024-01-01' or Excel's 45292; '' where it says none."""
+    if re.fullmatch(r"[345]\d{4}", name):
+        day = date(1899, 12, 30) + timedelta(int(name))
+        return f"{day}" if day.day == 1 else ""
+    words = parts(re.sub(r"^(\d{4}-\d\d)-01( 00:00:00)?$", r"\1", name))
+    numbers = [int(word) for word in words if word.isdigit()]
+    named = (n for n, names in enumerate(vocabulary().months, 1) if {*words} & {*parts(" ".join(names))})
+    month, year = next(named, 0), next((n for n in numbers if 1990 <= n < 2100), 0)
+    year = year or next((2000 + n for n in numbers if month and n < 100), 0)
+    month = month or next((n for n in numbers if 1 <= n <= 12), 0)
+    return f"{year}-{month:02}-01" if year and month and len(words) == 2 else ""
 
 
 def kind_named(name: str) -> str:

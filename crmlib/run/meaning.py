@@ -6,28 +6,20 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import date
 
-from crmlib.books.ledger import quoted
-from crmlib.books.raw import PLACE
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import kind_named, kind_of, parts, vocabulary
+from crmlib.books.typing import day_of
+from crmlib.declared.vocabulary import KNOWN, parts, vocabulary
 from crmlib.run.amounts import find_amounts, scale_amounts, turn_signs
-from crmlib.run.drafts import Ask, Draft, Proposal, Question
-from crmlib.run.proposal import recognised
+from crmlib.run.drafts import Ask, Draft, Proposal, Question, column_named
+from crmlib.run.kinds import FILE, MOST_KINDS, find_kinds, is_one
+from crmlib.run.proposal import recognised, roles
 from crmlib.run.selected import with_selected
 
-FILE = PLACE[0]  # where several are merged
 UNKNOWN = ("2024-01", "2024-12")  # stands for months of which nothing is known
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
 NO_CURRENCY = "XXX"  # ISO 4217's code for none
-AMOUNTS = (
-    "gross_sales",
-    "with_tax",
-    "unit_price",
-    "quantity",
-)  # by which it is said what lines are worth, before it is known what they are
 MOST_MIXED = 0.5  # of the documents that have several lines, above which what differs in them is hardly a customer
-MOST_KINDS = 20  # different values of a column of status or type
 
 
 def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
@@ -48,9 +40,12 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         )
     elif lines:
         whole = look.whole(lines.sheet, lines.head, lines.key, (lines.number, lines.days))
-        lines.kinds = _kinds(look, lines, whole, asked)
+        lines.kinds = find_kinds(look, lines, whole, asked)
         if out := lines.kinds.get("exclude"):
             whole = look.kept(whole, f"NOT coalesce({out}, false)")
+            for draft in (d for d in p.tables.values() if d.derived and d.sheet is lines.sheet and not lines.head):
+                draft.where = " AND ".join(filter(None, (draft.where, f"NOT coalesce({out}, false)")))
+        _in_one_currency(look, lines, whole, asked)
         find_amounts(look, lines, whole, asked)
         scale_amounts(lines, whole)
         turn_signs(look, lines, whole)
@@ -59,19 +54,69 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
             lines.columns |= {"currency": ""} if "currency" in lines.columns else {}  # the document's, not the amount's
         _read_plain(lines)
         p.coverage = _coverage(_months(look, lines, whole), asked)
-    p.open |= {question.key: question for question in _left(p)}
+    p.open |= {question.key: question for question in _left(p, sheets)}
     p.currency = _currency(look, p, asked)
     return p
 
 
-def _left(p: Proposal) -> Iterator[Question]:
+def _left(p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Question]:
     """What nobody can be asked, as nothing is known of it, or as it is for later."""
-    if not p.coverage[0]:
+    lines = p.tables.get("invoice_lines")
+    if not lines or "customer_id" not in lines.columns:
+        sheets = [lines.sheet] if lines else sheets
+        lacking = "; ".join(
+            f"{s.name} has no column known as {' or as '.join(none)}" for s in sheets if (none := _lacking(s))
+        )
+        text = f"No file has a customer, a date and an amount in each row: {lacking}. Name the columns under tables.invoice_lines.columns, select them in a .sql file, or export what has them: a marketplace names the buyer in its order report, not in its settlement."
+        yield Question("tables.invoice_lines", text, [], [], "not read")
+    elif not p.coverage[0]:
         text = "Which months do the books hold? No form of their dates is known."
         yield Question("coverage", text, [], [], f"{UNKNOWN[0]} to {UNKNOWN[1]}")
     if p.unread:
         text = f"Recognised as no table of the ledger: {', '.join(p.unread)}. Is there nothing in them that counts?"
         yield Question("unread", text, [], [], "not read")
+
+
+def _lacking(sheet: Sheet) -> list[str]:
+    known = roles(sheet, "invoice_lines").keys()
+    needed = {
+        "customer": {"customer_id", "customer_name"},
+        "date": {"invoice_date"},
+        "amount": {"gross_sales", "unit_price", "debit"},
+    }
+    return [name for name, able in needed.items() if not able & known]
+
+
+def _in_one_currency(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
+    """Amounts of several currencies in the one of them whose rate is 1: a column that is each amount at its rate, else as people say."""
+    given, amount = (lines.columns.get(role, "") for role in ("currency", "gross_sales"))
+    rate = column_named(lines.sheet, vocabulary().rates, KNOWN)
+    if (
+        not (rate and {given, amount} <= {*whole.columns})
+        or whole.columns[given].distinct < 2
+        or {"discount", "cost_of_goods", "unit_cost"} & {*lines.columns}
+    ):
+        return
+    money, at = whole.spoken(amount), whole.spoken(rate)
+    own = [
+        code
+        for code in look.values(whole, given)
+        if look.agree(look.kept(whole, is_one(whole, given, [code])), at, "1")
+    ]
+    if len(own) != 1:
+        return
+    others = [n for n, c in whole.columns.items() if c.is_number and not c.dates and n not in (amount, rate)]
+    ways = {"times": f"{money} * {at}", "divided by": f"{money} / {at}"}
+    base = next((n for n in others for way in ways.values() if look.agree(whole, way, whole.spoken(n))), "")
+    if not base:
+        text = f"{amount} is in several currencies. Is it, in {own[0]}, {amount} times {rate}, or divided by it?"
+        rows = [" ".join(row[:-1]) for row in look.groups(whole, [whole.spoken(given), at])[:3]]
+        key, total = "tables.invoice_lines.columns.gross_sales (currency)", look.total(whole, ways["times"])
+        base = ways[ask(Question(key, text, rows, [*ways], "times", amount=total)) or "times"]
+    for role in ("currency", "tax", "with_tax", "unit_price", "list_price"):
+        lines.columns.pop(role, None)
+    lines.columns |= {"gross_sales": base, "document_currency": given, "document_amount": amount}
+    lines.currency = own[0]
 
 
 def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
@@ -107,78 +152,6 @@ def _read_plain(lines: Draft) -> None:
         for role, column in mapped.items():
             if "leading" in column.marks and not odd & column.marks and (".", "") in column.numbers:
                 lines.columns[role] = f"try_cast({lines.sheet.spoken(column.name)} as decimal(18, 4))"
-
-
-def _kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str, str]:
-    """What a line is, by the words or codes in columns of status and type, or by a yes in a column named like a kind: kind → condition."""
-    names = {_plain(name) for name in whole.columns}
-    tests: dict[str, list[str]] = {}
-    named = {file: kind_named(source) for source, file in zip(lines.sheet.source, lines.sheet.files, strict=True)}
-    for kind in sorted({*named.values()} - {""}) if FILE in whole.columns else ():
-        given = ", ".join(quoted(file) for file in named if named[file] == kind)
-        tests.setdefault(kind, []).append(f"{FILE} in ({given})")
-    for name, column in whole.columns.items():
-        for code in vocabulary().codes:
-            if code.filled and column.filled and _plain(code.column) == _plain(name):
-                there = "<> ''" if column.kind == "text" else "is not null"
-                tests.setdefault(code.filled, []).append(f"{whole.spoken(name)} {there}")
-        if not 0 < column.distinct <= MOST_KINDS or column.kind == "float" or name in lines.columns.values():
-            continue
-        if name.rsplit(".", 1)[-1] == FILE:
-            continue
-        codes = [c for c in vocabulary().codes if _plain(c.column) == _plain(name) and _plain(c.beside) in {"", *names}]
-        known = {value: kind for code in codes for kind, values in code.kinds.items() for value in values}
-        values = [*look.values(whole, name)]
-        kinds = {value: known.get(value) or kind_of(value) for value in values}
-        if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values)):
-            kinds = {value: flag for value in values if _plain(value) in vocabulary().yes}
-        unknown = [v for v in values if not _is_told(v, kinds.get(v, ""))]
-        if 0 < len(unknown) < len(values):
-            kinds |= _said_of(look, lines, whole, name, unknown, ask)
-        for kind in sorted({*kinds.values()} - {""}):
-            tests.setdefault(kind, []).append(_is_one(whole, name, [v for v in values if kinds.get(v) == kind]))
-    return {
-        kind: " or ".join(tests[kind]) for kind in sorted(tests, key=lambda kind: kind != "exclude")
-    }  # a draft is nothing else
-
-
-def _is_told(value: str, kind: str) -> bool:
-    return bool(kind) or _plain(value) in {*map(_plain, (*vocabulary().normal, *vocabulary().yes, *vocabulary().no))}
-
-
-def _is_one(whole: Sheet, name: str, values: Sequence[str]) -> str:
-    """The condition that a column has one of these values."""
-    return f"{whole.spoken(name)} in ({', '.join(map(quoted, values))})"
-
-
-def _amount(look: Sniffer, lines: Draft, whole: Sheet, where: str) -> float:
-    """What the lines that meet a condition are worth, by the first amount that they have."""
-    first = next((lines.columns[role] for role in AMOUNTS if role in lines.columns), "")
-    return look.total(whole, whole.spoken(first), where) if first else 0
-
-
-def _said_of(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str], ask: Ask) -> dict[str, str]:
-    """The kind of lines with values that say nothing, beside others that do, where the column is one of status: sales, or as people say left out."""
-    if not {*parts(name)} & {*vocabulary().status}:
-        return {}
-    text = f"Are the rows whose {name} is {' or '.join(values)} sales? Others are of another kind, or left out."
-    key, amount = f"tables.invoice_lines.kinds ({name})", _amount(look, lines, whole, _is_one(whole, name, values))
-    said = ask(Question(key, text, [], ["sales", "exclude"], "sales", amount=amount))
-    return dict.fromkeys(values, "exclude") if said == "exclude" else {}
-
-
-def _plain(name: str) -> str:
-    return "".join(parts(name.rsplit(".", 1)[-1]))
-
-
-def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str]) -> str:
-    """The kind that a column of yes and no is named like; a cancellation that still has its amount is left out, as nothing else takes it back."""
-    yes, no = ([v for v in values if _plain(v) in words] for words in (vocabulary().yes, vocabulary().no))
-    kind = kind_of(re.sub(r"(?i)^(is|ist|est|es)\b", "", name.rsplit(".", 1)[-1]))
-    if not (kind and yes and len(yes) + len(no) == len(values)):
-        return ""
-    stands = _amount(look, lines, whole, _is_one(whole, name, yes)) > 0
-    return "exclude" if kind == "cancellation" and stands else kind
 
 
 def _name_documents(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
@@ -226,7 +199,7 @@ def _booked_months(look: Sniffer, lines: Draft) -> Months:
     if given in sheet.columns and sheet.columns[given].kind == "date":
         return look.months(sheet, f"{sheet.spoken(given)}::DATE")
     text = given.removeprefix("day(").removesuffix(")") if given.startswith("day(") else sheet.spoken(given)
-    return look.months(sheet, look.day(text, lines.days[0])) if lines.days else []
+    return look.months(sheet, day_of(text, lines.days[0])) if lines.days else []
 
 
 def _coverage(months: Months, ask: Ask) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from crmlib.run.meaning import NO_CURRENCY, UNKNOWN, proposed
 from crmlib.run.proposal import DERIVED, of_documents
 
 DATABASES = {".duckdb", ".db"}
-TAX = ("tax", "with_tax")
+TAX = ("tax", "with_tax", "document_currency", "document_amount")  # looked at, and not in the ledger
 EXTRAS = {"discount", "freight", "commission"}  # amounts that a line may be without
 TEXTS = {".txt", ".tsv"}  # CSV by another name
 
@@ -185,7 +185,7 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     unread = of_head + [
         c
         for c in (*elsewhere, *(draft.columns.get(role, "") for role in TAX), *of_documents(sheet))
-        if c in sheet.columns and c not in mapped.values()
+        if c in sheet.columns and sheet.columns[c] not in draft.mapped(*mapped.values())
     ]
     if unread and table == "invoice_lines":
         yield f"unread: [{', '.join(map(_text, dict.fromkeys(unread)))}]  # read for customers and products, tax, or of a document as a whole"

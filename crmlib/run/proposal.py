@@ -40,7 +40,7 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
     likely = [
         (role in needed, likeness(bare[c.name], (*(vocabulary().own if role == key else ()), *synonyms)), role, c.name)
         for role, synonyms in words.items() for c in sheet.columns.values() if c.filled and c.name not in whole and fits(c, table, role)
-        and not (role == "customer_id" and c.distinct == 1 < sheet.rows)  # what is the same everywhere tells nobody from another
+        and not (role == "customer_id" and (c.distinct == 1 < sheet.rows or {"g", "l"} <= {*parts(c.name)}))  # the same everywhere, or of the general ledger
         and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
     ]  # fmt: skip
     found: dict[str, tuple[str, float]] = {}
@@ -64,7 +64,11 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
     alike = {"".join(parts(c.name)): c.name for c in sheet.columns.values()}
     records = tables()[table].columns if table in tables() else {}
     own = {role: alike.get("".join(parts(role)), "") for role in records if role not in found}
-    return found | {role: (name, 1) for role, name in own.items() if name and fits(sheet.columns[name], table, role)}
+    return found | {
+        role: (name, 1)
+        for role, name in own.items()
+        if name and fits(sheet.columns[name], table, role) and (role != key or sheet.unique(name))
+    }
 
 
 def of_documents(sheet: Sheet) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from crmlib.books.ledger import identifier
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import likeness, parts, vocabulary
-from crmlib.run.drafts import Ask, Draft, Question, fits
+from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, vocabulary
+from crmlib.run.drafts import Ask, Draft, Question, column_named, fits
 
 HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
 
@@ -47,8 +47,33 @@ def refer(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask) -> None
         lines.columns = {r: c for r, c in lines.columns.items() if c != ours} | {key: before + ours}
         lines.unsure.discard(key)
         other.unsure.discard(key)
+        _join_versions(look, lines, other, key, ask)
     elif key in lines.columns:
         _without_noughts(look, lines, other, key, ask)
+
+
+def _join_versions(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask) -> None:
+    """Take several keys of one customer or product, each with its first and last day, for one by the key that stays."""
+    sheet, words = other.sheet, (vocabulary().starts, vocabulary().ends)
+    spans = [name for each in words if (name := column_named(sheet, each, KNOWN)) and sheet.columns[name].is_date]
+    lasting = [
+        n
+        for n, c in sheet.columns.items()
+        if n not in (other.columns[key], *spans) and 1 < c.distinct < c.filled == sheet.rows
+        and likeness(n, (*vocabulary().own, "alternate key", "business key", "natural key")) >= LIKELY
+    ]  # fmt: skip
+    if len(spans) < 2 or not lasting or lines.head:
+        return
+    one, several = lasting[0], other.columns[key]
+    rows = [" ".join(row[:-1]) for row in look.groups(sheet, [sheet.spoken(n) for n in (one, several, *spans)])]
+    text = f"In {sheet.name} one {one} has several {several}, each with its first and last day. Is it one by {one}, or one for each {several}?"
+    choices = [one, several]
+    if ask(Question(f"tables.invoice_lines.columns.{key} (versions)", text, rows, choices, one)) == several:
+        return
+    lines.head, lines.key, lines.versions = sheet, (lines.columns[key], several), True
+    lines.columns[key] = f"{sheet.name}.{one}"
+    other.columns |= {key: one}
+    other.derived = True
 
 
 def _without_noughts(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask) -> None:
@@ -60,9 +85,14 @@ def _without_noughts(look: Sniffer, lines: Draft, other: Draft, key: str, ask: A
     one, two = sheet.columns[ours], other.sheet.columns[theirs]
     text = f"{ours} is {one.samples[0]} in {sheet.name}, and {theirs} is {two.samples[0]} in {other.sheet.name}. Are they the same but for noughts before them?"
     rows = [f"{c.name}: {', '.join(c.samples)}" for c in (one, two)]
-    if ask(Question(f"tables.invoice_lines.columns.{key} (noughts)", text, rows, ["yes", "no"], "yes")) != "no":
+    sides, bare = ((sheet, ours), (other.sheet, theirs)), "ltrim(CAST({} AS VARCHAR), '0')".format
+    apart = all(look.depends(s, s.spoken(c), bare(s.spoken(c))) for s, c in sides)
+    proven = apart and look.held(sheet, ours, other.sheet, theirs, bare("{}")) == 1
+    amounts = [c for n, c in lines.sheet.columns.items() if n == lines.columns.get("gross_sales")]
+    amount = look.read_sum(lines.sheet, amounts)
+    question = Question(
+        f"tables.invoice_lines.columns.{key} (noughts)", text, rows, ["yes", "no"], "yes", amount=amount
+    )
+    if proven or ask(question) != "no":
         before = f"{identifier(place)}." if place else ""
-        lines.columns[key], other.columns[key] = (
-            f"ltrim(CAST({column} AS VARCHAR), '0')"
-            for column in (before + sheet.spoken(ours), other.sheet.spoken(theirs))
-        )
+        lines.columns[key], other.columns[key] = bare(before + sheet.spoken(ours)), bare(other.sheet.spoken(theirs))

@@ -9,7 +9,7 @@ from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.ledger import identifier, quoted
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import CENT, Sniffer
-from crmlib.declared.vocabulary import KNOWN, kind_named, parts, vocabulary
+from crmlib.declared.vocabulary import KNOWN, kind_named, month_of, vocabulary
 from crmlib.run.drafts import Ask, Question, column_named
 from crmlib.run.proposal import REVERSED, roles, written
 from crmlib.run.references import HELD, shared_key
@@ -53,7 +53,7 @@ def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Shee
     dated = (roles(sheet, table).keys() for sheet in sheets for table in ("documents", "invoice_lines"))
     if not any({"customer_id", "invoice_date"} <= found for found in dated):
         for sheet in sheets:
-            if lines := _by_month(look, sheet, ask):
+            if lines := _by_month(look, sheet, ask) or _of_year_and_month(look, sheet):
                 return [*(s for s in sheets if s is not sheet), lines]
     return [*sheets]
 
@@ -89,47 +89,71 @@ def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
 
 def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
     """A row per customer and month of a table with a column per month, without its totals; None where it is none."""
-    months = {name: month for name in sheet.columns if (month := _month(name))}
+    said = " ".join((*sheet.source, *(cell for cells in sheet.above for cell in cells)))
+    years = {*re.findall(r"(?<!\d)20\d\d(?!\d)", said)}
+    year = f" {min(years)}" if len(years) == 1 else ""
+    months = {n: month for n in sheet.columns if (month := month_of(n) or month_of(n + year))}
     whose = [name for name, _ in roles(sheet, "customers").values() if name not in months]
     if len(months) < PIVOTED or not whose:
         return None
     texts = [c for c in sheet.columns if c not in months and not (c not in whose and sheet.columns[c].is_number)]
-    totals, amounts = _totals(look, sheet, texts, whose), [sheet.columns[name] for name in months]
-    but = f" AND NOT ({' OR '.join(totals)})" if totals else ""
-    whole = look.read_sum(look.kept(sheet, f"true{but}"), amounts)
-    if any(abs(look.read_sum(look.kept(sheet, each), amounts) - whole) > CENT for each in totals):
+    if (totals := _totals(look, sheet, texts, whose, [*months])) is None:
         return None  # neither customers nor what they add up to
+    but, customers = totals
     columns = ", ".join(f"l.{identifier(text)}" for text in texts)
     rows = [MONTHLY.format(others=columns, month=month, amount=identifier(name), but=but) for name, month in months.items()]  # fmt: skip
     made = look.selected(sheet, "\nUNION ALL\n".join(rows), {"sheet": sheet}, LINES)
     amount, key = made.columns["amount"], "tables.invoice_lines.source (months)"
-    text = f"{sheet.name} has a column for each of {len(months)} months. Is what stands there net sales?"
+    text = f"{sheet.name} has a column for each of {len(months)} months, {min(months.values())[:7]} to {max(months.values())[:7]}. Is what stands there net sales?"
+    text += f" {', '.join(customers)}: customers, as no rows above add up to them." if customers else ""
     question = Question(key, text, amount.samples, ["yes", "no"], "yes", amount=look.read_sum(made, [amount]))
     return made if ask(question) != "no" else None
 
 
-def _totals(look: Sniffer, sheet: Sheet, texts: Sequence[str], whose: Sequence[str]) -> list[str]:
-    """Conditions of the rows that are called totals, called totals of something, or nobody's; of each kind that there is."""
+def _totals(
+    look: Sniffer, sheet: Sheet, texts: Sequence[str], whose: Sequence[str], months: Sequence[str]
+) -> tuple[str, list[str]] | None:
+    """What leaves out the rows called totals or nobody's, to which rows above add up, and who is called like one and is none; None where a plain total or nobody's is none."""
+    above, totals, customers, of_nobody = list[Sequence[float]](), dict[str, list[str]](), list[str](), False
+    for row in look.read_rows(sheet, texts, months):
+        said, amounts = dict(zip(texts, row, strict=False)), row[len(texts) :]
+        called = {t: v for t, v in said.items() if re.search(TOTAL, v) or re.search(TOTAL_OF, v)}
+        nobody = not any(said[text] for text in whose)
+        if (called or nobody) and _adds_up(above, amounts):
+            for text, value in called.items():
+                totals.setdefault(text, []).append(value)
+            of_nobody |= not called
+        elif nobody or any(re.search(TOTAL, value) for value in called.values()):
+            return None
+        else:
+            above.append(amounts)
+            customers += called.values()
     cells = {text: f"coalesce(trim(CAST({identifier(text)} AS VARCHAR)), '')" for text in texts}
-    called = {text: [v for v in look.values(sheet, text) if re.search(TOTAL, v)] for text in texts}
-    parts_of = {text: [v for v in look.values(sheet, text) if re.search(TOTAL_OF, v) and v not in called[text]] for text in texts}  # fmt: skip
-    named = [
-        " OR ".join(f"{cells[text]} IN ({', '.join(map(quoted, values))})" for text, values in kind.items() if values)
-        for kind in (called, parts_of)
-    ]
-    nobody = " AND ".join(f"{cells[text]} = ''" for text in whose)
-    return [f"({each})" for each in (*named, nobody) if each and look.total(sheet, "1", each)]
+    tests = [f"{cells[text]} IN ({', '.join(map(quoted, values))})" for text, values in totals.items()]
+    tests += [" AND ".join(f"{cells[text]} = ''" for text in whose)] * of_nobody
+    return f" AND NOT ({' OR '.join(tests)})" if tests else "", customers
 
 
-def _month(name: str) -> str:
-    """The first day of the month for which a column is named, as 'Jan 2024' or '2024-01'; '' where it is named for none."""
-    words = parts(name)
-    numbers = [int(word) for word in words if word.isdigit()]
-    named = (n for n, names in enumerate(vocabulary().months, 1) if {*words} & {*parts(" ".join(names))})
-    month, year = next(named, 0), next((n for n in numbers if 1990 <= n < 2100), 0)
-    year = year or next((2000 + n for n in numbers if month and n < 100), 0)
-    month = month or next((n for n in numbers if 1 <= n <= 12), 0)
-    return f"{year}-{month:02}-01" if year and month and len(words) == 2 else ""
+def _adds_up(above: Sequence[Sequence[float]], amounts: Sequence[float]) -> bool:
+    """Whether some of the rows before, up to the last one, add up to these amounts."""
+    left = [*amounts]
+    for row in reversed(above):
+        left = [total - value for total, value in zip(left, row, strict=True)]
+        if all(abs(each) <= CENT for each in left):
+            return True
+    return False
+
+
+def _of_year_and_month(look: Sniffer, sheet: Sheet) -> Sheet | None:
+    """A sheet with its year and its month, which are columns, as one; None where they are not, or it has dates."""
+    year, month = (column_named(sheet, words, KNOWN) for words in (vocabulary().year, vocabulary().month))
+    dated = any(c.is_date for name, c in sheet.columns.items() if name not in (year, month))
+    if not (year and month) or dated or {"customer_id", "gross_sales"} - roles(sheet, "invoice_lines").keys():
+        return None
+    columns = ", ".join(f"l.{identifier(name)}" for name in sheet.columns if name not in (year, month))
+    text = f"SELECT {{place}}{columns}, concat_ws('-', l.{identifier(year)}, l.{identifier(month)}) AS invoice_date FROM {{sheet}} AS l"
+    made = look.selected(sheet, text, {"sheet": sheet}, LINES)
+    return made if made.columns["invoice_date"].is_date else None
 
 
 def _count(look: Sniffer, sheet: Sheet, account: str, begin: str) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from crmlib.books.raw import WORKBOOKS
-from crmlib.books.sniff import Sniffer, has_figure
+from crmlib.books.sniff import Sniffer
+from crmlib.books.written import has_figure
 from crmlib.run.drafts import Ask, Draft, Question
 
 

@@ -77,7 +77,7 @@ def test_an_odd_value_of_any_key_is_refused_or_read_and_never_crashes(tmp_path: 
         ({"delimiter": "1"}, "formats.delimiter: is not in its form; one mark such as , ; | or a tab"),
         ({"delimiter": ";;"}, "formats.delimiter: is not in its form; one mark such as , ; | or a tab"),
         ({"dates": [""]}, "must name day, month and year once each"),
-        ({"dates": ["%Y-%m"]}, "must name day, month and year once each"),
+        ({"dates": ["%Y"]}, "must name day, month and year once each"),
         ({"dates": ["%d/%d/%Y"]}, "must name day, month and year once each"),
         ({"dates": ["%"]}, "% is not known; letters are %d, %m, %b, %B, %Y, %y, "),
         ({"dates": ["%d.%m.%Q"]}, "%Q is not known"),

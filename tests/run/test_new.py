@@ -111,11 +111,20 @@ BY_MONTH = ["Anna,10.50,20.25,31.00", "Bert,1.10,2.20,4.40"]
             ],
             "88.15",
         ),
-        (["Total Energies,9.00,9.00,9.00"], ""),
+        (["Total Energies,9.00,9.00,9.00", "Total,20.60,31.45,44.40"], "96.45"),
+        (["Total Energies,9.00,9.00,9.00"], "96.45"),
+        (["Total,9.00,9.00,9.00"], ""),
     ],
-    ids=["a total", "a total of nobody", "totals of parts and of all", "a customer named like a total"],
+    ids=[
+        "a total",
+        "a total of nobody",
+        "totals of parts and of all",
+        "a customer named like a total, and a total",
+        "a customer named like a total",
+        "a total of something else",
+    ],
 )
-def test_totals_among_months_side_by_side_are_no_sales_and_what_may_be_either_is_not_read(
+def test_rows_to_which_others_add_up_are_totals_among_months_side_by_side_and_a_name_alone_makes_none(
     more: list[str], net: str, tmp_path: Path
 ) -> None:
     folder, _, _ = set_up(tmp_path, [csv_file(tmp_path, "Customer,Jan 2024,Feb 2024,Mar 2024", *BY_MONTH, *more)])

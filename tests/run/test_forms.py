@@ -1,0 +1,136 @@
+"""Exports in forms of their own: read right, and what they do not prove is asked, with an answer by which the books are accepted."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import openpyxl
+import pytest
+import yaml
+from conftest import values
+from test_new import mapping, set_up
+
+from crmlib.books.checks import check_ledger
+from crmlib.books.reader import read_ledger
+from crmlib.declared.engagement import open_engagement
+
+DATED = "Invoice No,{},Customer No,Customer Name,Net Amount\nR1,{},K1,Alder,10.00\nR2,{},K2,Birch,-2.50\nR3,{},K1,Alder,5.00\n"
+MONTHS = "Customer,{},{},{}\nAlder,10.00,0,5.00\nBirch,0,-2.50,0\n"
+NET = {"Alder": Decimal(15), "Birch": Decimal("-2.5")}
+ASKED_MONTHS = "tables.invoice_lines.source (months)"
+# each: its files, and what stays open beside the currency
+FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
+    "days as Excel counts them": ({"sales.csv": DATED.format("Invoice Date", "45296", "45322", "45340.75")}, set()),
+    "days of the year as JD Edwards writes them": ({"sales.csv": DATED.format("RPDIVJ", "124005", "124031", "124049")}, set()),
+    "months as six digits": ({"sales.csv": DATED.format("Period", "202401", "202401", "202402")}, set()),
+    "months as SAP's periods": ({"sales.csv": DATED.format("Periode", "001.2024", "001.2024", "002.2024")}, set()),
+    "a column of years and one of months": (
+        {"sales.csv": "Year,Month,Customer No,Customer Name,Net Amount\n2024,January,K1,Alder,15.00\n2024,March,K2,Birch,-2.50\n"}, set()),
+    "a column for each month, named by its first day": (
+        {"sales.csv": MONTHS.format("2024-01-01", "2024-02-01", "2024-03-01")}, {ASKED_MONTHS}),
+    "a column for each month, named by its first day as Excel counts it": (
+        {"sales.csv": MONTHS.format("45292", "45323", "45352")}, {ASKED_MONTHS}),
+    "a column for each month below a title with the year": (
+        {"sales.csv": "Net sales 2024,,,\n" + MONTHS.format("Jan", "Feb", "Mar")}, {ASKED_MONTHS}),
+    "a journal of one signed amount": (
+        {"entries.csv": "Posting Date,Document No.,G/L Account No.,G/L Account Name,Amount,Source No.,Source Name\n"
+         + "".join(f"{day},{no},2310,Customers,{gross},{who}\n{day},{no},6110,Sales,{net},{who}\n{day},{no},5611,Sales VAT,{tax},{who}\n"
+                   for day, no, gross, net, tax, who in (("2024-01-05", "R1", "18.00", "-15.00", "-3.00", "K1,Alder"),
+                                                         ("2024-01-31", "R2", "-3.00", "2.50", "0.50", "K2,Birch")))},
+        {"tables.invoice_lines.kinds (G/L Account No.)"}),
+    "credit notes that only their numbers tell": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Net Amount\nINV-1,2024-01-05,K1,Alder,15.00\nINV-2,2024-01-20,K2,Birch,4.00\nCN-3,2024-01-31,K2,Birch,6.50\n"},
+        {"tables.invoice_lines.kinds (Document No)"}),
+    "rows of tax among the items": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Item,Amount\nR1,2024-01-05,K1,Alder,A-1,15.00\nR1,2024-01-05,K1,Alder,VAT 20%,3.00\nR2,2024-01-31,K2,Birch,B-2,-2.50\nR2,2024-01-31,K2,Birch,VAT 20%,-0.50\n"},
+        {"tables.invoice_lines.kinds (Item)"}),
+    "several currencies with their rates": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Currency,Exchange Rate,Amount\nR1,2024-01-05,K1,Alder,EUR,1,15.00\nR2,2024-01-31,K2,Birch,USD,0.5,-5.00\n"},
+        {"tables.invoice_lines.columns.gross_sales (currency)"}),
+    "several currencies beside the amount in one": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Currency,Exchange Rate,Amount,Amount (EUR)\nR1,2024-01-05,K1,Alder,EUR,1,15.00,15.00\nR2,2024-01-31,K2,Birch,USD,2,-5.00,-2.50\n"}, set()),
+    "what was invoiced and credited in two columns": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Invoiced,Credited\nR1,2024-01-05,K1,Alder,15.00,\nR2,2024-01-31,K2,Birch,,2.50\n"}, set()),
+    "keys with noughts before them": (
+        {"sales.csv": "Document No,Date,Customer No,Amount\nR1,2024-01-05,7,15.00\nR2,2024-01-31,12,-2.50\n",
+         "customers.csv": "Customer No,Customer Name\n0007,Alder\n0012,Birch\n"}, set()),
+}  # fmt: skip
+
+
+def net(folder: Path, work: Path) -> dict[str, Decimal]:
+    """What each customer bought, of what is in the figures."""
+    ledger = read_ledger(open_engagement(folder), work)
+    names = dict(values(ledger, "customers", "customer_id", "customer_name"))
+    bought: dict[str, Decimal] = {}
+    for customer, kind, gross in values(ledger, "invoice_lines", "customer_id", "kind", "gross_sales"):
+        if kind != "exclude":
+            bought[names[customer]] = bought.get(names[customer], Decimal(0)) + gross
+    return bought
+
+
+def confirmed(folder: Path) -> None:
+    """Take what was taken for right: the questions are answered, and a currency is named where none was."""
+    settings = mapping(folder)
+    settings.pop("open", None)
+    settings["currency"] = {"XXX": "EUR"}.get(settings["currency"], settings["currency"])
+    (folder / "engagement.yml").write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_form_is_read_right_and_accepted_when_its_questions_are_answered(form: str, tmp_path: Path) -> None:
+    files, still_open = FORMS[form]
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    folder, _, _ = set_up(tmp_path, [tmp_path / name for name in files])
+    assert {*mapping(folder).get("open", {})} == still_open
+    assert net(folder, tmp_path / "work") == NET
+    confirmed(folder)
+    found = check_ledger(read_ledger(open_engagement(folder), tmp_path / "again"))
+    assert found[found["verdict"] == "reject"]["message"].tolist() == []
+
+
+def test_a_column_for_each_month_may_be_named_by_dates_of_a_workbook(tmp_path: Path) -> None:
+    from datetime import datetime
+
+    book = openpyxl.Workbook()
+    rows = [
+        ["Customer", *(datetime(2024, month, 1) for month in (1, 2, 3))],
+        ["Alder", 10, 0, 5],
+        ["Birch", 0, -2.5, 0],
+    ]
+    for row in rows:
+        book.active.append(row)  # type: ignore[union-attr]
+    book.save(tmp_path / "pivot.xlsx")
+    folder, _, _ = set_up(tmp_path, [tmp_path / "pivot.xlsx"])
+    assert {*mapping(folder)["open"]} == {ASKED_MONTHS}
+    assert net(folder, tmp_path / "work") == NET
+
+
+PRODUCTS = "ProductKey,ProductAlternateKey,ProductName,StartDate,EndDate,Status\n1,A-1,Anchor,2023-01-01,2024-01-10,\n2,A-1,Anchor,2024-01-11,,Current\n3,B-2,Bolt,2023-01-01,,Current\n"
+SOLD = "OrderNo,OrderDate,CustomerKey,CustomerName,ProductKey,Amount\nR1,2024-01-05,K1,Alder,1,10.00\nR2,2024-01-20,K1,Alder,2,5.00\nR3,2024-01-31,K2,Birch,3,-2.50\n"
+
+
+@pytest.mark.parametrize(("answer", "products"), [(None, ["A-1", "B-2"]), ("ProductKey", ["1", "2", "3"])])
+def test_a_product_with_a_key_for_each_of_its_versions_is_one_unless_people_say_otherwise(
+    answer: str | None, products: list[str], tmp_path: Path
+) -> None:
+    for name, text in (("FactSales.csv", SOLD), ("DimProduct.csv", PRODUCTS)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    key = "tables.invoice_lines.columns.product_id (versions)"
+    folder, asked, _ = set_up(
+        tmp_path, [tmp_path / "FactSales.csv", tmp_path / "DimProduct.csv"], answer and {key: answer}
+    )
+    assert key in {question.key for question in asked}
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert sorted(values(ledger, "products", "product_id")) == products
+    assert sorted({*values(ledger, "invoice_lines", "product_id")}) == products
+
+
+def test_what_is_not_read_says_what_it_lacks(tmp_path: Path) -> None:
+    (tmp_path / "settlement.csv").write_text(
+        "settlement-id,posted-date,order-id,amount\n1,2024-01-05,R1,10.00\n", encoding="utf-8"
+    )
+    folder, _, still_open = set_up(tmp_path, [tmp_path / "settlement.csv"])
+    assert not check_ledger(read_ledger(open_engagement(folder), tmp_path / "work")).query("verdict == 'reject'").empty
+    assert any("settlement has no column known as customer" in text for text in still_open)
