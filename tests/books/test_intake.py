@@ -85,9 +85,9 @@ def told(case: dict[str, Any]) -> set[str]:
 
 
 def merged(settings: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
-    """Settings with more of them, key by key."""
+    """Settings with more of them, key by key, without those that become null."""
     both = {k: merged(settings[k], more[k]) for k in settings.keys() & more.keys() if isinstance(more[k], dict)}
-    return {**settings, **more, **both}
+    return {k: value for k, value in {**settings, **more, **both}.items() if value is not None}
 
 
 def make_engagement(folder: Path, settings: dict[str, Any] | None = None) -> Path:
