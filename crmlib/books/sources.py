@@ -128,8 +128,14 @@ def _folder(reader: Reader, folder: Path) -> Source:
             single.setdefault(file.stem, []).extend(single[f"{file.stem}:{title}"])
             sheets[file.name] = single[f"{file.stem}:{title}"]
     known = {*(part.name for part in parts), *(file.name for file in books)}
-    others = [f.name for f in sorted(folder.iterdir()) if f.is_file() and f.name not in known and f.name[0] != "."]
+    others = [file for file in _all_files(folder) if file not in known and file.partition("/")[0] not in known]
     return Source({p.name: [p] for p in parts} | sheets | single | groups, single, others=others)
+
+
+def _all_files(folder: Path) -> list[str]:
+    """Every file of a folder and those below it, by its path; names that begin with a dot are of tools."""
+    files = (file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file())
+    return [file for file in files if "/." not in f"/{file}"]
 
 
 def _mapped(engagement: Engagement) -> Iterator[str]:

@@ -31,7 +31,8 @@ def unread_files(
     """What of the source is in no table; `read` names the parts that are, `there` the tables of the ledger that are, by `headers` those read straight."""
     left = [name for name in _names(source) if name not in read]
     meant = {name: _near_table(name) for name in left if not _on_purpose(name, reader.engagement.settings.unread)}
-    findings = [_misnamed(name, table, absent=table not in there) for name, table in meant.items() if table]
+    ways = {name: _to_be_read(name, table, source.others) for name, table in meant.items() if table}
+    findings = [_misnamed(name, meant[name], way, absent=meant[name] not in there) for name, way in ways.items()]
     alike = {name: table for name in meant if (table := "" if meant[name] else _like(reader, source, name, headers))}
     findings += [_left_behind(name, table) for name, table in alike.items()]
     if others := [name for name in left if not meant.get(name) and name not in alike]:
@@ -52,13 +53,25 @@ def _near_table(name: str) -> str:
 
 def _on_purpose(name: str, unread: Iterable[str]) -> bool:
     book, _, sheet = name.rpartition(":")
-    return bool({name, name.rsplit(".", 1)[0], book, f"{book}.xlsx", sheet if book else name} & {*unread})
+    own = {name, name.rsplit(".", 1)[0], name.partition("/")[0], book, f"{book}.xlsx", sheet if book else name}
+    return bool(own & {*unread})
 
 
-def _misnamed(name: str, table: str, *, absent: bool) -> Finding:
+def _to_be_read(name: str, table: str, others: Collection[str]) -> str:
+    """What makes a file that of a table; `others` are of no kind that is read, or lie deeper."""
+    if name.endswith(".sql"):
+        return f"put it beside engagement.yml and say `source: {name}` under tables.{table}"
+    if "/" in name:
+        return "move it out of its folder, beside the other files of the source"
+    if name in others:
+        return f"CSV, .xlsx and Parquet are read: save it as {table} in one of these"
+    return f"say `source: {name!r}` under tables.{table} (a list, if there are several), or rename it"
+
+
+def _misnamed(name: str, table: str, way: str, *, absent: bool) -> Finding:
     why = "which is not there" if absent else "which is read from elsewhere"
-    way_out = f"say `source: {name!r}` under tables.{table} (a list, if there are several), or rename it; if it is something else, name it under `unread`"
     message = f"{name!r} is not read; its name is like that of the table {table}, {why}"
+    way_out = f"{way}; if it is something else, name it under `unread`"
     return Finding("reject" if absent else "warn", "file-misnamed", message, way_out, table=table, file=name)
 
 

@@ -233,7 +233,11 @@ def did_you_mean(text: str, allowed: Iterable[str]) -> str:
 
 def bare_name(file: str) -> str:
     """A file's name without its ending, and without its case, years, copy marks, plural and blanks."""
-    plain = re.sub(r"[\s_.-]+", " ", re.sub(r"\.\w+$", "", file).casefold())
+    plain = re.sub(
+        r"[\s_.-]+",
+        " ",
+        re.sub(r"(\.(csv|txt|tsv|xlsx?|parquet))?\.\w+$", "", file.rpartition("/")[2], flags=re.IGNORECASE).casefold(),
+    )
     return "".join(COPY_MARKS.sub(" ", plain).split()).removesuffix("s")
 
 

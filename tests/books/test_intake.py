@@ -158,7 +158,9 @@ def test_the_good_ledger_is_accepted_with_nothing_to_say(tmp_path: Path) -> None
 def test_a_bad_csv_ledger_is_told_with_its_place(case: dict[str, Any], tmp_path: Path) -> None:
     folder = make_engagement(tmp_path / "e", case.get("settings"))
     for file, text in files_of(case).items():
-        (folder / "ledger" / file).write_text(text, encoding="utf-8", newline="")
+        path = folder / "ledger" / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="")
     assert_as_expected(check(folder), case)
 
 
