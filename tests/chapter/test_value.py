@@ -55,6 +55,11 @@ def accounts(customers: int, months: int, *, growth: float = 0.0, noise: float =
     return size * (1 + growth * np.arange(months)) * rng.normal(1, noise, (customers, months))
 
 
+def test_the_page_says_from_how_many_customers_methods_learn() -> None:
+    page = (PROJECT / "notebooks" / "21_segments.ipynb").read_text(encoding="utf-8")
+    assert f"are tried on, {trials.MANY:,} drawn at random" in page
+
+
 def test_how_far_years_scatter_is_told_in_money() -> None:
     months = accounts(12, 24)
     cents, units = (trials.spread(history_of(months * size)) for size in (100, 1))
