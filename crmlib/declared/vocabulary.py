@@ -64,6 +64,7 @@ class Vocabulary(Record):
     months: list[list[str]]
     year: list[str]
     month: list[str]
+    fiscal: list[str]
     starts: list[str]
     ends: list[str]
     notes: list[str]

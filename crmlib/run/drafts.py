@@ -63,7 +63,6 @@ class Draft:
     document: list[str] = field(default_factory=list)
     head: Sheet | None = None  # of the invoices that the lines belong to
     key: tuple[str, str] = ("", "")  # our column and the head's
-    versions: bool = False  # its head holds versions of customers or products, and no documents
     where: str = ""
     kinds: dict[str, str] = field(default_factory=dict)
     number: tuple[str, str] = (".", "")

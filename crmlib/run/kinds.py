@@ -37,7 +37,7 @@ def find_kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str,
                 tests.setdefault(code.filled, []).append(f"{whole.spoken(name)} {there}")
         if not 0 < column.distinct <= MOST_KINDS or column.kind == "float" or name in lines.columns.values():
             continue
-        if name.rsplit(".", 1)[-1] == FILE or (lines.versions and name not in lines.sheet.columns):
+        if name.rsplit(".", 1)[-1] == FILE:
             continue
         codes = [c for c in vocabulary().codes if _plain(c.column) == _plain(name) and _plain(c.beside) in {"", *names}]
         known = {value: kind for code in codes for kind, values in code.kinds.items() for value in values}

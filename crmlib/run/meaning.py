@@ -19,6 +19,7 @@ from crmlib.run.selected import with_selected
 UNKNOWN = ("2024-01", "2024-12")  # stands for months of which nothing is known
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
 NO_CURRENCY = "XXX"  # ISO 4217's code for none
+PERIODS = ("%Y%m", "%m.%Y", "0%m.%Y", "%m/%Y", "%Y-%m")  # forms of months that a fiscal year may count
 MOST_MIXED = 0.5  # of the documents that have several lines, above which what differs in them is hardly a customer
 
 
@@ -141,6 +142,27 @@ def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
         samples = next(c.samples for c in columns if c.dates)
         answer = ask(Question(f"tables.{table}.formats.dates", text, samples, common, common[0], "none"))
         common = [answer] if answer else []
+    for c in columns:
+        if {*c.dates} & {*common} & {*PERIODS} and {*parts(c.name)} & {*vocabulary().fiscal}:
+            text = f"Is the month in {c.name} one of the calendar year, and not of a fiscal year that begins later?"
+            key, amounts = (
+                f"tables.{table}.formats.dates (fiscal)",
+                [a for a in columns if a.name == draft.columns.get("gross_sales")],
+            )
+            if (
+                ask(
+                    Question(
+                        key,
+                        text,
+                        c.samples,
+                        ["yes", "no"],
+                        "yes",
+                        amount=look.read_sum(draft.sheet, amounts, draft.number),
+                    )
+                )
+                == "no"
+            ):
+                common = []
     draft.days = draft.days or common or sorted({d[0] for d in dates if len(d) == 1})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from crmlib.books.ledger import identifier
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
@@ -70,7 +72,8 @@ def _join_versions(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask
     choices = [one, several]
     if ask(Question(f"tables.invoice_lines.columns.{key} (versions)", text, rows, choices, one)) == several:
         return
-    lines.head, lines.key, lines.versions = sheet, (lines.columns[key], several), True
+    lines.head = replace(sheet, columns={name: sheet.columns[name] for name in (one, several)})
+    lines.key = lines.columns[key], several
     lines.columns[key] = f"{sheet.name}.{one}"
     other.columns |= {key: one}
     other.derived = True

@@ -23,8 +23,8 @@ ASKED_MONTHS = "tables.invoice_lines.source (months)"
 FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
     "days as Excel counts them": ({"sales.csv": DATED.format("Invoice Date", "45296", "45322", "45340.75")}, set()),
     "days of the year as JD Edwards writes them": ({"sales.csv": DATED.format("RPDIVJ", "124005", "124031", "124049")}, set()),
-    "months as six digits": ({"sales.csv": DATED.format("Period", "202401", "202401", "202402")}, set()),
-    "months as SAP's periods": ({"sales.csv": DATED.format("Periode", "001.2024", "001.2024", "002.2024")}, set()),
+    "months as six digits": ({"sales.csv": DATED.format("Month", "202401", "202401", "202402")}, set()),
+    "months as SAP's periods": ({"sales.csv": DATED.format("Periode", "001.2024", "001.2024", "002.2024")}, {"tables.invoice_lines.formats.dates (fiscal)"}),
     "a column of years and one of months": (
         {"sales.csv": "Year,Month,Customer No,Customer Name,Net Amount\n2024,January,K1,Alder,15.00\n2024,March,K2,Birch,-2.50\n"}, set()),
     "a column for each month, named by its first day": (
