@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+
+from crmlib.books.headings import TOTAL
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sniff import Sniffer
 from crmlib.books.written import has_figure
@@ -9,14 +12,14 @@ from crmlib.run.drafts import Ask, Draft, Question
 
 
 def leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
-    """Leave out the rows without date and customer that are headings and totals; where their amounts do not bear it out, as people say."""
+    """Leave out the rows without date, and with no customer or one called Total, that are headings and totals; where their amounts do not bear it out, as people say."""
     day, customer = (lines.columns.get(role, "") for role in ("invoice_date", "customer_id"))
     if day not in lines.sheet.columns or lines.sheet.columns[day].filled == lines.sheet.rows:
         return
     kind = lines.sheet.columns[day].kind if lines.sheet.file.suffix not in WORKBOOKS else "text"
     dated = has_figure(lines.sheet.spoken(day), lines.sheet.columns[day].kind)
     rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false)")
-    if customer not in lines.sheet.columns or look.values(rest, customer):
+    if customer not in lines.sheet.columns or not all(re.search(TOTAL, said) for said in look.values(rest, customer)):
         return
     amount = next(
         (lines.columns[r] for r in ("gross_sales", "with_tax", "cost_of_goods", "quantity") if r in lines.columns), ""

@@ -52,6 +52,8 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Currency,Exchange Rate,Amount,Amount (EUR)\nR1,2024-01-05,K1,Alder,EUR,1,15.00,15.00\nR2,2024-01-31,K2,Birch,USD,2,-5.00,-2.50\n"}, set()),
     "what was invoiced and credited in two columns": (
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Invoiced,Credited\nR1,2024-01-05,K1,Alder,15.00,\nR2,2024-01-31,K2,Birch,,2.50\n"}, set()),
+    "a last row called a total where others have their customer": (
+        {"register.csv": "Date,Particulars,Voucher No.,Value\n2024-01-05,Alder,1,15.00\n2024-01-31,Birch,2,-2.50\n,Grand Total,,12.50\n"}, set()),
     "keys with noughts before them": (
         {"sales.csv": "Document No,Date,Customer No,Amount\nR1,2024-01-05,7,15.00\nR2,2024-01-31,12,-2.50\n",
          "customers.csv": "Customer No,Customer Name\n0007,Alder\n0012,Birch\n"}, set()),
