@@ -127,8 +127,10 @@ def from_customers_to_profit(books: Books, period: Period) -> pd.Series:
     own = [line for line in statement.leaves if not line.is_pool]
     margin = sum((totals[line.id] * line.sign for line in own), totals["sales"] * 0)
     kinds = {"customer": "Customers", "unassigned": "Unassigned", "firm": ""}
-    parts = margin.groupby(totals["level"].map(lambda level: kinds.get(level, "Costs that groups own"))).sum()
-    owners = parts.reindex([name for name in ("Customers", "Unassigned", "Costs that groups own") if name in parts])
+    parts = margin.groupby(totals["level"].map(lambda level: kinds.get(level, "Costs of whole customer groups"))).sum()
+    owners = parts.reindex(
+        [name for name in ("Customers", "Unassigned", "Costs of whole customer groups") if name in parts]
+    )
     pool = {line.label: totals[line.id].sum() * line.sign for line in statement.leaves if line.is_pool}
     steps = {**dict(owners), **pool}
     return pd.Series({**steps, statement.firm_lines[-1].label: sum(steps.values())}, dtype=object)

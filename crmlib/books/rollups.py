@@ -29,7 +29,8 @@ from crmlib.declared.statement import CAPITAL_BALANCES, Statement
 ROUNDING_RULE = (
     "Ledger money has 4 decimals, rates 8, the monthly rate of charge for capital 16. Each amount "
     "of an owner, month, line and source is rounded once, half away from zero, to 8 decimals; sums "
-    "of these are exact, and shown to the cent or in thousands."
+    "of these are exact, and shown to the cent, in thousands or in millions: each is rounded by itself, "
+    "so that parts may differ from their sum by one in the last digit."
 )
 KEYS = "level, owner, month"
 AMOUNT = "DECIMAL(38, 8)"

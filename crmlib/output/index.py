@@ -54,12 +54,12 @@ def write_index(
 
     `books` have the segments of the period; `actions` is the list of that name.
     """
-    settings, unit = books.engagement.settings, _unit(actions)
+    settings, unit, figures = books.engagement.settings, _unit(actions), _figures(books, period)
     text = rendered(
         "summary.html.j2",
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
-        as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=_figures(books, period), way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
-        findings=chosen_findings(findings), actions=_actions(actions, unit), found=len(actions), gone=len(actions) and len(apart(actions)[1]), worth=_worth(actions, Words(settings.currency)) if len(actions) else "", thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
+        as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=figures, way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
+        findings=chosen_findings(findings), actions=_actions(actions, unit), rounded=any(figure["value"][-1].isalpha() for figure in figures), found=len(actions), gone=len(actions) and len(apart(actions)[1]), worth=_worth(actions, Words(settings.currency)) if len(actions) else "", thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
         meanings=_meanings(books, actions, findings), downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip
     refuse_outside(text, "index.html")

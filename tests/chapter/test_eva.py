@@ -92,7 +92,7 @@ def test_a_customers_part_is_its_margin_after_tax_and_all_parts_are_the_firms(va
     assert dict(zip(firm.assets["asset"], firm.assets["employed"], strict=True)) == {
         "Receivables of customers": 1200, "Plant": 5000, "Accounts receivable": 300}  # fmt: skip
     assert firm.down.map(float).to_dict() == {  # joint costs of 100 and 9 % of 5,300 are nobody's
-        "Customers": 492, "Costs that groups own": -45, "Joint costs": -75, "Charge for capital of nobody": -477, "Economic value added": -105}  # fmt: skip
+        "Customers": 492, "Costs of whole customer groups": -45, "Joint costs": -75, "Charge for capital of nobody": -477, "Economic value added": -105}  # fmt: skip
     way = eva.way(firm).set_index("item")["amount"]
     assert way.iloc[:3].sum() == way["Operating profit"] == 640
     assert way.iloc[3:5].sum() == way["Net operating profit after tax"]
