@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -125,11 +125,11 @@ def _conditions(rules: Rules) -> list[str]:
     return [text for when in (*(r.when for r in rules.rules), *(f.when for f in rules.flags)) for text in when]
 
 
-def assigned(table: Frame, rules: Rules) -> Frame:
+def assigned(table: Frame, rules: Rules, called: Mapping[str, str] = MEASURES) -> Frame:
     """The compared accounts with segment, stance, key, reason and flagged: the first rule that holds decides.
 
     Who was key a year before (column was_key, if there) is held to key rules that ask less by `hold`. Beyond `most_key` accounts no key rule
-    holds: the most profitable come first, equals stay together.
+    holds: the most profitable come first, equals stay together. `called` is what reasons call the measures.
     """
     ranked = {name for name, *_ in map(condition_parts, _conditions(rules)) if name.endswith(RANKED)}
     known = table.assign(**{name: column(table, name) for name in ranked})  # ranks are dear: each is made once
@@ -146,12 +146,12 @@ def assigned(table: Frame, rules: Rules) -> Frame:
     reason, flagged = np.full((2, len(table)), "", dtype=object)
     for place, rule in enumerate(rules.rules):
         here = (number == place).to_numpy()
-        reason[here] = _facts(rule.because, told, here, rule.when or ("score > 0", "net_margin < 0"))
+        reason[here] = _facts(rule.because, told, here, rule.when or ("score > 0", "net_margin < 0"), called)
     reason[is_key & ~beyond & (strict != number)] += f"; was key the year before, and holds within {rules.hold:g}"
     flagged[beyond] = f"beyond the limit: a key account by the rules, and not among the {limit:,} most profitable"
     for flag in rules.flags:
         here = holds(known, flag.when).to_numpy()
-        texts = _facts(f"{flag.flag}: {flag.because}", told, here, flag.when)
+        texts = _facts(f"{flag.flag}: {flag.because}", told, here, flag.when, called)
         flagged[here] = [f"{old}; {text}" if old else text for old, text in zip(flagged[here], texts, strict=True)]
     rows = [(rule.segment, rule.stance, rule.key) for rule in rules.rules]
     decided = pd.DataFrame([*rows, ("", "", False)], columns=list(MADE[:3]), dtype=object).iloc[number.to_numpy()]
@@ -170,20 +170,20 @@ def _deciding(table: Frame, rules: Rules, eased: pd.Series, barred: pd.Series | 
     return number
 
 
-def _facts(because: str, table: Frame, where: Any, when: Sequence[str]) -> list[str]:
+def _facts(because: str, table: Frame, where: Any, when: Sequence[str], called: Mapping[str, str]) -> list[str]:
     """The reason with what the conditions found, in words: 'because (growth of sales on the year before 92%, net margin 6,098)'."""
     tested = [name for name, sign, _ in map(condition_parts, when) if sign != "is"]
     names = [name for name in tested if name != "top_group" and f"{name}{RANKED}" not in tested]
     names = (["score"] if "top_group" in tested else []) + names
-    texts = [_in_words(column(table, name)[where], name) for name in names]
+    texts = [_in_words(column(table, name)[where], name, called) for name in names]
     if not texts:
         return [because] * where.sum()
     return [f"{because} ({', '.join(parts)})" for parts in zip(*texts, strict=True)]
 
 
-def _in_words(values: pd.Series, name: str) -> list[str]:
+def _in_words(values: pd.Series, name: str, called: Mapping[str, str]) -> list[str]:
     """A measure of accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
-    measure = MEASURES.get(name.removesuffix(RANKED), name.removesuffix(RANKED))
+    measure = called.get(name.removesuffix(RANKED), name.removesuffix(RANKED))
     form = ".0%" if name.endswith("_share") else ".2f" if name == "score" else ",.0f"
     said = _place if name.endswith(RANKED) else lambda value: format(value, form).replace("-", "−")
     return [f"{measure} {said(value) if value == value else 'not available'}" for value in values.tolist()]
@@ -219,7 +219,10 @@ def differentiate(books: Books, period: Period | None) -> Frame:
     if rules.hold and books.comparable(period.year_before()):  # memory goes back as far as the books
         before = differentiate(books, period.year_before())
         table["was_key"] = table.index.isin(before.loc[before["key"], "account_id"])
-    made = assigned(table, rules)
+    statement = books.statement_in(period)  # where no cost is known, the margin is none and is called what it is
+    made = assigned(
+        table, rules, MEASURES if statement.has_costs else MEASURES | {"net_margin": statement.net_margin.name}
+    )
     account = accounts.accounts(books, together=rules.together).to_numpy()
     rows = made.loc[account].reset_index(drop=True)
     names = books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account)

@@ -137,6 +137,8 @@ def statement_table(
     """
     if frame.empty:
         return Sentence(str(otherwise), absent=True)
+    if len(lines) > 1 and all(line.subtotal for line in lines[1:]):  # no cost is known: they repeat the first line
+        lines, ratios = lines[-1:], ()
     following = [*lines[1:], None]  # a subtotal that follows another at once repeats it
     lines = [a for a, b in zip(lines, following, strict=True) if not (a.subtotal and b and b.subtotal)]
     unit, scale = _unit(frame[[line.id for line in lines if line.id in frame]], currency)
@@ -252,8 +254,10 @@ def plain_table(
     if frame.empty:
         return Sentence(str(otherwise), absent=True)
     rows = frame.reset_index() if any(name is not None for name in frame.index.names) else frame
-    unknown = rows.isna().all().to_numpy()
     heads = pd.Index([heading(re.sub("_share$", " %", str(name))) for name in rows], dtype=object)
+    repeated = (heads == "Sales") & ("Gross sales" in heads)  # the margin of books without costs
+    rows, heads = rows.loc[:, ~repeated], heads[~repeated]
+    unknown = rows.isna().all().to_numpy()
     lacking = f"; {NOT_AVAILABLE}: {', '.join(heads[unknown].str.lower())}" if unknown.any() else ""
     cut = f"; {most} of {len(rows):,}" if 0 < most < len(rows) else ""
     rows = rows.loc[:, ~unknown].head(most if cut else len(rows))

@@ -476,6 +476,15 @@ def test_the_reason_of_equals_names_nobody_below_them() -> None:
     assert best.iloc[0] == "rule All (net margin the highest)"
 
 
+def test_a_reason_speaks_of_gross_sales_where_no_cost_is_known(make_books: Make) -> None:
+    rows = [f"{c}, 2024-{m:02}-10, {s}" for c, s in (("A", 100), ("B", 90)) for m in range(1, 13)]
+    books = make_books({"customers": "customer_id, customer_name\nA, Adler\nB, Birch",
+                        "invoice_lines": "\n".join(["customer_id, invoice_date, gross_sales", *rows])})  # fmt: skip
+    reasons = " ".join(segments.differentiate(books, books.period("2024"))["reason"])
+    assert "gross sales" in reasons
+    assert "net margin" not in reasons
+
+
 def test_a_customer_is_attractive_from_where_the_rules_say_so() -> None:
     rules = judgement.Rules.model_validate({"rules": [
         rule("Core", "score_rank_share >= 0.3"), rule("Mend", "score_rank_share >= 0.6", stance="change"), rule("Rest", stance="change")]})  # fmt: skip

@@ -341,3 +341,17 @@ def test_the_largest_changes_have_an_arrow_and_a_subtotal_has_none() -> None:
     }
     found = cells(statement(rows, change=True))
     assert [found[name][-1] for name in ("Sales", "Discounts", "Contribution margin *")] == ["▼ (10)", "▲ 3", "(7)"]
+
+
+def test_sales_and_the_margin_that_is_nothing_else_where_no_cost_is_known_stand_once() -> None:
+    lines = [
+        Line("sales", "Sales", "revenue"),
+        Line("net", "Gross sales", subtotal=True, note="no cost is in these books"),
+    ]
+    frame = pd.DataFrame({"sales": [Decimal(90)], "net": [Decimal(90)]}, index=["2024"])
+    page = tables.statement_table(frame, lines, title="T", what="W", currency="USD", ratios=["2024"]).as_raw_html()
+    assert re.findall(r">(Sales|Gross sales \*|100.0)<", page) == ["Gross sales *"]
+    named = pd.DataFrame({"customer_name": ["A"], "sales": [Decimal(90)], "gross sales": [Decimal(90)]})
+    assert re.findall(
+        r">(Sales|Gross sales)<", tables.plain_table(named, title="T", what="W", unit="USD").as_raw_html()
+    ) == ["Gross sales"]
