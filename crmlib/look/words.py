@@ -42,6 +42,7 @@ MARKED = f"padding-left: 14px; border-left: 3px solid {ACCENT}"  # in JupyterLab
 VERBS = {"rose": ("rose by", "fell by"), "improves": ("improves by", "worsens by"),
          "contribute": ("contribute", "lose"), "contributes": ("contributes", "loses"),
          "buy": ("buy", "return"), "buys": ("buys", "returns")}  # fmt: skip
+HEADLINE = 240  # letters of a reading that is set bold; what is longer is a paragraph
 AMOUNTS = {"money", "size", *VERBS}
 
 
@@ -169,7 +170,8 @@ class Sentence:
 
     def _repr_html_(self) -> str:
         kind = "finding absent" if self.absent else "finding"
-        said = f'<p class="{kind}" style="{MARKED}; font-weight: 600">{html.escape(self.text)}</p>'
+        weight = 600 if len(self.text) <= HEADLINE else 400
+        said = f'<p class="{kind}" style="{MARKED}; font-weight: {weight}">{html.escape(self.text)}</p>'
         return said if self.text else ""
 
 

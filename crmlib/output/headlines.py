@@ -36,7 +36,14 @@ def headlines(books: Books, period: Period) -> list[Headline]:
             now, before = (_value(books, p, line) if p else None for p in (period, year if comparable else None))
             owned = replace(line, label=f"{line.label} of customers") if line == statement.net_margin else line
             note = owned.title if owned.note else ""
-            rows[line.id] = Headline(owned.head, now or Decimal(0), before, year.words, share(now, sales), note)
+            rows[line.id] = Headline(
+                owned.head,
+                now or Decimal(0),
+                before,
+                year.words,
+                share(now, sales) if statement.has_costs else None,
+                note,
+            )
     margin = rows[statement.net_margin.id]
     return [row for row in rows.values() if row is margin or row.now != margin.now]  # books with few costs say it once
 

@@ -37,7 +37,7 @@ FILES = {
     "Tie-out": "data/tie_out",
     "Rows read": "data/intake",
 }
-REPORT, MOST_OWN = "27_", 4
+REPORT, ACTIONS, MOST_OWN = "27_", "actions", 4
 MOST_FINDINGS, MOST_ACTIONS, MATERIAL = 7, 5, 0.01
 THOUSAND = Decimal(1000)
 
@@ -73,8 +73,9 @@ def _day(day: date) -> str:
 def chosen_findings(findings: Sequence[Finding]) -> list[Finding]:
     """At most so many: those of the report itself, which say what moved, who earns and who loses; the first of each other page, by amount; the rest.
 
-    What is small beside the others is left out.
+    What is small beside the others is left out, and what is to be done, which has a part of its own.
     """
+    findings = [finding for finding in findings if not (finding.page.startswith(REPORT) and finding.cell == ACTIONS)]
     least = MATERIAL * max((finding.amount for finding in findings), default=0)
     ranked = sorted((f for f in findings if f.amount > least), key=lambda finding: -finding.amount)
     own = [finding for finding in findings if finding in ranked and finding.page.startswith(REPORT)][:MOST_OWN]
@@ -145,7 +146,7 @@ def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
 def _worth(actions: pd.DataFrame, say: Words) -> str:
     """What there is to gain with who still buys, and apart from it with who is silent or lost."""
     buying, gone = apart(actions)
-    told = "With {buying:customer who buys|customers who buy} {buying[worth]:money} can be gained."
+    told = "{buying[worth]:money} can be gained with {buying:customer who still buys|customers who still buy}."
     back = "Winning back {gone:silent or lost customer} may bring {gone[worth]:money}."
     return str(say(told, back, buying=buying, gone=gone))
 

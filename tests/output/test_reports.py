@@ -577,7 +577,7 @@ def test_the_index_is_a_summary_figures_findings_actions_pages_and_files(site: P
         == "=1+1|Silent|450|Silent since January 2025|Win back: visit, and find out why|450"
     )
     assert (
-        "With 1 customer who buys EUR 51 can be gained. Winning back 2 silent or lost customers may bring EUR 460."
+        "EUR 51 can be gained with 1 customer who still buys. Winning back 2 silent or lost customers may bring EUR 460."
         in text
     )
     assert "EUR: from the margin of customers, " in text
