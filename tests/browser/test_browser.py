@@ -119,7 +119,7 @@ def test_a_name_has_one_number_in_summary_pages_workbook_and_print(report: Path,
                 assert float(told.split()[-2]) == pytest.approx(float(value) / 1e6, abs=0.051), (name, told, value)
     listed = {row[1]: row for row in book["Actions"].iter_rows(min_row=5, values_only=True)}
     rows = [[cell.get_text() for cell in row.select("th, td")] for row in summary.select(".actions tbody tr")]
-    assert [row[2] for row in rows] == [f"{listed[row[0]][3] / 1000:,.0f}" for row in rows]
+    assert [row[2] for row in rows] == [f"{listed[row[0]][4] / 1000:,.0f}" for row in rows]
     text = " ".join(" ".join(printed).split())
     for finding in summary.select(".findings li"):
         assert " ".join(str(finding.find(string=True)).split()) in text
