@@ -295,6 +295,17 @@ def test_a_key_account_and_a_segment_are_drafted_and_every_amount_traces_and_add
 VERSIONS = "agreements: [{account: A, version: 1, valid_from: 2023-07-01, valid_to: 2025-06-30, commitments: [{option: visit, level: 1}], payment: At once., expected: {sales: 1000, margin: 1300}}]"
 
 
+def test_what_a_promise_brings_more_than_today_is_judged_by_the_part_of_the_target_that_it_reaches(
+    make_books: Make,
+) -> None:
+    given = option("visit", unit_cost="1", uplift_on="sales", uplift_low="0.1", uplift="0.5", uplift_high="0.5")
+    agreed = "agreements: [{account: A, version: 1, valid_from: 2024-01-01, valid_to: 2025-12-31, commitments: [{option: visit, level: 0.5}]}]"
+    books, period, decided = opened(make_books, given, levels="Core,visit,0,1,2", agreements=agreed)
+    made, _, _ = drafted(books, period, decided)
+    gains = agreements.judged_gains(assignment.choices(books, period, menu.priced(books, period)), made)
+    assert gains == {"A": 1200 * Decimal("0.5") * Decimal("0.5"), "B": 600 * Decimal("0.5")}  # A has half of it today
+
+
 def test_a_draft_follows_the_version_in_force_and_keeps_its_words(make_books: Make) -> None:
     books, period, decided = opened(make_books, option(per="order"), levels="Core,visit,0,2,2", agreements=VERSIONS)
     made, promised, _ = drafted(books, period, decided)
