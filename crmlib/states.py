@@ -112,7 +112,6 @@ def customer_states(books: Books, period: Period, rules: Rules) -> Frame:
 
 
 @shared
-@shared
 def at_risk(books: Books, period: Period, rules: Rules) -> Frame:
     """Accounts that are slowing, silent or, within the latest `LATELY` years, lost at the end of a period, and the margin at stake with each.
 
