@@ -45,6 +45,8 @@ def kept(make: Callable[Asked, Made]) -> Callable[Asked, Made]:
 
 def shared(make: Callable[Asked, Made]) -> Callable[Asked, Made]:
     """As `kept`, and made once for all processes of a run: for what takes longer to make than to read."""
+    if hasattr(make, "__wrapped__"):
+        raise TypeError(f"{make.__qualname__} is wrapped already, and would wait for itself")
 
     @functools.wraps(make)
     def once(*args: Asked.args, **kwargs: Asked.kwargs) -> Made:
