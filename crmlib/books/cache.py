@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -12,13 +11,12 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from crmlib.books.findings import refuse_rejected
-from crmlib.books.ledger import Ledger, identifier, quoted, sha256
+from crmlib.books.ledger import Ledger, identifier, quoted
 from crmlib.books.raw import PLACE, database_url, source_files
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError
+from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError, content_hash, sha256
 from crmlib.declared.versions import versions
 
 KEPT = (
@@ -55,7 +53,7 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
         except duckdb.OutOfRangeException as error:
             reason = f"an amount of the books has more than 38 digits ({str(error).splitlines()[0][:120]})"
             raise SettingsError(f"{reason}; look for a quantity, rate, cost or capacity that is none") from None
-    return _place_of(engagement, sources), sources, _digest(sources)
+    return _place_of(engagement, sources), sources, content_hash(sources)
 
 
 def _brought(folder: Path) -> tuple[Path, dict[str, str], str]:
@@ -65,7 +63,7 @@ def _brought(folder: Path) -> tuple[Path, dict[str, str], str]:
     sources = {
         file.relative_to(folder).as_posix(): sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()
     }
-    return folder, {"books": _digest(sources)}, _digest(sources)
+    return folder, {"books": content_hash(sources)}, content_hash(sources)
 
 
 def _home() -> Path:
@@ -74,8 +72,8 @@ def _home() -> Path:
 
 def _place_of(engagement: Engagement, sources: Mapping[str, str]) -> Path:
     """Where books of these sources, settings and versions are kept."""
-    key = _digest({
-        "data": _digest(sources), "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
+    key = content_hash({
+        "data": content_hash(sources), "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
         "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(), "versions": versions(),
     })  # fmt: skip
     return _home() / f"{engagement.name}-{key[:16]}"
@@ -91,7 +89,7 @@ def _source_hashes(engagement: Engagement, state: str = "") -> dict[str, str]:
         from crmlib.books.postgres import database_state
 
         of_this_run = "" if state else os.environ.get("CRM_DATABASE", "")
-        hashes["database"] = of_this_run or _digest(state or database_state(engagement, url))
+        hashes["database"] = of_this_run or content_hash(state or database_state(engagement, url))
     return hashes
 
 
@@ -105,10 +103,6 @@ def _code_hashes() -> dict[str, str]:
     """SHA-256 of all that reads and rolls up the books, by file."""
     files = [file for floor in FLOORS for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
     return {f"{file.parent.name}/{file.name}": sha256(file) for file in files}
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _is_whole(cache: Path) -> bool:

@@ -8,6 +8,7 @@ import os
 import pickle
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -22,23 +23,28 @@ Asked = ParamSpec("Asked")
 Made = TypeVar("Made")
 
 
+@dataclass(frozen=True)
+class _Call:
+    """What a function is asked, told from others by its key alone."""
+
+    key: tuple[Hashable, ...]
+    args: Any = field(compare=False)
+    kwargs: Any = field(compare=False)
+
+
 def kept(make: Callable[Asked, Made]) -> Callable[Asked, Made]:
     """Keep the last results of a function of books (what they hold decides, and not which object they are), periods, numbers and what is declared.
 
     Pages ask the same of one period many times, and notebooks that follow each other in one process too. Each caller has a frame of its own.
     """
-    made: dict[Hashable, Made] = {}
+    held = functools.lru_cache(MOST)(lambda asked: make(*asked.args, **asked.kwargs))
 
     @functools.wraps(make)
     def own(*args: Asked.args, **kwargs: Asked.kwargs) -> Made:
-        key = _key(make, *args, **kwargs)
-        made[key] = made.pop(key) if key in made else make(*args, **kwargs)
-        for oldest in list(made)[:-MOST]:
-            del made[oldest]
-        result = made[key]
-        return (
-            cast(Made, result.copy(deep=False)) if isinstance(result, pd.DataFrame) else result
-        )  # pandas keeps apart what is written to
+        result = held(_Call(_key(make, *args, **kwargs), args, kwargs))
+        if isinstance(result, pd.DataFrame):
+            return cast(Made, result.copy(deep=False))  # pandas keeps apart what is written to
+        return result
 
     return own
 

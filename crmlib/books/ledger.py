@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -105,12 +104,6 @@ def quoted(value: str | Path) -> str:
 def identifier(name: str) -> str:
     """The name of a column or table as it stands in SQL, whatever it is."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def sha256(file: Path) -> str:
-    """Hash of a file's content."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def numeric_columns(rows: Rows) -> list[str]:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from crmlib.books.findings import Finding, rejection
 from crmlib.books.headings import with_carried, with_headings
-from crmlib.books.ledger import Rows, identifier, quoted, rows_of, sha256
+from crmlib.books.ledger import Rows, identifier, quoted, rows_of
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
-from crmlib.declared.reading import SettingsError, did_you_mean
+from crmlib.declared.reading import SettingsError, did_you_mean, sha256
 from crmlib.declared.settings import Formats
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
 from crmlib.books.ledger import Rows, identifier
 from crmlib.books.raw import PLACE, Part, Reader, Source
 from crmlib.declared.ledger import Table, tables
-from crmlib.declared.reading import bare_name, folded, nearest
+from crmlib.declared.reading import NEAR, bare_name, folded, nearest
 from crmlib.declared.vocabulary import kind_of, parts
 
-NEAR = 0.88  # likeness of a misspelt name: discounts, not discount_rate
 MOST_NAMED = 20  # names and values in one message
 # in the name of a column, its words joined by _: that rows may not be what they seem, and that its values may name returns, drafts or quotes
 TELLING = re.compile(
@@ -48,7 +47,7 @@ def _names(source: Source) -> list[str]:
 def _near_table(name: str) -> str:
     bare = {bare_name(table): table for table in tables()}
     given = [bare_name(part) for part in (name.rpartition(":")[2], name.partition(":")[0])]  # a sheet, and its workbook
-    return next((bare[n] for g in given if (n := g if g in bare else nearest(g, bare, NEAR))), "")
+    return next((bare[n] for g in given if (n := nearest(g, bare, NEAR))), "")
 
 
 def _on_purpose(name: str, unread: Iterable[str]) -> bool:

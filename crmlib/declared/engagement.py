@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,21 @@ from pydantic import BaseModel
 
 from crmlib.declared.judgement import FILES, LISTS, Rules
 from crmlib.declared.periods import Period, parse_period
-from crmlib.declared.reading import DECLARED, PROJECT, SettingsError, bare_name, content_hash, nearest, read, safe_code
+from crmlib.declared.reading import (
+    DECLARED,
+    NEAR,
+    PROJECT,
+    SettingsError,
+    bare_name,
+    content_hash,
+    nearest,
+    read,
+    safe_code,
+    sha256,
+)
 from crmlib.declared.settings import Settings, TableSource
 from crmlib.declared.statement import Statement, read_statement
 
-NEAR = 0.88  # likeness of a misspelt name
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -56,7 +65,7 @@ class Engagement:
     def declared(self) -> str:
         """A hash of settings and statement, and of the files in the folder judgement as they now stand."""
         files = sorted(path for path in (self.folder / "judgement").rglob("*") if path.is_file())
-        judged = [(str(file), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+        judged = [(str(file), sha256(file)) for file in files]
         return content_hash([self.settings.model_dump_json(), self.statement, judged])
 
     @property
@@ -84,15 +93,12 @@ def open_engagement(folder: str | Path) -> Engagement:
 
 def _refuse_misnamed(folder: Path, settings: Settings) -> None:
     """SettingsError for what looks like a statement or a file of judgement that is not there: the workbook's own would stand in for it."""
-    expected = {
-        **dict.fromkeys(("engagement.yml", "statement.yml"), folder),
-        **dict.fromkeys((*FILES, *LISTS), folder / "judgement"),
-    }
+    expected = {"statement.yml": folder, **dict.fromkeys((*FILES, *LISTS), folder / "judgement")}
     absent = {bare_name(name): place / name for name, place in expected.items() if not (place / name).is_file()}
     books = (folder / settings.source).resolve() == folder  # stand beside engagement.yml
     wrong = []
     for file in sorted([*folder.glob("*.y*ml" if books else "*.*"), *folder.glob("judgement/*.*")]):
-        meant = absent.get(bare_name(file.name)) or absent.get(nearest(bare_name(file.name), absent, NEAR))
+        meant = absent.get(nearest(bare_name(file.name), absent, NEAR))
         if meant and file.name not in settings.unread and (file.parent == meant.parent or file.name == meant.name):
             wrong.append(
                 f"{file.relative_to(folder)!s} is not read; is it {meant.relative_to(folder)!s}? Save it as that, or name it under `unread`"

@@ -29,8 +29,10 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff
 # lines and tabs are seen
 HIDDEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 # after case folding: Cyrillic, Greek, 0 and l
-COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")
 LOOK_ALIKE = str.maketrans("аеорсхукмтвніοαερτκν0l", "aeopcxykmtbhioaeptkvoi")
+COPY_MARKS = re.compile(r"\b(copy|kopie|copie|copia|of|de|von|final|new|neu|v|export|extract)\b|\(\d+\)|\d+")
+ENDING = re.compile(r"(\.(csv|txt|tsv|xlsx?|parquet))?\.\w+$", re.IGNORECASE)  # that of costs.csv.gz too
+NEAR = 0.88  # likeness of a misspelt name: discounts, not discount_rate
 CHANGED = re.compile(r"[-+]?0\d|.*[:_]")  # what YAML would take for a number in octal, in sixties, or with marks
 LINES = "must be `key: value` lines"
 LIST = "must be a list, each entry behind a dash"
@@ -233,11 +235,7 @@ def did_you_mean(text: str, allowed: Iterable[str]) -> str:
 
 def bare_name(file: str) -> str:
     """A file's name without its ending, and without its case, years, copy marks, plural and blanks."""
-    plain = re.sub(
-        r"[\s_.-]+",
-        " ",
-        re.sub(r"(\.(csv|txt|tsv|xlsx?|parquet))?\.\w+$", "", file.rpartition("/")[2], flags=re.IGNORECASE).casefold(),
-    )
+    plain = re.sub(r"[\s_.-]+", " ", ENDING.sub("", file.rpartition("/")[2]).casefold())
     return "".join(COPY_MARKS.sub(" ", plain).split()).removesuffix("s")
 
 
@@ -256,6 +254,12 @@ def file_part(value: object) -> str:
     """A value as a part of a file's name, another for each."""
     text, code = str(value), safe_code(str(value))
     return code if code == text else f"{code}-{content_hash(text)[:8]}"
+
+
+def sha256(file: Path) -> str:
+    """Hash of a file's content."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def content_hash(content: object) -> str:

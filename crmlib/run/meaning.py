@@ -145,23 +145,9 @@ def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
     for c in columns:
         if {*c.dates} & {*common} & {*PERIODS} and {*parts(c.name)} & {*vocabulary().fiscal}:
             text = f"Is the month in {c.name} one of the calendar year, and not of a fiscal year that begins later?"
-            key, amounts = (
-                f"tables.{table}.formats.dates (fiscal)",
-                [a for a in columns if a.name == draft.columns.get("gross_sales")],
-            )
-            if (
-                ask(
-                    Question(
-                        key,
-                        text,
-                        c.samples,
-                        ["yes", "no"],
-                        "yes",
-                        amount=look.read_sum(draft.sheet, amounts, draft.number),
-                    )
-                )
-                == "no"
-            ):
+            key, amounts = f"tables.{table}.formats.dates (fiscal)", [a for a in columns if a.name == draft.columns.get("gross_sales")]  # fmt: skip
+            amount = look.read_sum(draft.sheet, amounts, draft.number)
+            if ask(Question(key, text, c.samples, ["yes", "no"], "yes", amount=amount)) == "no":
                 common = []
     draft.days = draft.days or common or sorted({d[0] for d in dates if len(d) == 1})
 

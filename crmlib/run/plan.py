@@ -9,9 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib.books.ledger import sha256
 from crmlib.declared.engagement import Engagement
-from crmlib.declared.reading import PACKAGE, content_hash, file_part
+from crmlib.declared.reading import PACKAGE, content_hash, file_part, sha256
 from crmlib.declared.versions import versions
 from crmlib.run.notebooks import Notebook
 

@@ -247,6 +247,11 @@ def test_what_is_asked_again_is_made_once_however_it_is_written(make_engagement:
     assert (counted.calls, [frame["call"].item() for frame in asked]) == (1, [1, 1, 1])
 
 
+def test_what_is_wrapped_already_is_not_wrapped_again() -> None:
+    with pytest.raises(TypeError, match=r"Counted.made is wrapped already"):
+        stored.shared(stored.shared(Counted().made))
+
+
 def test_other_judgement_settings_attributes_periods_and_numbers_are_made_anew(make_engagement: Make) -> None:
     folder, counted = make_engagement(), Counted()
     opened = open_books(folder)

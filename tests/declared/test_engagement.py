@@ -201,6 +201,12 @@ def test_a_file_that_looks_like_one_that_is_missing_is_refused_until_it_is_named
     open_engagement(folder)
 
 
+def test_an_engagement_may_have_another_name(make_engagement: Make) -> None:
+    folder = make_engagement()
+    file = (folder / "engagement.yml").rename(folder / "engagement-2024.yml")
+    assert open_engagement(file).folder == folder
+
+
 def test_the_charge_for_capital_before_tax_is_cost_of_capital_over_what_tax_leaves(make_engagement: Make) -> None:
     rates = open_engagement(make_engagement(rates={"cost_of_capital": "0.09", "tax_rate": "0.25"})).settings.rates
     assert rates.capital_charge_rate == Decimal("0.12")
