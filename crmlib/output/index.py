@@ -37,7 +37,13 @@ FILES = {
     "Tie-out": "data/tie_out",
     "Rows read": "data/intake",
 }
-REPORT, ACTIONS, MOST_OWN = "27_", "actions", 4
+REPORT, ACTIONS, STAYED, WENT = (
+    "27_",
+    "actions",
+    "stayed-chart",
+    " went, ",
+)  # the report, cells of it, and what one may say
+MOST_OWN = 4
 MOST_FINDINGS, MOST_ACTIONS, MATERIAL = 7, 5, 0.01
 THOUSAND = Decimal(1000)
 
@@ -55,11 +61,12 @@ def write_index(
     `books` have the segments of the period; `actions` is the list of that name.
     """
     settings, unit, figures = books.engagement.settings, _unit(actions), _figures(books, period)
+    shown, (buying, gone) = chosen_findings(findings), apart(actions)
     text = rendered(
         "summary.html.j2",
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
         as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=figures, way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
-        findings=chosen_findings(findings), actions=_actions(actions, unit), rounded=any(figure["value"][-1].isalpha() for figure in figures), found=len(actions), gone=len(actions) and len(apart(actions)[1]), worth=_worth(actions, Words(settings.currency)) if len(actions) else "", thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
+        findings=shown, actions=_actions(actions, unit), rounded=any(figure["value"][-1].isalpha() for figure in figures), found=len(actions), went=len(gone) > 0 and any(f.cell == STAYED and WENT in f.text for f in shown), worth=_worth(buying, gone, Words(settings.currency)), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
         meanings=_meanings(books, actions, findings), downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip
     refuse_outside(text, "index.html")
@@ -143,9 +150,8 @@ def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
     return {"board": [{**step, "html": links.get(step["page"], "")} for step in steps] if run else [], "run": run}
 
 
-def _worth(actions: pd.DataFrame, say: Words) -> str:
+def _worth(buying: pd.DataFrame, gone: pd.DataFrame, say: Words) -> str:
     """What there is to gain with who still buys, and apart from it with who is silent or lost."""
-    buying, gone = apart(actions)
     told = "{buying[worth]:money} can be gained with {buying:customer who still buys|customers who still buy}."
     back = "Winning back {gone:silent or lost customer} may bring {gone[worth]:money}."
     return str(say(told, back, buying=buying, gone=gone))

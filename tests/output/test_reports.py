@@ -22,6 +22,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat import v4
 
+from crmlib.actions import COLUMNS, WIN_BACK
 from crmlib.books.stored import Books, open_books
 from crmlib.declared.reading import CrmError
 from crmlib.look.tables import plain_table
@@ -414,7 +415,7 @@ def test_groups_that_differ_in_case_alone_are_summed_apart(make_books: Callable[
 def test_a_period_in_which_nothing_happened_has_no_figures_and_no_error(books: Books, tmp_path: Path) -> None:
     export_workbook(books, books.period("2025-05"), tmp_path / "w.xlsx", parameters={}, lists={})
     export_data(books, books.period("2025-05"), tmp_path / "data", lists(books, books.period("2025-05")))
-    write_index(tmp_path, books, books.period("2025-05"), [], [], pd.DataFrame())
+    write_index(tmp_path, books, books.period("2025-05"), [], [], pd.DataFrame(columns=COLUMNS))
     assert differing(tmp_path / "w.xlsx", tmp_path) == []
 
 
@@ -607,7 +608,7 @@ def test_the_summary_has_the_board_of_the_process_where_one_is_kept(
         {"sub_process": "S2", "name": "Criteria", "page": "12", "done": "", "owner": "", "output": ""},
     ]
     monkeypatch.setattr("crmlib.output.index.board", lambda books: pd.DataFrame(steps))
-    write_index(tmp_path, books, books.period("2025-05"), [made("27", "Report")], [], pd.DataFrame())
+    write_index(tmp_path, books, books.period("2025-05"), [made("27", "Report")], [], pd.DataFrame(columns=COLUMNS))
     board = parsed(tmp_path / "index.html").select_one("section[aria-labelledby=board]")
     assert board is not None
     assert [part.get_text(" ", strip=True) for part in board.select("h2, li")] == [
@@ -640,6 +641,16 @@ def test_what_is_about_the_figures_stands_on_a_page_of_its_own(site: Path, books
     assert books.data_hash in text
     assert "tied out to the cent" in text
     assert "checked of" not in parsed(site / "27.html").get_text()
+
+
+def test_the_summary_explains_what_went_only_where_it_says_so(books: Books, tmp_path: Path) -> None:
+    row = dict.fromkeys(COLUMNS, "Adler") | {"aim": WIN_BACK, "worth": Decimal(40), "at_stake": Decimal(40)}
+    told = [Finding("Because 2 customers went, the margin fell by USD 9 k.", 9000.0, "27_b.html", "stayed-chart")]
+    for findings in (told, []):
+        write_index(tmp_path, books, books.period("2025-05"), [made("27_b", "Report")], findings, pd.DataFrame([row]))
+        text = " ".join(parsed(tmp_path / "index.html").get_text(" ").split())
+        assert "Winning back 1 silent or lost customer may bring" in text
+        assert ("compares two periods" in text) == bool(findings)
 
 
 def test_the_summary_begins_with_the_report_then_takes_the_first_finding_of_each_page_and_then_the_largest() -> None:
