@@ -69,8 +69,8 @@ def rhythm(orders: Orders, customers: int, today: int) -> pd.DataFrame:
     typical = float(np.median(usual[gaps > 0])) if gaps.any() else TYPICAL_GAP
     several, own = gaps > 1, np.nan_to_num(usual, nan=typical)
     uneven = float(np.median(spread[several] / (gaps * own**2)[several])) if several.any() else 1.0
-    days = np.datetime64("1970-01-01") + np.column_stack([first, last]).astype("timedelta64[D]")
-    first_order, last_order = np.where(ever[:, None], days, np.datetime64("NaT")).astype(object).T
+    dates = np.array([*np.arange(day.min(), day.max() + 1).astype("datetime64[D]").astype(object), None])
+    first_order, last_order = (dates[np.where(ever, each - day.min(), -1)] for each in (first, last))
     return pd.DataFrame({
         "order_days": count, "first_order": first_order, "last_order": last_order,
         "age_days": np.where(ever, today - first, np.nan), "silent_days": np.where(ever, today - last, np.nan), "usual_gap_days": usual,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +41,7 @@ STABLE = 0.75  # stability (`group_stability`) from which groups count as coming
 FEWEST = 5  # different accounts for each group, below which no number of groups is tried
 BOOTSTRAPS = (10, 25)  # samples for a large ledger, for a small one
 DRAWN = 100_000  # accounts drawn in all, between those two
+MEGABYTES = 32  # of distances between accounts at a time
 UNSTEADY = 0.2  # of the key accounts, when new on the list within a year: more cannot be served by teams that stay
 NOT_YET = "Not yet a customer"
 SUMS = {name: (name, "sum") for name in ("sales", "net_margin")}
@@ -66,9 +66,8 @@ def read_segments(books: Books) -> Rules:
 
 def compared(books: Books, period: Period, rules: Rules, register: Register) -> Frame:
     """What the rules are held against, by account: attributes, measures, state and state_since, score (without the other axis), top_group."""
-    measured = accounts.measures(books, period, together=rules.together)
-    state = states.customer_states(books, period, rules)[list(STATE)].reindex(measured.index)
-    measured = measured.assign(state=state["state"], state_since=state["state_since"])
+    state = states.customer_states(books, period, rules)[list(STATE)]
+    measured = accounts.measures(books, period, together=rules.together).join(state)
     points = account_points(books, period, measured, register, together=rules.together)
     if points.empty:
         return measured.assign(score=np.nan, top_group=0.0)
@@ -151,8 +150,8 @@ def assigned(table: Frame, rules: Rules, called: Mapping[str, str] = MEASURES) -
     flagged[beyond] = f"beyond the limit: a key account by the rules, and not among the {limit:,} most profitable"
     for flag in rules.flags:
         here = holds(known, flag.when).to_numpy()
-        texts = _facts(f"{flag.flag}: {flag.because}", told, here, flag.when, called)
-        flagged[here] = [f"{old}; {text}" if old else text for old, text in zip(flagged[here], texts, strict=True)]
+        before = np.where(flagged[here] == "", "", flagged[here] + "; ")
+        flagged[here] = before + _facts(f"{flag.flag}: {flag.because}", told, here, flag.when, called)
     rows = [(rule.segment, rule.stance, rule.key) for rule in rules.rules]
     decided = pd.DataFrame([*rows, ("", "", False)], columns=list(MADE[:3]), dtype=object).iloc[number.to_numpy()]
     words = pd.DataFrame({"reason": reason, "flagged": flagged}, index=table.index, dtype=object)
@@ -170,23 +169,25 @@ def _deciding(table: Frame, rules: Rules, eased: pd.Series, barred: pd.Series | 
     return number
 
 
-def _facts(because: str, table: Frame, where: Any, when: Sequence[str], called: Mapping[str, str]) -> list[str]:
+def _facts(because: str, table: Frame, where: Any, when: Sequence[str], called: Mapping[str, str]) -> Any:
     """The reason with what the conditions found, in words: 'because (growth of sales on the year before 92%, net margin 6,098)'."""
     tested = [name for name, sign, _ in map(condition_parts, when) if sign != "is"]
     names = [name for name in tested if name != "top_group" and f"{name}{RANKED}" not in tested]
     names = (["score"] if "top_group" in tested else []) + names
-    texts = [_in_words(column(table, name)[where], name, called) for name in names]
-    if not texts:
-        return [because] * where.sum()
-    return [f"{because} ({', '.join(parts)})" for parts in zip(*texts, strict=True)]
+    texts = [_in_words(column(table, name)[where].to_numpy(float), name, called) for name in names]
+    return f"{because} (" + functools.reduce(lambda told, more: told + ", " + more, texts) + ")" if texts else because
 
 
-def _in_words(values: pd.Series, name: str, called: Mapping[str, str]) -> list[str]:
-    """A measure of accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'."""
+def _in_words(values: Any, name: str, called: Mapping[str, str]) -> Any:
+    """A measure of accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'; words are made once for what reads alike."""
     measure = called.get(name.removesuffix(RANKED), name.removesuffix(RANKED))
-    form = ".0%" if name.endswith("_share") else ".2f" if name == "score" else ",.0f"
-    said = _place if name.endswith(RANKED) else lambda value: format(value, form).replace("-", "−")
-    return [f"{measure} {said(value) if value == value else 'not available'}" for value in values.tolist()]
+    digits, form = (2, ".0%") if name.endswith("_share") else (2, ".2f") if name == "score" else (0, ",.0f")
+    ranked = name.endswith(RANKED)
+    values = np.where(values == 0, -1, np.floor(values * 100)) if ranked else np.round(values, digits) + 0.0
+    said = _place if ranked else lambda value: format(value, form).replace("-", "−")
+    shown, place = np.unique(values, return_inverse=True)
+    texts = [f"{measure} {said(value) if value == value else 'not available'}" for value in shown.tolist()]
+    return np.array(texts, dtype=object)[place]
 
 
 def _lower_share(table: Frame, name: str) -> pd.Series:
@@ -195,10 +196,10 @@ def _lower_share(table: Frame, name: str) -> pd.Series:
     return lower / max(int(lower.notna().sum()) - 1, 1)
 
 
-def _place(lower: float) -> str:
-    if lower in (0, 1):
-        return "the highest" if lower else "no higher than any other customer's"
-    return f"higher than {math.floor(lower * 100)}% of customers"
+def _place(percent: float) -> str:
+    """Of whole percents of the others that are lower, −1 for nobody."""
+    ends = {-1: "no higher than any other customer's", 100: "the highest"}
+    return ends.get(int(percent), f"higher than {percent:.0f}% of customers")
 
 
 @shared
@@ -224,9 +225,9 @@ def differentiate(books: Books, period: Period | None) -> Frame:
         table, rules, MEASURES if statement.has_costs else MEASURES | {"net_margin": statement.net_margin.name}
     )
     account = accounts.accounts(books, together=rules.together).to_numpy()
-    rows = made.loc[account].reset_index(drop=True)
+    made = made.reindex(account).reset_index(drop=True)
     names = books.customers[["customer_id", "customer_name"]].reset_index(drop=True).assign(account_id=account)
-    return pd.concat([names, rows[first], rows.drop(columns=[*first, "customer_name"])], axis=1)
+    return pd.concat([names, made[first], made.drop(columns=[*first, "customer_name"])], axis=1)
 
 
 def check_judgement(books: Books) -> None:
@@ -393,14 +394,18 @@ def behaviour_groups(customers: Frame, form: Callable[[int], Any], *, seed: int)
     One row per group, the most profitable first: customers, net_margin (sum), and medians of the measures; each number of groups tried with its
     stability; and the group (its number) of each customer who bought. The first and the last are empty where no grouping comes back.
     """
+    from sklearn import config_context
     from sklearn.metrics import silhouette_score
     from threadpoolctl import threadpool_limits
 
-    buyers = customers[customers["sales"] > 0]
-    measured = buyers.filter(BEHAVIOUR).dropna(axis=1, how="all")
-    ranks = measured.rank(pct=True).fillna(0.5)
+    buyers = customers.filter(["customer_id", "net_margin", *BEHAVIOUR])[customers["sales"] > 0]
+    measured = [name for name in BEHAVIOUR if name in buyers and buyers[name].notna().any()]
+    ranks = pd.DataFrame({name: buyers[name].rank(pct=True).fillna(0.5) for name in measured})
     sample = ranks.sample(min(len(ranks), SAMPLE), random_state=seed)
-    with threadpool_limits(1):  # sums are made in one order: every run forms the same groups
+    with (
+        threadpool_limits(1),
+        config_context(working_memory=MEGABYTES),
+    ):  # sums in one order: every run forms the same groups
         tried = group_stability(form, sample, seed=seed)
         apart = {n: silhouette_score(sample, form(n).fit_predict(sample)) for n in tried.index[tried >= STABLE]}
         count = max(apart, key=apart.__getitem__, default=0)

@@ -61,7 +61,8 @@ def state_table(orders: Orders, sales: Array, start: date, terms: States, since:
         "new": (first >= joined) & (first - begun >= silence) & ~known_before,
         "slowing": slows,
     }
-    state = np.select([np.asarray(holds) for holds in tests.values()], list(tests), "active").astype(object)
+    first_held = np.select([np.asarray(holds) for holds in tests.values()], range(len(tests)), len(tests))
+    state = np.array([*tests, "active"], dtype=object)[first_held]
     month = pd.Series(np.array([add_months(start, m) for m in range(sales.shape[1] + 1)], dtype=object)[from_month])
     dates = {"lost": how["last_order"], "silent": how["last_order"], "new": how["first_order"], "slowing": month}
     since_when = pd.Series(None, index=how.index, dtype="object")
