@@ -7,6 +7,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 DEVELOP := .venv/.ready-$(EXTRAS)
 
+# what Python compiles is kept, in .venv too: kernels and commands import in a third of the time
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: report test test-long check generated clean
 
 report: $(READY)
