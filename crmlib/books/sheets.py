@@ -20,7 +20,7 @@ from crmlib.books.postgres import staged_tables
 from crmlib.books.raw import WORKBOOKS, database_url
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, SettingsError
-from crmlib.declared.settings import Settings
+from crmlib.declared.settings import COUNTED, Settings
 from crmlib.declared.statement import read_statement
 from crmlib.declared.vocabulary import month_of
 
@@ -61,6 +61,7 @@ class Sheet:
     header_row: int = 1
     encoding: str = "utf-8"
     delimiter: str = ","
+    serial: str = ""  # how a workbook counts days
     rows: int = 0
     columns: dict[str, Profile] = field(default_factory=dict)
     headings: tuple[str, ...] = ()  # columns of what stands in headings between the rows
@@ -219,6 +220,7 @@ class Opener:
             book = openpyxl.load_workbook(file, read_only=True, data_only=True)
         except Exception:  # openpyxl raises what its parsers raise
             raise SettingsError(f"{file.name} cannot be opened as an Excel workbook; save it anew as .xlsx") from None
+        serial = next(form for form, (start, *_) in COUNTED.items() if start == book.epoch.date())
         for title in book.sheetnames:
             rows = [list(row) for row in book[title].iter_rows(values_only=True)]
             texts = [["" if cell is None else str(cell) for cell in row] for row in rows[:LOOKED_AT]]
@@ -229,7 +231,7 @@ class Opener:
             columns = {n: pa.array(*_typed(c)) for n, c in zip(header, zip(*cells, strict=True), strict=True)}
             staged = self.new_file()
             pq.write_table(pa.table(columns), staged)
-            sheet = Sheet((f"{file.stem}:{title}",), file, "", row, above=_above(texts[: row - 1]))
+            sheet = Sheet((f"{file.stem}:{title}",), file, "", row, serial=serial, above=_above(texts[: row - 1]))
             yield self.view(sheet, f"FROM read_parquet({quoted(staged)})")
 
 

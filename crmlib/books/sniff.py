@@ -328,7 +328,7 @@ class Sniffer(Opener):
                 known = replace(known, marks=column.marks | {"timed"})
             if column.kind == "text" and filled:
                 known = self._forms(sheet, known)
-            elif filled and sheet.file.suffix.lower() in WORKBOOKS and column.kind != "date" and is_of_day(column.name):
+            elif filled and column.is_number and is_of_day(column.name):
                 known = replace(known, dates=self._forms(sheet, known).dates)
             columns[column.name] = known
         return replace(sheet, rows=rows, columns=columns)
@@ -336,7 +336,7 @@ class Sniffer(Opener):
     def _forms(self, sheet: Sheet, column: Profile) -> Profile:
         text = f"trim({identifier(column.name)}::VARCHAR)"
         tests: dict[Any, str] = {form: number_pattern(form) for form in NUMBERS}
-        days = days_of(column.name)
+        days = days_of(column.name, sheet.serial)
         tests |= {form: rf"^{shape}{TIME}$" for form, shape in days.items()}
         for rows in (f"(SELECT * FROM {sheet.view} LIMIT {FIRST})", sheet.view):
             counts = [f"count(*) FILTER ({self._fits(column, form, test)})" for form, test in tests.items()]

@@ -491,17 +491,16 @@ def standing(books: Books) -> str:
     rows = books.intake[books.intake["column"] == "rows"].set_index("table")
     sales = books.intake.query("table == 'invoice_lines' and column == 'gross_sales'").iloc[0]
     used, others = sales["assigned"] + sales["unassigned"], len(rows) - 1
-    excluded, controls = int(rows["excluded"].sum()), books.control_totals
+    excluded, controls, asked = int(rows["excluded"].sum()), books.control_totals, len(books.engagement.settings.open)
     parts = [
         f"{int(rows.at['invoice_lines', 'read']):,} invoice lines and {others} other table{'s' * (others != 1)} "
         f"were read; the books cover {books.engagement.coverage.words}",
         f"{excluded:,} rows lie outside and are left out" if excluded else "",
         f"{sales['unassigned'] / used:.1%} of sales have no known customer" if used > 0 < sales["unassigned"] else "",
-        f"{controls} totals of the general ledger agree to the cent"
-        if controls
-        else "there is no general ledger to hold them against",
+        f"{controls} totals of the general ledger agree to the cent" if controls else "there is no general ledger to hold them against",
+        asked and f"{asked} question{'s' * (asked > 1)} on how these books are to be read {'are' if asked > 1 else 'is'} not answered, and the likeliest answer was taken",
         DISGUISED.get(books.edition, ""),
-    ]
+    ]  # fmt: skip
     return "; ".join(part for part in parts if part) + "."
 
 

@@ -10,16 +10,18 @@ from collections.abc import Mapping, Sequence
 
 from crmlib.books.ledger import identifier, quoted
 from crmlib.declared.ledger import SCALES, Column
-from crmlib.declared.settings import SERIAL, ColumnSource, Formats
+from crmlib.declared.settings import COUNTED, ColumnSource, Formats
+from crmlib.declared.vocabulary import month_numbers
 
 DATE_PARTS = {
-    "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": "[A-Za-z]{3}", "%B": "[A-Za-z]{3,9}", "%j": r"\d{3}",
+    "%Y": r"\d{4}", "%y": r"\d{2}", "%m": r"\d{1,2}", "%d": r"\d{1,2}", "%b": r"\p{L}{3,10}\.?", "%B": r"\p{L}{3,10}\.?", "%j": r"\d{3}",
 }  # fmt: skip
 TIME_PARTS = {"%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}", "%f": r"\d{1,9}", "%p": "[AaPp][Mm]",
               "%z": r"(?:Z|[+-]\d{2}:?\d{2})"}  # fmt: skip
 ANY_TIME = r"(?:(?:T|,? )\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?[AaPp][Mm])?(?: ?Z| ?[+-]\d{2}:?\d{2})?)?"
 BLANKS = "\u00a0\u202f"  # typographic twins of a blank
 NONE = "NULL::VARCHAR"
+INTEGERS = r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?"  # types
 STEPS = ("text", "cast", "value", "code")  # of typing, in this order
 
 Value = tuple[str, str]  # a value, and the code of what is wrong with it, in SQL
@@ -55,7 +57,7 @@ def typed_value(given: str, kind: str, column: Column, source: ColumnSource, for
         steps, typed = _quicker(text, typed, near, column, formats)
         steps["text"] = f"stripped({given}::VARCHAR)"
     else:
-        typed, code = _from_native(given, kind, value, column, cast=source.cast)
+        typed, code = _from_native(given, kind, value, column, formats, cast=source.cast)
     if column.numeric and source.blank == "zero":
         typed, code = (
             f"CASE WHEN {present} THEN {typed} ELSE 0::{column.dtype} END",
@@ -149,8 +151,8 @@ def _date(text: str, value: str, column: Column, formats: Formats, *, cast: bool
     shape = " OR ".join(shaped)
     wrong = f"WHEN {value} IS NULL THEN CASE WHEN {shape} THEN 'date-impossible' ELSE 'date-format' END"
     cut = [
-        f"WHEN {fits} AND {day} <> {text} THEN 'time-cut'"
-        for fits, day, (*_, timed) in zip(shaped, days, forms, strict=True) if timed
+        f"WHEN {fits} AND {f'TRY_CAST({day} AS DOUBLE) % {COUNTED[form][1]} <> 0' if form in COUNTED else f'{day} <> {text}'} THEN 'time-cut'"
+        for fits, day, (form, _, timed) in zip(shaped, days, forms, strict=True) if timed
     ]  # fmt: skip
     return f"coalesce({every})", _cases([*several, wrong, *_not_first(value, column), *cut])
 
@@ -165,15 +167,20 @@ def _not_first(value: str, column: Column) -> list[str]:
 
 def day_of(text: str, form: str) -> str:
     """The date that a text is in a form, as an expression; NULL where it is none."""
-    if form == SERIAL:
-        return f"DATE '1899-12-30' + TRY_CAST(split_part({text}, '.', 1) AS INT)"
-    return f"CAST(try_strptime({text}, {quoted(form)}) AS DATE)"
+    if form in COUNTED:
+        start, in_a_day, _ = COUNTED[form]
+        return f"DATE '{start}' + TRY_CAST(floor(TRY_CAST({text} AS DOUBLE) / {in_a_day}) AS INT)"
+    if re.search("%[bB]", form):
+        known = ", ".join(f"{quoted(name)}: '{number}'" for name, number in month_numbers().items())
+        word = f"strip_accents(lower(regexp_extract({text}, '\\p{{L}}+')))"
+        text = rf"regexp_replace({text}, '\p{{L}}+\.?', map_extract(MAP {{{known}}}, {word})[1])"
+    return f"CAST(try_strptime({text}, {quoted(re.sub('%[bB]', '%m', form))}) AS DATE)"
 
 
 def _date_pattern(form: str, *, cast: bool) -> tuple[str, str, bool]:
     """The part of a format that names the day, the pattern of the whole with the day as its group, and whether there is more."""
-    if form == SERIAL:
-        return form, r"^([2-7]\d{4})(?:\.\d+)?$", True
+    if form in COUNTED:
+        return form, rf"^({COUNTED[form][2]}(?:\.\d+)?)$", True
     end = max(form.rfind(part) + 2 for part in DATE_PARTS)
     parts = DATE_PARTS | TIME_PARTS
     day, rest = (
@@ -184,12 +191,15 @@ def _date_pattern(form: str, *, cast: bool) -> tuple[str, str, bool]:
     return form[:end] if rest else form, f"^({day}){rest}$", bool(rest)
 
 
-def _from_native(given: str, kind: str, value: str, column: Column, *, cast: bool) -> Value:
+def _from_native(given: str, kind: str, value: str, column: Column, formats: Formats, *, cast: bool) -> Value:
     """A value that a Parquet file or a database brings with its type."""
     floating, timed = kind in {"FLOAT", "DOUBLE"}, kind.startswith("TIMESTAMP")
     if column.numeric:
         return _native_number(given, kind, value, column, cast=cast)
     if column.type in {"date", "month"}:
+        numbered = [form for form in formats.dates if form in COUNTED or not re.search(r"%[bB]|[^%\w]", form)]
+        if numbered and (floating or kind.startswith("DECIMAL") or re.fullmatch(INTEGERS, kind)):
+            return _date(rf"regexp_replace({given}::VARCHAR, '\.0+$', '')", value, column, formats, cast=cast)
         if not (timed or kind == "DATE"):
             return "NULL::DATE", "'type-not-date'"
         code = "time-cut" if cast else "date-with-time"
@@ -211,7 +221,7 @@ def _native_number(given: str, kind: str, value: str, column: Column, *, cast: b
         return given, NONE
     if floating and not cast:
         return f"NULL::{column.dtype}", "'type-floating'"
-    if not (floating or kind.startswith("DECIMAL") or re.fullmatch(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?", kind)):
+    if not (floating or kind.startswith("DECIMAL") or re.fullmatch(INTEGERS, kind)):
         return f"NULL::{column.dtype}", "'type-not-number'"
     typed = f"TRY_CAST({given} AS {column.dtype})"
     if floating:

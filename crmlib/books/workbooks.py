@@ -17,7 +17,7 @@ from crmlib.books.csv_files import check_header, headings, skipped_rows
 from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, shortened, tally
 from crmlib.books.raw import Part, Raw, Reader, Source
 from crmlib.declared.ledger import tables
-from crmlib.declared.settings import SERIAL, Formats
+from crmlib.declared.settings import COUNTED, Formats
 
 if TYPE_CHECKING:
     import openpyxl
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 LARGEST_WORKBOOK = 2 * 1024**3  # bytes unpacked; a larger one is refused unopened
 LARGE_WORKBOOK = 50 * 1024**2  # bytes unpacked, from which on it is tried in a process of its own
 MOST_CELLS = 60_000_000  # of a sheet, from its first cell to its last
-SERIAL_START = datetime(1899, 12, 30)  # from which Excel counts days
 MOST_MEMORY = 0.5  # of the machine's
 
 
@@ -139,6 +138,11 @@ def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where
     if merged:
         message = f"cells {merged[0]} of the header are merged"
         raise UnreadableError(rejection("header-merged", message, "unmerge them", row=top, **where))
+    start, known = values.parent.epoch.date(), {form: COUNTED[form][0] for form in formats.dates if "serial" in form}
+    if other := [form for form, first in known.items() if first != start]:
+        message = f"the workbook counts days from {start:%Y-%m-%d} on, and {other[0]} from {known[other[0]]} on"
+        own = next(form for form, (first, *_) in COUNTED.items() if first == start)
+        raise UnreadableError(rejection("serial-other", message, f"write {own} under formats.dates", **where))
     if values.max_row * values.max_column > MOST_CELLS:
         last = f"{values.max_column:,} columns and {values.max_row:,} rows"
         message = f"the sheet reaches over {last}, as a cell far away makes it"
@@ -206,8 +210,8 @@ def as_declared(value: Any, formats: Formats) -> str | None:
         return str(value).upper()
     if isinstance(value, datetime | date):
         form = next((form for form in formats.dates if {*re.findall("%.", form)} & {"%d", "%j"}), "%Y-%m-%d")
-        serial = SERIAL in formats.dates[:1]
-        return str((datetime(*value.timetuple()[:3]) - SERIAL_START).days) if serial else f"{value:{form}}"
+        start, in_a_day, _ = COUNTED.get(formats.dates[0], (None, 1, ""))
+        return str((date(*value.timetuple()[:3]) - start).days * in_a_day) if start else f"{value:{form}}"
     number = Decimal(str(value))
     if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
         number = rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()

@@ -9,21 +9,19 @@ from crmlib.declared.settings import SERIAL
 from crmlib.declared.vocabulary import LIKELY, likeness, vocabulary
 
 NUMBERS = [(".", ""), (",", ""), (",", "."), (".", ","), (",", " "), (".", " "), (".", "'"), (",", "'")]
+NAME = r"\p{L}{3,10}\.?"  # of a month
 DATES = {
     "%Y-%m-%d": r"\d{4}-\d\d?-\d\d?", "%d.%m.%Y": r"\d\d?\.\d\d?\.\d{4}", "%d/%m/%Y": r"\d\d?/\d\d?/\d{4}",
     "%m/%d/%Y": r"\d\d?/\d\d?/\d{4}", "%d-%m-%Y": r"\d\d?-\d\d?-\d{4}", "%m-%d-%Y": r"\d\d?-\d\d?-\d{4}",
     "%Y/%m/%d": r"\d{4}/\d\d?/\d\d?", "%Y%m%d": r"(?:19|20)\d{6}", "%d.%m.%y": r"\d\d?\.\d\d?\.\d\d",
-    "%d-%b-%y": r"\d\d?-[A-Za-z]{3}-\d\d", "%d/%m/%y": r"\d\d?/\d\d?/\d\d", "%m/%d/%y": r"\d\d?/\d\d?/\d\d", "%d-%b-%Y": r"\d\d?-[A-Za-z]{3}-\d{4}",
-    "%d %b %Y": r"\d\d? [A-Za-z]{3} \d{4}", "%b %d, %Y": r"[A-Za-z]{3} \d\d?, \d{4}", "%d %B %Y": r"\d\d? [A-Za-z]{3,9} \d{4}",
-    "%b %Y": r"[A-Za-z]{3} \d{4}", "%B %Y": r"[A-Za-z]{3,9} \d{4}", "%Y-%m": r"\d{4}-\d\d?", "%m/%Y": r"\d\d?/\d{4}", "%Y-%b": r"\d{4}-[A-Za-z]{3}", "%Y-%B": r"\d{4}-[A-Za-z]{3,9}",
+    "%d/%m/%y": r"\d\d?/\d\d?/\d\d", "%m/%d/%y": r"\d\d?/\d\d?/\d\d", "%d-%m-%y": r"\d\d?-\d\d?-\d\d", "%m-%d-%y": r"\d\d?-\d\d?-\d\d", "%y-%m-%d": r"\d\d-\d\d?-\d\d?",
+    "%d-%B-%y": rf"\d\d?-{NAME}-\d\d", "%d-%B-%Y": rf"\d\d?-{NAME}-\d{{4}}", "%d %B %Y": rf"\d\d? {NAME} \d{{4}}", "%d %B %y": rf"\d\d? {NAME} \d\d", "%d. %B %Y": rf"\d\d?\. {NAME} \d{{4}}",
+    "%B %d, %Y": rf"{NAME} \d\d?, \d{{4}}", "%B %Y": rf"{NAME} \d{{4}}", "%Y-%m": r"\d{4}-\d\d?", "%m/%Y": r"\d\d?/\d{4}", "%Y-%B": rf"\d{{4}}-{NAME}", "%B %y": rf"{NAME} \d\d", "%B-%y": rf"{NAME}-\d\d",
 }  # fmt: skip
-NUMBERED = {
-    "%Y%m": r"(?:19|20)\d{4}",
-    "%m.%Y": r"\d\d?\.(?:19|20)\d\d",
-    "0%m.%Y": r"0\d\d\.(?:19|20)\d\d",
-    "1%y%j": r"1\d{5}",
-    SERIAL: r"[345]\d{4}(?:\.\d+)?",
-}  # where the name is a date's
+NUMBERED = {  # where the name is a date's
+    "%Y%m": r"(?:19|20)\d{4}", "%m.%Y": r"\d\d?\.(?:19|20)\d\d", "0%m.%Y": r"0\d\d\.(?:19|20)\d\d", "1%y%j": r"1\d{5}", "%d%m%Y": r"\d{4}(?:19|20)\d\d",
+    SERIAL: r"[345]\d{4}(?:\.\d+)?", "unix": r"1\d{9}(?:\.\d+)?", "unix-ms": r"1\d{12}(?:\.\d+)?",
+}  # fmt: skip
 TIME = r"(?:(?:,? |T)\d\d?:\d\d(?::\d\d(?:\.\d+)?)?(?: ?[AaPp][Mm])?(?: ?Z| ?[+-]\d\d:?\d\d)?)?"
 
 
@@ -32,9 +30,10 @@ def has_figure(name: str, kind: str = "text") -> str:
     return f"regexp_matches({name}, '[0-9]')" if kind == "text" else f"{name} IS NOT NULL"
 
 
-def days_of(name: str) -> dict[str, str]:
-    """The forms of days that a column of this name may have, with their patterns: those that are numbers where the name is a day's."""
-    return DATES | (NUMBERED if is_of_day(name) else {})
+def days_of(name: str, serial: str = "") -> dict[str, str]:
+    """The forms of days that a column of this name may have, with their patterns: those that are numbers where the name is a day's, in a workbook as it counts them."""
+    numbered = {serial if serial and form == SERIAL else form: shape for form, shape in NUMBERED.items()}
+    return DATES | (numbered if is_of_day(name) else {})
 
 
 def is_of_day(name: str) -> bool:

@@ -14,7 +14,11 @@ from crmlib.declared.ledger import refused_name, tables
 from crmlib.declared.periods import YEAR
 
 DATE_LETTERS = ("%d", "%m", "%b", "%B", "%Y", "%y", "%j")
-SERIAL = "serial"  # days since the end of 1899, as Excel counts them
+SERIAL = "serial"
+COUNTED = {  # forms of dates that count from a day on: the day, how many are one day, and what they look like
+    SERIAL: (date(1899, 12, 30), 1, r"[2-7]\d{4}"), "serial-1904": (date(1904, 1, 1), 1, r"[1-7]\d{4}"),
+    "unix": (date(1970, 1, 1), 86_400, r"\d{9,10}"), "unix-ms": (date(1970, 1, 1), 86_400_000, r"\d{12,13}"),
+}  # fmt: skip
 TIME_LETTERS = ("%H", "%I", "%M", "%S", "%f", "%p", "%z")  # cut to the day
 MOST_YEARS = 100  # of a coverage
 MonthText = Annotated[
@@ -34,9 +38,9 @@ def _date_form(form: str) -> str:
     same, day = {"%b": "%m", "%B": "%m", "%y": "%Y"}, sum(letter in DATE_LETTERS for letter in letters)
     first, last = sorted(same.get(letter, letter) for letter in letters[:day]), letters[day:]
     months = first == ["%Y", "%m"] and not last
-    if not (form == SERIAL or months or first in (["%Y", "%d", "%m"], ["%Y", "%j"])) or {*last} & {*DATE_LETTERS}:
+    if not (form in COUNTED or months or first in (["%Y", "%d", "%m"], ["%Y", "%j"])) or {*last} & {*DATE_LETTERS}:
         once = "must name day, month and year once each by %d, %m (or %b, %B) and %Y (or %y)"
-        once += f", or year and day of the year (1%y%j), year and month (%Y%m), or be {SERIAL}"
+        once += f", or year and day of the year (1%y%j), year and month (%Y%m), or be {', '.join(COUNTED)}"
         raise ValueError(f"{once}, and a time after them, such as %d.%m.%Y or %Y-%m-%d %H:%M")
     return form
 
@@ -85,7 +89,7 @@ class Formats(Record):
     currency_sign: str = ""
     """sign that may stand before or after an amount, such as $"""
     dates: list[Annotated[str, AfterValidator(_date_form)]] = Field(["%Y-%m-%d"], min_length=1)
-    """date formats, in the letters %d, %m, %b, %B, %Y and %y; a time after them (%H, %M, %S, %z) is cut. Without a day, such as %Y%m, the first of the month; 1%y%j is a Julian date as JD Edwards writes it, serial a day as Excel counts it (45292 is 2024-01-01)"""
+    """date formats, in the letters %d, %m, %b, %B, %Y and %y; a time after them (%H, %M, %S, %z) is cut. Without a day, such as %Y%m, the first of the month; 1%y%j is a Julian date as JD Edwards writes it, serial a day as Excel counts it (45292 is 2024-01-01), serial-1904 one as workbooks that begin in 1904 do, unix and unix-ms are seconds and milliseconds since 1970 in UTC. %b and %B are the name of a month, in full or short, in English, German, French, Spanish, Italian or Dutch"""
 
     @model_validator(mode="after")
     def _marks_differ(self) -> Formats:

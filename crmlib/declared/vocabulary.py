@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from datetime import date, timedelta
+from datetime import timedelta
 
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DECLARED, Record, nearest, read
+from crmlib.declared.settings import COUNTED, SERIAL
 
 KNOWN = 0.75  # from this likeness on a name is known; below it people are asked
 LIKELY = 0.55  # below this likeness a name says nothing
@@ -56,7 +57,7 @@ class Vocabulary(Record):
     normal: list[str]
     partly: list[str]
     status: list[str]
-    scales: dict[int, list[str]]
+    scales: dict[float, list[str]]
     own: list[str]
     net: list[str]
     local: list[str]
@@ -141,8 +142,8 @@ def kind_of(value: str) -> str:
     return ""
 
 
-def scale_of(*names: str) -> int:
-    """By how much amounts are to be multiplied, as the name of a column or a title says: 1000 of `Umsatz TEUR`, `T€` and `in thousands`."""
+def scale_of(*names: str) -> float:
+    """By how much amounts are to be multiplied, as the name of a column or a title says: 1000 of `Umsatz TEUR`, `T€` and `in thousands`, 0.01 of `amount_cents`."""
     for name in names:
         if re.search(r"(?i)\b[tk] ?[€$£]|[€$£] ?k\b|[(\['’$€£]000'?s?\b(?![.,]?\d)", name):
             return 1000
@@ -153,15 +154,21 @@ def scale_of(*names: str) -> int:
     return 1
 
 
+@functools.cache
+def month_numbers() -> dict[str, int]:
+    """The number of each month by its names, without accents."""
+    return {"".join(parts(name)): n for n, names in enumerate(vocabulary().months, 1) for name in names}
+
+
 def month_of(name: str) -> str:
     """The first day of the month that a name says, as 'Jan 2024', '2024-01', '2024-01-01' or Excel's 45292; '' where it says none."""
     if re.fullmatch(r"[345]\d{4}", name):
-        day = date(1899, 12, 30) + timedelta(int(name))
+        day = COUNTED[SERIAL][0] + timedelta(int(name))
         return f"{day}" if day.day == 1 else ""
     words = parts(re.sub(r"^(\d{4}-\d\d)-01( 00:00:00)?$", r"\1", name))
     numbers = [int(word) for word in words if word.isdigit()]
-    named = (n for n, names in enumerate(vocabulary().months, 1) if {*words} & {*parts(" ".join(names))})
-    month, year = next(named, 0), next((n for n in numbers if 1990 <= n < 2100), 0)
+    month = next((month_numbers()[word] for word in words if word in month_numbers()), 0)
+    year = next((n for n in numbers if 1990 <= n < 2100), 0)
     year = year or next((2000 + n for n in numbers if month and n < 100), 0)
     month = month or next((n for n in numbers if 1 <= n <= 12), 0)
     return f"{year}-{month:02}-01" if year and month and len(words) == 2 else ""

@@ -107,6 +107,8 @@ def _with_discount(
     if net and not (k.off in exact and look.agree(whole, f"{gross} - {net}", k.off)):
         return gross, f"{gross} - {net}"
     if k.share and not k.off and gross:
+        if gross == k.named and not (net or k.product) and _asked_after(look, whole, gross, k.share, f"{gross} * {k.share} / 100", ask):  # fmt: skip
+            return gross, ""
         return gross, f"({gross}) * {k.share} / 100"
     if k.off and gross and not net and look.is_share(whole, k.off, gross):
         return gross, f"({gross}) * {k.off}"
@@ -214,10 +216,14 @@ def _is_after(look: Sniffer, whole: Sheet, amount: str, off: str, ask: Ask | Non
     proven = look.whole_percents(whole, amount, off)
     if proven or not ask:
         return proven == "after"
+    return _asked_after(look, whole, amount, off, off, ask)
+
+
+def _asked_after(look: Sniffer, whole: Sheet, amount: str, off: str, at_stake: str, ask: Ask) -> bool:
+    """Whether people say that an amount is what is left after a discount."""
     text = f"Is {amount} the amount before or after the discount in {off}? No other column says:"
-    rows = _rows(look, whole, [amount, off], off)
-    key, at_stake = "tables.invoice_lines.columns.gross_sales (discount)", look.total(whole, off)
-    return ask(Question(key, text, rows, ["before", "after"], "before", amount=at_stake)) == "after"
+    rows, key = _rows(look, whole, [amount, off], off), "tables.invoice_lines.columns.gross_sales (discount)"
+    return ask(Question(key, text, rows, ["before", "after"], "before", amount=look.total(whole, at_stake))) == "after"
 
 
 def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[str], ask: Ask) -> tuple[str, str]:
@@ -269,8 +275,8 @@ def scale_amounts(lines: Draft, whole: Sheet) -> None:
         text = whole.spoken(lines.columns[role])
         names = [c.name for c in lines.mapped(lines.columns[role])]
         is_named = not {lines.columns.get("quantity"), lines.columns.get("unit_price")} & {*names}
-        if (scale := scale_of(*names, *(titles if is_named else ()))) > 1:
-            lines.columns[role] = f"({text}) * {scale}"
+        if (scale := scale_of(*names, *(titles if is_named else ()))) != 1:
+            lines.columns[role] = f"({text}) * {scale:g}"
 
 
 def turn_signs(look: Sniffer, lines: Draft, whole: Sheet) -> None:

@@ -121,6 +121,7 @@ def run(
 
 
 def _run(engagement: str, who: list[str], request: Request, pdf: bool) -> None:
+    from crmlib.declared.engagement import open_engagement
     from crmlib.output.pdf import export_pdf
     from crmlib.run.report import run_report
 
@@ -129,6 +130,8 @@ def _run(engagement: str, who: list[str], request: Request, pdf: bool) -> None:
         return
     with _progress() as tell:
         report = run_report(engagement, request, tell=tell)
+    for question in open_engagement(engagement).settings.open.values():
+        _say(f"open: {question.asked} Taken until it is answered: {question.taken}")
     printed = export_pdf(report.folder, report.heading) if pdf else None
     done = "nothing to do: the report is as it would come out" if report.nothing_to_do else "done"
     _say(f"{done}: {near(report.folder / 'index.html')}; open it in any browser")

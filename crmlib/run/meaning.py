@@ -9,18 +9,18 @@ from datetime import date
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.books.typing import day_of
+from crmlib.declared.settings import SERIAL
 from crmlib.declared.vocabulary import KNOWN, parts, vocabulary
 from crmlib.run.amounts import find_amounts, scale_amounts, turn_signs
 from crmlib.run.drafts import Ask, Draft, Proposal, Question, column_named
 from crmlib.run.kinds import FILE, MOST_KINDS, find_kinds, is_one
-from crmlib.run.proposal import recognised, roles
+from crmlib.run.proposal import MOST_MIXED, recognised, roles
 from crmlib.run.selected import with_selected
 
 UNKNOWN = ("2024-01", "2024-12")  # stands for months of which nothing is known
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
 NO_CURRENCY = "XXX"  # ISO 4217's code for none
 PERIODS = ("%Y%m", "%m.%Y", "0%m.%Y", "%m/%Y", "%Y-%m")  # forms of months that a fiscal year may count
-MOST_MIXED = 0.5  # of the documents that have several lines, above which what differs in them is hardly a customer
 
 
 def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
@@ -142,10 +142,18 @@ def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
         samples = next(c.samples for c in columns if c.dates)
         answer = ask(Question(f"tables.{table}.formats.dates", text, samples, common, common[0], "none"))
         common = [answer] if answer else []
+    if SERIAL in common and not draft.sheet.serial:
+        text = f"Do the dates of {table} count from 1900, as Excel does, or from 1904, as a workbook of a Mac may?"
+        key, samples = f"tables.{table}.formats.dates (1904)", next(c.samples for c in columns if SERIAL in c.dates)
+        common = ["serial-1904"] if ask(Question(key, text, samples, ["1900", "1904"], "1900")) == "1904" else common
     for c in columns:
-        if {*c.dates} & {*common} & {*PERIODS} and {*parts(c.name)} & {*vocabulary().fiscal}:
-            text = f"Is the month in {c.name} one of the calendar year, and not of a fiscal year that begins later?"
-            key, amounts = f"tables.{table}.formats.dates (fiscal)", [a for a in columns if a.name == draft.columns.get("gross_sales")]  # fmt: skip
+        forms = {*c.dates} & {*common}
+        asked = {
+            "fiscal": f"Is the month in {c.name} one of the calendar year, and not of a fiscal year that begins later?" if forms & {*PERIODS} and {*parts(c.name)} & {*vocabulary().fiscal} else "",
+            "year": f"Is the number after the month in {c.name} its year, and not a day?" if forms & {"%B %y", "%B-%y"} else "",
+        }  # fmt: skip
+        for about, text in ((about, text) for about, text in asked.items() if text):
+            key, amounts = f"tables.{table}.formats.dates ({about})", [a for a in columns if a.name == draft.columns.get("gross_sales")]  # fmt: skip
             amount = look.read_sum(draft.sheet, amounts, draft.number)
             if ask(Question(key, text, c.samples, ["yes", "no"], "yes", amount=amount)) == "no":
                 common = []

@@ -25,6 +25,9 @@ KEYS = {"customers": "customer_id", "products": "product_id", "documents": "orde
 DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region", "account_manager"),  # from a flat export
            "products": ("product_id", "product_name", "product_family")}  # fmt: skip
 NAMES = {"customer_name": "customer_id", "product_name": "product_id"}
+MOST_MIXED = (
+    0.5  # of the keys or documents that have several rows, above which what differs in them is hardly one customer
+)
 MANY = 5  # names from which on it is no chance that they go with the keys one by one
 SHARED = 3  # columns whose names begin with one way, such as `Invoice lines/`
 REVERSED = {"return", "cancellation"}  # what a sheet of its own may hold
@@ -157,6 +160,8 @@ def _recognise_columns(look: Sniffer, p: Proposal, lines: Draft, ask: Ask) -> No
         if table in p.tables:
             refer(look, lines, p.tables[table], key, ask)
     _prove_names(look, lines)
+    if "customers" not in p.tables:
+        _prove_customer(look, lines, ask)
     for table, draft in p.tables.items():
         _confirm(look, draft, table, ask)
     leave_totals(look, lines, ask)
@@ -210,6 +215,24 @@ def _prove_names(look: Sniffer, lines: Draft) -> None:
         if columns.get(role) in texts or (len(texts) == 1 and sheet.columns[texts[0]].distinct >= MANY):
             columns[role] = columns[role] if columns.get(role) in texts else texts[0]
             lines.unsure.discard(role)
+
+
+def _prove_customer(look: Sniffer, lines: Draft, ask: Ask) -> None:
+    """Ask who the customer is where most keys have several names, as accounts of a general ledger have, or contacts."""
+    sheet, key, name = lines.sheet, *(lines.columns.get(role, "") for role in ("customer_id", "customer_name"))
+    if not {key, name} <= {*sheet.columns} or sheet.columns[name].distinct < sheet.columns[key].distinct:
+        return
+    if look.mixed(sheet, sheet.spoken(name), sheet.spoken(key)) > MOST_MIXED:
+        other = next((c for c in _one_by_one(look, sheet, name) if c not in lines.columns.values()), name)
+        text = f"Most {key} have several {name}. Is the customer {other}, or {key}?"
+        rows = [
+            f"{key} {row[0]}, {name} {row[1]}" for row in look.groups(sheet, [sheet.spoken(key), sheet.spoken(name)])
+        ]
+        amount = look.read_sum(sheet, [c for n, c in sheet.columns.items() if n == lines.columns.get("gross_sales")])
+        question = Question(
+            "tables.invoice_lines.columns.customer_id (names)", text, rows, [other, key], other, amount=amount
+        )
+        lines.columns["customer_id"] = ask(question) or other
 
 
 def _one_by_one(look: Sniffer, sheet: Sheet, column: str) -> list[str]:

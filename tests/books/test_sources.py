@@ -23,10 +23,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from conftest import costly, values
 from hypothesis import given
 from hypothesis import strategies as st
-from test_intake import GOOD, as_parquet, check, make_engagement, places
+from openpyxl.utils.datetime import CALENDAR_MAC_1904
+from test_intake import GOOD, SETTINGS, as_parquet, check, make_engagement, places
 
 from crmlib.books import workbooks
 from crmlib.books.findings import BROKEN_ROWS, shortened
@@ -222,10 +224,22 @@ def test_floating_money_is_rounded_where_the_mapping_casts_it(tmp_path: Path) ->
 
 
 CASTS = {  # the values, what is read, and what is told: code, row, how many, amount
-    "amount": (pa.array([0.1 + 0.2, 4.00005]), [Decimal("0.3"), Decimal("4.0001")], [("cast", 2, 2, Decimal("4.3001"))]),
-    "date": (pa.array([datetime(2024, 2, 1, 8), datetime(2024, 2, 2)]), [date(2024, 2, 1), date(2024, 2, 2)], [("time-cut", 2, 1, None)]),
+    "amount": (
+        pa.array([0.1 + 0.2, 4.00005]),
+        [Decimal("0.3"), Decimal("4.0001")],
+        [("cast", 2, 2, Decimal("4.3001"))],
+    ),
+    "date": (
+        pa.array([datetime(2024, 2, 1, 8), datetime(2024, 2, 2)]),
+        [date(2024, 2, 1), date(2024, 2, 2)],
+        [("time-cut", 2, 1, None)],
+    ),
     "customer_id": (pa.array([1.0, 2.0]), ["1", "2"], []),
     "order_id": (pa.array([10, 11]), ["10", "11"], []),
+}
+COUNTED = {
+    "serial": pa.array([45323.0, 45337.75]), "serial-1904": pa.array([43861, 43875]), "%Y%m%d": pa.array([20240201, 20240215], pa.int32()),
+    "unix": pa.array([1706745600, 1708041599]), "unix-ms": pa.array([1706745600000, 1708041599999]),
 }  # fmt: skip
 
 
@@ -240,6 +254,19 @@ def test_what_the_mapping_casts_is_read_and_counted(column: str, tmp_path: Path)
     ledger = ledger_of(folder)
     assert values(ledger, "credits", column) == read
     assert [(f.code, f.row, f.count, f.amount) for f in ledger.defects] == expected
+
+
+@pytest.mark.parametrize("form", COUNTED)
+def test_days_that_are_numbers_are_read_as_declared_and_never_without(form: str, tmp_path: Path) -> None:
+    for n, settings in enumerate(({}, {"formats": {"dates": [form]}})):
+        folder = csv_engagement(tmp_path / str(n), {"tables": {"credits": settings}})
+        (folder / "ledger/credits.csv").unlink()
+        table = as_parquet(GOOD["credits.csv"], "credits").set_column(1, "date", COUNTED[form])
+        pq.write_table(table, folder / "ledger/credits.parquet")
+        if settings:
+            assert values(ledger_of(folder), "credits", "date") == [date(2024, 2, 1), date(2024, 2, 15)]
+        else:
+            assert "reject type-not-date credits.parquet 2 date" in places(check(folder))
 
 
 @pytest.mark.parametrize("values", [[1.5, 2.0], [float("nan"), 2.0], [1e300, 2.0]])
@@ -340,6 +367,22 @@ EDITS = {
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__)
 def test_a_bad_workbook_is_told_with_its_place(edit: Any, tmp_path: Path) -> None:
     assert EDITS[edit] in places(check(workbook(tmp_path / "e", edit)))
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "serial", "serial-1904"])
+def test_a_workbook_that_counts_days_from_1904_is_read_as_it_counts_or_refused(form: str, tmp_path: Path) -> None:
+    def counted(book: Any) -> None:
+        book.epoch = CALENDAR_MAC_1904
+        if form != "%Y-%m-%d":
+            book["credits"]["B2"], book["credits"]["B2"].number_format = 45323 - 1462, "General"
+
+    folder = workbook(tmp_path / "e", counted)
+    settings = {"source": "books.xlsx", "tables": {"credits": {"formats": {"dates": [form]}}}}
+    (folder / "engagement.yml").write_text(yaml.safe_dump(SETTINGS | settings), encoding="utf-8")
+    if form == "serial":
+        assert "reject serial-other books.xlsx:credits" in places(check(folder))
+    else:
+        assert values(ledger_of(folder), "credits", "date") == [date(2024, 2, 1), date(2024, 2, 15)]
 
 
 def test_a_good_workbook_is_read_as_its_numbers_and_dates_stand(tmp_path: Path) -> None:

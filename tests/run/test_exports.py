@@ -21,7 +21,24 @@ NET = {"Alder": Decimal(15), "Birch": Decimal("-2.5")}
 ASKED_MONTHS = "tables.invoice_lines.source (months)"
 # each: its files, and what stays open beside the currency
 FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
-    "days as Excel counts them": ({"sales.csv": DATED.format("Invoice Date", "45296", "45322", "45340.75")}, set()),
+    "days as Excel counts them": ({"sales.csv": DATED.format("Invoice Date", "45296", "45322", "45340.75")}, {"tables.invoice_lines.formats.dates (1904)"}),
+    "seconds since 1970": ({"sales.csv": DATED.format("created", "1704412800", "1706659200", "1708239600")}, set()),
+    "milliseconds since 1970": ({"sales.csv": DATED.format("created", "1704412800000", "1706659200000", "1708239600500")}, set()),
+    "days without marks": ({"sales.csv": DATED.format("Invoice Date", "05012024", "31012024", "18022024")}, set()),
+    "months in German": ({"sales.csv": DATED.format("Monat", "Jänner 2024", "Januar 2024", "März 2024")}, set()),
+    "days with months in French": ({"sales.csv": DATED.format("Date facture", "5 janv. 2024", "31 janvier 2024", "18 févr. 2024")}, set()),
+    "days with months in Spanish": ({"sales.csv": DATED.format("Fecha", "5-ene-24", "31-ene-24", "18-feb-24")}, set()),
+    "months with two digits of a year": ({"sales.csv": DATED.format("Monat", "Jan 24", "Jan 24", "Mär 24")}, {"tables.invoice_lines.formats.dates (year)"}),
+    "amounts in cents": (
+        {"sales.csv": "Invoice No,Created,Customer,Customer Name,amount_cents\nR1,2024-01-05,K1,Alder,1000\nR2,2024-01-31,K2,Birch,-250\nR3,2024-02-18,K1,Alder,500\n"}, set()),
+    "accounts of the ledger called as customers' are": (
+        {"sales.csv": "Transaction Reference,Transaction Date,Account Code,Analysis 1,Customer Name,Base Amount\n"
+         "R1,2024-01-05,4000,K1,Alder,10.00\nR2,2024-01-31,4000,K2,Birch,-2.00\nR3,2024-02-18,4010,K1,Alder,5.00\nR4,2024-02-18,4010,K2,Birch,-0.50\n"},
+        {"tables.invoice_lines.columns.customer_id (names)"}),
+    "entries of an item ledger, purchases among them": (
+        {"item ledger.csv": "Entry No.,Posting Date,Entry Type,Document No.,Item No.,Source No.,Quantity,Sales Amount (Actual),Cost Amount (Actual)\n"
+         "1,2024-01-05,Purchase,P1,A-1,V900,9,0,90.00\n2,2024-01-05,Sale,R1,A-1,K1,-3,15.00,-9.00\n3,2024-01-31,Sale,R2,A-1,K2,1,-2.50,3.00\n",
+         "customers.csv": "No.,Name\nK1,Alder\nK2,Birch\n"}, set()),
     "days of the year as JD Edwards writes them": ({"sales.csv": DATED.format("RPDIVJ", "124005", "124031", "124049")}, set()),
     "months as six digits": ({"sales.csv": DATED.format("Month", "202401", "202401", "202402")}, set()),
     "months as SAP's periods": ({"sales.csv": DATED.format("Periode", "001.2024", "001.2024", "002.2024")}, {"tables.invoice_lines.formats.dates (fiscal)"}),

@@ -17,7 +17,7 @@ import yaml
 from conftest import values
 
 from crmlib.books.reader import read_ledger
-from crmlib.books.stored import open_books
+from crmlib.books.stored import open_books, standing
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import PROJECT, DataRejected, SettingsError
 from crmlib.run.drafts import Question
@@ -240,6 +240,8 @@ def test_a_date_that_fits_two_ways_is_asked_with_three_rows_and_left_marked_wher
 
 
 OPEN = {
+    "what a status of a shop means": ("Order Status", ["wc-completed", "wc-failed", "wc-on-hold"], "tables.invoice_lines.kinds (Order Status)", "sales", Decimal("3.00")),
+    "a share taken off, or not yet": ("Discount %", ["10", "0", "10"], "tables.invoice_lines.columns.gross_sales (discount)", "before", Decimal("0.40")),
     "what a status means": ("Status", ["paid", "void", "on-hold"], "tables.invoice_lines.kinds (Status)", "sales", Decimal("3.00")),
     "whether tax is in an amount": ("VAT", ["0.10", "0.13", "0.11", "0.12", "0.14", "0.15"], "tables.invoice_lines.columns.gross_sales (tax)", "no", Decimal("0.75")),
     "before or after discount": ("Discount", ["0.10", "0.00", "0.13"], "tables.invoice_lines.columns.gross_sales (discount)", "before", Decimal("0.23")),
@@ -287,7 +289,9 @@ def test_an_open_question_on_which_no_amount_hangs_is_a_warning(tmp_path: Path) 
         if (month, day) != (4, 28)
     ]
     folder, *_ = set_up(tmp_path, [csv_file(tmp_path, FLAT, *days)], {"coverage (last month)": ""})
-    found = open_books(folder).findings.query("code == 'settings-open'")
+    books = open_books(folder)
+    found = books.findings.query("code == 'settings-open'")
+    assert "1 question on how these books are to be read is not answered" in standing(books)
     assert found[["verdict", "column", "value"]].values.tolist() == [
         ["warn", "open.coverage (last month)", "leave out"]
     ]
