@@ -124,8 +124,10 @@ class Books:
 
     def has_sales(self, period: Period) -> bool:
         """Whether anybody bought in a period."""
+        import pyarrow.compute as pc
+
         sold = read_rollup(self.cache / "lines", [*OWNER, "month"], period)["sales"]
-        return any(amount > 0 for amount in sold.to_pylist())
+        return bool(pc.any(pc.greater(sold, Decimal(0))).as_py())
 
     def comparable(self, period: Period) -> bool:
         """Whether the books cover a period."""

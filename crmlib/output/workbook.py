@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -58,8 +61,7 @@ class _Grid:
         row, column = self.place(owner, line)
         if not self.down:
             return row, column + 1
-        before = sum(other.subtotal for other in self.lines[:line])
-        return (row, self.left + len(self.lines) + before) if self.lines[line].subtotal else None
+        return (row, self.left + len(self.lines) + self._subtotals[line]) if self.lines[line].subtotal else None
 
     def address(self, owner: int, line: int) -> str:
         """The cell of an amount."""
@@ -81,8 +83,8 @@ class _Grid:
     def cell(self, owner: int, line: int) -> Cell:
         """A subtotal adds up the cells since the one before it, the total its owners, a group its customers and what it owns itself."""
         spec, value = self.lines[line], self.owners[owner][self.lines[line].id]
-        first = max((at for at in range(line) if self.lines[at].subtotal), default=0)
         if spec.subtotal:
+            first = self._begins[line]
             return Cell(value, f"SUM({self.address(owner, first)}:{self.address(owner, line - 1).split('!')[1]})")
         if 0 < owner == len(self.owners) - 1 and not spec.is_pool:
             return Cell(value, self.total(line))
@@ -90,6 +92,17 @@ class _Grid:
             owned = [f"-{self.address(owner, at)}" for at, other in enumerate(self.lines) if other.id.startswith(OWNED)]
             return Cell(value, f"{self.address(owner, self.margin)}{''.join(owned)}")
         return Cell(value, self.of_customers(owner, spec.id) if self.customers and self.customers.owners[1:] else "")
+
+    @functools.cached_property
+    def _begins(self) -> list[int]:
+        """Of each line the subtotal before it, 0 where there is none: from there a subtotal adds up."""
+        subtotals = [at if line.subtotal else 0 for at, line in enumerate(self.lines)]
+        return [0, *itertools.accumulate(subtotals, max)]
+
+    @functools.cached_property
+    def _subtotals(self) -> list[int]:
+        """How many subtotals stand before each line."""
+        return [0, *itertools.accumulate(int(line.subtotal) for line in self.lines)]
 
     def of_customers(self, owner: int, line: str) -> str:
         """The formula of a group's line: the sum over its customers on their sheet, and its own cost of that line below."""
@@ -248,11 +261,14 @@ def _groups(books: Books, period: Period, by: str, customers: _Grid, kinds: int)
 
 def _owned_lines(owners: Sequence[dict[str, Any]], by: str, customers: _Grid) -> Iterator[Line]:
     """A line for each line of customers, with what each group has of it beyond its customers, which is put into the owners."""
+    members: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for customer in customers.owners[:-1]:
+        members[customer[by]].append(customer)
     for line in customers.lines:
         if not line.subtotal and line.available:
             for owner in owners:
                 name = "" if owner["name"] == "Unassigned" else owner["name"]
-                theirs = (customer[line.id] for customer in customers.owners[:-1] if customer[by] == name)
+                theirs = (customer[line.id] for customer in members[name])
                 owner[f"{OWNED}{line.id}"] = owner[line.id] - sum(theirs, Decimal(0))
             yield replace(line, id=f"{OWNED}{line.id}", label=f"Owned by the column itself: {line.name}")
 
