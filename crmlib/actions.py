@@ -7,14 +7,13 @@ from decimal import Decimal
 import pandas as pd
 
 from crmlib import profitability, states
-from crmlib.accounts import places
 from crmlib.books.stored import CELL, Books, Frame
 from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Line
 
-IMPROVE, WIN_BACK = "improve", "win back"  # the aim with who still buys, and with who is silent or lost: never one sum
-GONE = ("silent", "lost")
+# with who loses, who is slowing; and of who is silent or lost with who earned, who lost
+AIMS = IMPROVE, KEEP, WIN_BACK, STOP = "improve", "keep", "win back", "stop"
 COLUMNS = ["customer_id", "customer_name", "segment", "aim", "at_stake", "driver", "lever", "worth", "owner"]
 LEVERS = {
     "discount": "Review discounts and the causes of returns",
@@ -37,32 +36,29 @@ def actions(books: Books, period: Period) -> Frame:
 
     Returns
     -------
-    One row per customer: customer_id, customer_name, segment (where customers have one), aim (improve who still buys, win back who is silent
-    or lost), at_stake (the loss; of those at risk the margin of their last twelve months with sales), driver (the line or signal behind it),
-    lever, worth (what the firm gains where that line comes down to the share of sales that it has for all customers, at most the loss, nothing
-    of who loses and is gone; of those at risk what is at stake) and owner (the account manager).
+    One row per customer: customer_id, customer_name, segment (where customers have one), aim (one of `AIMS`), at_stake (the loss; of those at
+    risk the margin of their last twelve months with sales), driver (the line or signal behind it), lever, worth (what the firm gains where
+    that line comes down to the share of sales that it has for all customers, at most the loss, nothing of who loses and is gone; missing of
+    those at risk: nobody knows what stays or comes back; they stand by what is at stake) and owner (the account manager).
     """
     rules = books.engagement.judgement("segments.yml", Rules)
-    _, place = places(books, together=rules.together)
-    ended = states.customer_states(books, period, rules)["state"].isin(GONE).to_numpy()[place]
-    gone = books.customers.loc[ended, "customer_id"]
+    gone = states.gone(books, period, rules)
     rows = pd.concat([_losers(books, period, gone), _at_risk(books, period, rules)], ignore_index=True)
     rows = rows.sort_values(["at_stake", "customer_id"], ascending=[False, True]).drop_duplicates("customer_id")
-    rows["aim"] = rows["customer_id"].isin(gone).map({True: WIN_BACK, False: IMPROVE})
     named = books.customers.rename(columns={"account_manager": "owner"})
     known = [c for c in ("customer_id", "customer_name", "segment", "owner") if c in named]
     listed = rows.merge(named[known], on="customer_id", how="left")
-    first = listed.sort_values(["worth", "at_stake", "customer_id"], ascending=[False, False, True])
+    listed["reach"] = listed["worth"].where(listed["worth"].notna(), listed["at_stake"])
+    first = listed.sort_values(["reach", "at_stake", "customer_id"], ascending=[False, False, True])
     return first[[c for c in COLUMNS if c in first]].reset_index(drop=True)
 
 
-def apart(listed: Frame) -> tuple[Frame, Frame]:
-    """The actions that are worth something: with who still buys, and with who is silent or lost."""
-    gains = listed[listed["worth"] > 0]
-    return gains[gains["aim"] == IMPROVE], gains[gains["aim"] == WIN_BACK]
+def apart(listed: Frame) -> tuple[Frame, ...]:
+    """The actions by aim, in the order of `AIMS`."""
+    return tuple(listed[listed["aim"] == aim] for aim in AIMS)
 
 
-def _losers(books: Books, period: Period, gone: pd.Series) -> Frame:
+def _losers(books: Books, period: Period, gone: list[str]) -> Frame:
     report, margin = profitability.customer_profitability(books, period), books.statement_in(period).net_margin.id
     customers = report[report["customer_id"] != ""]
     losers = customers[customers[margin] < 0][["customer_id", margin]]
@@ -71,7 +67,8 @@ def _losers(books: Books, period: Period, gone: pd.Series) -> Frame:
     gains = zip(rows["effect"], rows[margin], ended, strict=True)
     worth = [max(Decimal(0), min(-effect, -lost)).quantize(CELL) * int(not over) for effect, lost, over in gains]
     levers = rows["line"].map(lambda label: _lever(lines[label])).mask(ended, ENDED)
-    return rows[["customer_id"]].assign(at_stake=-rows[margin], driver=rows["line"], lever=levers, worth=worth)
+    rows["aim"] = ended.map({True: STOP, False: IMPROVE})
+    return rows[["customer_id", "aim"]].assign(at_stake=-rows[margin], driver=rows["line"], lever=levers, worth=worth)
 
 
 def _lever(line: Line) -> str:
@@ -87,5 +84,6 @@ def _at_risk(books: Books, period: Period, rules: Rules) -> Frame:
     stake = [Decimal(str(margin)).quantize(CELL) for margin in signals["yearly_margin"]]
     states_since = zip(signals["state"], signals["since"], strict=True)
     since = [f"{state.capitalize()} since {day:%B %Y}" for state, day in states_since]
-    rows = {"customer_id": signals["account_id"], "at_stake": stake, "driver": since, "worth": stake}
+    aim = (signals["state"] == "slowing").map({True: KEEP, False: WIN_BACK})
+    rows = {"customer_id": signals["account_id"], "aim": aim, "at_stake": stake, "driver": since, "worth": None}
     return pd.DataFrame({**rows, "lever": signals["state"].map(SIGNALS)}).astype(object)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from crmlib import states
 from crmlib.books.stored import Books, Frame, sales_of, services, shared
 from crmlib.criteria import judgement_records, mistakes_in
-from crmlib.declared.judgement import KINDS, Opportunity
+from crmlib.declared.judgement import KINDS, Opportunity, Rules
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import refuse_mistakes
 from crmlib.profitability import baskets, buyers, customer_profitability, days_outstanding, in_floats, product_families
@@ -62,7 +63,7 @@ class Measure:
 
 @shared
 def opportunities(books: Books, period: Period) -> Frame:
-    """Every open opportunity of every customer who bought, the largest first.
+    """Every open opportunity of every customer who bought, the largest first; of who is silent or lost by then only what people judged.
 
     Parameters
     ----------
@@ -80,6 +81,8 @@ def opportunities(books: Books, period: Period) -> Frame:
     parts = [pd.DataFrame(columns=FOUND), spaces]
     parts += [beyond(measure) for measure in _measures(books, period, bought, set(spaces["customer_id"]))]
     computed, judged = pd.concat([part for part in parts if len(part)] or parts[:1]), read_opportunities(books)
+    gone = states.gone(books, period, books.engagement.judgement("segments.yml", Rules))
+    computed = computed[~computed["customer_id"].isin(gone)]
     settled = set(zip(judged["customer_id"], judged["kind"], judged["item"], strict=True))
     keys = zip(computed["customer_id"], computed["kind"], computed["item"], strict=True)
     fresh = computed[np.array([not settled & {(c, k, i), (c, k, "")} for c, k, i in keys], bool)]

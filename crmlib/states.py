@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 YEAR_DAYS = 365
 SURE = 2.0  # standard errors by which the latest year's order days lie below the rhythm before
 SURE_FALL = 4.0  # the same of the slope of monthly sales, whose best month was looked for
-AT_RISK = ("slowing", "silent", "lost")
+GONE = ("silent", "lost")
+AT_RISK = ("slowing", *GONE)
 YEAR = 12  # months of margin that are at stake
 LATELY = 2  # years since the last order, after which who is lost is no longer told of
 
@@ -110,6 +111,13 @@ def customer_states(books: Books, period: Period, rules: Rules) -> Frame:
     sales /= purchases.season_of(sales, start.month)
     since = known_since(books, place, len(heads))
     return state_table(orders, sales, start, rules.states, since).set_index(heads)
+
+
+def gone(books: Books, period: Period, rules: Rules) -> list[str]:
+    """The customer_id of each whose account is silent or lost at the end of a period."""
+    _, place = places(books, together=rules.together)
+    over = customer_states(books, period, rules)["state"].isin(GONE).to_numpy()[place]
+    return list(books.customers.loc[over, "customer_id"])
 
 
 @shared

@@ -36,7 +36,7 @@ TABLE_CSS = f"""
 
 
 SHORT = 12  # letters of a text that stands on one line
-LONG = 60  # letters of a text that takes several lines on a narrow screen
+LONG = 40  # letters of a text that takes several lines on a narrow screen
 LARGE = 100_000  # amounts from here on are told in thousand
 # ends of the names of what is no money
 COUNTED = ("_share", "_days", "_years", "_minutes", "_units", "_rate", "_index", "score", "hours")

@@ -12,7 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from crmlib.actions import apart
 from crmlib.books.stored import Books
 from crmlib.declared.judgement import Rules
 from crmlib.declared.periods import Period
@@ -37,12 +36,7 @@ FILES = {
     "Tie-out": "data/tie_out",
     "Rows read": "data/intake",
 }
-REPORT, ACTIONS, STAYED, WENT = (
-    "27_",
-    "actions",
-    "stayed-chart",
-    " went, ",
-)  # the report, cells of it, and what one may say
+REPORT, ACTIONS = "27_", "actions"  # the report, and its cell that says what to do
 MOST_OWN = 4
 MOST_FINDINGS, MOST_ACTIONS, MATERIAL = 7, 5, 0.01
 THOUSAND = Decimal(1000)
@@ -61,12 +55,13 @@ def write_index(
     `books` have the segments of the period; `actions` is the list of that name.
     """
     settings, unit, figures = books.engagement.settings, _unit(actions), _figures(books, period)
-    shown, (buying, gone) = chosen_findings(findings), apart(actions)
+    to_do = [finding.text for finding in findings if _says_what_to_do(finding)]
+    report = next((page.html for page in pages if page.html.startswith(REPORT)), "")
     text = rendered(
         "summary.html.j2",
         client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
         as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=figures, way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
-        findings=shown, actions=_actions(actions, unit), rounded=any(figure["value"][-1].isalpha() for figure in figures), found=len(actions), went=len(gone) > 0 and any(f.cell == STAYED and WENT in f.text for f in shown), worth=_worth(buying, gone, Words(settings.currency)), thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
+        findings=chosen_findings(findings), actions=_actions(actions, unit), rounded=any(figure["value"][-1].isalpha() for figure in figures), found=len(actions), to_do=to_do, report=report, thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
         meanings=_meanings(books, actions, findings), downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip
     refuse_outside(text, "index.html")
@@ -82,7 +77,7 @@ def chosen_findings(findings: Sequence[Finding]) -> list[Finding]:
 
     What is small beside the others is left out, and what is to be done, which has a part of its own.
     """
-    findings = [finding for finding in findings if not (finding.page.startswith(REPORT) and finding.cell == ACTIONS)]
+    findings = [finding for finding in findings if not _says_what_to_do(finding)]
     least = MATERIAL * max((finding.amount for finding in findings), default=0)
     ranked = sorted((f for f in findings if f.amount > least), key=lambda finding: -finding.amount)
     own = [finding for finding in findings if finding in ranked and finding.page.startswith(REPORT)][:MOST_OWN]
@@ -90,6 +85,10 @@ def chosen_findings(findings: Sequence[Finding]) -> list[Finding]:
     first = [finding for finding in ranked if finding in leading and finding not in own]
     others = [finding for finding in ranked if finding not in [*leading, *own]]
     return [*own, *first, *others][:MOST_FINDINGS]
+
+
+def _says_what_to_do(finding: Finding) -> bool:
+    return finding.page.startswith(REPORT) and finding.cell == ACTIONS
 
 
 def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
@@ -105,12 +104,10 @@ def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
 def _way(books: Books, period: Period) -> str:
     """From the margin of customers to the last line of the firm, in one sentence; nothing where nothing lies between them."""
     down = from_customers_to_profit(books, period)
-    steps, text = down.iloc[1:-1][down.iloc[1:-1] != 0], one_unit([*down])
-    if steps.empty:
-        return ""
-    signed = one_unit([*down], signed=True)
-    between = ", ".join(f"{str(name).lower()} {signed(step)}" for name, step in steps.items())
-    return f"{books.engagement.settings.currency}: from the margin of customers, {text(down.iloc[0])}, to {down.index[-1].lower()}, {text(down.iloc[-1])}: {between}."
+    between, say = down.iloc[1:-1].sum(), Words(books.engagement.settings.currency)
+    verb, last = "takes" if between < 0 else "adds", down.index[-1].lower()
+    told = f"Customers {{start:contribute.2}}; what belongs to no customer {verb} {{between:size.2}}: {last} is {{end:money.2}}."
+    return str(say(told, start=down.iloc[0], between=between, end=down.iloc[-1]))
 
 
 def _meanings(books: Books, actions: pd.DataFrame, findings: Sequence[Finding]) -> dict[str, str]:
@@ -148,13 +145,6 @@ def _board(books: Books, pages: Sequence[Page]) -> dict[str, Any]:
     steps, links = board(books).to_dict("records"), {page.number: page.html for page in pages}
     run = sum(step["done"] != "" for step in steps)
     return {"board": [{**step, "html": links.get(step["page"], "")} for step in steps] if run else [], "run": run}
-
-
-def _worth(buying: pd.DataFrame, gone: pd.DataFrame, say: Words) -> str:
-    """What there is to gain with who still buys, and apart from it with who is silent or lost."""
-    told = "{buying[worth]:money} can be gained with {buying:customer who still buys|customers who still buy}."
-    back = "Winning back {gone:silent or lost customer} may bring {gone[worth]:money}."
-    return str(say(told, back, buying=buying, gone=gone))
 
 
 def _unit(actions: pd.DataFrame) -> Decimal:

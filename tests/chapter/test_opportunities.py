@@ -25,7 +25,7 @@ PRODUCTS = "product_id, product_name, product_family\np, Plain, Plain\nf, Fine, 
 
 def lines(freight: dict[str, int], *more: str, year: int = 2024) -> str:
     """One order of 1,000 by each customer, who differ in freight alone."""
-    rows = [f"{c}, {year}-03-10, {c}{year}, 1000, 0, {cost}, p, 10, 400" for c, cost in freight.items()]
+    rows = [f"{c}, {year}-12-10, {c}{year}, 1000, 0, {cost}, p, 10, 400" for c, cost in freight.items()]
     return "\n".join([LINES, *rows, *more])
 
 
@@ -66,8 +66,8 @@ def test_nobody_is_compared_where_all_are_alike_or_few(make_books: Make, freight
 
 
 def test_small_orders_are_named_as_what_drives_the_cost_of_orders(make_books: Make) -> None:
-    small = [f"E, 2024-03-1{n}, E{n}, 200, 0, 0, p, 2, 80" for n in range(5)]
-    done = [f"{c}, 2024-03-10, handled, 1" for c in "ABCD"] + [f"E, 2024-03-1{n}, handled, 1" for n in range(5)]
+    small = [f"E, 2024-12-1{n}, E{n}, 200, 0, 0, p, 2, 80" for n in range(5)]
+    done = [f"{c}, 2024-12-10, handled, 1" for c in "ABCD"] + [f"E, 2024-12-1{n}, handled, 1" for n in range(5)]
     books = make_books({
         "customers": FIVE, "invoice_lines": lines(dict.fromkeys("ABCD", 0), *small),
         "activity_types": "activity, line\nhandled, order_processing", "rates": "activity, valid_from, rate\nhandled, 2024-01-01, 20",
@@ -82,8 +82,8 @@ def test_small_orders_are_named_as_what_drives_the_cost_of_orders(make_books: Ma
 def test_what_is_given_back_is_one_opportunity_and_the_price_another(make_books: Make) -> None:
     even = dict.fromkeys("ABCD", 30)
     books = make_books({
-        "customers": FIVE, "invoice_lines": lines(even, "E, 2024-03-10, E1, 1000, 100, 30, p, 10, 400"),
-        "credits": "customer_id, date, kind, amount\nE, 2024-04-01, return, 50",
+        "customers": FIVE, "invoice_lines": lines(even, "E, 2024-12-10, E1, 1000, 100, 30, p, 10, 400"),
+        "credits": "customer_id, date, kind, amount\nE, 2024-12-11, return, 50",
     })  # fmt: skip
     rows = of(books).set_index("kind")
     assert rows["item"].to_dict() == {"price": "Net price for the volume", "cost to serve": "Returns and allowances"}
@@ -98,6 +98,14 @@ def test_a_judged_opportunity_takes_the_place_of_the_computed_one(make_books: Ma
     put(books, "E,cost to serve,Transportation,25,20,30,easy,Logistics,agreed to collect,open")
     [row] = of(books).to_dict("records")
     assert (row["expected"], row["evidence"], row["source"]) == (25, "agreed to collect", "judged")
+
+
+def test_of_who_stopped_buying_only_what_people_judged_is_an_opportunity(make_books: Make) -> None:
+    sold = lines(FREIGHT).replace("E, 2024-12-10", "E, 2024-03-10")
+    books = make_books({"customers": FIVE, "invoice_lines": sold})
+    assert of(books).empty
+    put(books, "E,cost to serve,Transportation,25,20,30,easy,Logistics,agreed to collect,open")
+    assert of(books)["source"].tolist() == ["judged"]
 
 
 @pytest.mark.parametrize("status", ["dropped", "done"])
