@@ -29,7 +29,7 @@ PROCESS = """\
 sub_process,done,owner,output
 S1,2024-11-15,Head of marketing,Target-market brief for 2025
 S1,2025-11-14,Head of marketing,Target-market brief for 2026
-S2,2025-11-21,Head of sales,Register of seven criteria
+S2,2025-11-21,Head of sales,Register of nine criteria
 S3,2025-12-02,Head of logistics,Menu of ten options with floors and ceilings
 S4,2025-12-05,Finance,Nine measures with owners
 S5,2024-03-08,Finance,Policy: 55 % of joint gains are ours

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from crmlib.declared.reading import SettingsError
@@ -31,6 +31,11 @@ class Period:
     def months(self) -> int:
         """Number of months."""
         return (self.end.year - self.start.year) * 12 + self.end.month - self.start.month
+
+    @property
+    def last_day(self) -> date:
+        """The last day of the period."""
+        return self.end - timedelta(days=1)
 
     @property
     def words(self) -> str:

@@ -209,11 +209,12 @@ def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: Sentenc
     """Put the finding above the picture and, small below it, what, who, unit and period.
 
     The figure grows by the height of both, so the plot keeps its size and nothing overlaps at any length. Both also
-    go in front of the alternative text. Where nothing was drawn the sentence `otherwise` stands instead.
+    go in front of the alternative text. Where nothing was drawn the sentence `otherwise` stands instead; it may be the finding itself.
     """
-    figure, finding = root_figure(ax), str(finding)
+    figure = root_figure(ax)
     if not any(drawn.has_data() or drawn.texts for drawn in figure.axes):
-        return Sentence(str(otherwise), absent=True)
+        return Sentence(str(otherwise), absent=otherwise is not finding)
+    finding = str(finding)
     if _has_unknown_letters(figure):
         what = f"{what.rstrip('.')}. {BOXES}"
     figure.set_layout_engine("constrained")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -59,8 +59,8 @@ def write_index(
     report = next((page.html for page in pages if page.html.startswith(REPORT)), "")
     text = rendered(
         "summary.html.j2",
-        client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.end - timedelta(days=1))}",
-        as_of=_day(books.engagement.coverage.end - timedelta(days=1)), figures=figures, way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
+        client=settings.client, period=period, currency=settings.currency, span=f"{_day(period.start)} to {_day(period.last_day)}",
+        as_of=_day(books.engagement.coverage.last_day), figures=figures, way=_way(books, period), whale=_whale_curve(books, period), margin=books.statement_in(period).net_margin.name,
         findings=chosen_findings(findings), actions=_actions(actions, unit), rounded=any(figure["value"][-1].isalpha() for figure in figures), found=len(actions), to_do=to_do, report=report, thousand=unit == THOUSAND, pages=pages, titles={page.html: page.title for page in pages},
         meanings=_meanings(books, actions, findings), downloads=_downloads(folder), packs=packs_index(folder, period), **_board(books, pages),
     )  # fmt: skip

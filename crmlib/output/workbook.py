@@ -7,7 +7,6 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -153,7 +152,7 @@ def export_workbook(
 
     settings, words = books.engagement.settings, read(TEMPLATES / "workbook.yml", Words)
     said = {"client": settings.client, "currency": settings.currency, "label": period.label, "start": period.start,
-            "last": period.end - timedelta(days=1), "rounding": ROUNDING_RULE, "csv": CSV_HINT}  # fmt: skip
+            "last": period.last_day, "rounding": ROUNDING_RULE, "csv": CSV_HINT}  # fmt: skip
     plain = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False}
     customers = _customers(books, period)
     kinds = {by: list(words.keys).index(by) for by in GROUPS if by in books.customers.columns}
