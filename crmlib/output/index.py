@@ -105,9 +105,9 @@ def _way(books: Books, period: Period) -> str:
     """From the margin of customers to the last line of the firm, in one sentence; nothing where nothing lies between them."""
     down = from_customers_to_profit(books, period)
     between, say = down.iloc[1:-1].sum(), Words(books.engagement.settings.currency)
-    verb, last = "takes" if between < 0 else "adds", down.index[-1].lower()
-    told = f"Customers {{start:contribute.2}}; what belongs to no customer {verb} {{between:size.2}}: {last} is {{end:money.2}}."
-    return str(say(told, start=down.iloc[0], between=between, end=down.iloc[-1]))
+    how, last = ("takes", "from") if between < 0 else ("adds", "to"), down.index[-1].lower()
+    told = "What belongs to no customer {how[0]} {between:size.2} {how[1]} the {start:money.2} of customers: {last} is {end:money.2}."
+    return str(say(told, how=how, between=between, start=down.iloc[0], last=last, end=down.iloc[-1]))
 
 
 def _meanings(books: Books, actions: pd.DataFrame, findings: Sequence[Finding]) -> dict[str, str]:

@@ -181,6 +181,10 @@ def _reachable(html: str) -> str:
             caption.append(cell.extract())
         scroller.insert_before(caption)
         scroller.attrs |= {"tabindex": "0", "role": "group", "aria-labelledby": f"{scroller['id']}-title"}
+    for table in page.select("table:not(.gt_table)"):
+        head = table.find("th")
+        label = head.get_text() if head else "Table"
+        table.wrap(page.new_tag("div", attrs={"tabindex": "0", "role": "group", "aria-label": label}))
     return str(page)
 
 

@@ -74,12 +74,15 @@ def test_every_page_opens_from_disk_without_a_request_a_complaint_or_a_barrier(
 
 @by_browser
 @pytest.mark.parametrize("sheet", ["A4", "Letter"])
-def test_the_summary_is_one_sheet(report: Path, chromium: Any, sheet: str) -> None:
+def test_the_summary_is_one_sheet_and_no_page_more_than_six(report: Path, chromium: Any, sheet: str) -> None:
     from pypdf import PdfReader
 
-    page = chromium.new_page()
-    page.goto((report / "index.html").as_uri())
-    assert len(PdfReader(io.BytesIO(page.pdf(format=sheet, prefer_css_page_size=False))).pages) == 1
+    page, sheets = chromium.new_page(), {}
+    for file in report.glob("*.html"):
+        page.goto(file.as_uri())
+        sheets[file.stem] = len(PdfReader(io.BytesIO(page.pdf(format=sheet, prefer_css_page_size=False))).pages)
+    assert sheets["index"] == 1
+    assert {name: number for name, number in sheets.items() if number > 6} == {}
     page.close()
 
 
