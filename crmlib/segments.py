@@ -29,7 +29,7 @@ from crmlib.accounts import rank_share
 from crmlib.books.stored import Books, Frame, View, shared
 from crmlib.declared.judgement import MEASURES, RANKED, Register, Rules, condition_parts
 from crmlib.declared.periods import Period
-from crmlib.declared.reading import SettingsError, content_hash, refuse_mistakes
+from crmlib.declared.reading import SettingsError, content_hash, did_you_mean, refuse_mistakes
 
 COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt, "=": operator.eq}
 MADE = ("segment", "stance", "key", "reason", "flagged")
@@ -118,6 +118,14 @@ def without_effect(table: Frame, rules: Rules) -> list[str]:
         if not (values.eq(value) if sign == "is" else values.notna()).any():
             idle.append(text if sign == "is" else MEASURES.get(base, base))
     return list(dict.fromkeys(idle))
+
+
+def texts_of_nobody(books: Books) -> list[str]:
+    """What rules ask of customers and none has, in words, with the nearest that somebody has: no mistake, but such a rule holds for nobody."""
+    asked = dict.fromkeys(map(condition_parts, _conditions(read_segments(books))))
+    there = {name: {*books.customers[name]} for name, sign, _ in asked if sign == "is" and name in books.customers}
+    missed = [(name, value, there[name]) for name, _, value in asked if name in there and value not in there[name]]
+    return [f"no customer has {name} {value!r}{did_you_mean(str(value), known)}" for name, value, known in missed]
 
 
 def _conditions(rules: Rules) -> list[str]:

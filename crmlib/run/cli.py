@@ -164,7 +164,7 @@ def _checked(engagement: str, out: Path | None) -> bool:
     from crmlib.output.data import export_findings
     from crmlib.run.report import REPORTS
     from crmlib.run.safety import claim
-    from crmlib.segments import check_judgement
+    from crmlib.segments import check_judgement, texts_of_nobody
 
     opened = open_engagement(engagement)
     folder = out or claim(REPORTS / opened.name, opened)
@@ -183,6 +183,8 @@ def _checked(engagement: str, out: Path | None) -> bool:
     if books:
         books.refuse_empty(opened.coverage)
         check_judgement(books)
+        for text in texts_of_nobody(books):
+            _say(f"warn: judgement/segments.yml: {text}; its rules hold for nobody")
     return books is not None
 
 

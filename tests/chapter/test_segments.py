@@ -431,6 +431,22 @@ def test_a_condition_that_nobody_can_fulfil_is_told(make_books: Make) -> None:
     assert segments.without_effect(table, rules) == ["customer_name is Nobody", "cost to serve of sales"]
 
 
+def test_what_rules_ask_of_customers_and_none_has_is_told_with_the_nearest(make_books: Make) -> None:
+    books = make_books(FAMILY)
+    put(
+        books,
+        {
+            "rules": [
+                rule("A", "customer_name is Cle"),
+                rule("B", "customer_name is Cole"),
+                rule("C", "state is lost"),
+                rule("D"),
+            ]
+        },
+    )
+    assert segments.texts_of_nobody(books) == ["no customer has customer_name 'Cle'; did you mean 'Cole'?"]
+
+
 # --- equals ----------------------------------------------------------------------------------------------------------
 
 
