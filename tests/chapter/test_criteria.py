@@ -469,6 +469,13 @@ def test_who_is_known_too_little_has_no_score_and_is_in_no_top_group(make_books:
         criteria.scorable_accounts(pd.DataFrame({"fit": [np.nan]}), weight, 0.5)
 
 
+def test_who_has_no_value_of_any_criterion_has_no_score_where_others_have_the_one_of_what_is_there() -> None:
+    points = pd.DataFrame({"fit": [0.5, np.nan, np.nan], "size": [np.nan, 1.0, np.nan]}, index=list("ABC"))
+    score = criteria.scores(points, pd.Series({"fit": 0.75, "size": 0.25}))
+    assert score[["A", "B"]].tolist() == [0.5, 1.0]
+    assert np.isnan(score["C"])
+
+
 # --- how far it hangs on the weights ---------------------------------------------------------------------------------
 
 

@@ -355,6 +355,15 @@ def test_a_value_on_the_line_counts_as_right_and_upper() -> None:
     assert cells["price_stance"].tolist() == ["change", "keep", "keep", "", "keep"]
 
 
+def test_a_customer_with_sales_of_nothing_stands_in_no_lens(make_books: Make) -> None:
+    books = make_books({**FAMILY, "invoice_lines": f"{FAMILY['invoice_lines']}\nP, 2024-03-10, 0"})
+    period = books.period("2024")
+    customers = segments.differentiate(books, period)
+    assert customers.set_index("customer_id").loc["P", "sales"] == 0
+    assert set(lenses.matrices(books, period, customers)["customer_id"]) == {"A", "B", "C"}
+    assert lenses.axes(books, period, customers)["value_now"].to_dict() == {"A": 1.0, "B": 0.5, "C": 0.0}
+
+
 def test_lenses_place_every_buyer_and_disagree_with_reasons(sample: Books, decided: pd.DataFrame) -> None:
     period = sample.period("2025")
     placed = lenses.matrices(sample, period, decided)
