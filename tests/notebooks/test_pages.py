@@ -6,6 +6,7 @@ Cells are run one after another in this process, without a kernel: what a cell e
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ import pytest
 from bs4 import BeautifulSoup
 from matplotlib.text import Text
 
+from crmlib import study
 from crmlib.declared.agreements import Level, Option
 from crmlib.declared.reading import HIDDEN, PROJECT
 from crmlib.declared.teams import Member, Milestone
@@ -92,6 +94,8 @@ UGLY: dict[str, dict[str, Any]] = {
         "period": "2025", "coverage": {"start": "2024-01", "end": "2025-12"}},
 }  # fmt: skip
 
+textbook = functools.cache(study.textbook_cases)  # the same whatever the books
+
 NOUNS = "customers|groups|orders|months|years|kinds|lines|panels|warnings|checks|accounts|products|rows|tables|criteria|families|markets|goals|findings|pools|items|segments|totals"
 RULES = {
     "a plural of one": rf"(?<![\d.,−-])\b1 (?:[a-z]+ )?(?:{NOUNS})\b",
@@ -163,7 +167,8 @@ def pages(
     for file, text in judgement.items():
         (folder / "judgement" / file).write_text(text, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CRM_CACHE", str(session_cache))  # in which the textbook's cases are, too
+        patch.setenv("CRM_CACHE", str(session_cache))
+        patch.setattr(study, "textbook_cases", textbook)
         return {
             notebook.stem: {cell: shown(value) for cell, value in page(notebook, engagement, period).items()}
             for notebook in NOTEBOOKS
