@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,12 @@ from sqlglot.optimizer.qualify import qualify
 Tree = Any  # what sqlglot parses; its own types know no arguments
 Types = Mapping[str, Mapping[str, str]]  # of columns, by relation
 SCHEMAS = {"books", "typed", "source"}
+
+
+@functools.lru_cache(1000)
+def parsed(text: str) -> Tree:
+    """A statement of DuckDB's, which is looked at more than once; nobody writes into it."""
+    return parse_one(text, read="duckdb")
 
 
 def flat(table: exp.Table) -> str:

@@ -72,27 +72,24 @@ class Session:
 
     def asks(self, text: str) -> bool:
         """Whether a query asks for rows that lie in the engine."""
-        import sqlglot
+        from crmlib.books.dialects import parsed, relations
 
-        from crmlib.books.dialects import relations
-
-        return bool(relations(sqlglot.parse_one(text, read="duckdb")).keys() & self._there)
+        return bool(relations(parsed(text)).keys() & self._there)
 
     def execute(self, text: str) -> Any:
         """Run statements; the answer of the last one, as DuckDB gives it."""
         return [self._run(statement.query.strip().rstrip(";")) for statement in self.home.extract_statements(text)][-1]
 
     def _run(self, text: str) -> Any:
-        import sqlglot
         from sqlglot import exp
 
-        from crmlib.books.dialects import relations
+        from crmlib.books.dialects import parsed, relations
 
         if re.match("DESCRIBE|SET|CREATE.* MACRO|DROP MACRO", text):
             return self.home.execute(text)
         if copied := re.fullmatch(r"COPY \((.*)\) TO ('.*') (\(FORMAT parquet.*\))", text, re.DOTALL):
             return self.home.execute(f"COPY ({self._answer(copied[1])}) TO {copied[2]} {copied[3]}")
-        tree = sqlglot.parse_one(text, read="duckdb")
+        tree = parsed(text)
         made = next(iter(relations(tree.this).items()), None) if isinstance(tree, exp.Create | exp.Insert) else None
         asked = relations(tree.expression if tree.key == "create" and tree.expression else tree).keys() & self._there
         if not asked:
@@ -122,11 +119,9 @@ class Session:
 
     def _answer(self, text: str) -> str:
         """A query for what the engine answers; the query itself where it is none of its business."""
-        import sqlglot
+        from crmlib.books.dialects import parsed, relations
 
-        from crmlib.books.dialects import relations
-
-        tree = sqlglot.parse_one(text, read="duckdb")
+        tree = parsed(text)
         if not relations(tree).keys() & self._there:
             return text
         assert self.engine

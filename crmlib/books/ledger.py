@@ -80,7 +80,8 @@ def connect() -> DuckDBPyConnection:
 
     con = duckdb.connect()
     con.execute(
-        "SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false; SET disabled_optimizers = 'statistics_propagation'"
+        "SET autoinstall_known_extensions = false; SET TimeZone = 'UTC'; SET enable_progress_bar = false; "
+        "SET disabled_optimizers = 'statistics_propagation'; SET parquet_metadata_cache = true"
     )
     con.execute(STRIPPED)
     return con
