@@ -43,6 +43,7 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
         return _brought(engagement.folder / engagement.settings.source)
     import duckdb
 
+    _sweep(_home())
     sources = _source_hashes(engagement)
     if not _is_whole(_place_of(engagement, sources)):
         try:
@@ -161,14 +162,20 @@ def _place(work: Path, cache: Path) -> None:
             raise
 
 
+def _sweep(home: Path) -> None:
+    """Remove what killed runs left: it is the client's."""
+    if left := list(home.glob(".filling-*")):
+        with held(home):
+            for folder in left:
+                with contextlib.suppress(OSError), held(folder, at_once=True):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def _private_folder(home: Path) -> Iterator[Path]:
-    """A folder of this run alone, gone afterwards; those that killed runs left are swept first."""
+    """A folder of this run alone, gone afterwards."""
     home.mkdir(parents=True, exist_ok=True)
     with held(home):
-        for left in home.glob(".filling-*"):
-            with contextlib.suppress(OSError), held(left, at_once=True):
-                shutil.rmtree(left, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=".filling-", dir=home))
         holding = contextlib.ExitStack()
         holding.enter_context(held(work))

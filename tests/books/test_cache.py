@@ -197,10 +197,10 @@ def test_what_killed_runs_left_is_swept_and_a_run_in_progress_is_not(make_engage
     with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as run:
         assert run.stdout is not None
         run.stdout.readline()
-        open_books(make_engagement())
+        open_books(folder := make_engagement())
         assert [p.name for p in home.glob(".filling-*")] == [".filling-live"]
         run.kill()
-    open_books(make_engagement())
+    open_books(folder)  # by a run that has nothing to fill, too
     assert not list(home.glob(".filling-*"))
 
 
