@@ -111,6 +111,7 @@ RULES = {
     "a bridge from nothing to nothing": r"Bridge from [^,]+, [A-Z]{3} 0, to [^,]+, [A-Z]{3} 0\b",
     "a discount by no rate": r"discounted to today",
     "an exhibit without a title": r"^an exhibit without a title$",
+    "a change of nothing": r"^Moving the weight.*\n.*not available: change",
     "a telegram": r"^(?:Late|Short|Refused|Ours|Overloaded|Owed|Below what was agreed|Beyond their hours|To change hands): ",
 }
 
