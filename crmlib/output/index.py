@@ -93,7 +93,9 @@ def _says_what_to_do(finding: Finding) -> bool:
 
 def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
     rows, currency = headlines(books, period), books.engagement.settings.currency
-    text = one_unit(value for row in rows for value in (row.now, row.before))
+    values = [value for row in rows for value in (row.now, row.before) if value is not None]
+    # of small books no 0.7 k beside another 0.7 k
+    text = one_unit(values, least=0.1 if max(map(abs, values), default=0) >= 10 * THOUSAND else 1)
     return [{
         "name": row.name, "value": f"{currency} {text(row.now)}", "worse": row.now < 0, "note": row.note,
         "before": "" if row.before is None else f"{row.year}: {currency} {text(row.before)}",
