@@ -301,7 +301,9 @@ class Sniffer(Opener):
 
     def _number(self, column: Profile, form: tuple[str, str]) -> str:
         decimal, thousands = form
-        plain = f"regexp_replace({identifier(column.name)}::VARCHAR, '[^0-9,.()-]', '', 'g')"
+        plain = (
+            f"regexp_replace(regexp_replace({identifier(column.name)}::VARCHAR, '(?i)CR', '-'), '[^0-9,.()-]', '', 'g')"
+        )
         plain = f"replace({plain}, {quoted(thousands)}, '')" if thousands in {",", "."} else plain
         plain = f"replace({plain}, {quoted(decimal)}, '.')"
         return f"TRY_CAST(regexp_replace({plain}, '[()-]', '', 'g') AS DOUBLE) * if(regexp_matches({plain}, '[(-]'), -1, 1)"
@@ -357,6 +359,7 @@ class Sniffer(Opener):
         marks = {
             "trailing": "-$",
             "parentheses": r"^\(",
+            "CR": "(?i)CR$",
             "leading": r"^[^0-9(]*-",
             "marked": "[,.]",
             "timed": "[0-9]:[0-9]",

@@ -121,6 +121,8 @@ def _normal(text: str, formats: Formats) -> str:
         normal = f"replace({normal}, {quoted(mark)}, '')"
     normal = normal if normal == text else f"stripped({normal})"
     normal = normal if formats.decimal == "." else f"replace({normal}, {quoted(formats.decimal)}, '.')"
+    if formats.negative == "CR":
+        return rf"regexp_replace(regexp_replace({normal}, '(?i)^(.*?) ?CR$', '-\1'), '(?i) ?DR$', '')"
     if formats.negative == "trailing":
         return rf"regexp_replace({normal}, '^(.*)-$', '-\1')"
     return rf"regexp_replace({normal}, '^\((.*)\)$', '-\1')" if formats.negative == "parentheses" else normal
@@ -134,7 +136,12 @@ def _number_pattern(formats: Formats, scale: int) -> str:
     number = whole + (rf"(?:{point}\d{{1,{scale}}}0*)?" if scale else rf"(?:{point}0+)?")
     sign = re.escape(formats.currency_sign)
     number = rf"(?:{sign} ?)?{number}(?: ?{sign})?" if sign else number
-    forms = {"leading": f"-?{number}", "trailing": f"{number}-?", "parentheses": rf"(?:{number}|\({number}\))"}
+    forms = {
+        "leading": f"-?{number}",
+        "trailing": f"{number}-?",
+        "parentheses": rf"(?:{number}|\({number}\))",
+        "CR": rf"{number}(?i: ?[CD]R)?",
+    }
     return f"^{forms[formats.negative]}$"
 
 

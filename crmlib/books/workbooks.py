@@ -216,5 +216,5 @@ def as_declared(value: Any, formats: Formats) -> str | None:
     if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
         number = rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()
     text = f"{abs(number):f}".replace(".", formats.decimal)
-    forms = {"leading": f"-{text}", "trailing": f"{text}-", "parentheses": f"({text})"}
+    forms = {"leading": f"-{text}", "trailing": f"{text}-", "parentheses": f"({text})", "CR": f"{text} CR"}
     return forms[formats.negative] if number < 0 else text

@@ -54,4 +54,4 @@ def number_pattern(form: tuple[str, str]) -> str:
     between = "[ \u00a0\u202f]" if thousands == " " else re.escape(thousands)
     whole = rf"\d{{1,3}}(?:{between}\d{{3}})+" if thousands else ""
     body = rf"(?:{whole}|\d+)(?:{re.escape(decimal)}\d+)?" if whole else rf"\d+(?:{re.escape(decimal)}\d+)?"
-    return rf"^(?:-?{sign}? ?-?{body} ?{sign}?-?|\({sign}? ?{body} ?{sign}?\))$"
+    return rf"^(?:-?{sign}? ?-?{body} ?{sign}?(?:-|(?i: ?[CD]R))?|\({sign}? ?{body} ?{sign}?\))$"

@@ -84,8 +84,8 @@ class Formats(Record):
     """mark before the decimals"""
     thousands: Literal["", ",", ".", " ", "'"] = ""
     """mark between thousands; empty: none allowed"""
-    negative: Literal["leading", "trailing", "parentheses"] = "leading"
-    """how a negative number looks"""
+    negative: Literal["leading", "trailing", "parentheses", "CR"] = "leading"
+    """how a negative number looks; CR stands behind it, and DR may behind others"""
     currency_sign: str = ""
     """sign that may stand before or after an amount, such as $"""
     dates: list[Annotated[str, AfterValidator(_date_form)]] = Field(["%Y-%m-%d"], min_length=1)

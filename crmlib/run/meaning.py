@@ -162,7 +162,7 @@ def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
 
 def _read_plain(lines: Draft) -> None:
     """Columns with a minus before the number where the others have it behind, or parentheses, are read as the engine does."""
-    columns, odd = lines.sheet.columns, {"trailing", "parentheses"}
+    columns, odd = lines.sheet.columns, {"trailing", "parentheses", "CR"}
     mapped = {role: columns[name] for role, name in lines.columns.items() if name in columns}
     if any(odd & column.marks for column in mapped.values()):
         for role, column in mapped.items():

@@ -224,7 +224,7 @@ def _column(draft: Draft, table: str, role: str, name: str) -> str:
 def _formats(draft: Draft) -> Iterator[str]:
     sheet, marks = draft.sheet, {mark for c in draft.mapped() for mark in c.marks}
     sign = next((m for m in marks if m in "€$£¥" or (len(m) == 3 and m.isupper())), "")
-    negative = next((m for m in ("trailing", "parentheses") if m in marks), "leading")
+    negative = next((m for m in ("trailing", "parentheses", "CR") if m in marks), "leading")
     given = {"encoding": (sheet.encoding, "utf-8"), "delimiter": (sheet.delimiter, ","), "decimal": (draft.number[0], "."),
              "thousands": (draft.number[1], ""), "negative": (negative, "leading"), "currency_sign": (sign, "")}  # fmt: skip
     written = [f"{key}: {_text(value)}" for key, (value, default) in given.items() if value != default]

@@ -9,7 +9,7 @@ from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.ledger import identifier, quoted
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import CENT, Sniffer
-from crmlib.declared.vocabulary import KNOWN, kind_named, month_of, vocabulary
+from crmlib.declared.vocabulary import KNOWN, kind_named, likeness, month_of, vocabulary
 from crmlib.run.drafts import Ask, Question, column_named
 from crmlib.run.proposal import REVERSED, roles, written
 from crmlib.run.references import HELD, shared_key
@@ -30,7 +30,7 @@ PART = """SELECT {{place}}{kind} AS document_type, {columns}
 FROM {{{lines}}} AS l LEFT JOIN {{{head}}} AS h ON trim(CAST(l.{ours} AS VARCHAR)) = trim(CAST(h.{theirs} AS VARCHAR))"""
 
 
-MONTHLY = """SELECT {{place}}{others}, '{month}' AS invoice_date, l.{amount} AS amount
+MONTHLY = """SELECT {{place}}{others}, '{month}' AS invoice_date, {amounts}l.{amount} AS amount
 FROM {{sheet}} AS l WHERE trim(CAST(l.{amount} AS VARCHAR)) <> ''{but}"""
 PIVOTED = 3  # columns named for months, from which on each is what was sold in one
 
@@ -93,6 +93,9 @@ def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
     years = {*re.findall(r"(?<!\d)20\d\d(?!\d)", said)}
     year = f" {min(years)}" if len(years) == 1 else ""
     months = {n: month for n in sheet.columns if (month := month_of(n) or month_of(n + year))}
+    beside = dict[str, str]()  # what else a month has
+    if len(months) < PIVOTED:
+        months, beside = _measures(sheet)
     whose = [name for name, _ in roles(sheet, "customers").values() if name not in months]
     if len(months) < PIVOTED or not whose:
         return None
@@ -101,13 +104,29 @@ def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
         return None  # neither customers nor what they add up to
     but, customers = totals
     columns = ", ".join(f"l.{identifier(text)}" for text in texts)
-    rows = [MONTHLY.format(others=columns, month=month, amount=identifier(name), but=but) for name, month in months.items()]  # fmt: skip
+    rows = [MONTHLY.format(others=columns, month=month, amounts=beside.get(month, ""), amount=identifier(name), but=but) for name, month in months.items()]  # fmt: skip
     made = look.selected(sheet, "\nUNION ALL\n".join(rows), {"sheet": sheet}, LINES)
     amount, key = made.columns["amount"], "tables.invoice_lines.source (months)"
     text = f"{sheet.name} has a column for each of {len(months)} months, {min(months.values())[:7]} to {max(months.values())[:7]}. Is what stands there net sales?"
     text += f" {', '.join(customers)}: customers, as no rows above add up to them." if customers else ""
     question = Question(key, text, amount.samples, ["yes", "no"], "yes", amount=look.read_sum(made, [amount]))
     return made if ask(question) != "no" else None
+
+
+def _measures(sheet: Sheet) -> tuple[dict[str, str], dict[str, str]]:
+    """The month of each column whose name says one and sales, as `Umsatz 01/2024`, and in SQL what the others say of each month; blanks where a month has not the same as others."""
+    named = {n: (month, n.replace(piece, "").strip(" -_/:")) for n in sheet.columns
+             for shape in (r"\d{1,2}[./-]\d{4}", r"\d{4}[./-]\d{1,2}", r"[^\W\d_]+[ .'-]*\d{2,4}") for piece in re.findall(shape, n) if (month := month_of(piece))}  # fmt: skip
+    words = tuple(vocabulary().tables["invoice_lines"].columns["gross_sales"])
+    measures = {rest: likeness(rest, words) for _, rest in named.values()}
+    sales = max(measures, key=lambda rest: measures[rest], default="")
+    months = {n: month for n, (month, rest) in named.items() if rest == sales}
+    if measures.get(sales, 0) < KNOWN or {*named.values()} != {(month, rest) for month in months.values() for rest in measures}:  # fmt: skip
+        return {}, {}
+    beside = dict[str, str]()
+    for n, (month, rest) in named.items():
+        beside[month] = beside.get(month, "") + (f"l.{identifier(n)} AS {identifier(rest)}, " if rest != sales else "")
+    return months, beside
 
 
 def _totals(

@@ -14,6 +14,7 @@ from test_new import mapping, set_up
 from crmlib.books.checks import check_ledger
 from crmlib.books.reader import read_ledger
 from crmlib.declared.engagement import open_engagement
+from crmlib.declared.reading import SettingsError
 
 DATED = "Invoice No,{},Customer No,Customer Name,Net Amount\nR1,{},K1,Alder,10.00\nR2,{},K2,Birch,-2.50\nR3,{},K1,Alder,5.00\n"
 MONTHS = "Customer,{},{},{}\nAlder,10.00,0,5.00\nBirch,0,-2.50,0\n"
@@ -48,6 +49,9 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"sales.csv": MONTHS.format("2024-01-01", "2024-02-01", "2024-03-01")}, {ASKED_MONTHS}),
     "a column for each month, named by its first day as Excel counts it": (
         {"sales.csv": MONTHS.format("45292", "45323", "45352")}, {ASKED_MONTHS}),
+    "a column for each month and measure": (
+        {"sales.csv": "Customer,Quantity Jan 2024,Sales Jan 2024,Quantity Feb 2024,Sales Feb 2024,Quantity Mar 2024,Sales Mar 2024\nAlder,4,10.00,,,1,5.00\nBirch,,,-1,-2.50,,\n"}, {ASKED_MONTHS}),
+    "debits and credits by two letters": ({"sales.csv": DATED.replace("-2.50", "2.50 CR").replace("10.00", "10.00 DR").format("Invoice Date", "2024-01-05", "2024-01-31", "2024-02-18")}, set()),
     "a column for each month below a title with the year": (
         {"sales.csv": "Net sales 2024,,,\n" + MONTHS.format("Jan", "Feb", "Mar")}, {ASKED_MONTHS}),
     "a journal of one signed amount": (
@@ -144,6 +148,13 @@ def test_a_product_with_a_key_for_each_of_its_versions_is_one_unless_people_say_
     ledger = read_ledger(open_engagement(folder), tmp_path / "work")
     assert sorted(values(ledger, "products", "product_id")) == products
     assert sorted({*values(ledger, "invoice_lines", "product_id")}) == products
+
+
+def test_a_list_for_a_printer_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    text = "Invoices 2024\n-----------------\n|No |Date      |Amount|\n|R1 |2024-01-05| 10.00|\n-----------------\n"
+    (tmp_path / "list.txt").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"list.txt is no table.*export it as CSV, as text with tabs, or as .xlsx"):
+        set_up(tmp_path, [tmp_path / "list.txt"])
 
 
 def test_what_is_not_read_says_what_it_lacks(tmp_path: Path) -> None:
