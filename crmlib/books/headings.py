@@ -84,6 +84,16 @@ def _is_total_of(text: str, heading: str) -> bool:
     return any(bare != text and (bare == heading or bare.startswith(f"{heading} ")) for bare in _bare(text))
 
 
+def each_has_its_total(said: Sequence[str]) -> bool:
+    """Whether a column begins with a text, each of its texts is there once, and the next one is its total."""
+    groups, totals = list[str](), 0
+    for text in (text for text in said if text and not re.match(TOTAL, text)):
+        is_total = bool(groups) and _is_total_of(text, groups[-1])
+        totals += is_total
+        groups += [] if is_total else [text]
+    return bool(said[0]) and len({*groups}) == len(groups) == totals
+
+
 def _has_total(heading: str, ends: Sequence[str]) -> bool:
     place = bisect_left(ends, f"{heading} ")
     return place < len(ends) and ends[place].startswith(f"{heading} ")

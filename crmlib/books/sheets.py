@@ -195,7 +195,7 @@ class Opener:
         delimiter, row, header = max((_header(lines, mark) for mark in ";,\t|"), key=lambda found: found[0])[1:]
         above = _above([*csv.reader(lines[: max(row - 1, 0)], delimiter=delimiter)])
         sheet = Sheet((file.stem,), file, "", row, encoding.removesuffix("-sig"), delimiter, above=above)
-        if not header:
+        if len(header) < 2:
             raise SettingsError(f"{file.name} is no table: no mark divides its rows alike, as in a list for a printer; export it as CSV, as text with tabs, or as .xlsx")  # fmt: skip
         if encoding not in {"utf-8", "utf-8-sig"}:
             plain = self.new_file(".csv")

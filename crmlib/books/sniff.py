@@ -9,7 +9,7 @@ from datetime import date
 from itertools import permutations
 from typing import Any
 
-from crmlib.books.headings import TOTAL, TOTAL_OF, below_headings, carried_down, outline
+from crmlib.books.headings import TOTAL, TOTAL_OF, below_headings, carried_down, each_has_its_total, outline
 from crmlib.books.ledger import identifier, quoted, rows_of
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Opener, Profile, Sheet
@@ -45,7 +45,23 @@ class Sniffer(Opener):
             A file is of no kind that is read, or cannot be opened.
         """
         opened = [sheet for source in sources for sheet in self.opened(source) if sheet.columns]
-        return [self._carried(self._profiled(self._below_headings(sheet))) for sheet in opened]
+        return [self._grouped(self._carried(self._profiled(self._below_headings(sheet)))) for sheet in opened]
+
+    def _grouped(self, sheet: Sheet) -> Sheet:
+        """A list that writes whose its rows are in the first of them alone, as merged cells do, and in the total below them, as if it did in all."""
+        first = next(iter(sheet.columns.values()))
+        cell = f"coalesce(trim({identifier(first.name)}::VARCHAR), '')"
+        if not _is_of_files(sheet) or sheet.carried or first.kind != "text" or not 0 < first.filled < sheet.rows:
+            return sheet
+        if not self.rows(f"SELECT 1 FROM {sheet.view} WHERE regexp_matches({cell}, {quoted(TOTAL_OF)}) LIMIT 1"):
+            return sheet
+        said = [text for (text,) in self.rows(f"SELECT {cell} FROM {sheet.view}")]
+        return self._as_carried(sheet, (first.name,)) if each_has_its_total(said) else sheet
+
+    def _as_carried(self, sheet: Sheet, names: tuple[str, ...]) -> Sheet:
+        rows = rows_of(self.con, f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}")
+        query = f"SELECT * EXCLUDE (_file, _row) FROM ({carried_down(rows, names).query}) ORDER BY _row"
+        return replace(self._profiled(self.view(sheet, query)), carried=names)
 
     def _carried(self, sheet: Sheet) -> Sheet:
         """A sheet that writes what its documents have in common in the first row of each alone, as if it did in all."""
@@ -71,9 +87,7 @@ class Sniffer(Opener):
             or not self._is_of_documents(sheet, full, alike, is_there[first.name])
         ):
             return sheet
-        rows = rows_of(self.con, f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}")
-        query = f"SELECT * EXCLUDE (_file, _row) FROM ({carried_down(rows, names).query}) ORDER BY _row"
-        return replace(self._profiled(self.view(sheet, query)), carried=names)
+        return self._as_carried(sheet, names)
 
     def _is_of_documents(self, sheet: Sheet, full: Sequence[Profile], alike: Sequence[Profile], first: str) -> bool:
         """Whether number or date of a document stand in its first row alone, or every row has a number, and one that is no first the same as the row above."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from crmlib.books.headings import TOTAL
+from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sniff import Sniffer
 from crmlib.books.written import has_figure
@@ -19,7 +19,9 @@ def leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
     kind = lines.sheet.columns[day].kind if lines.sheet.file.suffix not in WORKBOOKS else "text"
     dated = has_figure(lines.sheet.spoken(day), lines.sheet.columns[day].kind)
     rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false)")
-    if customer not in lines.sheet.columns or not all(re.search(TOTAL, said) for said in look.values(rest, customer)):
+    if customer not in lines.sheet.columns or not all(
+        re.search(TOTAL, said) or re.search(TOTAL_OF, said) for said in look.values(rest, customer)
+    ):
         return
     amount = next(
         (lines.columns[r] for r in ("gross_sales", "with_tax", "cost_of_goods", "quantity") if r in lines.columns), ""

@@ -66,6 +66,8 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
     "rows of tax among the items": (
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Item,Amount\nR1,2024-01-05,K1,Alder,A-1,15.00\nR1,2024-01-05,K1,Alder,VAT 20%,3.00\nR2,2024-01-31,K2,Birch,B-2,-2.50\nR2,2024-01-31,K2,Birch,VAT 20%,-0.50\n"},
         {"tables.invoice_lines.kinds (Item)"}),
+    "customers in merged cells above their total": (
+        {"sales.csv": "Customer,Date,Document No,Amount\nAlder,2024-01-05,R1,10.00\n,2024-02-18,R3,5.00\nTotal Alder,,,15.00\nBirch,2024-01-31,R2,-2.50\nTotal Birch,,,-2.50\nTotal,,,12.50\n"}, set()),
     "several currencies with their rates": (
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Currency,Exchange Rate,Amount\nR1,2024-01-05,K1,Alder,EUR,1,15.00\nR2,2024-01-31,K2,Birch,USD,0.5,-5.00\n"},
         {"tables.invoice_lines.columns.gross_sales (currency)"}),
