@@ -57,6 +57,7 @@ class Vocabulary(Record):
     normal: list[str]
     partly: list[str]
     status: list[str]
+    types: list[str]
     scales: dict[float, list[str]]
     own: list[str]
     net: list[str]

@@ -107,9 +107,10 @@ def _with_discount(
     if net and not (k.off in exact and look.agree(whole, f"{gross} - {net}", k.off)):
         return gross, f"{gross} - {net}"
     if k.share and not k.off and gross:
-        if gross == k.named and not (net or k.product) and _asked_after(look, whole, gross, k.share, f"{gross} * {k.share} / 100", ask):  # fmt: skip
+        part = k.share if _is_fraction(look, whole, gross, k.share, ask) else f"{k.share} / 100"
+        if gross == k.named and not (net or k.product) and _asked_after(look, whole, gross, k.share, f"({gross}) * {part}", ask):  # fmt: skip
             return gross, ""
-        return gross, f"({gross}) * {k.share} / 100"
+        return gross, f"({gross}) * {part}"
     if k.off and gross and not net and look.is_share(whole, k.off, gross):
         return gross, f"({gross}) * {k.off}"
     if k.off and not net and gross in {k.named, k.product} - {"", "gross_sales"}:
@@ -166,6 +167,8 @@ def _products(look: Sniffer, whole: Sheet, x: dict[str, str]) -> tuple[str, str]
     if "quantity" not in x or not {"unit_price", "list_price"} & {*x}:
         return "", ""
     price, listed = x.get("unit_price", ""), x.get("list_price", "")
+    if (per := x.get("price_unit", "")) and price and not look.total(whole, "1", f"{per} NOT IN (1, 10, 100, 1000)"):
+        price = f"{price} / {per}"
     lower = bool(price and listed) and look.agree(whole, f"greatest(abs({price}), abs({listed}))", listed)
     first = listed if lower or not price else price
     return f"{x['quantity']} * {first}", f"{x['quantity']} * {price}" if lower else ""
@@ -217,6 +220,16 @@ def _is_after(look: Sniffer, whole: Sheet, amount: str, off: str, ask: Ask | Non
     if proven or not ask:
         return proven == "after"
     return _asked_after(look, whole, amount, off, off, ask)
+
+
+def _is_fraction(look: Sniffer, whole: Sheet, gross: str, share: str, ask: Ask) -> bool:
+    """Whether shares that are all at most 1 are parts of one, as people say, and no percents."""
+    if not look.is_share(whole, share, "10"):
+        return False
+    text = f"No {share} is more than 1. Are they parts of one, so that 0.1 takes off a tenth, or percents?"
+    rows, key = _rows(look, whole, [gross, share], share), "tables.invoice_lines.columns.discount (share)"
+    at_stake = look.total(whole, f"({gross}) * {share}")
+    return ask(Question(key, text, rows, ["parts of one", "percents"], "parts of one", amount=at_stake)) != "percents"
 
 
 def _asked_after(look: Sniffer, whole: Sheet, amount: str, off: str, at_stake: str, ask: Ask) -> bool:

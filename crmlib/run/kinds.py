@@ -9,7 +9,7 @@ from crmlib.books.ledger import quoted
 from crmlib.books.raw import PLACE
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
-from crmlib.declared.vocabulary import KNOWN, kind_named, kind_of, parts, vocabulary
+from crmlib.declared.vocabulary import KNOWN, kind_named, kind_of, likeness, parts, vocabulary
 from crmlib.run.drafts import Ask, Draft, Question, column_named
 
 FILE = PLACE[0]  # where several are merged
@@ -19,6 +19,7 @@ AMOUNTS = (
     "unit_price",
     "quantity",
 )  # by which it is said what lines are worth, before it is known what they are
+LONGEST_CODE = 3  # letters of a code for a type
 MOST_KINDS = 20  # different values of a column of status or type
 
 
@@ -46,7 +47,7 @@ def find_kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str,
         if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values)):
             kinds = {value: flag for value in values if _plain(value) in vocabulary().yes}
         unknown = [v for v in values if not _is_told(v, kinds.get(v, ""))]
-        if 0 < len(unknown) < len(values):
+        if 0 < len(unknown) < len(values) or (unknown and _is_of_codes(look, lines, whole, name, values)):
             kinds |= _said_of(look, lines, whole, name, unknown, ask)
         for kind in sorted({*kinds.values()} - {""}):
             tests.setdefault(kind, []).append(is_one(whole, name, [v for v in values if kinds.get(v) == kind]))
@@ -73,13 +74,24 @@ def _amount(look: Sniffer, lines: Draft, whole: Sheet, where: str) -> float:
 
 
 def _said_of(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str], ask: Ask) -> dict[str, str]:
-    """The kind of lines with values that say nothing, beside others that do, where the column is one of status: sales, or as people say left out."""
-    if not {*parts(name)} & {*vocabulary().status}:
+    """The kind of lines with values that say nothing, beside others that do, where the column is one of status or type: sales, or as people say."""
+    if not ({*parts(name)} & {*vocabulary().status} or _is_type(name)):
         return {}
-    text = f"Are the rows whose {name} is {' or '.join(values)} sales? Others are of another kind, or left out."
+    text = f"Are the rows whose {name} is {' or '.join(values)} sales? Where they are of several kinds, say so under kinds."
     key, amount = f"tables.invoice_lines.kinds ({name})", _amount(look, lines, whole, is_one(whole, name, values))
-    said = ask(Question(key, text, [], ["sales", "exclude"], "sales", amount=amount))
-    return dict.fromkeys(values, "exclude") if said == "exclude" else {}
+    said = ask(Question(key, text, [], ["sales", "exclude", "return"], "sales", amount=amount))
+    return dict.fromkeys(values, said) if said in {"exclude", "return"} else {}
+
+
+def _is_type(name: str) -> bool:
+    return likeness(name.rsplit(".", 1)[-1], tuple(vocabulary().types)) >= KNOWN
+
+
+def _is_of_codes(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str]) -> bool:
+    """Whether a column of types holds several codes that nothing explains, though no amount is negative, as a credit note's would be."""
+    coded = _is_type(name) and len(values) > 1 and all(len(value) <= LONGEST_CODE for value in values)
+    first = next((whole.spoken(lines.columns[role]) for role in AMOUNTS if role in lines.columns), "")
+    return coded and bool(first) and not look.total(whole, "1", f"{first} < 0")
 
 
 def _plain(name: str) -> str:

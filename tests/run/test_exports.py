@@ -63,6 +63,10 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
     "credit notes that only their numbers tell": (
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Net Amount\nINV-1,2024-01-05,K1,Alder,15.00\nINV-2,2024-01-20,K2,Birch,4.00\nCN-3,2024-01-31,K2,Birch,6.50\n"},
         {"tables.invoice_lines.kinds (Document No)"}),
+    "returns by a type alone": (
+        {"sales.csv": "Doc Type,Document No,Date,Customer No,Customer Name,Net Amount\nINV,1,2024-01-05,K1,Alder,10.00\nRET,2,2024-01-31,K2,Birch,2.50\nINV,3,2024-02-18,K1,Alder,5.00\n"}, set()),
+    "prices of a hundred": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Item,Quantity,Unit Price,Price Unit\nR1,2024-01-05,K1,Alder,A-1,4,250.00,100\nR2,2024-01-31,K2,Birch,A-1,-1,250.00,100\nR3,2024-02-18,K1,Alder,B-2,2,2.50,1\n"}, set()),
     "rows of tax among the items": (
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Item,Amount\nR1,2024-01-05,K1,Alder,A-1,15.00\nR1,2024-01-05,K1,Alder,VAT 20%,3.00\nR2,2024-01-31,K2,Birch,B-2,-2.50\nR2,2024-01-31,K2,Birch,VAT 20%,-0.50\n"},
         {"tables.invoice_lines.kinds (Item)"}),

@@ -242,6 +242,9 @@ def test_a_date_that_fits_two_ways_is_asked_with_three_rows_and_left_marked_wher
 OPEN = {
     "what a status of a shop means": ("Order Status", ["wc-completed", "wc-failed", "wc-on-hold"], "tables.invoice_lines.kinds (Order Status)", "sales", Decimal("3.00")),
     "a share taken off, or not yet": ("Discount %", ["10", "0", "10"], "tables.invoice_lines.columns.gross_sales (discount)", "before", Decimal("0.40")),
+    "what codes of a type mean": ("Document Type", ["2", "3", "2"], "tables.invoice_lines.kinds (Document Type)", "sales", Decimal("6.00")),
+    "what one type beside others means": ("Type", ["INV", "Journal", "Credit Memo"], "tables.invoice_lines.kinds (Type)", "sales", Decimal("2.00")),
+    "parts of one, or percents": ("Discount %", ["0.1", "0", "0.1"], "tables.invoice_lines.columns.discount (share)", "parts of one", Decimal("0.40")),
     "what a status means": ("Status", ["paid", "void", "on-hold"], "tables.invoice_lines.kinds (Status)", "sales", Decimal("3.00")),
     "whether tax is in an amount": ("VAT", ["0.10", "0.13", "0.11", "0.12", "0.14", "0.15"], "tables.invoice_lines.columns.gross_sales (tax)", "no", Decimal("0.75")),
     "before or after discount": ("Discount", ["0.10", "0.00", "0.13"], "tables.invoice_lines.columns.gross_sales (discount)", "before", Decimal("0.23")),
