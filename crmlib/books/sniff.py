@@ -14,7 +14,7 @@ from crmlib.books.ledger import identifier, quoted, rows_of
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Opener, Profile, Sheet
 from crmlib.books.typing import day_of
-from crmlib.books.written import NUMBERS, TIME, days_of, has_figure, is_of_day, number_pattern, sign_of_currency
+from crmlib.books.written import NUMBERS, TIME, days_of, has_figure, is_of_day, may_be, number_pattern, sign_of_currency
 from crmlib.declared.vocabulary import KNOWN, likeness, vocabulary
 
 FIRST = 20_000  # first rows of a table, by which forms are proposed; every row must then bear them out
@@ -329,7 +329,7 @@ class Sniffer(Opener):
     def _profiled(self, sheet: Sheet) -> Sheet:
         """A sheet with what its columns hold: forms are proposed by the first rows and borne out by every one."""
         rows = self.rows(f"SELECT count(*) FROM {sheet.view}")[0][0]
-        columns = {}
+        sheet, columns = replace(sheet, rows=rows), {}
         for column in sheet.columns.values():
             name = identifier(column.name)
             filled, distinct = self.rows(
@@ -337,28 +337,36 @@ class Sniffer(Opener):
             )[0]
             if distinct > 0.8 * rows or distinct <= 5 * MOST_VALUES:  # a key is one only if it is exact
                 distinct = self.rows(f"SELECT count(DISTINCT {name}) FROM {sheet.view}")[0][0]
-            first = self.rows(f"SELECT {name}::VARCHAR FROM {sheet.view} WHERE trim({name}::VARCHAR) <> '' LIMIT 1000")
-            samples = list(dict.fromkeys(value for (value,) in first))[:3]
-            known = replace(column, filled=filled, distinct=distinct, samples=tuple(samples))
+            some = self.rows(f"SELECT {name}::VARCHAR FROM {sheet.view} WHERE trim({name}::VARCHAR) <> '' LIMIT 1000")
+            first = list(dict.fromkeys(value for (value,) in some))
+            known = replace(column, filled=filled, distinct=distinct, samples=tuple(first[:3]))
             if column.kind == "date" and self.rows(f"SELECT 1 FROM {sheet.view} WHERE {name} <> {name}::DATE LIMIT 1"):
                 known = replace(known, marks=column.marks | {"timed"})
             if column.kind == "text" and filled:
-                known = self._forms(sheet, known)
+                known = self._forms(sheet, known, first)
             elif filled and column.is_number and is_of_day(column.name):
-                known = replace(known, dates=self._forms(sheet, known).dates)
+                known = replace(known, dates=self._forms(sheet, known, first).dates)
             columns[column.name] = known
-        return replace(sheet, rows=rows, columns=columns)
+        return replace(sheet, columns=columns)
 
-    def _forms(self, sheet: Sheet, column: Profile) -> Profile:
-        text = f"trim({identifier(column.name)}::VARCHAR)"
-        tests: dict[Any, str] = {form: number_pattern(form) for form in NUMBERS}
-        days = days_of(column.name, sheet.serial)
-        tests |= {form: rf"^{shape}{TIME}$" for form, shape in days.items()}
-        for rows in (f"(SELECT * FROM {sheet.view} LIMIT {FIRST})", sheet.view):
+    def _forms(self, sheet: Sheet, column: Profile, first: Sequence[str]) -> Profile:
+        """A column with the forms that all of its values have; what its `first` do not have is not asked, since each form costs milliseconds."""
+        text, first = f"trim({identifier(column.name)}::VARCHAR)", [value.strip(" ") for value in first]
+        days = {form: rf"^{shape}{TIME}$" for form, shape in days_of(column.name, sheet.serial).items()}
+        tests: dict[Any, str] = {form: number_pattern(form) for form in NUMBERS} | days
+        some = [f"(SELECT * FROM {sheet.view} LIMIT {FIRST})"] if sheet.rows > FIRST else []
+        for rows in (*some, sheet.view):
+            figures = f"SELECT count(nullif({text}, '')), count(*) FILTER ({has_figure(text)}) FROM {rows}"
+            [(filled, dated)] = self.rows(figures)
+            words = {*days} if 2 * dated > filled else set()  # forms beside which words such as Total may stand
+            tests = {
+                form: test
+                for form, test in tests.items()
+                if all(may_be(value, test) or (form in words and not may_be(value, "[0-9]")) for value in first)
+            }
             counts = [f"count(*) FILTER ({self._fits(column, form, test)})" for form, test in tests.items()]
-            figures = [f"count(nullif({text}, ''))", f"count(*) FILTER ({has_figure(text)})", *counts]
-            filled, dated, *fits = self.rows(f"SELECT {', '.join(figures)} FROM {rows}")[0]
-            needed = {form: dated if isinstance(form, str) and 2 * dated > filled else filled for form in tests}
+            [fits] = self.rows(f"SELECT {', '.join(counts)} FROM {rows}") if tests else [()]
+            needed = {form: dated if form in words else filled for form in tests}
             tests = {f: test for (f, test), count in zip(tests.items(), fits, strict=True) if count == needed[f] > 0}
         numbers, dates = tuple(f for f in NUMBERS if f in tests), tuple(f for f in tests if isinstance(f, str))
         marks = self._marks(sheet, text) if numbers or dates else frozenset[str]()

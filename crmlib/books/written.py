@@ -30,6 +30,11 @@ def has_figure(name: str, kind: str = "text") -> str:
     return f"regexp_matches({name}, '[0-9]')" if kind == "text" else f"{name} IS NOT NULL"
 
 
+def may_be(value: str, pattern: str) -> bool:
+    """Whether a value may have a pattern: the engine, which alone knows letters, has the last word."""
+    return re.search(pattern.replace(r"\p{L}", r"[^\d\s]"), value, re.ASCII) is not None
+
+
 def days_of(name: str, serial: str = "") -> dict[str, str]:
     """The forms of days that a column of this name may have, with their patterns: those that are numbers where the name is a day's, in a workbook as it counts them."""
     numbered = {serial if serial and form == SERIAL else form: shape for form, shape in NUMBERED.items()}
