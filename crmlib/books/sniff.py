@@ -356,14 +356,9 @@ class Sniffer(Opener):
         tests: dict[Any, str] = {form: number_pattern(form) for form in NUMBERS} | days
         some = [f"(SELECT * FROM {sheet.view} LIMIT {FIRST})"] if sheet.rows > FIRST else []
         for rows in (*some, sheet.view):
-            figures = f"SELECT count(nullif({text}, '')), count(*) FILTER ({has_figure(text)}) FROM {rows}"
-            [(filled, dated)] = self.rows(figures)
+            [(filled, dated)] = self.rows(f"SELECT count(nullif({text}, '')), count_if({has_figure(text)}) FROM {rows}")
             words = {*days} if 2 * dated > filled else set()  # forms beside which words such as Total may stand
-            tests = {
-                form: test
-                for form, test in tests.items()
-                if all(may_be(value, test) or (form in words and not may_be(value, "[0-9]")) for value in first)
-            }
+            tests = {f: test for f, test in tests.items() if all(may_be(v, test, words=f in words) for v in first)}
             counts = [f"count(*) FILTER ({self._fits(column, form, test)})" for form, test in tests.items()]
             [fits] = self.rows(f"SELECT {', '.join(counts)} FROM {rows}") if tests else [()]
             needed = {form: dated if form in words else filled for form in tests}

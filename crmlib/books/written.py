@@ -30,9 +30,10 @@ def has_figure(name: str, kind: str = "text") -> str:
     return f"regexp_matches({name}, '[0-9]')" if kind == "text" else f"{name} IS NOT NULL"
 
 
-def may_be(value: str, pattern: str) -> bool:
-    """Whether a value may have a pattern: the engine, which alone knows letters, has the last word."""
-    return re.search(pattern.replace(r"\p{L}", r"[^\d\s]"), value, re.ASCII) is not None
+def may_be(value: str, pattern: str, *, words: bool) -> bool:
+    """Whether a value may have a pattern, or be a word where these stand beside: the engine, which alone knows letters, has the last word."""
+    there = re.search(pattern.replace(r"\p{L}", r"[^\d\s]"), value, re.ASCII)
+    return there is not None or (words and not re.search("[0-9]", value))
 
 
 def days_of(name: str, serial: str = "") -> dict[str, str]:
