@@ -42,6 +42,7 @@ MARKED = f"padding-left: 14px; border-left: 3px solid {ACCENT}"  # in JupyterLab
 VERBS = {"rose": ("rose by", "fell by"), "improves": ("improves by", "worsens by"),
          "contribute": ("contribute", "lose"), "contributes": ("contributes", "loses"),
          "buy": ("buy", "return"), "buys": ("buys", "returns")}  # fmt: skip
+FIVE_DIGITS = 10_000  # from which thousands of a plain number are set apart: a year is a year
 HEADLINE = 240  # letters of a reading that is set bold; what is longer is a paragraph
 AMOUNTS = {"money", "size", *VERBS}
 
@@ -279,7 +280,7 @@ def _listed(items: Sequence[str], most: int) -> str:
 def _in_words(value: Any, kind: str, digits: int | None, currency: str) -> str:
     match kind:
         case "":
-            return str(value)
+            return f"{value:,}" if isinstance(value, numbers.Integral) and int(value) >= FIVE_DIGITS else str(value)
         case "percent":
             return percent(value, digits=1 if digits is None else digits)
         case "moved":

@@ -112,6 +112,7 @@ def test_a_sentence_keeps_text_from_data_as_text() -> None:
         ("{x:family|families}", 2, "2 families"), ("{x:customer or none}", 0, "No customer"), ("It has {x:customer or none}.", 0, "It has no customer."), ("{x:list}", ["Fir"], "Fir"),
         ("{x:list}", ["Fir", "Gorse"], "Fir and Gorse"), ("{x:list.2}", ["Fir", "Gorse", "Hazel", "Ivy"], "Fir, Gorse and 2 more"),
         ("{x[margin]:money}", pd.DataFrame({"margin": [Decimal(7)]}), "USD 7"), ("{x:customer} with {x[margin]:money}", pd.DataFrame({"margin": [Decimal(7), Decimal(-2)]}), "2 customers with USD 5"), ("{x}", pd.Index(["Fir"]), "Fir"),
+        ("in {x}", 2025, "in 2025"), ("of {x}", 83_036, "of 83,036"),
     ],
 )  # fmt: skip
 def test_a_value_reads_as_a_person_would_say_it(template: str, value: object, text: str) -> None:
