@@ -123,9 +123,11 @@ def without_effect(table: Frame, rules: Rules) -> list[str]:
 def texts_of_nobody(books: Books) -> list[str]:
     """What rules ask of customers and none has, in words, with the nearest that somebody has: no mistake, but such a rule holds for nobody."""
     asked = dict.fromkeys(map(condition_parts, _conditions(read_segments(books))))
-    there = {name: {*books.customers[name]} for name, sign, _ in asked if sign == "is" and name in books.customers}
-    missed = [(name, value, there[name]) for name, _, value in asked if name in there and value not in there[name]]
-    return [f"no customer has {name} {value!r}{did_you_mean(str(value), known)}" for name, value, known in missed]
+    columns = {name for name, sign, _ in asked if sign == "is" and name in books.customers}
+    there = {name: {text for text in books.customers[name] if isinstance(text, str)} for name in columns}
+    missed = [(name, str(value)) for name, _, value in asked if name in there and value not in there[name]]
+    near = (did_you_mean(value, there[name]) if there[name] else " as a text" for name, value in missed)
+    return [f"no customer has {name} {value!r}{end}" for (name, value), end in zip(missed, near, strict=True)]
 
 
 def _conditions(rules: Rules) -> list[str]:

@@ -456,6 +456,14 @@ def test_what_rules_ask_of_customers_and_none_has_is_told_with_the_nearest(make_
     assert segments.texts_of_nobody(books) == ["no customer has customer_name 'Cle'; did you mean 'Cole'?"]
 
 
+def test_a_text_asked_of_a_column_of_numbers_or_days_is_told_and_never_held(make_books: Make) -> None:
+    customers = "customer_id, customer_name, payment_terms_days, customer_since\nA, Adler, 30, 2020-01-01\nB, Birch, 14, 2021-01-01"
+    books = make_books({"customers": customers})
+    put(books, {"rules": [rule("A", "payment_terms_days is 30"), rule("B", "customer_since is 2020"), rule("C")]})
+    told = ["no customer has payment_terms_days '30' as a text", "no customer has customer_since '2020' as a text"]
+    assert segments.texts_of_nobody(books) == told
+
+
 # --- equals ----------------------------------------------------------------------------------------------------------
 
 
