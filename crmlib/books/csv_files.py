@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class _Text:
     delimiter: str
     header: list[str]
     header_row: int
+    header_rows: int
     staged: Path
     headed: bool  # rows stand below headings
 
@@ -79,7 +81,7 @@ def csv_columns(reader: Reader, file: Path, where: Mapping[str, str]) -> list[st
 def _opened(reader: Reader, file: Path, where: Mapping[str, str]) -> tuple[_Text, list[Finding]]:
     formats, spec = reader.formats(where["table"]), reader.engagement.table(where["table"])
     encoding, headed = _encoding(file, formats.encoding), bool(spec.heading)
-    text = _Text(file, encoding, formats.delimiter, [], spec.header_row, reader.new_file(), headed)
+    text = _Text(file, encoding, formats.delimiter, [], spec.header_row, spec.header_rows, reader.new_file(), headed)
     header, skipped = _header(text, where)
     return replace(text, header=header), skipped
 
@@ -98,8 +100,8 @@ def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Find
     with text.open() as stream:
         records = csv.reader(stream, delimiter=text.delimiter, strict=True)
         try:
-            above = [next(records, []) for _ in range(text.header_row - 1)]
-            header = headings(next(records, []), text.header_row)
+            above = [next(records, []) for _ in range(text.header_row)]
+            header, above = headings(above, text.header_rows), above[: -text.header_rows]
         except (csv.Error, UnicodeError) as error:
             row = text.header_row
             message = f"the header cannot be read: {error}"
@@ -112,9 +114,20 @@ def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Find
     return header, skipped_rows(above, where)
 
 
-def headings(header: Sequence[str], row: int) -> list[str]:
-    """The names of a header; where the mapping says its row, as in a report, a blank one is `column 3` by its place."""
-    return [name if name.strip() or row == 1 else f"column {place}" for place, name in enumerate(header, 1)]
+def headings(rows: Sequence[Sequence[str]], count: int) -> list[str]:
+    """The names of a header, in the last of these rows or the last few; where the mapping says its row, as in a report, a blank one is `column 3` by its place."""
+    header = rows[-1] if count == 1 else heads(rows[-count:])
+    return [name if name.strip() or len(rows) == 1 else f"column {place}" for place, name in enumerate(header, 1)]
+
+
+def heads(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Names of several rows: what stands in each, from above; above a name of the last row a blank is what stands left of it."""
+    names, left = list[str](), [""] * len(rows)
+    for cells in zip_longest(*rows, fillvalue=""):
+        first = next((level for level, cell in enumerate(cells) if cell.strip()), 0) if cells[-1].strip() else 0
+        left = [*left[:first], *cells[first:]]
+        names.append(" ".join(cell.strip() for cell in left if cell.strip()))
+    return names
 
 
 def skipped_rows(above: Sequence[Sequence[Any]], where: Mapping[str, Any]) -> list[Finding]:

@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from crmlib.books.csv_files import heads
 from crmlib.books.ledger import connect, identifier, quoted
 from crmlib.books.postgres import staged_tables
 from crmlib.books.raw import WORKBOOKS, database_url
@@ -59,6 +60,7 @@ class Sheet:
     file: Path
     view: str
     header_row: int = 1
+    header_rows: int = 1
     encoding: str = "utf-8"
     delimiter: str = ","
     serial: str = ""  # how a workbook counts days
@@ -192,9 +194,9 @@ class Opener:
         encoding = _encoding(file)
         with file.open(encoding=encoding, newline="") as stream:
             lines = list(islice(stream, LOOKED_AT))
-        delimiter, row, header = max((_header(lines, mark) for mark in ";,\t|"), key=lambda found: found[0])[1:]
-        above = _above([*csv.reader(lines[: max(row - 1, 0)], delimiter=delimiter)])
-        sheet = Sheet((file.stem,), file, "", row, encoding.removesuffix("-sig"), delimiter, above=above)
+        delimiter, row, count, header = max((_header(lines, mark) for mark in ";,\t|"), key=lambda found: found[0])[1:]
+        above = _above([*csv.reader(lines[: max(row - count, 0)], delimiter=delimiter)])
+        sheet = Sheet((file.stem,), file, "", row, count, encoding.removesuffix("-sig"), delimiter, above=above)
         if len(header) < 2:
             raise SettingsError(f"{file.name} is no table: no mark divides its rows alike, as in a list for a printer; export it as CSV, as text with tabs, or as .xlsx")  # fmt: skip
         if encoding not in {"utf-8", "utf-8-sig"}:
@@ -224,14 +226,16 @@ class Opener:
         for title in book.sheetnames:
             rows = [list(row) for row in book[title].iter_rows(values_only=True)]
             texts = [["" if cell is None else str(cell) for cell in row] for row in rows[:LOOKED_AT]]
-            row, header = _header_of(texts)
+            row, count, header = _header_of(texts)
             cells = [(r + [None] * len(header))[: len(header)] for r in rows[row:] if any(c is not None for c in r)]
             if not header or not cells:
                 continue
             columns = {n: pa.array(*_typed(c)) for n, c in zip(header, zip(*cells, strict=True), strict=True)}
             staged = self.new_file()
             pq.write_table(pa.table(columns), staged)
-            sheet = Sheet((f"{file.stem}:{title}",), file, "", row, serial=serial, above=_above(texts[: row - 1]))
+            sheet = Sheet(
+                (f"{file.stem}:{title}",), file, "", row, count, serial=serial, above=_above(texts[: row - count])
+            )
             yield self.view(sheet, f"FROM read_parquet({quoted(staged)})")
 
 
@@ -262,31 +266,37 @@ def _encoding(file: Path) -> str:
     return "utf-8-sig" if mark == b"\xef\xbb\xbf" else "utf-8"
 
 
-def _header(lines: Sequence[str], delimiter: str) -> tuple[tuple[float, int], str, int, list[str]]:
-    """How well a delimiter divides these lines, with it, the header's row and the header."""
+def _header(lines: Sequence[str], delimiter: str) -> tuple[tuple[float, int], str, int, int, list[str]]:
+    """How well a delimiter divides these lines, with it, the header's last row, how many it has, and the header."""
     try:
         rows = [*csv.reader(lines, delimiter=delimiter)]
     except csv.Error:
         rows = []
-    row, header = _header_of(rows)
+    row, count, header = _header_of(rows)
     alike = sum(len(r) == len(header) for r in rows) / max(len(rows), 1)
-    return ((alike if len(header) > 1 else 0.01 * (delimiter == ","), len(header)), delimiter, row, header)
+    return ((alike if len(header) > 1 else 0.01 * (delimiter == ","), len(header)), delimiter, row, count, header)
 
 
-def _header_of(rows: Sequence[Sequence[str]]) -> tuple[int, list[str]]:
-    """The row of the header, from 1, and its names: the first row of names alone that is as wide as most rows."""
+def _header_of(rows: Sequence[Sequence[str]]) -> tuple[int, int, list[str]]:
+    """The last row of the header, from 1, how many it has, and its names: the first row of names alone that is as wide as most rows; where none is, what two or three name together, or where months stand below years."""
     widths = Counter(_width(row) for row in rows if any(cell.strip() for cell in row))
     usual = max(widths, key=lambda width: (widths[width], width), default=0)
-    for number, row in enumerate(rows, 1):
-        names = [*row[: _width(row)]]
-        filled = [name for name in names if name.strip()]
-        if (
-            len(filled) >= max(0.7 * usual, 1)
-            and len({f.casefold() for f in filled}) == len(filled)
-            and all(map(_is_name, filled))
-        ):
-            return number, [name or f"column {place}" for place, name in enumerate(names, 1)]
-    return 0, []
+    able = (
+        (n, count, _names(rows[max(n - count, 0) : n], usual)) for count in (1, 2, 3) for n in range(1, len(rows) + 1)
+    )
+    number, count, names = next((each for each in able if each[2]), (0, 1, []))
+    dated = _names(rows[max(number - 2, 0) : number], usual) if count == 1 else []
+    more = sum(bool(month_of(name)) for name in dated) > sum(bool(month_of(name)) for name in names)
+    return (number, 2, dated) if more else (number, count, names)
+
+
+def _names(rows: Sequence[Sequence[str]], usual: int) -> list[str]:
+    """What rows name their columns, if these are names alone, each another, and as many as most rows have cells."""
+    row = heads(rows) if len(rows) > 1 else [*rows[0]] if rows else []
+    names = row[: _width(row)]
+    filled = [name for name in names if name.strip()]
+    is_one = len(filled) >= max(0.7 * usual, 1) and len({f.casefold() for f in filled}) == len(filled)
+    return [name or f"column {n}" for n, name in enumerate(names, 1)] if is_one and all(map(_is_name, filled)) else []
 
 
 def _width(row: Sequence[str]) -> int:

@@ -160,7 +160,7 @@ class Sniffer(Opener):
         }
         theirs = {n: f"({names[n]})" if len(s.source) > 1 else identifier(s.source[0]) for n, s in sheets.items()}
         query = _filled_in(text, {"place": "l._file, l._row, "} | theirs)
-        sheet = replace(like, source=(name,), query=query, headings=(), carried=(), above=())
+        sheet = replace(like, source=(name,), query=query, headings=(), above=())
         return self._profiled(
             self.view(sheet, _filled_in(text, {"place": ""} | {n: s.view for n, s in sheets.items()}))
         )

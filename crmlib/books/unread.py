@@ -80,7 +80,8 @@ def _like(reader: Reader, source: Source, name: str, headers: Headers) -> str:
     parts = [] if source.answer else source.tables.get(name, source.queried.get(name, []))
     seen: dict[str, set[str]] = {}  # by how it is read: most tables are read alike
     for table, header in dated.items() if parts else ():
-        form = f"{reader.engagement.table(table).header_row} {reader.formats(table)}"
+        spec = reader.engagement.table(table)
+        form = f"{spec.header_row} {spec.header_rows} {reader.formats(table)}"
         if form not in seen:
             seen[form] = {*_header(reader, parts[0], table), *PLACE}
         if seen[form] == header:

@@ -133,9 +133,10 @@ def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    formats, top = reader.formats(where["table"]), reader.engagement.table(where["table"]).header_row
+    formats, spec = reader.formats(where["table"]), reader.engagement.table(where["table"])
+    top = spec.header_row
     merged = [str(r) for r in values.merged_cells.ranges if r.min_row <= top <= r.max_row]
-    if merged:
+    if merged and spec.header_rows == 1:
         message = f"cells {merged[0]} of the header are merged"
         raise UnreadableError(rejection("header-merged", message, "unmerge them", row=top, **where))
     start, known = values.parent.epoch.date(), {form: COUNTED[form][0] for form in formats.dates if "serial" in form}
@@ -150,10 +151,9 @@ def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where
             rejection("sheet-too-large", message, "delete what stands far away, or export it as CSV", **where)
         )
     rows = list(values.iter_rows(values_only=True))
-    header = ["" if v is None else str(v) for v in rows[top - 1]] if len(rows) >= top else []
-    while header and not header[-1]:
-        header.pop()
-    header = headings(header, top)
+    above = [["" if v is None else str(v) for v in row] for row in rows[:top]]
+    width = max((n for row in above[-spec.header_rows :] for n, cell in enumerate(row, 1) if cell), default=0)
+    header = headings([row[:width] for row in above], spec.header_rows) if len(above) == top else []
     check_header(header, where, top)
     filled = [(n, r) for n, r in enumerate(rows[top:], top + 1) if any(v is not None for v in r)]
     broken: list[Finding] = []
@@ -165,7 +165,7 @@ def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where
     table = table.append_column("_file", pa.array([where["file"]] * len(filled), pa.string()))
     pq.write_table(table.append_column("_row", pa.array([n for n, _ in filled], pa.int64())), staged)
     return [
-        *skipped_rows(rows[: top - 1], where), *broken, *_times_cut(filled, header, where),
+        *skipped_rows(rows[: top - spec.header_rows], where), *broken, *_times_cut(filled, header, where),
         *_hidden_rows(values, where, top), *_formulas_without_value(values, formulas, header, where, top),
     ]  # fmt: skip
 

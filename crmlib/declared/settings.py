@@ -151,6 +151,8 @@ class TableSource(Record):
     """name of a file, sheet or table, a pattern such as sales_*.csv, a list, or a .sql file beside engagement.yml"""
     header_row: int = Field(1, ge=1, le=1000)
     """row of the header in files and sheets; those above are skipped"""
+    header_rows: int = Field(1, ge=1, le=5)
+    """how many rows name the columns, `header_row` the last of them, such as a year above months: a blank in an upper one is what stands left of it"""
     heading: Names = ()
     """names of new columns for what stands alone in a row as a heading of the rows below, the outermost first, such as customer; totals are compared with their rows"""
     carried: list[str] = Field(default_factory=list)
@@ -194,6 +196,10 @@ class TableSource(Record):
     def _queries_alone(self) -> TableSource:
         if any(name.endswith(".sql") for name in self.source) and len(self.source) > 1:
             raise ValueError("source: a .sql file stands alone; write one SELECT with UNION ALL")
+        if self.header_rows > self.header_row:
+            raise ValueError(
+                f"header_rows: {self.header_rows} rows do not fit above row {self.header_row}, which `header_row` says is the last of them"
+            )
         return self
 
 

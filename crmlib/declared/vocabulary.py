@@ -66,6 +66,7 @@ class Vocabulary(Record):
     months: list[list[str]]
     year: list[str]
     month: list[str]
+    row_labels: list[str]
     fiscal: list[str]
     starts: list[str]
     ends: list[str]

@@ -68,7 +68,7 @@ def _left(p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Question]:
         lacking = "; ".join(
             f"{s.name} has no column known as {' or as '.join(none)}" for s in sheets if (none := _lacking(s))
         )
-        text = f"No file has a customer, a date and an amount in each row: {lacking}. Name the columns under tables.invoice_lines.columns, select them in a .sql file, or export what has them: a marketplace names the buyer in its order report, not in its settlement."
+        text = f"No file has a customer, a date and an amount in each row: {lacking}. Name the columns under tables.invoice_lines.columns, select them in a .sql file, or export what has them: a marketplace names the buyer in its order report, not in its settlement, and a pivot table has them in tabular form with its labels repeated, without subtotals."
         yield Question("tables.invoice_lines", text, [], [], "not read")
     elif not p.coverage[0]:
         text = "Which months do the books hold? No form of their dates is known."

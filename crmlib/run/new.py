@@ -151,7 +151,11 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     else:
         yield f"source: {_source(p, sheet)}"
     if sheet.header_row > 1:
-        yield f"header_row: {sheet.header_row}  # the rows above are titles"
+        yield f"header_row: {sheet.header_row}  # the rows above are titles" + ", or name the columns with it" * (
+            sheet.header_rows > 1
+        )
+    if sheet.header_rows > 1:
+        yield f"header_rows: {sheet.header_rows}"
     if sheet.headings:
         yield f"heading: {_names(sheet.headings)}  # stands above its rows; totals are compared with them"
     if sheet.carried:

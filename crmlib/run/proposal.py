@@ -77,7 +77,7 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
 def of_documents(sheet: Sheet) -> list[str]:
     """The numbers that stand in the first row of each document alone: its own, not a line's."""
     numbers = (c for c in sheet.columns.values() if c.is_number and not c.dates and c.filled < sheet.rows)
-    return [c.name for c in numbers] if len(sheet.carried) > 1 else []
+    return [c.name for c in numbers] if len(sheet.carried) > 1 and not sheet.query else []
 
 
 def _without_path(sheet: Sheet) -> dict[str, str]:
@@ -339,7 +339,7 @@ def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
 
 def written(sheet: Sheet) -> tuple[object, ...]:
     """What sheets of one table have in common."""
-    return (*sheet.columns, sheet.header_row, sheet.delimiter)
+    return (*sheet.columns, sheet.header_row, sheet.header_rows, sheet.delimiter)
 
 
 def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:

@@ -95,28 +95,32 @@ def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
     months = {n: month for n in sheet.columns if (month := month_of(n) or month_of(n + year))}
     beside = dict[str, str]()  # what else a month has
     if len(months) < PIVOTED:
-        months, beside = _measures(sheet)
+        months, beside = _measures(sheet, year)
     whose = [name for name, _ in roles(sheet, "customers").values() if name not in months]
-    if len(months) < PIVOTED or not whose:
+    label = "" if whose else column_named(sheet, vocabulary().row_labels, KNOWN)
+    whose = whose or [label]
+    if len(months) < PIVOTED or whose == [""]:
         return None
     texts = [c for c in sheet.columns if c not in months and not (c not in whose and sheet.columns[c].is_number)]
     if (totals := _totals(look, sheet, texts, whose, [*months])) is None:
         return None  # neither customers nor what they add up to
     but, customers = totals
-    columns = ", ".join(f"l.{identifier(text)}" for text in texts)
+    columns = ", ".join(f"l.{identifier(text)}" + " AS customer" * (text == label) for text in texts)
     rows = [MONTHLY.format(others=columns, month=month, amounts=beside.get(month, ""), amount=identifier(name), but=but) for name, month in months.items()]  # fmt: skip
     made = look.selected(sheet, "\nUNION ALL\n".join(rows), {"sheet": sheet}, LINES)
     amount, key = made.columns["amount"], "tables.invoice_lines.source (months)"
     text = f"{sheet.name} has a column for each of {len(months)} months, {min(months.values())[:7]} to {max(months.values())[:7]}. Is what stands there net sales?"
+    text += f" Are its {label} customers?" if label else ""
     text += f" {', '.join(customers)}: customers, as no rows above add up to them." if customers else ""
     question = Question(key, text, amount.samples, ["yes", "no"], "yes", amount=look.read_sum(made, [amount]))
     return made if ask(question) != "no" else None
 
 
-def _measures(sheet: Sheet) -> tuple[dict[str, str], dict[str, str]]:
+def _measures(sheet: Sheet, year: str) -> tuple[dict[str, str], dict[str, str]]:
     """The month of each column whose name says one and sales, as `Umsatz 01/2024`, and in SQL what the others say of each month; blanks where a month has not the same as others."""
     named = {n: (month, n.replace(piece, "").strip(" -_/:")) for n in sheet.columns
-             for shape in (r"\d{1,2}[./-]\d{4}", r"\d{4}[./-]\d{1,2}", r"[^\W\d_]+[ .'-]*\d{2,4}") for piece in re.findall(shape, n) if (month := month_of(piece))}  # fmt: skip
+             for shape in (r"[^\W\d_]{3,}", r"\d{1,2}[./-]\d{4}", r"\d{4}[./-]\d{1,2}(?:-01(?: 00:00:00)?)?", r"\d{4} [^\W\d_]+", r"[^\W\d_]+[ .'-]*\d{2,4}")
+             for piece in re.findall(shape, n) if (month := month_of(piece) or month_of(piece + year))}  # fmt: skip
     words = tuple(vocabulary().tables["invoice_lines"].columns["gross_sales"])
     measures = {rest: likeness(rest, words) for _, rest in named.values()}
     sales = max(measures, key=lambda rest: measures[rest], default="")
@@ -132,7 +136,7 @@ def _measures(sheet: Sheet) -> tuple[dict[str, str], dict[str, str]]:
 def _totals(
     look: Sniffer, sheet: Sheet, texts: Sequence[str], whose: Sequence[str], months: Sequence[str]
 ) -> tuple[str, list[str]] | None:
-    """What leaves out the rows called totals or nobody's, to which rows above add up, and who is called like one and is none; None where a plain total or nobody's is none."""
+    """What leaves out the rows called totals or nobody's, to which rows above add up, and who is called like one and is none; None where a plain total or nobody's is none, or rows stand in rows."""
     above, totals, customers, of_nobody = list[Sequence[float]](), dict[str, list[str]](), list[str](), False
     for row in look.read_rows(sheet, texts, months):
         said, amounts = dict(zip(texts, row, strict=False)), row[len(texts) :]
@@ -147,6 +151,8 @@ def _totals(
         else:
             above.append(amounts)
             customers += called.values()
+    if _is_nested(above):
+        return None
     cells = {text: f"coalesce(trim(CAST({identifier(text)} AS VARCHAR)), '')" for text in texts}
     tests = [f"{cells[text]} IN ({', '.join(map(quoted, values))})" for text, values in totals.items()]
     tests += [" AND ".join(f"{cells[text]} = ''" for text in whose)] * of_nobody
@@ -161,6 +167,14 @@ def _adds_up(above: Sequence[Sequence[float]], amounts: Sequence[float]) -> bool
         if all(abs(each) <= CENT for each in left):
             return True
     return False
+
+
+def _is_nested(rows: Sequence[Sequence[float]]) -> bool:
+    """Whether all rows, from the first on, are sums of some behind them, as customers stand above their products."""
+    rows = [row for row in rows if any(row)]
+    while rows and (count := next((n for n in range(2, len(rows) + 1) if _adds_up(rows[1:n], rows[0])), 0)):
+        rows = rows[count:]
+    return not rows
 
 
 def _of_year_and_month(look: Sniffer, sheet: Sheet) -> Sheet | None:

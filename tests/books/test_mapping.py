@@ -139,6 +139,32 @@ def test_the_first_of_two_header_rows_of_a_sheet_is_skipped(make_engagement: Mak
     assert lines_of(folder, "gross_sales", "_row") == [(5, 3)]
 
 
+@pytest.mark.parametrize("kind", [".csv", ".xlsx"])
+def test_two_rows_may_name_the_columns_together(make_engagement: Make, kind: str) -> None:
+    import openpyxl
+
+    columns = {"customer_id": "Customer", "invoice_date": "Invoice Day", "gross_sales": "Invoice Sales"}
+    spec = {"source": f"sales{':Sheet' * (kind == '.xlsx')}", "header_row": 3, "header_rows": 2, "columns": columns}
+    folder = make_engagement(tables={"invoice_lines": spec})
+    rows = [["2024", "", ""], ["Customer", "Invoice", ""], ["", "Day", "Sales"], ["A", "2024-01-10", "5"]]
+    if kind == ".csv":
+        (folder / "ledger/sales.csv").write_text("".join(f"{','.join(row)}\n" for row in rows))
+    else:
+        book = openpyxl.Workbook()
+        for row in rows:
+            book.active.append([cell or None for cell in row])
+        for cells in ("A2:A3", "B2:C2"):
+            book.active.merge_cells(cells)
+        book.save(folder / "ledger/sales.xlsx")
+    assert lines_of(folder, "gross_sales", "_row") == [(5, 4)]
+    assert "accept rows-skipped" in " ".join(places(check(folder)))
+
+
+def test_rows_of_a_header_that_are_not_there_are_refused(make_engagement: Make) -> None:
+    with pytest.raises(SettingsError, match=r"header_rows: 2 rows do not fit above row 1"):
+        open_engagement(make_engagement(tables={"invoice_lines": {"header_rows": 2}}))
+
+
 def test_a_header_row_of_what_has_none_is_refused(make_engagement: Make) -> None:
     import duckdb
 

@@ -132,7 +132,7 @@ cost_of_goods_basis: standard
         "engagement.yml has", "client: ", "currency: ", "coverage.start: ", "fiscal_year_start: ", "rates.tax_rate: ", "formats.decimal: ",
         "formats.dates: ", "'.' or ','", "'variable' or 'full'", "fromats: unknown key; allowed: client, currency, ", "; did you mean 'formats'?", "invoice_lines",
         "formats.delimeter: unknown key; allowed: encoding, delimiter, ", "; did you mean 'delimiter'?",
-        "tables.costs.colums: unknown key; allowed: source, header_row, heading, carried, join, where, columns, ", "; did you mean 'columns'?",
+        "tables.costs.colums: unknown key; allowed: source, header_row, header_rows, heading, carried, join, where, columns, ", "; did you mean 'columns'?",
     ):  # fmt: skip
         assert part in told
 

@@ -51,6 +51,12 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"sales.csv": MONTHS.format("45292", "45323", "45352")}, {ASKED_MONTHS}),
     "a column for each month and measure": (
         {"sales.csv": "Customer,Quantity Jan 2024,Sales Jan 2024,Quantity Feb 2024,Sales Feb 2024,Quantity Mar 2024,Sales Mar 2024\nAlder,4,10.00,,,1,5.00\nBirch,,,-1,-2.50,,\n"}, {ASKED_MONTHS}),
+    "months above measures, rows of a pivot that nobody named": (
+        {"sales.csv": "Sum of Sales,Column Labels,,,,,,\n,2024-01,,2024-02,,2024-03,,Total Sum of Sales\nRow Labels,Sum of Quantity,Sum of Sales,Sum of Quantity,Sum of Sales,Sum of Quantity,Sum of Sales,\n"
+         "Alder,4,10.00,,,1,5.00,15.00\nBirch,,,-1,-2.50,,,-2.50\nGrand Total,4,10.00,-1,-2.50,1,5.00,12.50\n"}, {ASKED_MONTHS}),
+    "years above months, customers above the total of their products": (
+        {"sales.csv": ",,2023,,2023 Total,2024,,2024 Total\nCustomer,Item,Nov,Dec,,Jan,Feb,\nAlder,A-1,6.00,,6.00,4.00,,4.00\n,B-2,,5.00,5.00,,,\nAlder Total,,6.00,5.00,11.00,4.00,,4.00\n"
+         "Birch,A-1,,,,,-2.50,-2.50\nBirch Total,,,,,,-2.50,-2.50\nGrand Total,,6.00,5.00,11.00,4.00,-2.50,1.50\n"}, {ASKED_MONTHS}),
     "debits and credits by two letters": ({"sales.csv": DATED.replace("-2.50", "2.50 CR").replace("10.00", "10.00 DR").format("Invoice Date", "2024-01-05", "2024-01-31", "2024-02-18")}, set()),
     "a column for each month below a title with the year": (
         {"sales.csv": "Net sales 2024,,,\n" + MONTHS.format("Jan", "Feb", "Mar")}, {ASKED_MONTHS}),
@@ -161,6 +167,15 @@ def test_a_list_for_a_printer_is_refused_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError, match=r"list.txt is no table.*export it as CSV, as text with tabs, or as .xlsx"):
         set_up(tmp_path, [tmp_path / "list.txt"])
+
+
+def test_customers_above_their_products_in_one_column_are_not_read_as_customers_all(tmp_path: Path) -> None:
+    text = "Row Labels,2024-01,2024-02,2024-03\nAlder,10,4,5\nAnchor,6,1,5\nBolt,4,3,\nBirch,,-2,1\nAnchor,,-2,1\nGrand Total,10,2,6\n"
+    (tmp_path / "pivot.csv").write_text(text, encoding="utf-8")
+    folder, _, still_open = set_up(tmp_path, [tmp_path / "pivot.csv"])
+    assert "tables" in mapping(folder)
+    assert not mapping(folder)["tables"]
+    assert any("in tabular form with its labels repeated, without subtotals" in text for text in still_open)
 
 
 def test_what_is_not_read_says_what_it_lacks(tmp_path: Path) -> None:
