@@ -121,7 +121,6 @@ def run(
 
 
 def _run(engagement: str, who: list[str], request: Request, pdf: bool) -> None:
-    from crmlib.declared.engagement import open_engagement
     from crmlib.output.pdf import export_pdf
     from crmlib.run.report import run_report
 
@@ -130,7 +129,7 @@ def _run(engagement: str, who: list[str], request: Request, pdf: bool) -> None:
         return
     with _progress() as tell:
         report = run_report(engagement, request, tell=tell)
-    for question in open_engagement(engagement).settings.open.values():
+    for question in report.still_open:
         _say(f"open: {question.asked} Taken until it is answered: {question.taken}")
     printed = export_pdf(report.folder, report.heading) if pdf else None
     done = "nothing to do: the report is as it would come out" if report.nothing_to_do else "done"

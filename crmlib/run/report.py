@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbformat import NotebookNode
 
     from crmlib.books.stored import Books
+    from crmlib.declared.settings import OpenQuestion
     from crmlib.output.page import Page
 
 
@@ -63,12 +64,13 @@ Tell = Callable[[Step], None]
 
 @dataclass(frozen=True)
 class Report:
-    """A report in its place: its heading, its folder, its pages, and whether there was nothing to do."""
+    """A report in its place: its heading, its folder, its pages, whether there was nothing to do, and what nobody has answered yet."""
 
     heading: str
     folder: Path
     pages: tuple[Page, ...]
     nothing_to_do: bool
+    still_open: tuple[OpenQuestion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,9 @@ def run_report(engagement: str | Path, request: Request | None = None, *, tell: 
         if not plan.nothing_to_do:
             pages = _build(job, plan, books, pages)
             put_into_place(job.target)
-    heading = f"{job.engagement.settings.client} · {job.period.words}"
-    return Report(heading, job.target, tuple(pages), plan.nothing_to_do)
+    settings = job.engagement.settings
+    heading = f"{settings.client} · {job.period.words}"
+    return Report(heading, job.target, tuple(pages), plan.nothing_to_do, tuple(settings.open.values()))
 
 
 def _job(engagement: str | Path, request: Request, tell: Tell) -> _Job:

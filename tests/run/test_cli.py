@@ -24,6 +24,7 @@ from crmlib import __version__, segments
 from crmlib.books import stored
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import CrmError, DataRejected, SettingsError
+from crmlib.declared.settings import OpenQuestion
 from crmlib.run import lab, notebooks, report
 from crmlib.run.cli import app
 from crmlib.run.report import NotebookFailed, Report, Request, Step
@@ -58,7 +59,8 @@ def fake_run(monkeypatch: pytest.MonkeyPatch, outcome: object = None) -> list[Re
         tell(Step("27_profitability", "done", 4.12))
         if isinstance(outcome, BaseException):
             raise outcome
-        return Report("Toy", Path("reports/sample/2025").absolute(), (), bool(outcome))
+        still_open = () if outcome else (OpenQuestion(asked="Which year?", taken="2025"),)
+        return Report("Toy", Path("reports/sample/2025").absolute(), (), bool(outcome), still_open)
 
     monkeypatch.setattr(report, "run_report", run_report)
     return asked
@@ -102,7 +104,10 @@ def test_a_run_is_asked_for_what_was_given_and_says_where_the_report_is(monkeypa
     )
     assert result.exit_code == 0
     assert asked == [Request(("27", "31"), {"period": "2025Q4", "note": "a=b"}, 3, Path("x"))]
-    assert result.stdout == "done: reports/sample/2025/index.html; open it in any browser\n"
+    assert result.stdout.splitlines() == [
+        "open: Which year? Taken until it is answered: 2025",
+        "done: reports/sample/2025/index.html; open it in any browser",
+    ]
     assert result.stderr == "27_profitability           done         4.1 s\n"
 
 

@@ -294,6 +294,14 @@ def test_the_manifest_says_what_the_report_comes_from(place: Place) -> None:
     assert set(manifest["files"]) == set(place.files()) - {"manifest.json"}
 
 
+def test_a_report_comes_with_what_nobody_has_answered(place: Place) -> None:
+    write_toy(place.notebooks, "27_a")
+    (place.root / "client" / "engagement.yml").write_text(
+        f"{SETTINGS}open: {{currency: {{asked: Which?, taken: USD}}}}\n"
+    )
+    assert [(question.asked, question.taken) for question in place.run_instantly().still_open] == [("Which?", "USD")]
+
+
 def test_text_in_a_parameter_stays_text(place: Place) -> None:
     write_toy(place.notebooks, "27_a", "print(repr(note))", parameters=PARAMETERS + '\nnote: str = "x"')
     note = "\"; import os; os._exit(1) #'\n{period} \\ é"
