@@ -7,6 +7,7 @@ import csv
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from crmlib.books.findings import Finding, UnreadableError, broken_row, rejection, shortened, tally
 from crmlib.books.ledger import quoted
+from crmlib.books.printed import as_csv
 from crmlib.books.raw import PLACE, Raw, Reader
 
 BATCH = 50_000  # records held in memory
@@ -32,6 +34,7 @@ class _Text:
     header_rows: int
     staged: Path
     headed: bool  # rows stand below headings
+    columns_at: Sequence[int] = ()  # of a list for a printer
 
     @property
     def schema(self) -> Any:
@@ -39,8 +42,10 @@ class _Text:
 
         return pa.schema([*((n, pa.string()) for n in self.header), ("_file", pa.string()), ("_row", pa.int64())])
 
-    def open(self) -> Any:
-        return self.file.open(encoding=self.encoding, errors="surrogateescape", newline="")
+    @contextmanager
+    def open(self) -> Iterator[Iterable[str]]:
+        with self.file.open(encoding=self.encoding, errors="surrogateescape", newline="") as lines:
+            yield as_csv(lines, self.columns_at, self.header_row) if self.columns_at else lines
 
 
 def read_csv(reader: Reader, file: Path, where: Mapping[str, str]) -> Raw:
@@ -81,7 +86,10 @@ def csv_columns(reader: Reader, file: Path, where: Mapping[str, str]) -> list[st
 def _opened(reader: Reader, file: Path, where: Mapping[str, str]) -> tuple[_Text, list[Finding]]:
     formats, spec = reader.formats(where["table"]), reader.engagement.table(where["table"])
     encoding, headed = _encoding(file, formats.encoding), bool(spec.heading)
-    text = _Text(file, encoding, formats.delimiter, [], spec.header_row, spec.header_rows, reader.new_file(), headed)
+    delimiter = "\t" if formats.columns_at else formats.delimiter
+    text = _Text(
+        file, encoding, delimiter, [], spec.header_row, spec.header_rows, reader.new_file(), headed, formats.columns_at
+    )
     header, skipped = _header(text, where)
     return replace(text, header=header), skipped
 
@@ -145,7 +153,9 @@ def skipped_rows(above: Sequence[Sequence[Any]], where: Mapping[str, Any]) -> li
 
 def _plain(text: _Text) -> tuple[str, int] | None:
     """A whole file as the engine reads it, and its lines below the header, where that is sure to give the same as record by record."""
-    known = text.encoding == "utf-8-sig" and len(text.header) <= 256 and ord(text.delimiter) < 128
+    known = (
+        not text.columns_at and text.encoding == "utf-8-sig" and len(text.header) <= 256 and ord(text.delimiter) < 128
+    )
     lines = _whole_lines(text) if known and not {*text.header} & {*PLACE} else -1
     if lines < 0:
         return None

@@ -25,7 +25,7 @@ TOTAL_WORDS = (
     "teilsumme|subtotals?|subtotales?|subtotaal|sous[ -]?total|total g[ée]n[ée]ral|total general|total geral|grand total|sub[ _-]total|"
     "eindtotaal|razem|suma ko[ńn]cowa|celkem|yhteens[äa]|sammanlagt|i alt|toplam|итого|всего|合計|小計|总计|合计"
 )
-TOTAL = rf"(?i)^\W*({TOTAL_WORDS})\W*$"
+TOTAL = rf"(?i)^\W*({TOTAL_WORDS})\W*$|^\*+$"  # SAP marks totals with asterisks
 BEFORE = rf"(?i)^\W*({TOTAL_WORDS})( of| for| von| für| de| des| di| van| do| da)?[\s:–-]+"
 BEHIND = rf"(?i)[\s:–-]+({TOTAL_WORDS})\W*$"
 TOTAL_OF = f"{BEFORE}|{BEHIND.removeprefix('(?i)')}"  # flags stand at the head alone: PostgreSQL knows no others

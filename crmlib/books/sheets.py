@@ -18,6 +18,7 @@ from typing import Any
 from crmlib.books.csv_files import heads
 from crmlib.books.ledger import connect, identifier, quoted
 from crmlib.books.postgres import staged_tables
+from crmlib.books.printed import as_csv, starts_of
 from crmlib.books.raw import WORKBOOKS, database_url
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, SettingsError
@@ -63,6 +64,7 @@ class Sheet:
     header_rows: int = 1
     encoding: str = "utf-8"
     delimiter: str = ","
+    columns_at: tuple[int, ...] = ()  # where those of a list for a printer begin
     serial: str = ""  # how a workbook counts days
     rows: int = 0
     columns: dict[str, Profile] = field(default_factory=dict)
@@ -194,19 +196,25 @@ class Opener:
         encoding = _encoding(file)
         with file.open(encoding=encoding, newline="") as stream:
             lines = list(islice(stream, LOOKED_AT))
-        delimiter, row, count, header = max((_header(lines, mark) for mark in ";,\t|"), key=lambda found: found[0])[1:]
+        best, starts = max((_header(lines, mark) for mark in ";,\t|"), key=lambda found: found[0])[1:], list[int]()
+        if len(best[-1]) < 2 or best[0] == "|":
+            with file.open(encoding=encoding) as stream:
+                starts = starts_of(stream)
+            best = _header([*as_csv(lines, starts)], "\t")[1:] if starts else best
+        delimiter, row, count, header = best
         above = _above([*csv.reader(lines[: max(row - count, 0)], delimiter=delimiter)])
-        sheet = Sheet((file.stem,), file, "", row, count, encoding.removesuffix("-sig"), delimiter, above=above)
+        sheet = Sheet(
+            (file.stem,), file, "", row, count, encoding.removesuffix("-sig"), delimiter, tuple(starts), above=above
+        )
         if len(header) < 2:
             raise SettingsError(f"{file.name} is no table: no mark divides its rows alike, as in a list for a printer; export it as CSV, as text with tabs, or as .xlsx")  # fmt: skip
-        if encoding not in {"utf-8", "utf-8-sig"}:
+        if starts or encoding not in {"utf-8", "utf-8-sig"}:
             plain = self.new_file(".csv")
             with (
                 file.open(encoding=encoding, newline="") as given,
                 plain.open("w", encoding="utf-8", newline="") as out,
             ):
-                for line in given:
-                    out.write(line)
+                out.writelines(as_csv(given, starts, row) if starts else given)
             file = plain
         columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in header)
         options = "quote = '\"', escape = '\"', null_padding = true, strict_mode = false, ignore_errors = true"

@@ -80,6 +80,8 @@ class Formats(Record):
     """encoding of CSV files; a byte-order mark is understood by itself"""
     delimiter: str = Field(",", pattern=r"^[\t !#$%&*,/:;<=>?@\\^_`{|}~]$")
     """one mark such as , ; | or a tab"""
+    columns_at: list[Annotated[int, Field(ge=1)]] = Field(default_factory=list)
+    """where the columns of a list for a printer begin, counted from 1, such as [1, 12, 30]: blanks and bars around values, rules and repeated headers are left out"""
     decimal: Literal[".", ","] = "."
     """mark before the decimals"""
     thousands: Literal["", ",", ".", " ", "'"] = ""
@@ -99,6 +101,8 @@ class Formats(Record):
         if wrong := [mark for mark in self.currency_sign if mark.isdigit() or mark in taken]:
             told = f"{self.currency_sign!r} holds {wrong[0]!r}, a part of numbers; such as $ or EUR"
             raise ValueError(f"currency_sign {told}")
+        if self.columns_at != sorted({*self.columns_at}):
+            raise ValueError("columns_at: each column begins behind the one before")
         try:
             "".encode(self.encoding)
         except (LookupError, ValueError):

@@ -51,8 +51,8 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
         scale_amounts(lines, whole)
         turn_signs(look, lines, whole)
         _name_documents(look, lines, whole, asked)
-        if {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
-            lines.columns |= {"currency": ""} if "currency" in lines.columns else {}  # the document's, not the amount's
+        if "currency" in lines.columns and {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
+            lines.columns["document_currency"] = lines.columns.pop("currency")  # not the amount's
         _read_plain(lines)
         p.coverage = _coverage(_months(look, lines, whole), asked)
     p.open |= {question.key: question for question in _left(p, sheets)}

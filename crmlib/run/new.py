@@ -177,10 +177,7 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     mapped = {role: draft.columns[role] for role in known if role in draft.columns}
     if any(role != name for role, name in mapped.items()) or draft.turned:
         yield "columns:"
-        yield from (
-            f"  {role}: {_column(draft, table, role, name) if name else f'{{value: {p.currency}}}'}"
-            for role, name in mapped.items()
-        )
+        yield from (f"  {role}: {_column(draft, table, role, name)}" for role, name in mapped.items())
     elsewhere = [
         name for d in p.tables.values() if d.derived and d.sheet.source == sheet.source for name in d.columns.values()
     ]
@@ -229,9 +226,10 @@ def _formats(draft: Draft) -> Iterator[str]:
     sheet, marks = draft.sheet, {mark for c in draft.mapped() for mark in c.marks}
     sign = next((m for m in marks if m in "€$£¥" or (len(m) == 3 and m.isupper())), "")
     negative = next((m for m in ("trailing", "parentheses", "CR") if m in marks), "leading")
-    given = {"encoding": (sheet.encoding, "utf-8"), "delimiter": (sheet.delimiter, ","), "decimal": (draft.number[0], "."),
+    given = {"encoding": (sheet.encoding, "utf-8"), "delimiter": ("," if sheet.columns_at else sheet.delimiter, ","), "decimal": (draft.number[0], "."),
              "thousands": (draft.number[1], ""), "negative": (negative, "leading"), "currency_sign": (sign, "")}  # fmt: skip
     written = [f"{key}: {_text(value)}" for key, (value, default) in given.items() if value != default]
+    written += [f"columns_at: {[*sheet.columns_at]}"] if sheet.columns_at else []
     written += [f"dates: [{', '.join(map(_text, draft.days))}]"] if draft.days not in ([], ["%Y-%m-%d"]) else []
     if written:
         yield f"formats: {{{', '.join(written)}}}  # borne out by every value"

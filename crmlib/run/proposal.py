@@ -339,7 +339,7 @@ def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
 
 def written(sheet: Sheet) -> tuple[object, ...]:
     """What sheets of one table have in common."""
-    return (*sheet.columns, sheet.header_row, sheet.header_rows, sheet.delimiter)
+    return (*sheet.columns, sheet.header_row, sheet.header_rows, sheet.delimiter, sheet.columns_at)
 
 
 def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:

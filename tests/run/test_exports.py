@@ -57,6 +57,17 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
     "years above months, customers above the total of their products": (
         {"sales.csv": ",,2023,,2023 Total,2024,,2024 Total\nCustomer,Item,Nov,Dec,,Jan,Feb,\nAlder,A-1,6.00,,6.00,4.00,,4.00\n,B-2,,5.00,5.00,,,\nAlder Total,,6.00,5.00,11.00,4.00,,4.00\n"
          "Birch,A-1,,,,,-2.50,-2.50\nBirch Total,,,,,,-2.50,-2.50\nGrand Total,,6.00,5.00,11.00,4.00,-2.50,1.50\n"}, {ASKED_MONTHS}),
+    "a list of SAP with bars, rules and a total": (
+        {"list.txt": "01.03.2024      Line items\n-----------------------------------------\n|Customer|Document|Doc. Date |   Amount|Curr|\n-----------------------------------------\n"
+         "|Alder   |90000001|05.01.2024|   10,00 |EUR |\n|Birch   |90000002|31.01.2024|    2,50-|EUR |\n|Alder   |90000003|18.02.2024|    5,00 |EUR |\n"
+         "-----------------------------------------\n|*       |        |          |   12,50 |EUR |\n-----------------------------------------\n"}, set()),
+    "columns below each other": (
+        {"list.txt": "Invoices 2024\n\nCustomer No  Customer Name   Invoice No  Date         Amount\nK1           Alder           R1          2024-01-05    10.00\n"
+         "K2           Birch           R2          2024-01-31    -2.50\nK1           Alder           R3          2024-02-18     5.00\n"}, set()),
+    "columns below dashes, the header on each page": (
+        {"list.txt": (head := "CUSTOMER_ID CUSTOMER_NAME   INVOICE_NO INVOICE_DATE NET_AMOUNT\n----------- --------------- ---------- ------------ ----------\n")
+         + "K1          Alder           R1         2024-01-05        10.00\nK2          Birch           R2         2024-01-31        -2.50\n\n"
+         + head + "K1          Alder           R3         2024-02-18         5.00\n"}, set()),
     "debits and credits by two letters": ({"sales.csv": DATED.replace("-2.50", "2.50 CR").replace("10.00", "10.00 DR").format("Invoice Date", "2024-01-05", "2024-01-31", "2024-02-18")}, set()),
     "a column for each month below a title with the year": (
         {"sales.csv": "Net sales 2024,,,\n" + MONTHS.format("Jan", "Feb", "Mar")}, {ASKED_MONTHS}),
@@ -176,6 +187,16 @@ def test_customers_above_their_products_in_one_column_are_not_read_as_customers_
     assert "tables" in mapping(folder)
     assert not mapping(folder)["tables"]
     assert any("in tabular form with its labels repeated, without subtotals" in text for text in still_open)
+
+
+def test_a_row_of_a_list_that_a_column_cuts_is_refused_with_its_place(tmp_path: Path) -> None:
+    files, _ = FORMS["columns below each other"]
+    (tmp_path / "list.txt").write_text(files["list.txt"], encoding="utf-8")
+    folder, _, _ = set_up(tmp_path, [tmp_path / "list.txt"])
+    with (folder / "ledger/list.csv").open("a", encoding="utf-8") as ledger:
+        ledger.write("Three invoices in all of this list\n")
+    found = check_ledger(read_ledger(open_engagement(folder), tmp_path / "work")).query("verdict == 'reject'")
+    assert {("row-too-short", 7)} <= {*zip(found["code"], found["row"], strict=True)}
 
 
 def test_what_is_not_read_says_what_it_lacks(tmp_path: Path) -> None:
