@@ -162,7 +162,17 @@ class Sniffer(Opener):
         query = _filled_in(text, {"place": "l._file, l._row, "} | theirs)
         sheet = replace(like, source=(name,), query=query, headings=(), above=())
         return self._profiled(
-            self.view(sheet, _filled_in(text, {"place": ""} | {n: s.view for n, s in sheets.items()}))
+            self.view(
+                sheet,
+                _filled_in(
+                    text,
+                    {"place": ""}
+                    | {
+                        n: f"(SELECT *, '' AS _file, row_number() OVER () AS _row FROM {s.view})"
+                        for n, s in sheets.items()
+                    },
+                ),
+            )
         )
 
     def kept(self, sheet: Sheet, condition: str) -> Sheet:

@@ -11,7 +11,7 @@ from itertools import chain
 from crmlib.books.sheets import Profile, Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.ledger import tables
-from crmlib.declared.vocabulary import KNOWN, LIKELY, kind_named, likeness, parts, vocabulary
+from crmlib.declared.vocabulary import KNOWN, LIKELY, kind_named, likeness, parts, scale_of, vocabulary
 from crmlib.run.drafts import Ask, Draft, Proposal, Question, fits
 from crmlib.run.journal import journal
 from crmlib.run.references import refer, shared_key
@@ -298,7 +298,12 @@ def _confirm(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
             for c in able
             if (role in needed and not (role == "gross_sales" and _is_number_of(c.name))) or c.name == likely
         ]
-        if len(able) == 1 and role in needed and role != "customer_id":
+        if (
+            len(able) == 1
+            and role in needed
+            and role != "customer_id"
+            and (role != "gross_sales" or _is_amount(able[0]))
+        ):
             draft.columns[role] = able[0].name
         elif able:
             record = tables()[table].columns.get(role) if table in tables() else None
@@ -312,11 +317,20 @@ def _confirm(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
             draft.columns |= {role: name} if name not in {"", "none"} else {}
 
 
+def _is_amount(column: Profile) -> bool:
+    """Whether a column is known as an amount, or has decimals: others may be codes or years."""
+    words = tuple(vocabulary().tables["invoice_lines"].columns["gross_sales"])
+    is_named = likeness(column.name, words) >= LIKELY or scale_of(column.name) != 1
+    return is_named or column.kind == "float" or "marked" in column.marks
+
+
 def _is_number_of(name: str) -> bool:
-    """Whether a name is known for a document's, a line's, a customer's or a product's number: no amount."""
+    """Whether a name is known for a document's, a line's, a customer's, a product's or an account's number: no amount."""
     words = vocabulary().tables["invoice_lines"].columns
+    known = (words[role] for role in ("order_id", "line_no", "customer_id", "product_id"))
     return any(
-        likeness(name, tuple(words[role])) >= KNOWN for role in ("order_id", "line_no", "customer_id", "product_id")
+        likeness(name, tuple(each)) >= KNOWN
+        for each in (*known, vocabulary().accounts, vocabulary().entries["account"])
     )
 
 

@@ -16,11 +16,11 @@ from crmlib.run.references import HELD, shared_key
 
 LINES = "invoice_lines.sql"
 ENTRY = """-- Bookings of revenue, each with the customer whom its entry charges.
-SELECT {{place}}l.{day}, l.{account}, l.{debit}, l.{credit}, {more}c.customer_id, c.customer_name
-FROM {{ledger}} AS l
+SELECT {{place}}l.{day}, l.{account}, {sides}, {more}c.customer_id, c.customer_name
+FROM {ledger} AS l
 LEFT JOIN (
     SELECT {keys}, min({customer}) AS customer_id, min({name}) AS customer_name
-    FROM {{ledger}} AS c
+    FROM {ledger} AS c
     WHERE starts_with(CAST({account} AS VARCHAR), {customers})
     GROUP BY {keys}
     HAVING count(DISTINCT {customer}) = 1
@@ -80,11 +80,38 @@ def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
     of_customers = look.kept(sheet, f"starts_with({account}, {quoted(customers)})")
     if "document" in cell and look.mixed(of_customers, customer, ", ".join(keys)):  # an entry of several documents
         keys.append(cell["document"])
+    ledger = "{ledger}"
+    if look.mixed(of_customers, customer, ", ".join(keys)) and (
+        part := _balanced(
+            look, sheet, cell, keys, f"CASE WHEN starts_with({account}, {quoted(customers)}) THEN {customer} END"
+        )
+    ):
+        ledger, keys = f"(SELECT *, {part} AS part FROM {{ledger}})", [*keys, "part"]
+    sides = (
+        f"coalesce(nullif(trim(CAST(l.{cell[side]} AS VARCHAR)), ''), '0') AS {cell[side]}"
+        for side in ("debit", "credit")
+    )
     more = "".join(f"l.{cell[role]}, " for role in ("document", "label") if role in cell)
     text = ENTRY.format(
-        **{role: cell[role] for role in ("day", "account", "debit", "credit")}, more=more, customer=customer, name=cell.get("customer_name", customer),
+        day=cell["day"], account=cell["account"], sides=", ".join(sides), ledger=ledger, more=more, customer=customer, name=cell.get("customer_name", customer),
         keys=", ".join(keys), same=" AND ".join(f"l.{key} = c.{key}" for key in keys), customers=quoted(customers), revenue=quoted(revenue))  # fmt: skip
     return look.selected(sheet, text, {"ledger": sheet}, LINES)
+
+
+def _balanced(look: Sniffer, sheet: Sheet, cell: Mapping[str, str], keys: Sequence[str], charged: str) -> str:
+    """The part of an entry of several customers that a row is of, from each customer's row to the next, where debit is credit in all such parts; '' where it is not."""
+    forms = (
+        sheet.columns[name].numbers for name in sheet.columns if identifier(name) in (cell["debit"], cell["credit"])
+    )
+    whole = look.whole(sheet, None, ("", ""), (next((form for each in forms for form in each), (".", "")), ()))
+    rows = f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {whole.view}"
+    for order in ("", " DESC"):
+        entry = f"OVER (PARTITION BY {', '.join(keys)}"
+        part = f"CASE WHEN min({charged}) {entry}) < max({charged}) {entry}) THEN count({charged}) {entry} ORDER BY _file, _row{order}) ELSE 0 END"
+        sums = f"SELECT {part} AS part, * FROM ({rows})) GROUP BY {', '.join(keys)}, part HAVING abs(sum(coalesce({cell['debit']}, 0) - coalesce({cell['credit']}, 0)))"
+        if not look.rows(f"SELECT 1 FROM ({sums} > {CENT} LIMIT 1"):
+            return part
+    return ""
 
 
 def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:

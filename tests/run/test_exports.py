@@ -57,6 +57,12 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
     "years above months, customers above the total of their products": (
         {"sales.csv": ",,2023,,2023 Total,2024,,2024 Total\nCustomer,Item,Nov,Dec,,Jan,Feb,\nAlder,A-1,6.00,,6.00,4.00,,4.00\n,B-2,,5.00,5.00,,,\nAlder Total,,6.00,5.00,11.00,4.00,,4.00\n"
          "Birch,A-1,,,,,-2.50,-2.50\nBirch Total,,,,,,-2.50,-2.50\nGrand Total,,6.00,5.00,11.00,4.00,-2.50,1.50\n"}, {ASKED_MONTHS}),
+    "entries of several customers, which no document tells apart, and debits that are blank": (
+        {"123456789FEC20241231.txt": "JournalCode|EcritureNum|EcritureDate|CompteNum|CompteLib|CompAuxNum|CompAuxLib|PieceRef|Debit|Credit\n"
+         + "".join(f"VE|{n}|{day}|411000|Clients|{who}|Z{n}|{debit}|\nVE|{n}|{day}|701000|Ventes|||Z{n}||{net}\nVE|{n}|{day}|445710|TVA|||Z{n}||{tax}\n"
+                   for n, day, who, debit, net, tax in ((1, "20240105", "K1|Alder", "12,00", "10,00", "2,00"), (1, "20240105", "K2|Birch", "1,20", "1,00", "0,20"), (2, "20240218", "K1|Alder", "6,00", "5,00", "1,00")))
+         + "VE|3|20240219|701000|Ventes|||Z3|3,50|\nVE|3|20240219|445710|TVA|||Z3|0,70|\nVE|3|20240219|411000|Clients|K2|Birch|Z3||4,20\n"},
+        {"tables.invoice_lines.columns.customer_id (documents)"}),
     "a list of SAP with bars, rules and a total": (
         {"list.txt": "01.03.2024      Line items\n-----------------------------------------\n|Customer|Document|Doc. Date |   Amount|Curr|\n-----------------------------------------\n"
          "|Alder   |90000001|05.01.2024|   10,00 |EUR |\n|Birch   |90000002|31.01.2024|    2,50-|EUR |\n|Alder   |90000003|18.02.2024|    5,00 |EUR |\n"
@@ -178,6 +184,15 @@ def test_a_list_for_a_printer_is_refused_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError, match=r"list.txt is no table.*export it as CSV, as text with tabs, or as .xlsx"):
         set_up(tmp_path, [tmp_path / "list.txt"])
+
+
+def test_a_column_that_may_be_a_code_is_not_taken_for_the_amount(tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text(
+        "Date,Customer,Plant,Sold\n2024-01-05,Alder,1000,ten\n2024-01-31,Birch,1010,two\n", encoding="utf-8"
+    )
+    folder, asked, _ = set_up(tmp_path, [tmp_path / "sales.csv"])
+    assert "tables.invoice_lines.columns.gross_sales" in {question.key for question in asked}
+    assert "gross_sales" not in mapping(folder)["tables"]["invoice_lines"]["columns"]
 
 
 def test_customers_above_their_products_in_one_column_are_not_read_as_customers_all(tmp_path: Path) -> None:
