@@ -154,26 +154,13 @@ class Sniffer(Opener):
 
     def selected(self, like: Sheet, text: str, sheets: Mapping[str, Sheet], name: str) -> Sheet:
         """What a SELECT over sheets gives, written like one of them: they stand in it as {name}, and {place} before the first column."""
-        names = {
-            n: " UNION ALL ".join(f"SELECT * FROM {identifier(source)}" for source in s.source)
-            for n, s in sheets.items()
-        }
+        union = " UNION ALL ".join
+        names = {n: union(f"SELECT * FROM {identifier(each)}" for each in s.source) for n, s in sheets.items()}
         theirs = {n: f"({names[n]})" if len(s.source) > 1 else identifier(s.source[0]) for n, s in sheets.items()}
+        ours = {n: f"(SELECT *, '' AS _file, row_number() OVER () AS _row FROM {s.view})" for n, s in sheets.items()}
         query = _filled_in(text, {"place": "l._file, l._row, "} | theirs)
         sheet = replace(like, source=(name,), query=query, headings=(), above=())
-        return self._profiled(
-            self.view(
-                sheet,
-                _filled_in(
-                    text,
-                    {"place": ""}
-                    | {
-                        n: f"(SELECT *, '' AS _file, row_number() OVER () AS _row FROM {s.view})"
-                        for n, s in sheets.items()
-                    },
-                ),
-            )
-        )
+        return self._profiled(self.view(sheet, _filled_in(text, {"place": ""} | ours)))
 
     def kept(self, sheet: Sheet, condition: str) -> Sheet:
         """The rows of a sheet that meet a condition."""
