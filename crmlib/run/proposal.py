@@ -14,7 +14,7 @@ from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import KNOWN, LIKELY, kind_named, likeness, parts, scale_of, vocabulary
 from crmlib.run.drafts import Ask, Draft, Proposal, Question, fits
 from crmlib.run.journal import journal
-from crmlib.run.references import refer, shared_key
+from crmlib.run.references import join_noughts, refer, shared_key
 from crmlib.run.totals import leave_totals
 
 NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_id", "product_name"),
@@ -25,9 +25,7 @@ KEYS = {"customers": "customer_id", "products": "product_id", "documents": "orde
 DERIVED = {"customers": ("customer_id", "customer_name", "account_type", "region", "account_manager"),  # from a flat export
            "products": ("product_id", "product_name", "product_family")}  # fmt: skip
 NAMES = {"customer_name": "customer_id", "product_name": "product_id"}
-MOST_MIXED = (
-    0.5  # of the keys or documents that have several rows, above which what differs in them is hardly one customer
-)
+MOST_MIXED = 0.5  # of the keys or documents of several rows, above which what differs in them is hardly one customer
 MANY = 5  # names from which on it is no chance that they go with the keys one by one
 SHARED = 3  # columns whose names begin with one way, such as `Invoice lines/`
 REVERSED = {"return", "cancellation"}  # what a sheet of its own may hold
@@ -165,6 +163,8 @@ def _recognise_columns(look: Sniffer, p: Proposal, lines: Draft, ask: Ask) -> No
     for table, draft in p.tables.items():
         _confirm(look, draft, table, ask)
     leave_totals(look, lines, ask)
+    if "customers" not in p.tables:
+        join_noughts(look, lines, ask)
 
 
 def _fill_names(draft: Draft, table: str) -> None:
@@ -252,7 +252,7 @@ def _derived(look: Sniffer, lines: Draft, table: str) -> Draft:
     before = f"{lines.head.name}." if lines.head and lines.columns[key].startswith(f"{lines.head.name}.") else ""
     sheet = lines.head if lines.head and before else lines.sheet
     named = {role: lines.columns.get(role, "").removeprefix(before) for role in DERIVED[table]}
-    own = {role: name for role, name in named.items() if name in sheet.columns}
+    own = {role: name for role, name in named.items() if name in sheet.columns or (role == key and name)}
     theirs, certain = sheet.spoken(own[key]), NEEDED[table]
     columns = {r: c for r, c in own.items() if r in certain or look.depends(sheet, sheet.spoken(c), theirs)}
     return Draft(sheet, columns, where="" if before else lines.where, derived=True)

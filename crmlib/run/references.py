@@ -10,6 +10,7 @@ from crmlib.books.sniff import Sniffer
 from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, vocabulary
 from crmlib.run.drafts import Ask, Draft, Question, column_named, fits
 
+BARE = "ltrim(CAST({} AS VARCHAR), '0')"  # a number without the noughts before it
 HELD = 0.98  # of a column's values that another table's key has, where one refers to the other
 
 
@@ -50,7 +51,7 @@ def refer(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask) -> None
         lines.unsure.discard(key)
         other.unsure.discard(key)
         _join_versions(look, lines, other, key, ask)
-    elif key in lines.columns:
+    if key in lines.columns:
         _without_noughts(look, lines, other, key, ask)
 
 
@@ -81,21 +82,50 @@ def _join_versions(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask
 
 def _without_noughts(look: Sniffer, lines: Draft, other: Draft, key: str, ask: Ask) -> None:
     """Take keys for the same that differ only by the noughts before them."""
-    place, _, ours = lines.columns[key].rpartition(".")
-    sheet, theirs = (lines.head if lines.head and place == lines.head.name else lines.sheet), other.columns[key]
-    if ours not in sheet.columns or look.held(sheet, ours, other.sheet, theirs, "ltrim({}, '0')") < HELD:
+    place = lines.head.name if lines.head and lines.columns[key].startswith(f"{lines.head.name}.") else ""
+    ours, theirs = lines.columns[key].removeprefix(f"{place}.") if place else lines.columns[key], other.columns[key]
+    sheet = lines.head if lines.head and place else lines.sheet
+    if ours not in sheet.columns or theirs not in other.sheet.columns:
+        return
+    held = look.held(sheet, ours, other.sheet, theirs, BARE)
+    if held < HELD or held <= look.held(sheet, ours, other.sheet, theirs):
         return
     one, two = sheet.columns[ours], other.sheet.columns[theirs]
     text = f"{ours} is {one.samples[0]} in {sheet.name}, and {theirs} is {two.samples[0]} in {other.sheet.name}. Are they the same but for noughts before them?"
     rows = [f"{c.name}: {', '.join(c.samples)}" for c in (one, two)]
-    sides, bare = ((sheet, ours), (other.sheet, theirs)), "ltrim(CAST({} AS VARCHAR), '0')".format
-    apart = all(look.depends(s, s.spoken(c), bare(s.spoken(c))) for s, c in sides)
-    proven = apart and look.held(sheet, ours, other.sheet, theirs, bare("{}")) == 1
+    apart = all(
+        look.depends(s, s.spoken(c), BARE.format(s.spoken(c))) for s, c in ((sheet, ours), (other.sheet, theirs))
+    )
     amounts = [c for n, c in lines.sheet.columns.items() if n == lines.columns.get("gross_sales")]
     amount = look.read_sum(lines.sheet, amounts)
     question = Question(
         f"tables.invoice_lines.columns.{key} (noughts)", text, rows, ["yes", "no"], "yes", amount=amount
     )
-    if proven or ask(question) != "no":
+    if (apart and held == 1) or ask(question) != "no":
         before = f"{identifier(place)}." if place else ""
-        lines.columns[key], other.columns[key] = bare(before + sheet.spoken(ours)), bare(other.sheet.spoken(theirs))
+        lines.columns[key] = BARE.format(before + sheet.spoken(ours))
+        other.columns[key] = BARE.format(other.sheet.spoken(theirs))
+
+
+def join_noughts(look: Sniffer, lines: Draft, ask: Ask) -> None:
+    """Take customers of a flat export for one whose numbers differ by the noughts before them, where they have one name or people say so."""
+    sheet, name = lines.sheet, lines.columns.get("customer_id", "")
+    bare = BARE.format(sheet.spoken(name))
+    if name not in sheet.columns or sheet.columns[name].kind != "text" or look.depends(sheet, sheet.spoken(name), bare):
+        return
+    named = lines.columns.get("customer_name", "")
+    several = f"{bare} IN (SELECT {bare} FROM {sheet.view} GROUP BY 1 HAVING count(DISTINCT {sheet.spoken(name)}) > 1)"
+    rows = [
+        " ".join(row[:-1])
+        for row in look.groups(sheet, [sheet.spoken(n) for n in (name, named) if n in sheet.columns], several)
+    ]
+    text = f"{name} is written with noughts before it and without. Is it one customer?"
+    amounts = [c for n, c in sheet.columns.items() if n == lines.columns.get("gross_sales")]
+    key, amount = (
+        "tables.invoice_lines.columns.customer_id (noughts)",
+        look.read_sum(look.kept(sheet, several), amounts),
+    )
+    default = "no" if named in sheet.columns else "yes"  # where names differ
+    proven = default == "no" and look.depends(sheet, sheet.spoken(named), bare)
+    if proven or (ask(Question(key, text, rows, ["yes", "no"], default, amount=amount)) or default) == "yes":
+        lines.columns["customer_id"] = bare

@@ -57,6 +57,11 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
     "years above months, customers above the total of their products": (
         {"sales.csv": ",,2023,,2023 Total,2024,,2024 Total\nCustomer,Item,Nov,Dec,,Jan,Feb,\nAlder,A-1,6.00,,6.00,4.00,,4.00\n,B-2,,5.00,5.00,,,\nAlder Total,,6.00,5.00,11.00,4.00,,4.00\n"
          "Birch,A-1,,,,,-2.50,-2.50\nBirch Total,,,,,,-2.50,-2.50\nGrand Total,,6.00,5.00,11.00,4.00,-2.50,1.50\n"}, {ASKED_MONTHS}),
+    "keys with noughts before them in some rows, beside their customers": (
+        {"sales.csv": "Document No,Date,Customer No.,Amount\nR1,2024-01-05,7,10.00\nR2,2024-01-31,12,-2.50\nR3,2024-02-18,7,4.00\nR4,2024-02-18,0007,1.00\n",
+         "customers.csv": "Customer No.,Customer Name\n7,Alder\n12,Birch\n"}, {"tables.invoice_lines.columns.customer_id (noughts)"}),
+    "keys with noughts before them in some rows, each with one name": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Amount\nR1,2024-01-05,0007,Alder,10.00\nR2,2024-01-31,12,Birch,-2.50\nR3,2024-02-18,7,Alder,5.00\n"}, set()),
     "entries of several customers, which no document tells apart, and debits that are blank": (
         {"123456789FEC20241231.txt": "JournalCode|EcritureNum|EcritureDate|CompteNum|CompteLib|CompAuxNum|CompAuxLib|PieceRef|Debit|Credit\n"
          + "".join(f"VE|{n}|{day}|411000|Clients|{who}|Z{n}|{debit}|\nVE|{n}|{day}|701000|Ventes|||Z{n}||{net}\nVE|{n}|{day}|445710|TVA|||Z{n}||{tax}\n"
@@ -184,6 +189,20 @@ def test_a_list_for_a_printer_is_refused_with_a_way_out(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(text, encoding="utf-8")
     with pytest.raises(SettingsError, match=r"list.txt is no table.*export it as CSV, as text with tabs, or as .xlsx"):
         set_up(tmp_path, [tmp_path / "list.txt"])
+
+
+@pytest.mark.parametrize(("names", "one"), [("", True), (",Alder,Birch,Ash", False)])
+def test_keys_that_differ_by_noughts_alone_are_asked_where_no_name_tells(names: str, one: bool, tmp_path: Path) -> None:
+    _, *name = names.split(",")
+    rows = zip(("R1", "R2", "R3"), ("007", "12", "7"), name or ("", "", ""), ("10.00", "-2.50", "5.00"), strict=True)
+    text = f"Document No,Customer No,{'Customer Name' if names else 'Note'},Date,Amount\n"
+    (tmp_path / "sales.csv").write_text(
+        text + "".join(f"{no},{key},{who},2024-01-05,{amount}\n" for no, key, who, amount in rows), encoding="utf-8"
+    )
+    folder, _, _ = set_up(tmp_path, [tmp_path / "sales.csv"])
+    assert "tables.invoice_lines.columns.customer_id (noughts)" in mapping(folder)["open"]
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert len({*values(ledger, "customers", "customer_id")}) == (2 if one else 3)
 
 
 def test_a_column_that_may_be_a_code_is_not_taken_for_the_amount(tmp_path: Path) -> None:
