@@ -27,7 +27,7 @@ def programs() -> Path | None:
 def cluster(bin_folder: Path) -> Iterator[str]:
     """A running server; gives the URL of its owner, whose password is the canary."""
     with tempfile.TemporaryDirectory(prefix="crm-postgres-", ignore_cleanup_errors=True) as made:
-        folder, port = Path(made), _free_port()
+        folder, port = Path(made), free_port()
         (folder / "password").write_text(PASSWORD)
         as_owner: list[str] = []
         if os.geteuid() == 0:  # root may not run a server
@@ -59,7 +59,7 @@ def cluster(bin_folder: Path) -> Iterator[str]:
             run("pg_ctl", "stop", "-m", "immediate")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

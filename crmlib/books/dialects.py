@@ -128,6 +128,8 @@ def _spark(node: Tree) -> Tree:
         return exp.Filter(this=node.copy(), expression=_there(node))
     if isinstance(node, exp.CTE):
         node.set("materialized", None)
+    if isinstance(node, exp.Not) and isinstance(node.this, exp.In) and node.this.args.get("query"):
+        return _without(node.this)
     if _is_hash(node):
         return exp.Anonymous(this="xxhash64", expressions=node.expressions)
     return _day(node)
@@ -147,6 +149,14 @@ def _postgres(node: Tree) -> Tree:
         fits = exp.LT(this=size, expression=exp.Literal.number(f"1{'0' * (digits - decimals)}"))
         return exp.case().when(fits, exp.cast(node.this.copy(), node.to.copy()))
     return _day(node)
+
+
+def _without(node: exp.In) -> Tree:
+    """NOT IN of values that are all there, as NOT EXISTS: beside other conditions Spark compares each row with each value, were one of them null."""
+    value, rows = node.this, node.args["query"].unnest().transform(_spark)
+    same = exp.EQ(this=exp.column(rows.named_selects[0], table="_values"), expression=value.copy())
+    there = exp.Exists(this=exp.select("1").from_(rows.subquery("_values")).where(same))
+    return exp.paren(exp.and_(exp.Not(this=exp.Is(this=value.copy(), expression=exp.null())), exp.Not(this=there)))
 
 
 def _is_hash(node: Tree) -> bool:

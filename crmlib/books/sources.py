@@ -127,6 +127,10 @@ def _folder(reader: Reader, folder: Path) -> Source:
         if len(book.queried) == 1:
             single.setdefault(file.stem, []).extend(single[f"{file.stem}:{title}"])
             sheets[file.name] = single[f"{file.stem}:{title}"]
+    dotted = [n for n in _mapped(reader.engagement) if re.fullmatch(r"\w+(\.\w+)+", n)] if reader.session else []
+    if lost := [name for name in dotted if not {name, Path(name).stem} & {*groups, *single}]:
+        way_out = "name the folder of Parquet in which it lies (DESCRIBE FORMATTED says where)"
+        raise SettingsError(f"engine: spark reads no table of a catalogue, as {lost[0]} would be; {way_out}")
     known = {*(part.name for part in parts), *(file.name for file in books)}
     others = [file for file in _all_files(folder) if file not in known and file.partition("/")[0] not in known]
     return Source({p.name: [p] for p in parts} | sheets | single | groups, single, others=others)

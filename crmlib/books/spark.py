@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from crmlib.books.ledger import Rows
 from crmlib.books.raw import Reader
@@ -52,10 +54,13 @@ class Spark:
         """Make a view of rows from here."""
         from crmlib.books.dialects import engine_type
 
-        with warnings.catch_warnings(action="ignore"):  # of pandas, which is not used
-            self.session.createDataFrame(rows).createOrReplaceTempView(name)
-        columns = ", ".join(f"CAST(`{c}` AS {engine_type(kind, 'spark')}) AS `{c}`" for c, kind in types.items())
-        self.make(name, f"SELECT {columns} FROM `{name}`", stored=False)
+        given = f"FROM `{name}`" if rows.num_rows else "WHERE false"  # of no rows Spark Connect makes nothing
+        if rows.num_rows:
+            with warnings.catch_warnings(action="ignore"):  # of pandas, which is not used
+                self.session.createDataFrame(rows).createOrReplaceTempView(name)
+        values = {f"`{c}`": engine_type(kind, "spark") for c, kind in types.items()}
+        columns = ", ".join(f"CAST({c if rows.num_rows else 'NULL'} AS {kind}) AS {c}" for c, kind in values.items())
+        self.make(name, f"SELECT {columns} {given}", stored=False)
 
     def _asked(self, query: str, action: str, *given: str) -> Any:
         from py4j.protocol import Py4JError
@@ -83,18 +88,25 @@ def spark(engagement: Engagement) -> Spark:
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
+
+        with warnings.catch_warnings(action="ignore"):  # of pandas, which is not used
+            if remote := master.startswith("sc://"):
+                from pyspark.sql.connect.session import SparkSession as Remote
     except ImportError:
-        way_out = 'install it, `pip install "pyspark>=4,<5"`, or leave `engine` out'
+        way_out = 'install it, `pip install "pyspark[connect]>=4,<5"`, or leave `engine` out'
         raise SettingsError(f"engine: spark: pyspark is not installed; {way_out}") from None
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)  # which writes what is told here anyway
     try:
         with warnings.catch_warnings(action="ignore"):  # of pandas, which is not used
-            session = (
-                SparkSession.builder.appName("crm").master(master).config(map={**OPTIONS}).getOrCreate().newSession()
-            )
+            if remote:  # which would be sought for ten minutes
+                socket.create_connection((urlsplit(master).hostname or "", urlsplit(master).port or 15002), 10).close()
+                session = Remote.builder.remote(master).create()
+            else:
+                here = SparkSession.builder.appName("crm").master(master).config(map={**OPTIONS})
+                session = here.getOrCreate().newSession()
         for key in (key for key in OPTIONS if key.startswith("spark.sql.")):
             session.conf.set(key, OPTIONS[key])  # also where Spark was running before
-    except (PySparkException, Py4JError) as error:
+    except (PySparkException, Py4JError, OSError, ValueError) as error:
         way_out = "Spark needs Java 17 or 21 on this machine, and a cluster that can be reached; or leave `engine` out"
         raise SettingsError(f"engine: spark: none at {named}: {_first_line(error)}; {way_out}") from None
     return Spark(session)

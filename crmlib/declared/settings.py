@@ -273,8 +273,8 @@ class Settings(Record):
     """folder, .xlsx workbook or .duckdb file, relative to engagement.yml; env:NAME for a PostgreSQL database whose URL is the value of the variable NAME"""
     engine: Literal["duckdb", "postgres", "spark"] = "duckdb"
     """what sums the transactions: DuckDB on this machine, the database of the source, or Spark, of Parquet files; from the last two only sums, lists and rows at fault are read"""
-    spark: str = Field("local[*]", pattern=r"^(local|spark://|env:).*$")
-    """where `engine: spark` runs: on all cores of this machine, on two with local[2], on a cluster with spark://HOST:7077; env:NAME for the value of the variable NAME"""
+    spark: str = Field("local[*]", pattern=r"^(local|spark://|sc://|env:).*$")
+    """where `engine: spark` runs: on all cores of this machine, on two with local[2], on a cluster with spark://HOST:7077, or sc://HOST:15002 where it serves Spark Connect; env:NAME for the value of the variable NAME"""
     query_timeout_seconds: int = Field(600, ge=1, le=86400)
     """after which a database stops reading a table or query, and a large workbook is given up"""
     formats: Formats = Field(default_factory=lambda: Formats.model_validate({}))

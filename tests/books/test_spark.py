@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import oracle
 import pytest
+from cluster import free_port
 from conftest import SMALLEST, costly, write_engagement
 from hypothesis import given
 from test_engines import BAD, LONG, TEXTBOOK, assert_equal, computed, declared, drawn, with_settings, written
@@ -24,18 +25,21 @@ from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import PROJECT, SettingsError
 
 ENGINE = {"engine": "spark", "spark": "local[2]"}
+PORT = free_port()
 QUICK = {  # to start, on a few rows: nothing is compiled or planned anew for them
     "spark.sql.adaptive.enabled": "false",
     "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.shuffle.partitions": "1",
+    "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",  # the same Java machine, reached by its port
+    "spark.connect.grpc.binding.port": str(PORT),
 }
 
 
 @pytest.fixture(scope="session")
 def there(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Spark, set to start quickly."""
+    """Spark, set to start quickly, and to serve Spark Connect as well."""
     pytest.importorskip("pyspark", reason="Spark is not installed (pip install 'pyspark>=4,<5')")
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         pytest.skip("Java is not installed (Debian: apt-get install openjdk-17-jre-headless)")
@@ -130,6 +134,13 @@ def test_folders_conditions_expressions_and_kinds_are_the_same_and_lines_stay_wi
     assert max(fetched) <= 101
 
 
+def test_by_spark_connect_it_is_the_same(tmp_path: Path, there: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("grpc", reason="Spark Connect is not installed (pip install 'pyspark[connect]>=4,<5')")
+    monkeypatch.setenv("CONNECT", f"sc://127.0.0.1:{PORT}")
+    folder = as_parquet(write_engagement(tmp_path / "case", SMALLEST))
+    assert "tie_out.parquet" in assert_equal(folder, tmp_path, engine="spark", spark="env:CONNECT")
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +151,13 @@ def test_numbers_that_are_text_are_refused(tmp_path: Path, there: None) -> None:
     )
     [finding] = computed(with_settings(folder, **ENGINE), tmp_path / "there")
     assert (finding["code"], finding["column"]) == ("type-not-number", "gross_sales")
+
+
+def test_a_table_of_a_catalogue_is_refused_with_the_way_out(tmp_path: Path, there: None) -> None:
+    folder = write_engagement(
+        tmp_path / "case", SMALLEST, tables={"invoice_lines": {"source": "sales.lines"}}, **ENGINE
+    )
+    assert "name the folder of Parquet in which it lies" in computed(folder, tmp_path / "there")
 
 
 @pytest.mark.parametrize(
