@@ -314,3 +314,18 @@ def test_books_that_fail_midway_leave_nothing_in_the_cache(
     with pytest.raises(RuntimeError):
         open_books(make_engagement())
     assert not list((tmp_path / "crm-cache").iterdir())
+
+
+def test_what_is_not_listed_is_told_beside_the_last_that_is(make_engagement: Make) -> None:
+    days = "\n".join(f"A, {day:%Y-%m-%d}, call, 1" for day in pd.date_range("2024-01-01", periods=102))
+    rates = {"rates": "activity, valid_from, rate\ncall, 2024-12-01, 4"}
+    kinds = {
+        "activity_types": "activity, line\ncall, order_processing",
+        "activities": f"customer_id, date, activity, quantity\n{days}",
+    }
+    found = rejection(lambda: open_books(make_engagement(rates | kinds)))
+    assert (
+        found["message"]
+        .iloc[-1]
+        .startswith("no rate holds on 2024-04-09, and its pool has no capacity in that month; 2 more rows like this")
+    )

@@ -94,6 +94,12 @@ def test_an_effect_is_the_derivative_of_the_statement(
         assert row["low"] <= row["expected"] <= row["high"]
 
 
+def test_a_judged_effect_may_be_nothing_at_its_low_end(measured: Any) -> None:
+    move = {"on": "order_processing", "low": 0, "by": 10, "high": 20}
+    [row] = measured(metric(measure="", moves=[move]))[1].to_dict("records")
+    assert [row[end] for end in ("low", "expected", "high")] == [0, 10, 20]
+
+
 def test_an_effect_says_of_how_many_customers_it_is_and_how_far_it_may_lie(measured: Any) -> None:
     scattered = TABLES["invoice_lines"].splitlines()
     uneven = [f"{row.rpartition(', ')[0]}, {20 + 2 * n + n * 7 % 11 - 5}" for n, row in enumerate(scattered[1:])]

@@ -545,3 +545,10 @@ def test_segments_without_customers_are_no_row_and_the_highest_margin_stands_fir
     assert rows.index.tolist() == ["Rest", "Large"]
     assert rows["customers"].tolist() == [2, 1]
     assert rows["net_margin"].tolist() == [4, 2]
+
+
+def test_a_list_that_many_came_to_is_unsteady_unless_the_rules_hold_those_who_were_on_it() -> None:
+    now, before = (pd.DataFrame({"account_id": ["A", "B"], "key": [True, b], "state": "core"}) for b in (True, False))
+    rules = judgement.Rules.model_validate({"rules": [rule("rest")]})
+    steady = [segments.key_stability(now, before, r) for r in (rules, rules.model_copy(update={"hold": 0.1}))]
+    assert [(each["came_share"], each["unsteady_share"]) for each in steady] == [(0.5, 0.5), (0.5, 0)]
