@@ -17,7 +17,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 BOUND = 5.0  # of the logarithm of a parameter (times in mean ages): keeps a fit on almost no data finite
 BORROWED = 1.0  # gaps of the typical customer beside a customer's own: two orders alone say little of a rhythm
 TYPICAL_GAP = 91.0  # days, where nobody has ordered twice
-BLOCK = 50_000  # customers looked at in one go, which bounds the memory
+BLOCK = 25_000  # customers looked at in one go, which bounds the memory
 NODES = 24  # of the quadrature over the time at which a customer may have left
 LEAST_MONTHS, LEAST_FALLING = 12, 6  # of a customer's history, and of a fall: fewer are no trend
 LATEST = 3  # months whose mean says what is bought now: one alone may be without an order
@@ -60,10 +60,10 @@ def rhythm(orders: Orders, customers: int, today: int) -> pd.DataFrame:
     squared mean, likewise: 1 is as by chance, 0 to the day).
     """
     count = np.bincount(orders.customer, minlength=customers)
-    ever, end, day = count > 0, np.cumsum(count), np.append(orders.day, today)
+    ever, end, day = count > 0, np.cumsum(count), np.append(orders.day, orders.day.dtype.type(today))
     first, last, gaps = day[end - count], day[end - 1], np.maximum(count - 1, 0)
     again = np.append(False, np.diff(orders.customer) == 0)[: len(orders.day)]
-    squares = np.bincount(orders.customer[again], np.square(np.diff(orders.day)[again[1:]]), customers)
+    squares = np.bincount(orders.customer[again], np.square(np.diff(orders.day)[again[1:]], dtype=float), customers)
     usual = np.where(gaps > 0, (last - first) / np.maximum(gaps, 1), np.nan)
     spread = np.maximum(squares - gaps * np.square(np.nan_to_num(usual)), 0)
     typical = float(np.median(usual[gaps > 0])) if gaps.any() else TYPICAL_GAP
@@ -76,7 +76,7 @@ def rhythm(orders: Orders, customers: int, today: int) -> pd.DataFrame:
         "age_days": np.where(ever, today - first, np.nan), "silent_days": np.where(ever, today - last, np.nan), "usual_gap_days": usual,
         "rhythm_days": (np.where(gaps > 0, last - first, 0) + BORROWED * typical) / (gaps + BORROWED),
         "unevenness": (spread / own**2 + BORROWED * uneven) / (gaps + BORROWED),
-    })  # fmt: skip
+    }, copy=False)  # fmt: skip
 
 
 def seasonal_indices(sales: Array, first_calendar_month: int) -> Array:

@@ -184,12 +184,22 @@ def _facts(because: str, table: Frame, where: Any, when: Sequence[str], called: 
     tested = [name for name, sign, _ in map(condition_parts, when) if sign != "is"]
     names = [name for name in tested if name != "top_group" and f"{name}{RANKED}" not in tested]
     names = (["score"] if "top_group" in tested else []) + names
-    texts = [_in_words(column(table, name)[where].to_numpy(float), name, called) for name in names]
-    return f"{because} (" + functools.reduce(lambda told, more: told + ", " + more, texts) + ")" if texts else because
+    if not names:
+        return because
+    told = [_in_words(column(table, name)[where].to_numpy(float), name, called) for name in names]
+    texts, place = functools.reduce(_joined, told)
+    return (f"{because} (" + texts + ")")[place]
 
 
-def _in_words(values: Any, name: str, called: Mapping[str, str]) -> Any:
-    """A measure of accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'; words are made once for what reads alike."""
+def _joined(first: tuple[Any, Any], then: tuple[Any, Any]) -> tuple[Any, Any]:
+    """Two texts of each account as one, as `_in_words`: a million customers share what reads alike."""
+    (texts, place), (others, at) = first, then
+    pairs, place = np.unique(place * len(others) + at, return_inverse=True)
+    return texts[pairs // max(len(others), 1)] + ", " + others[pairs % max(len(others), 1)], place
+
+
+def _in_words(values: Any, name: str, called: Mapping[str, str]) -> tuple[Any, Any]:
+    """A measure of accounts as a person says it: 'gross sales 50,992', 'net margin higher than 97% of customers'; each text once, and its place by account."""
     measure = called.get(name.removesuffix(RANKED), name.removesuffix(RANKED))
     digits, form = (2, ".0%") if name.endswith("_share") else (2, ".2f") if name == "score" else (0, ",.0f")
     ranked = name.endswith(RANKED)
@@ -197,7 +207,7 @@ def _in_words(values: Any, name: str, called: Mapping[str, str]) -> Any:
     said = _place if ranked else lambda value: format(value, form).replace("-", "−")
     shown, place = np.unique(values, return_inverse=True)
     texts = [f"{measure} {said(value) if value == value else 'not available'}" for value in shown.tolist()]
-    return np.array(texts, dtype=object)[place]
+    return np.array(texts, dtype=object), place
 
 
 def _lower_share(table: Frame, name: str) -> pd.Series:

@@ -78,6 +78,7 @@ def slowing(orders: Orders, sales: Array, how: Frame, end: int, least: float) ->
     Order days of the latest year against the rhythm up to it, `SURE` standard errors below, by the unevenness of the customer's own gaps; or
     sales that fall steadily (`purchases.declines`), `SURE_FALL` standard errors.
     """
+    from_month, fall, slope = purchases.declines(sales, (sales != 0).argmax(axis=1))
     year = end - YEAR_DAYS
     recent = np.bincount(orders.customer[orders.day >= year], minlength=len(how))
     earlier, age = how["order_days"] - recent, how["age_days"] + 1 - YEAR_DAYS
@@ -87,7 +88,6 @@ def slowing(orders: Orders, sales: Array, how: Frame, end: int, least: float) ->
     error = np.sqrt(how["unevenness"] * expected * (1 + YEAR_DAYS / age.where(known, 1))).to_numpy()
     fewer = 1 - recent / np.where(expected > 0, expected, 1)
     orders_less = known & (fewer >= least) & (expected - recent > SURE * error) & (expected > 1)
-    from_month, fall, slope = purchases.declines(sales, (sales != 0).argmax(axis=1))
     buys_less = (fall >= least) & (slope < -SURE_FALL)
     last_year = max(sales.shape[1] - 12, 0)
     return orders_less | buys_less, np.where(buys_less, from_month, last_year), np.where(buys_less, fall, fewer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 DIGITS = 8  # of an amount
 CELL = Decimal(1).scaleb(-DIGITS)  # its smallest step
-MEMORY = "400MB"  # of sums by account; more than that is spilt to a temporary folder
+# of sums by account: more memory is spilt to a temporary folder, and each thread needs some of it
+BOUNDED = {"memory_limit": "200MB", "threads": str(min(os.cpu_count() or 1, 4))}
 ROWS = 1_000_000  # of a roll-up that are in memory at a time
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
@@ -438,7 +440,7 @@ def summed_by_account(
     import pyarrow as pa
 
     dates = {"start": period.start, "end": period.end}
-    with TemporaryDirectory() as spill, _engine(temp_directory=spill, memory_limit=MEMORY) as con:
+    with TemporaryDirectory() as spill, _engine(temp_directory=spill, **BOUNDED) as con:
         member = account[account.to_numpy() != account.index.to_numpy()]
         names = {"customer_id": pa.array(member.index, pa.string()), "account_id": pa.array(member, pa.string())}
         con.register("members", pa.table(names))  # of families: nobody else need be looked up

@@ -248,6 +248,14 @@ def test_gaps_as_by_chance_have_an_unevenness_of_one() -> None:
     assert found.tolist() == pytest.approx([1.0, 0.01], abs=0.1)
 
 
+def test_gaps_of_two_centuries_are_squared_in_full() -> None:
+    days = np.array([0, 10, 80_000], dtype=np.int32)  # as the books bring them
+    found = purchases.rhythm(Orders(np.zeros(3, int), days, np.ones(3)), 1, 80_001).loc[0]
+    mean, spread = 40_000, (10 - 40_000) ** 2 + (79_990 - 40_000) ** 2
+    assert found["usual_gap_days"] == mean
+    assert found["unevenness"] == pytest.approx(spread / mean**2 / 2)  # alone, it is the typical customer
+
+
 def test_the_margin_at_stake_is_the_same_in_whatever_order_rows_come(sample: Books) -> None:
     rules, period = segments.read_segments(sample), sample.period("2025")
     stakes = {tuple(states.at_risk(sample, period, rules)["yearly_margin"]) for _ in range(6)}
