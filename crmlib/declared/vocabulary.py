@@ -56,6 +56,8 @@ class Vocabulary(Record):
     no: list[str]
     normal: list[str]
     partly: list[str]
+    voided: list[str]
+    emails: list[str]
     status: list[str]
     types: list[str]
     scales: dict[float, list[str]]

@@ -44,8 +44,9 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     known = Known(named, product, selling, off, along, x.get("discount_share", ""))
     gross, net = _gross_and_net(look, whole, known, x, others)
     gross, discount = _with_discount(look, whole, known, gross, net, others, ask)
-    if of_document := _of_documents(look, lines, whole, gross, discount, ask):
-        discount = f"{discount or 0} + coalesce({of_document}, 0)"
+    for role in ("discount", "refunded"):
+        if of_document := _of_documents(look, lines, whole, role, (gross, discount), ask):
+            discount = f"{discount or 0} + coalesce({of_document}, 0)"
     if "refunded" in x and look.total(whole, f"abs({x['refunded']})"):
         discount = f"{discount} + {x['refunded']}" if discount else x["refunded"]
     spoken = {whole.spoken(n): n for n in whole.columns}
@@ -53,15 +54,15 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     _find_cost(look, whole, c, x)
 
 
-def _of_documents(look: Sniffer, lines: Draft, whole: Sheet, gross: str, discount: str, ask: Ask) -> str:
-    """The discount of a document that stands in its first row alone, where the document's total is what its lines leave after it, or people say so."""
-    words = tuple(vocabulary().tables["invoice_lines"].columns["discount"])
+def _of_documents(look: Sniffer, lines: Draft, whole: Sheet, role: str, amounts: tuple[str, str], ask: Ask) -> str:
+    """The discount of a document, or what was refunded, that stands in its first row alone, where the document's total is what its lines leave after it, or people say so."""
+    words, (gross, discount) = tuple(vocabulary().tables["invoice_lines"].columns[role]), amounts
     names = {n: whole.spoken(n) for n in of_documents(lines.sheet)}
     off = next((text for name, text in names.items() if likeness(name, words) >= KNOWN), "")
     if not (off and gross and "order_id" in lines.columns and look.total(whole, f"abs({off})")):
         return ""
     left, order = f"{gross} - coalesce({discount or 0}, 0)", whole.spoken(lines.columns["order_id"])
-    if any(look.adds_up(whole, order, left, total, "0") for total in names.values()):
+    if role == "discount" and any(look.adds_up(whole, order, left, total, "0") for total in names.values()):
         return ""
     fits = not look.total(whole, "1", f"abs({off}) > abs({left})")
     if fits and any(look.adds_up(whole, order, left, total, off) for total in names.values()):
@@ -70,7 +71,7 @@ def _of_documents(look: Sniffer, lines: Draft, whole: Sheet, gross: str, discoun
     text += (
         "" if fits else " It is more than some of these rows are worth: a .sql mapping can spread it over the lines."
     )
-    key, rows = "tables.invoice_lines.columns.discount (documents)", _rows(look, whole, [gross, off], off)
+    key, rows = f"tables.invoice_lines.columns.{role} (documents)", _rows(look, whole, [gross, off], off)
     return off if ask(Question(key, text, rows, ["yes", "no"], "yes", "no", look.total(whole, off))) == "yes" else ""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from crmlib.books.ledger import quoted
 from crmlib.books.raw import PLACE
 from crmlib.books.sheets import Sheet
-from crmlib.books.sniff import Sniffer
+from crmlib.books.sniff import CENT, Sniffer
 from crmlib.declared.vocabulary import KNOWN, kind_named, kind_of, likeness, parts, vocabulary
 from crmlib.run.drafts import Ask, Draft, Question, column_named
 
@@ -44,18 +44,27 @@ def find_kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str,
         known = {value: kind for code in codes for kind, values in code.kinds.items() for value in values}
         values = [*look.values(whole, name)]
         kinds = {value: known.get(value) or kind_of(value) for value in values}
-        if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values)):
+        if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values, ask)):
             kinds = {value: flag for value in values if _plain(value) in vocabulary().yes}
         unknown = [v for v in values if not _is_told(v, kinds.get(v, ""))]
         if 0 < len(unknown) < len(values) or (unknown and _is_of_codes(look, lines, whole, name, values)):
             kinds |= _said_of(look, lines, whole, name, unknown, ask)
         for kind in sorted({*kinds.values()} - {""}):
             tests.setdefault(kind, []).append(is_one(whole, name, [v for v in values if kinds.get(v) == kind]))
+    _join_cancelled(look, lines, whole, tests)
     for kind, test in _said_elsewhere(look, lines, whole, tests, ask):
         tests.setdefault(kind, []).append(test)
     return {
         kind: " or ".join(tests[kind]) for kind in sorted(tests, key=lambda kind: kind != "exclude")
     }  # a draft is nothing else
+
+
+def _join_cancelled(look: Sniffer, lines: Draft, whole: Sheet, tests: dict[str, list[str]]) -> None:
+    """Leave out what cancels too, where what it cancels is left out by its status: together they are nought."""
+    out, back = (" or ".join(tests.get(kind, ["false"])) for kind in ("exclude", "cancellation"))
+    both = _amount(look, lines, whole, f"coalesce({out}, false) OR coalesce({back}, false)")
+    if "cancellation" in tests and abs(both) <= CENT and _amount(look, lines, whole, back):
+        tests["exclude"] = tests.get("exclude", []) + tests.pop("cancellation")
 
 
 def _is_told(value: str, kind: str) -> bool:
@@ -84,7 +93,8 @@ def _said_of(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Seque
 
 
 def _is_type(name: str) -> bool:
-    return likeness(name.rsplit(".", 1)[-1], tuple(vocabulary().types)) >= KNOWN
+    own = name.rsplit(".", 1)[-1]
+    return likeness(own, tuple(vocabulary().types)) >= KNOWN or own.lower().endswith("type")
 
 
 def _is_of_codes(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str]) -> bool:
@@ -98,11 +108,16 @@ def _plain(name: str) -> str:
     return "".join(parts(name.rsplit(".", 1)[-1]))
 
 
-def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str]) -> str:
-    """The kind that a column of yes and no is named like; a cancellation that still has its amount is left out, as nothing else takes it back."""
+def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str], ask: Ask) -> str:
+    """The kind that a column of yes and no is named like; a cancellation that still has its amount is left out, as nothing else takes it back. What is only part of a word is asked."""
     yes, no = ([v for v in values if _plain(v) in words] for words in (vocabulary().yes, vocabulary().no))
     kind = kind_of(re.sub(r"(?i)^(is|ist|est|es)\b", "", name.rsplit(".", 1)[-1]))
-    if not (kind and yes and len(yes) + len(no) == len(values)):
+    if not (yes and len(yes) + len(no) == len(values)):
+        return ""
+    if not kind and any(word in _plain(name) for word in vocabulary().voided):
+        text = f"Are the rows whose {name} is {' or '.join(yes)} void, to be left out?"
+        return "exclude" if _asked(look, lines, whole, name, text, is_one(whole, name, yes), ask) else ""
+    if not kind:
         return ""
     stands = _amount(look, lines, whole, is_one(whole, name, yes)) > 0
     return "exclude" if kind == "cancellation" and stands else kind

@@ -89,26 +89,31 @@ def _lacking(sheet: Sheet) -> list[str]:
 
 
 def _in_one_currency(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
-    """Amounts of several currencies in the one of them whose rate is 1: a column that is each amount at its rate, else as people say."""
+    """Amounts of several currencies in the one of them whose rate is 1: a column that is each amount at its rate, or is it in that one alone, else as people say."""
     given, amount = (lines.columns.get(role, "") for role in ("currency", "gross_sales"))
     rate = column_named(lines.sheet, vocabulary().rates, KNOWN)
     if (
-        not (rate and {given, amount} <= {*whole.columns})
+        not {given, amount} <= {*whole.columns}
         or whole.columns[given].distinct < 2
         or {"discount", "cost_of_goods", "unit_cost"} & {*lines.columns}
     ):
         return
     money, at = whole.spoken(amount), whole.spoken(rate)
-    own = [
-        code
-        for code in look.values(whole, given)
-        if look.agree(look.kept(whole, is_one(whole, given, [code])), at, "1")
-    ]
+    others = [n for n, c in whole.columns.items() if c.is_number and not c.dates and n not in (amount, rate)]
+    codes = {code: look.kept(whole, is_one(whole, given, [code])) for code in look.values(whole, given)}
+    own = [code for code, rows in codes.items() if rate and look.agree(rows, at, "1")]
+    ways = {"times": f"{money} * {at}", "divided by": f"{money} / {at}"} if rate else {}
+    base = next((n for n in others for way in ways.values() if look.agree(whole, way, whole.spoken(n))), "")
+    if not rate:  # a column that is named for one currency, and the amount in its rows alone
+        named = {(n, code) for n in others for code in codes if {*parts(n)} & {code.casefold(), *vocabulary().local}}
+        pairs = [
+            (n, code)
+            for n, code in named
+            if [c for c, rows in codes.items() if look.agree(rows, money, whole.spoken(n))] == [code]
+        ]
+        base, own = (pairs[0][0], [pairs[0][1]]) if len(pairs) == 1 else ("", [])
     if len(own) != 1:
         return
-    others = [n for n, c in whole.columns.items() if c.is_number and not c.dates and n not in (amount, rate)]
-    ways = {"times": f"{money} * {at}", "divided by": f"{money} / {at}"}
-    base = next((n for n in others for way in ways.values() if look.agree(whole, way, whole.spoken(n))), "")
     if not base:
         text = f"{amount} is in several currencies. Is it, in {own[0]}, {amount} times {rate}, or divided by it?"
         rows = [" ".join(row[:-1]) for row in look.groups(whole, [whole.spoken(given), at])[:3]]

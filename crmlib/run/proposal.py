@@ -14,7 +14,7 @@ from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import KNOWN, LIKELY, kind_named, likeness, parts, scale_of, vocabulary
 from crmlib.run.drafts import Ask, Draft, Proposal, Question, fits
 from crmlib.run.journal import journal
-from crmlib.run.references import join_noughts, refer, shared_key
+from crmlib.run.references import join_noughts, leave_numbers, refer, shared_key
 from crmlib.run.totals import leave_totals
 
 NEEDED = {"customers": ("customer_id", "customer_name"), "products": ("product_id", "product_name"),
@@ -45,12 +45,9 @@ def roles(sheet: Sheet, table: str) -> dict[str, tuple[str, float]]:
         and (sheet.unique(c.name) if role == key else not (role in KEYS.values() and sheet.unique(c.name) and _is_own(c.name)))
     ]  # fmt: skip
     found: dict[str, tuple[str, float]] = {}
-    alone = {
-        ("customer_name", c.name) for c in sheet.columns.values() if c.distinct == 1 < sheet.rows
-    }  # such as our own
-    for _, like, role, name in sorted(
-        likely, key=lambda one: (-(one[0] and one[1] >= KNOWN), one[2:] in alone, -one[1])
-    ):
+    alone = {("customer_name", n) for n, c in sheet.columns.items() if c.distinct == 1 < sheet.rows}  # such as our own
+    ranked = sorted(likely, key=lambda one: (-(one[0] and one[1] >= KNOWN), one[2:] in alone, -one[1]))
+    for _, like, role, name in ranked:
         if like >= LIKELY and role not in found and name not in {taken for taken, _ in found.values()}:
             found[role] = name, like
     name = needed[1] if key and table in DERIVED else ""
@@ -199,11 +196,7 @@ def _prove_names(look: Sniffer, lines: Draft) -> None:
             c for c in _one_by_one(look, sheet, columns["product_name"]) if c not in columns.values() and _is_own(c)
         ]
         columns["product_id"] = keys[0] if keys else columns.pop("product_name")
-    if (
-        parts(columns.get("customer_id", "")) == ("name",) and "customer_name" in columns
-    ):  # the document's, as it is not the customer's
-        columns.setdefault("order_id", columns["customer_id"])
-        columns["customer_id"] = columns.pop("customer_name")
+    leave_numbers(look, lines)
     for role, key in NAMES.items():
         known = role in columns and role not in lines.unsure
         if known or columns.get(key) not in sheet.columns or key in lines.unsure:

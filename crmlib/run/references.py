@@ -7,6 +7,7 @@ from dataclasses import replace
 from crmlib.books.ledger import identifier
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
+from crmlib.books.written import has_figure
 from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, vocabulary
 from crmlib.run.drafts import Ask, Draft, Question, column_named, fits
 
@@ -105,6 +106,19 @@ def _without_noughts(look: Sniffer, lines: Draft, other: Draft, key: str, ask: A
         before = f"{identifier(place)}." if place else ""
         lines.columns[key] = BARE.format(before + sheet.spoken(ours))
         other.columns[key] = BARE.format(other.sheet.spoken(theirs))
+
+
+def leave_numbers(look: Sniffer, lines: Draft) -> None:
+    """Take a column called `name` for the document's, and no customer's, where another names the customer, or where it is a number and a column of addresses is there."""
+    columns, sheet = lines.columns, lines.sheet
+    email = column_named(sheet, vocabulary().emails, KNOWN)
+    for role, other in (("customer_id", columns.get("customer_name")), ("customer_name", "")):
+        name = columns.get(role, "")
+        if parts(name) == ("name",) and (
+            other or (email and not look.total(sheet, "1", f"NOT {has_figure(sheet.spoken(name))}"))
+        ):
+            columns.setdefault("order_id", columns.pop(role))
+            columns["customer_id"] = columns.get("customer_id") or columns.pop("customer_name", "") or email
 
 
 def join_noughts(look: Sniffer, lines: Draft, ask: Ask) -> None:

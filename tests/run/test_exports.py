@@ -62,6 +62,16 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
          "customers.csv": "Customer No.,Customer Name\n7,Alder\n12,Birch\n"}, {"tables.invoice_lines.columns.customer_id (noughts)"}),
     "keys with noughts before them in some rows, each with one name": (
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Amount\nR1,2024-01-05,0007,Alder,10.00\nR2,2024-01-31,12,Birch,-2.50\nR3,2024-02-18,7,Alder,5.00\n"}, set()),
+    "what was cancelled by its status, and what cancelled it": (
+        {"sales.csv": "Belegnr,Belegart,Datum,Kundennr,Kundenname,Nettobetrag,Status\nR1,Rechnung,2024-01-05,K1,Alder,15.00,bezahlt\nR2,Rechnung,2024-01-10,K2,Birch,5.50,storniert\n"
+         "S2,Stornorechnung,2024-01-10,K2,Birch,-5.50,\nG3,Gutschrift,2024-01-31,K2,Birch,2.50,offen\n"}, set()),
+    "types of documents as Great Plains numbers them, void ones among them": (
+        {"sop.csv": "SOPTYPE,SOPNUMBE,DOCDATE,CUSTNMBR,CUSTNAME,Amount,VOIDSTTS\n3,R1,2024-01-05,K1,Alder,15.00,0\n4,T1,2024-01-31,K2,Birch,2.50,0\n3,R2,2024-02-18,K1,Alder,7.00,1\n"},
+        {"tables.invoice_lines.kinds (SOPTYPE)", "tables.invoice_lines.kinds (VOIDSTTS)"}),
+    "several currencies beside the amount in one, without rates": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Currency,Amount,Amount (EUR)\nR1,2024-01-05,K1,Alder,EUR,15.00,15.00\nR2,2024-01-31,K2,Birch,USD,-5.00,-2.50\n"}, set()),
+    "orders of a shop whose name is their number": (
+        {"orders.csv": "Name,Email,Created at,Lineitem sku,Lineitem quantity,Lineitem price\n#1,Alder,2024-01-05,A-1,2,5.00\n#2,Birch,2024-01-31,A-1,-1,2.50\n#3,Alder,2024-02-18,A-1,1,5.00\n"}, set()),
     "entries of several customers, which no document tells apart, and debits that are blank": (
         {"123456789FEC20241231.txt": "JournalCode|EcritureNum|EcritureDate|CompteNum|CompteLib|CompAuxNum|CompAuxLib|PieceRef|Debit|Credit\n"
          + "".join(f"VE|{n}|{day}|411000|Clients|{who}|Z{n}|{debit}|\nVE|{n}|{day}|701000|Ventes|||Z{n}||{net}\nVE|{n}|{day}|445710|TVA|||Z{n}||{tax}\n"
@@ -203,6 +213,16 @@ def test_keys_that_differ_by_noughts_alone_are_asked_where_no_name_tells(names: 
     assert "tables.invoice_lines.columns.customer_id (noughts)" in mapping(folder)["open"]
     ledger = read_ledger(open_engagement(folder), tmp_path / "work")
     assert len({*values(ledger, "customers", "customer_id")}) == (2 if one else 3)
+
+
+def test_what_was_refunded_of_a_document_is_asked(tmp_path: Path) -> None:
+    head = "Name,Email,Financial Status,Currency,Created at,Lineitem sku,Lineitem quantity,Lineitem price,Refunded Amount\n"
+    rows = "#1,Alder,paid,EUR,2024-01-05,A-1,2,5.00,0.00\n#1,Alder,,,2024-01-05,B-2,1,5.00,\n#2,Birch,paid,EUR,2024-01-31,A-1,1,5.00,2.00\n"
+    (tmp_path / "orders.csv").write_text(head + rows, encoding="utf-8")
+    key = "tables.invoice_lines.columns.refunded (documents)"
+    folder, _, _ = set_up(tmp_path, [tmp_path / "orders.csv"], {key: "yes"})
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert values(ledger, "invoice_lines", "gross_sales", "discount") == [(10, 0), (5, 0), (5, 2)]
 
 
 def test_a_column_that_may_be_a_code_is_not_taken_for_the_amount(tmp_path: Path) -> None:
