@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -19,16 +20,8 @@ from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError, content_hash, sha256
 from crmlib.declared.versions import versions
 
-KEPT = (
-    "customers",
-    "products",
-    "activity_types",
-    "capacity",
-    "joint_costs",
-    "control_totals",
-    "reconciliation",
-    "customer_view",
-)
+KEPT = ("customers", "products", "activity_types", "capacity", "joint_costs", "control_totals", "reconciliation",
+        "customer_view")  # fmt: skip
 KEPT_TABLES = {**{name: name for name in KEPT}, "service": "service_levels"}  # a roll-up has the other name
 FLOORS = (Path(__file__).parent, DECLARED)  # all that reads and rolls up the books
 KEPT_BOOKS = 3  # of an engagement; a run in progress may still read the last ones
@@ -45,16 +38,17 @@ def filled_cache(engagement: Engagement) -> tuple[Path, dict[str, str], str]:
 
     _sweep(_home())
     sources = _source_hashes(engagement)
-    if not _is_whole(_place_of(engagement, sources)):
+    place = _place_of(engagement, sources)
+    if not _is_whole(place):
         try:
-            sources = _fill(engagement, sources)
+            place, sources = _fill(engagement, sources)
         except OSError as error:
             reason = f"{error.filename or _home()}: {error.strerror or error}"
             raise CrmError(f"the books cannot be kept: {reason}; make room, or set CRM_CACHE to a folder") from None
         except duckdb.OutOfRangeException as error:
             reason = f"an amount of the books has more than 38 digits ({str(error).splitlines()[0][:120]})"
             raise SettingsError(f"{reason}; look for a quantity, rate, cost or capacity that is none") from None
-    return _place_of(engagement, sources), sources, content_hash(sources)
+    return place, sources, content_hash(sources)
 
 
 def _brought(folder: Path) -> tuple[Path, dict[str, str], str]:
@@ -75,7 +69,7 @@ def _place_of(engagement: Engagement, sources: Mapping[str, str]) -> Path:
     """Where books of these sources, settings and versions are kept."""
     key = content_hash({
         "data": content_hash(sources), "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
-        "statement": [asdict(line) for line in engagement.statement.lines], "code": _code_hashes(), "versions": versions(),
+        "statement": engagement.statement, "code": _code_hashes(), "versions": versions(),
     })  # fmt: skip
     return _home() / f"{engagement.name}-{key[:16]}"
 
@@ -100,8 +94,9 @@ def _stamps(engagement: Engagement) -> dict[str, tuple[int, int]]:
     return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}
 
 
+@functools.cache
 def _code_hashes() -> dict[str, str]:
-    """SHA-256 of all that reads and rolls up the books, by file."""
+    """SHA-256 of all that reads and rolls up the books, by file, as this process has loaded it."""
     files = [file for floor in FLOORS for file in sorted(floor.iterdir()) if file.suffix in {".py", ".yml", ".sql"}]
     return {f"{file.parent.name}/{file.name}": sha256(file) for file in files}
 
@@ -121,10 +116,10 @@ def file_sizes(folder: Path) -> dict[str, int]:
     return {str(file.relative_to(folder)): file.stat().st_size for file in files}
 
 
-def _fill(engagement: Engagement, sources: dict[str, str]) -> dict[str, str]:
+def _fill(engagement: Engagement, sources: dict[str, str]) -> tuple[Path, dict[str, str]]:
     """Compute the books in a private folder and rename it into place; older books of the engagement are removed.
 
-    Returns the hashes of what was read: a database may have moved on since they were asked for.
+    Returns their place, and the hashes of what was read: a database may have moved on since they were asked for.
 
     Raises
     ------
@@ -145,7 +140,7 @@ def _fill(engagement: Engagement, sources: dict[str, str]) -> dict[str, str]:
     books = sorted(cache.parent.glob(f"{engagement.name}-{'?' * 16}"), key=lambda folder: folder.stat().st_mtime)
     for old in books[:-KEPT_BOOKS]:
         shutil.rmtree(old, ignore_errors=True)
-    return read
+    return cache, read
 
 
 def _place(work: Path, cache: Path) -> None:
@@ -234,12 +229,8 @@ def _write_books(books: Ledger, work: Path) -> None:
     amounts = tie_out.intake_amounts(books)
     tied = tie_out.tie_out(books, rules, amounts, work)
     refuse_rejected(tie_out.with_untied(tied, findings))
-    for name, frame in (
-        ("findings", findings),
-        ("intake", amounts),
-        ("tie_out", tied),
-        ("unknown_keys", tie_out.unknown_keys(books)),
-    ):
+    frames = {"findings": findings, "intake": amounts, "tie_out": tied, "unknown_keys": tie_out.unknown_keys(books)}
+    for name, frame in frames.items():
         frame.to_parquet(work / f"{name}.parquet")
     spans = {k: [str(a), str(b)] for k, (a, b) in availability.line_spans(books, rules).items()}
     columns = {name: [c for c in expr.columns if not c.startswith("_")] for name, expr in books.tables.items()}

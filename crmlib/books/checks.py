@@ -152,22 +152,23 @@ def _money(ledger: Ledger, name: str) -> list[str]:
 
 
 def _row_hits(ledger: Ledger, name: str, checks: list[_Check]) -> dict[_Check, str]:
-    """The checks on single rows that hit anything, and where their rows are: those that few are hit by are asked in one pass, into a table of their own."""
-    often = {
-        c for c, count in _counts(ledger, checks, f"(FROM books.{name} LIMIT {FIRST})").items() if FEW * count > FIRST
-    }
+    """The checks on single rows that hit anything, and where their rows are: of a long table, those that few are hit by are asked in one pass, into a table of their own."""
+    rows, first = _counts(ledger, checks, f"(FROM books.{name} LIMIT {FIRST})")
+    if rows < FIRST:
+        return {check: f"books.{name}" for check, count in first.items() if count}
+    often = {check for check, count in first.items() if FEW * count > FIRST}
     either = " OR ".join(f"({check.text('where')})" for check in checks if check not in often) or "false"
     ledger.con.execute(f"CREATE OR REPLACE TEMP TABLE hits AS FROM books.{name} WHERE {either}")
-    few = _counts(ledger, [check for check in checks if check not in often], "hits")
+    _, few = _counts(ledger, [check for check in checks if check not in often], "hits")
     return {check: f"books.{name}" if check in often else "hits" for check in checks if check in often or few[check]}
 
 
-def _counts(ledger: Ledger, checks: Sequence[_Check], rows: str) -> dict[_Check, int]:
-    """How many of some rows each check hits."""
+def _counts(ledger: Ledger, checks: Sequence[_Check], rows: str) -> tuple[int, dict[_Check, int]]:
+    """How many rows there are, and how many of them each check hits."""
     flags = ", ".join(["1", *(f"{check.text('where')} AS c{i}" for i, check in enumerate(checks))])
     counts = ", ".join(["count(*)", *(f"count_if(c{i})" for i, _ in enumerate(checks))])
-    [(_, *found)] = ledger.con.execute(f"SELECT {counts} FROM (SELECT {flags} FROM {rows})").fetchall()
-    return {check: count or 0 for check, count in zip(checks, found, strict=True)}
+    [(whole, *found)] = ledger.con.execute(f"SELECT {counts} FROM (SELECT {flags} FROM {rows})").fetchall()
+    return whole, dict(zip(checks, found, strict=True))
 
 
 def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import string
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +19,8 @@ if TYPE_CHECKING:
 
 SHOWN = 100  # defects of one kind in one column that are listed row by row; the rest is counted in the last
 # text without blanks around it; only where there are some is it looked at mark by mark, which takes tenfold
-BLANKS = [f"chr({ord(mark)})" for mark in string.whitespace]
-STRIPPED = f"""CREATE TEMP MACRO stripped(text) AS CASE WHEN text < '!' OR {" OR ".join(f"suffix(text, {b})" for b in BLANKS)}
-               THEN trim(text, {" || ".join(BLANKS)}) ELSE text END"""
+STRIPPED = f"""CREATE TEMP MACRO stripped(text) AS CASE WHEN text < '!' OR {" OR ".join(f"suffix(text, '{b}')" for b in string.whitespace)}
+               THEN trim(text, '{string.whitespace}') ELSE text END"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,23 @@ def connect() -> DuckDBPyConnection:
         "SET disabled_optimizers = 'statistics_propagation'; SET parquet_metadata_cache = true"
     )
     con.execute(STRIPPED)
+    return con
+
+
+@functools.cache
+def _shared() -> DuckDBPyConnection:
+    """The engine of this process: to start one takes longer than to sum small books."""
+    import duckdb
+
+    return duckdb.connect()
+
+
+def engine(**config: str) -> DuckDBPyConnection:
+    """A connection to the engine of this process, or to one so configured, without the bar of progress that it would show in a page."""
+    import duckdb
+
+    con = duckdb.connect(config=dict(config)) if config else _shared().cursor()
+    con.execute("SET enable_progress_bar = false")
     return con
 
 

@@ -18,7 +18,7 @@ import pandas as pd
 from crmlib.books.availability import noted
 from crmlib.books.keeping import kept as kept
 from crmlib.books.keeping import shared as shared
-from crmlib.books.ledger import identifier, plain
+from crmlib.books.ledger import engine, identifier, plain
 from crmlib.declared.engagement import Engagement, open_engagement
 from crmlib.declared.periods import Period
 from crmlib.declared.reading import SettingsError, content_hash
@@ -230,15 +230,6 @@ def open_view(engagement: str | Path, period: str | int) -> View:
     return View(books, books.period(period))
 
 
-def _engine(**config: str) -> DuckDBPyConnection:
-    """An engine of its own, without the bar of progress that it would show in a notebook's page."""
-    import duckdb
-
-    con = duckdb.connect(config=dict(config))
-    con.execute("SET enable_progress_bar = false")
-    return con
-
-
 def read_rollup(path: Path, by: Sequence[str], period: Period) -> pa.Table:
     """A roll-up, one file or a folder of them, summed over the months of a period.
 
@@ -260,7 +251,7 @@ def _sums(files: Sequence[Path], by: Sequence[str], period: Period, owners: Fram
     """As `read_rollup`; where `owners` are given (level, owner), of them alone, and `by` may name columns that they have beside."""
     import pyarrow as pa
 
-    with _engine() as con:
+    with engine() as con:
         rows = con.read_parquet([str(file) for file in files], union_by_name=True)
         types = zip(rows.columns, map(str, rows.types), strict=True)
         scales = {f'"{name}"': kind[:-1].split(",")[1] for name, kind in types if kind.startswith("DECIMAL")}
@@ -339,13 +330,13 @@ def months_of(
     import numpy as np
 
     sums = {kind: np.zeros(len(customers) * period.months) for kind in kinds}
-    with _engine() as con:
+    with engine() as con:
         con.register("places", _places(customers))
-        con.read_parquet(_files(books, ("lines",), kinds), union_by_name=True).create_view("lines")
+        lines = con.read_parquet(_files(books, ("lines",), kinds), union_by_name=True)
         amounts = [f"({_signed(parts)})::DOUBLE AS {kind}" for kind, parts in kinds.items()]
         cell = f"place::BIGINT * {period.months} + datediff('month', DATE '{period.start}', month) AS cell"
         query = f"SELECT {', '.join([cell, *amounts])} FROM lines JOIN places ON owner = id WHERE level = 'customer' AND {_within(period)}"
-        for batch in con.sql(query).fetch_record_batch(ROWS):
+        for batch in lines.query("lines", query).fetch_record_batch(ROWS):
             for kind, total in sums.items():
                 np.add.at(total, batch["cell"].to_numpy(), batch[kind].to_numpy())
     # rows come in no fixed order: rounded, their sum is the same in every one
@@ -394,11 +385,11 @@ def _within(period: Period) -> str:
 
 def order_days(books: Books, customers: Sequence[str], end: date) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The days before `end` on which customers ordered, by customer and day: the customer's place in the list, the day (counted from 1970), gross sales."""
-    with _engine() as con:
+    with engine() as con:
         con.register("places", _places(customers))
-        con.read_parquet(str(books.cache / "orders.parquet")).create_view("orders")
+        orders = con.read_parquet(str(books.cache / "orders.parquet"))
         query = "SELECT place, (day - DATE '1970-01-01')::INTEGER AS day, gross_sales::DOUBLE AS sales FROM orders JOIN places ON customer_id = id"
-        rows = con.execute(f"{query} WHERE day < DATE '{end}' ORDER BY place, day").to_arrow_table()
+        rows = orders.query("orders", f"{query} WHERE day < DATE '{end}' ORDER BY place, day").to_arrow_table()
     return tuple(rows[name].to_numpy() for name in ("place", "day", "sales"))
 
 
@@ -440,7 +431,7 @@ def summed_by_account(
     import pyarrow as pa
 
     dates = {"start": period.start, "end": period.end}
-    with TemporaryDirectory() as spill, _engine(temp_directory=spill, **BOUNDED) as con:
+    with TemporaryDirectory() as spill, engine(temp_directory=spill, **BOUNDED) as con:
         member = account[account.to_numpy() != account.index.to_numpy()]
         names = {"customer_id": pa.array(member.index, pa.string()), "account_id": pa.array(member, pa.string())}
         con.register("members", pa.table(names))  # of families: nobody else need be looked up

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from crmlib.books.ledger import Ledger, identifier, numeric_columns, plain, quoted
+from crmlib.books.ledger import Ledger, identifier, numeric_columns, quoted
 from crmlib.books.stored import HALF_CENT, Frame, read_rollup
 from crmlib.declared.ledger import DRIVERS, ORDERED
 from crmlib.declared.periods import Period, parse_period
@@ -36,9 +36,9 @@ def _amounts_of(ledger: Ledger, name: str) -> list[tuple[Any, ...]]:
     sums = [f"coalesce(sum({c}), 0)" for c in map(identifier, columns)]
     [read] = _rows(ledger, f"SELECT {', '.join(['count(*)', *sums])} FROM typed.{name}")
     where = ("_covered AND _assigned", "_covered AND NOT _assigned", "NOT _covered")
-    split = ", ".join(["coalesce(sum(_rows), 0)", *sums])
-    placed = [_rows(ledger, f"SELECT {split} FROM books.sums_{name} WHERE {each}")[0] for each in where]
-    whole = zip(["rows", *columns], read, *placed, strict=True)
+    split = [f"coalesce(sum({c}) FILTER ({each}), 0)" for c in ("_rows", *map(identifier, columns)) for each in where]
+    [placed] = _rows(ledger, f"SELECT {', '.join(split)} FROM books.sums_{name}")
+    whole = zip(["rows", *columns], read, *(placed[each :: len(where)] for each in range(len(where))), strict=True)
     return [(name, column, *map(Decimal, amounts)) for column, *amounts in whole]
 
 
@@ -101,13 +101,13 @@ def tie_out(ledger: Ledger, statement: Statement, amounts: Frame, work: Path) ->
 
 def _months(lines: Path, coverage: Period) -> Frame:
     """What was rolled up, by line and month: line, owner ('' for customers and groups together), month, amount."""
-    parts = []
+    rows: list[tuple[Any, ...]] = []
     for file in sorted(lines.glob("*.parquet")):
         keys = ["owner", "month"] if file.stem in POOL_SOURCES else ["month"]
-        sums = plain(read_rollup(file, keys, coverage).to_pandas())
-        parts.append(sums.melt(keys, var_name="line", value_name="amount"))
-    rolled = pd.concat(parts)
-    return rolled.assign(owner=rolled["owner"].fillna("") if "owner" in rolled else "")
+        for sums in read_rollup(file, keys, coverage).to_pylist():
+            owner, month = sums.pop("owner", ""), sums.pop("month")
+            rows += [(line, owner, month, amount) for line, amount in sums.items()]
+    return pd.DataFrame(rows, columns=["line", "owner", "month", "amount"])
 
 
 def _read_and_placed(amounts: Frame) -> Iterator[Check]:
@@ -132,13 +132,8 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, whole: Mapping[str, D
             yield ("ledger = cube", line.id, "all", sum(held[s] for s in sources) - back, whole[line.id])
     only_booked = [line.id for line in statement.leaves if line.sources == ("costs",)]
     if "costs.amount" in held and all(len(li.sources) == 1 for li in statement.leaves if "costs" in li.sources):
-        yield (
-            "ledger = cube",
-            "booked costs",
-            "all",
-            held["costs.amount"],
-            sum((whole[c] for c in only_booked), Decimal(0)),
-        )
+        booked = sum((whole[c] for c in only_booked), Decimal(0))
+        yield ("ledger = cube", "booked costs", "all", held["costs.amount"], booked)
 
 
 def _priced_anew(ledger: Ledger, statement: Statement, rolled: Frame) -> list[Check]:

@@ -8,6 +8,7 @@ from crmlib.books.findings import BROKEN_ROWS
 from crmlib.books.ledger import Ledger, identifier, numeric_columns, quoted, rows_of
 from crmlib.declared.ledger import COUNTED, DRIVERS, ORDERED, tables
 
+SHORT = 10_000  # rows
 APART = {
     "invoice_lines": ["kind"],
     "activities": ["activity"],
@@ -57,7 +58,15 @@ def _placed(ledger: Ledger, name: str) -> str:
     rows = f"SELECT *, {covered}{missing} FROM typed.{name}"
     if name not in ledger.tables:
         rows = f"SELECT '' AS _file, 0 AS _row, false AS _covered, false AS _counted, false AS _converted{missing} WHERE false"
-    return f"CREATE VIEW books.bare_{name} AS {rows}; CREATE VIEW books.{name} AS {_assigned(ledger, name)};"
+    kind = "TABLE" if _is_short(ledger, name) else "VIEW"
+    return f"CREATE {kind} books.bare_{name} AS {rows}; CREATE {kind} books.{name} AS {_assigned(ledger, name)};"
+
+
+def _is_short(ledger: Ledger, name: str) -> bool:
+    """Whether a table has so few rows that to plan queries over views takes longer than to ask them."""
+    if name not in ledger.tables or ledger.engagement.settings.engine != "duckdb":
+        return False
+    return ledger.con.execute(f"SELECT count(*) FROM (FROM typed.{name} LIMIT {SHORT})").fetchall() != [(SHORT,)]
 
 
 def _assigned(ledger: Ledger, name: str) -> str:

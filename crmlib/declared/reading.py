@@ -71,7 +71,7 @@ def read(path: Path, model: type[M], context: object = None) -> M:
     SettingsError
         Not YAML, or mistakes: all of them, each with the key's path, what was found, what is allowed and the nearest name.
     """
-    content = read_yaml(path)
+    content = _ours(path) if path.parent == DECLARED else read_yaml(path)
     try:
         return TypeAdapter(model).validate_python(content, context=context)
     except ValidationError as error:
@@ -171,6 +171,12 @@ _Loader.yaml_implicit_resolvers = {
     first: [each for each in each_of if first in "tTfF" or each[0] != "tag:yaml.org,2002:bool"]
     for first, each_of in _Loader.yaml_implicit_resolvers.items()
 }
+
+
+@functools.cache
+def _ours(path: Path) -> dict[str, Any]:
+    """What the workbook itself declares, read once."""
+    return read_yaml(path)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

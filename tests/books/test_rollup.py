@@ -21,8 +21,8 @@ from conftest import cells, costly, default_statement, write_engagement
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmlib.books import stored
 from crmlib.books.availability import with_sources
+from crmlib.books.ledger import engine
 from crmlib.books.reader import read_ledger
 from crmlib.books.rollups import write_cube, write_sales
 from crmlib.books.stored import Books, read_rollup, sales_of
@@ -938,5 +938,6 @@ def test_an_engine_shows_no_bar_of_progress_in_a_page(monkeypatch: pytest.Monkey
     con = duckdb.connect()
     con.execute("SET enable_progress_bar = true")  # as it is in a notebook
     monkeypatch.setattr(duckdb, "connect", lambda **_: con)
-    with stored._engine() as engine:
-        assert engine.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]
+    with engine(threads="1") as own, engine() as shared:
+        for each in (own, shared):
+            assert each.execute("SELECT current_setting('enable_progress_bar')").fetchall() == [(False,)]
