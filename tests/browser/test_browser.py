@@ -6,6 +6,7 @@ import io
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -48,42 +49,66 @@ def chromium() -> Iterator[Any]:
         opened.close()
 
 
+@dataclass
+class Seen:
+    """What a browser shows of a page that is opened once, from disk and with the network off."""
+
+    asked: list[str] = field(default_factory=list)  # addresses
+    said: list[str] = field(default_factory=list)  # on the console
+    levels: list[int] = field(default_factory=list)  # of headings
+    across: dict[int, int] = field(default_factory=dict)  # how wide it is in a window so wide
+    barriers: dict[int, list[tuple[str, str]]] = field(default_factory=dict)  # by the width of the window
+    sheets: dict[str, int] = field(default_factory=dict)  # that it takes, by their size
+
+
+@pytest.fixture(scope="module")
+def seen(report: Path, chromium: Any) -> dict[str, Seen]:
+    """Every page, in a wide window, in a narrow one, and printed."""
+    from pypdf import PdfReader
+
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    pages = {file.name: Seen() for file in sorted(report.glob("*.html"))}
+    for name, seen in pages.items():
+        context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+        page = context.new_page()
+        page.on("request", lambda request, seen=seen: seen.asked.append(request.url))
+        page.on("console", lambda message, seen=seen: seen.said.append(message.text))
+        page.goto((report / name).as_uri())
+        seen.levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])")
+        for width in (1280, 400):
+            page.set_viewport_size({"width": width, "height": 900})
+            seen.across[width] = page.evaluate("document.documentElement.scrollWidth")
+            found = [v for v in axe.Axe().run(page).response["violations"] if v["impact"] in {"serious", "critical"}]
+            seen.barriers[width] = [(v["id"], v["nodes"][0]["html"][:120]) for v in found]
+        for sheet in ("A4", "Letter"):
+            printed = page.pdf(format=sheet, prefer_css_page_size=False)
+            seen.sheets[sheet] = len(PdfReader(io.BytesIO(printed)).pages)
+        context.close()
+    return pages
+
+
+@by_browser
+def test_every_page_opens_from_disk_without_a_request_or_a_complaint(seen: dict[str, Seen]) -> None:
+    assert len(seen) > 15
+    for name, page in seen.items():
+        assert [url for url in page.asked if not url.startswith(("file:", "data:"))] == [], name
+        assert page.said == [], name
+        assert page.levels[0] == 1
+        assert all(after <= before + 1 for before, after in pairwise(page.levels)), (name, page.levels)
+
+
 @by_browser
 @pytest.mark.parametrize("width", [1280, 400])
-def test_every_page_opens_from_disk_without_a_request_a_complaint_or_a_barrier(
-    report: Path, chromium: Any, width: int
-) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
-    for file in sorted(report.glob("*.html")):
-        context = chromium.new_context(viewport={"width": width, "height": 900}, offline=True)
-        page, asked, said = context.new_page(), [], []
-        page.on("request", lambda request, asked=asked: asked.append(request.url))
-        page.on("console", lambda message, said=said: said.append(message.text))
-        page.goto(file.as_uri())
-        assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
-        assert said == []
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, file.name
-        levels = page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])")
-        assert levels[0] == 1
-        assert all(after <= before + 1 for before, after in pairwise(levels)), (file.name, levels)
-        found = axe.Axe().run(page).response["violations"]
-        serious = [(v["id"], v["nodes"][0]["html"][:120]) for v in found if v["impact"] in {"serious", "critical"}]
-        assert serious == [], file.name
-        context.close()
+def test_every_page_fits_its_window_and_has_no_barrier(seen: dict[str, Seen], width: int) -> None:
+    assert {name: page.across[width] for name, page in seen.items() if page.across[width] > width} == {}
+    assert {name: page.barriers[width] for name, page in seen.items() if page.barriers[width]} == {}
 
 
 @by_browser
 @pytest.mark.parametrize("sheet", ["A4", "Letter"])
-def test_the_summary_is_one_sheet_and_no_page_more_than_six(report: Path, chromium: Any, sheet: str) -> None:
-    from pypdf import PdfReader
-
-    page, sheets = chromium.new_page(), {}
-    for file in report.glob("*.html"):
-        page.goto(file.as_uri())
-        sheets[file.stem] = len(PdfReader(io.BytesIO(page.pdf(format=sheet, prefer_css_page_size=False))).pages)
-    assert sheets["index"] == 1
-    assert {name: number for name, number in sheets.items() if number > 6} == {}
-    page.close()
+def test_the_summary_is_one_sheet_and_no_page_more_than_six(seen: dict[str, Seen], sheet: str) -> None:
+    assert seen["index.html"].sheets[sheet] == 1
+    assert {name: page.sheets[sheet] for name, page in seen.items() if page.sheets[sheet] > 6} == {}
 
 
 @pytest.fixture(scope="module")
