@@ -87,6 +87,14 @@ def test_the_customer_above_is_that_of_each_row_and_totals_are_no_rows(tmp_path:
     assert not {p for p in places(check(folder)) if not p.startswith("accept")}
 
 
+def test_a_row_that_is_no_heading_has_all_its_values(tmp_path: Path) -> None:
+    folder = mapped(tmp_path, WHERE_THE_DATE_STANDS.replace("05,2,-20.00", "05,2").replace("07,3,40.00", "07,3,40.00,"))
+    assert [(row, code) for code in ("row-too-short", "row-too-long") for row, *_ in told(folder, code)] == [
+        (4, "row-too-short"),
+        (7, "row-too-long"),
+    ]
+
+
 def test_a_workbook_is_read_the_same(tmp_path: Path) -> None:
     folder = mapped(tmp_path, BLANK_FIRST)
     book = openpyxl.Workbook()

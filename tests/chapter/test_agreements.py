@@ -64,6 +64,12 @@ def test_a_mistake_in_the_menu_is_told_with_row_column_value_and_way_out(make_bo
         menu.read_menu(put(make_books(), menu=row))
 
 
+def test_a_measure_may_be_promised_of_which_the_ledger_knows_no_service(make_books: Make) -> None:
+    rows = [option(name, measure=f"{name} in time", target="0.9") for name in ("visit", "call")]
+    read = menu.read_menu(put(make_books(), menu="\n".join(rows)))
+    assert read["measure"].tolist() == ["visit in time", "call in time"]
+
+
 def test_all_mistakes_of_the_levels_are_told_at_once(make_books: Make) -> None:
     books = put(
         make_books(),
