@@ -171,6 +171,13 @@ def test_concentration_by_hand() -> None:
     assert np.isnan(top_share(np.array([-3.0, 1])))
 
 
+def test_of_nine_errors_the_range_holds_all_since_one_more_is_to_come() -> None:
+    errors = pd.DataFrame({"group": "active", "size": 0, "error": np.arange(-4.0, 5.0)})
+    row = pd.DataFrame({"group": "active", "size": 0, "spread": 2.0, "expected": 10.0, "may_lose": True}, index=[0])
+    [ranged] = trials.with_range(row, trials.Lessons({}, {}, errors, {}, 1.0)).to_dict("records")
+    assert (ranged["low"], ranged["high"]) == (pytest.approx(2), pytest.approx(18))
+
+
 def test_the_shortest_range_holds_its_share() -> None:
     low, high = BENCHMARK["shortest_range"](np.array([[0, 0, 0, 0, 9], [1, 5, 5, 6, 5]]), 0.8)
     assert [*zip(low, high, strict=True)] == [(0, 0), (5, 6)]
