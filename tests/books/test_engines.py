@@ -44,7 +44,7 @@ def declared(file: Path, table: str) -> dict[str, tuple[str, list[Any]]]:
     rows = con.read_csv(str(file), all_varchar=True)
     for name in rows.columns:
         record = tables()[table].columns.get(name) if table in tables() else None
-        kind = record.dtype.upper().replace("STRING", "TEXT") if record else "DECIMAL(18, 4)"
+        kind = record.dtype.upper().replace("STRING", "TEXT").replace("INT64", "BIGINT") if record else "DECIMAL(18, 4)"
         given, typed = (rows.project(text).fetchall() for text in (f'"{name}"', f'TRY_CAST("{name}" AS {kind})'))
         whole = [t for (g,), (t,) in zip(given, typed, strict=True) if g is not None and t is None] == []
         columns[name] = (kind, [v for (v,) in typed]) if whole else ("TEXT", [v for (v,) in given])
