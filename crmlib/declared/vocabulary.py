@@ -62,6 +62,7 @@ class Vocabulary(Record):
     types: list[str]
     scales: dict[float, list[str]]
     own: list[str]
+    tax_rates: list[float]
     net: list[str]
     local: list[str]
     currencies: dict[str, str]

@@ -41,6 +41,13 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     along = _along(look, whole, off, named)
     if product and named and "order_id" in x and _is_of_document(look, whole, named, product, x["order_id"]):
         named = ""
+    elif named and not product and "order_id" in x and look.repeats(whole, x["order_id"]) and look.depends(whole, named, x["order_id"]):  # fmt: skip
+        text = f"{named} is the same in all lines of each document. Is it each line's, or the document's, which may count once alone? Then select it once for each document in a .sql file."
+        key, rows = (
+            "tables.invoice_lines.columns.gross_sales (documents)",
+            _rows(look, whole, [x["order_id"], named], "1"),
+        )
+        ask(Question(key, text, rows, ["line", "document"], "line", amount=look.total(whole, named)))
     known = Known(named, product, selling, off, along, x.get("discount_share", ""))
     gross, net = _gross_and_net(look, whole, known, x, others)
     gross, discount = _with_discount(look, whole, known, gross, net, others, ask)
@@ -96,8 +103,15 @@ def _gross_and_net(look: Sniffer, whole: Sheet, k: Known, x: dict[str, str], oth
     if not gross and k.product and (net or not k.named or _found(look, whole, with_tax, [k.named])):
         gross = k.product
     if not gross and not k.named and {"with_tax", "tax"} <= set(x):
-        gross = f"{x['with_tax']} - {x['tax']}"
+        gross = _bare(look, whole, x["with_tax"], x["tax"])
     return gross or k.named, net
+
+
+def _bare(look: Sniffer, whole: Sheet, with_tax: str, tax: str) -> str:
+    """An amount without the tax in it: less the tax, or divided by its rate where every value is one and it is no whole percents of what is left."""
+    bare, rates = f"{with_tax} - {tax}", ", ".join(map(str, vocabulary().tax_rates))
+    is_rate = not look.total(whole, "1", f"{tax} NOT IN (0, {rates})") and look.total(whole, "1", f"{tax} > 0")
+    return f"{with_tax} / (1 + {tax} / 100)" if is_rate and not look.whole_percents(whole, f"({bare})", tax) else bare
 
 
 def _with_discount(

@@ -19,6 +19,7 @@ AMOUNTS = (
     "unit_price",
     "quantity",
 )  # by which it is said what lines are worth, before it is known what they are
+MOST_RETURNED = 0.25  # of what was sold
 LONGEST_CODE = 3  # letters of a code for a type
 MOST_KINDS = 20  # different values of a column of status or type
 
@@ -45,7 +46,7 @@ def find_kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str,
         values = [*look.values(whole, name)]
         kinds = {value: known.get(value) or kind_of(value) for value in values}
         if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values, ask)):
-            kinds = {value: flag for value in values if _plain(value) in vocabulary().yes}
+            kinds = {value: flag for value in values if _is_among(value, vocabulary().yes)}
         unknown = [v for v in values if not _is_told(v, kinds.get(v, ""))]
         if 0 < len(unknown) < len(values) or (unknown and _is_of_codes(look, lines, whole, name, values)):
             kinds |= _said_of(look, lines, whole, name, unknown, ask)
@@ -68,7 +69,11 @@ def _join_cancelled(look: Sniffer, lines: Draft, whole: Sheet, tests: dict[str, 
 
 
 def _is_told(value: str, kind: str) -> bool:
-    return bool(kind) or _plain(value) in {*map(_plain, (*vocabulary().normal, *vocabulary().yes, *vocabulary().no))}
+    return bool(kind) or _is_among(value, (*vocabulary().normal, *vocabulary().yes, *vocabulary().no))
+
+
+def _is_among(value: str, words: Sequence[str]) -> bool:
+    return _plain(value) in {*map(_plain, words)}
 
 
 def is_one(whole: Sheet, name: str, values: Sequence[str]) -> str:
@@ -98,10 +103,11 @@ def _is_type(name: str) -> bool:
 
 
 def _is_of_codes(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str]) -> bool:
-    """Whether a column of types holds several codes that nothing explains, though no amount is negative, as a credit note's would be."""
+    """Whether a column of types holds several codes that nothing explains, and no amount is negative, as a credit note's would be, or so many are as only payments are."""
     coded = _is_type(name) and len(values) > 1 and all(len(value) <= LONGEST_CODE for value in values)
     first = next((whole.spoken(lines.columns[role]) for role in AMOUNTS if role in lines.columns), "")
-    return coded and bool(first) and not look.total(whole, "1", f"{first} < 0")
+    less, more = (look.total(whole, f"abs({first})", f"{first} {sign} 0") if first else 0 for sign in "<>")
+    return coded and bool(first) and not 0 < less < MOST_RETURNED * more
 
 
 def _plain(name: str) -> str:
@@ -110,8 +116,8 @@ def _plain(name: str) -> str:
 
 def _flag(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str], ask: Ask) -> str:
     """The kind that a column of yes and no is named like; a cancellation that still has its amount is left out, as nothing else takes it back. What is only part of a word is asked."""
-    yes, no = ([v for v in values if _plain(v) in words] for words in (vocabulary().yes, vocabulary().no))
-    kind = kind_of(re.sub(r"(?i)^(is|ist|est|es)\b", "", name.rsplit(".", 1)[-1]))
+    yes, no = ([v for v in values if _is_among(v, words)] for words in (vocabulary().yes, vocabulary().no))
+    kind = kind_of(re.sub("^(is|ist|est|es) ", "", " ".join(parts(name.rsplit(".", 1)[-1]))))
     if not (yes and len(yes) + len(no) == len(values)):
         return ""
     if not kind and any(word in _plain(name) for word in vocabulary().voided):

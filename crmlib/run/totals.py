@@ -18,14 +18,21 @@ def leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
         return
     kind = lines.sheet.columns[day].kind if lines.sheet.file.suffix not in WORKBOOKS else "text"
     dated = has_figure(lines.sheet.spoken(day), lines.sheet.columns[day].kind)
-    rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false)")
+    amount = next(
+        (lines.columns[r] for r in ("gross_sales", "with_tax", "cost_of_goods", "quantity") if r in lines.columns), ""
+    )
+    filled = (
+        has_figure(lines.sheet.spoken(amount), lines.sheet.columns[amount].kind)
+        if amount in lines.sheet.columns
+        else "true"
+    )
+    rest = look.kept(
+        lines.sheet, f"NOT coalesce({dated}, false) AND coalesce({filled}, false)"
+    )  # without either it is a note
     if customer not in lines.sheet.columns or not all(
         re.search(TOTAL, said) or re.search(TOTAL_OF, said) for said in look.values(rest, customer)
     ):
         return
-    amount = next(
-        (lines.columns[r] for r in ("gross_sales", "with_tax", "cost_of_goods", "quantity") if r in lines.columns), ""
-    )
     if others := look.not_totals(lines.sheet, dated, amount) if amount else []:
         text = f"{len(others)} rows of {lines.sheet.name} have no date and no customer, and amounts that are not the sum of the rows above them. Are they totals, to be left out, or lines?"
         rows = [row for (row,) in others[:3]]

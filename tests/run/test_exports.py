@@ -72,6 +72,12 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Currency,Amount,Amount (EUR)\nR1,2024-01-05,K1,Alder,EUR,15.00,15.00\nR2,2024-01-31,K2,Birch,USD,-5.00,-2.50\n"}, set()),
     "orders of a shop whose name is their number": (
         {"orders.csv": "Name,Email,Created at,Lineitem sku,Lineitem quantity,Lineitem price\n#1,Alder,2024-01-05,A-1,2,5.00\n#2,Birch,2024-01-31,A-1,-1,2.50\n#3,Alder,2024-02-18,A-1,1,5.00\n"}, set()),
+    "amounts with tax beside its rate": (
+        {"sales.csv": "Order No,Date,Customer No,Customer Name,Total incl. VAT,VAT\nR1,2024-01-05,K1,Alder,12.00,20\nR2,2024-01-31,K2,Birch,-2.75,10\nR3,2024-02-18,K1,Alder,6.00,20\n"}, set()),
+    "a column of yes and no that says which are credit notes": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Net,IsCreditNote\nR1,2024-01-05,K1,Alder,15.00,false\nG2,2024-01-31,K2,Birch,2.50,true\n"}, set()),
+    "a total and a note below the rows": (
+        {"sales.csv": "Customer,Invoice,Date,Net\nAlder,R1,2024-01-05,15.00\nBirch,R2,2024-01-31,-2.50\nTotal,,,12.50\nPrinted on 2024-04-01,,,\n"}, set()),
     "entries of several customers, which no document tells apart, and debits that are blank": (
         {"123456789FEC20241231.txt": "JournalCode|EcritureNum|EcritureDate|CompteNum|CompteLib|CompAuxNum|CompAuxLib|PieceRef|Debit|Credit\n"
          + "".join(f"VE|{n}|{day}|411000|Clients|{who}|Z{n}|{debit}|\nVE|{n}|{day}|701000|Ventes|||Z{n}||{net}\nVE|{n}|{day}|445710|TVA|||Z{n}||{tax}\n"
@@ -223,6 +229,20 @@ def test_what_was_refunded_of_a_document_is_asked(tmp_path: Path) -> None:
     folder, _, _ = set_up(tmp_path, [tmp_path / "orders.csv"], {key: "yes"})
     ledger = read_ledger(open_engagement(folder), tmp_path / "work")
     assert values(ledger, "invoice_lines", "gross_sales", "discount") == [(10, 0), (5, 0), (5, 2)]
+
+
+ASKED = {
+    "gross_sales (documents)": "Invoice No,Date,Customer,Item,Qty,Invoice Total\nR1,2024-01-05,Alder,A-1,1,11.00\nR1,2024-01-05,Alder,B-2,1,11.00\nR2,2024-01-31,Birch,A-1,1,9.00\n",
+    "kinds (Belegart)": "Debitor,Name,Belegart,Beleg,Datum,Betrag\n1,Alder,RE,R1,2024-01-05,9.00\n1,Alder,ZE,Z1,2024-01-15,-9.00\n2,Birch,RE,R2,2024-01-20,7.00\n2,Birch,GS,G3,2024-02-15,-1.00\n",
+}
+
+
+@pytest.mark.parametrize("key", ASKED)
+def test_what_would_be_counted_twice_or_is_a_payment_is_asked_with_its_amount(key: str, tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text(ASKED[key], encoding="utf-8")
+    folder, _, _ = set_up(tmp_path, [tmp_path / "sales.csv"])
+    told = [question for asked, question in mapping(folder)["open"].items() if asked.endswith(key)]
+    assert [Decimal(str(question["amount"])) > 0 for question in told] == [True]
 
 
 def test_a_column_that_may_be_a_code_is_not_taken_for_the_amount(tmp_path: Path) -> None:
