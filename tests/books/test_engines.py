@@ -135,7 +135,7 @@ def test_the_sample_is_the_same(tmp_path: Path, url: str) -> None:
     assert "sales" in assert_same(tmp_path / "case", tmp_path, url)
 
 
-BAD = [case for case in CORPUS["cases"] if not case.get("settings", {}).get("formats")]  # those are about text
+BAD = [case for case in CORPUS["cases"] if "formats" not in str(case.get("settings"))]  # those are about text
 CHOSEN = [
     case for case in (BAD if LONG else BAD[::9]) if "date-format" not in str(case.get("expect"))
 ]  # a server has days, or text
