@@ -17,6 +17,7 @@ import yaml
 from conftest import values
 
 from crmlib.books.reader import read_ledger
+from crmlib.books.sniff import Sniffer
 from crmlib.books.stored import open_books, standing
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import PROJECT, DataRejected, SettingsError
@@ -506,3 +507,19 @@ def test_at_a_terminal_it_asks_one_question_at_a_time_and_ends_with_the_check(tm
     )
     assert said.rstrip().splitlines()[-1].startswith("next: crm run ")
     assert mapping(tmp_path / "acme")["coverage"] == {"start": "2025-03", "end": "2025-07"}
+
+
+@pytest.mark.parametrize(("below", "carried"), [("1", [("Customer", "Day")]), ("7", [()])])
+def test_what_stands_in_first_rows_alone_is_not_carried_below_the_number_of_another_document(
+    below: str, carried: list[tuple[str, ...]], tmp_path: Path
+) -> None:
+    (tmp_path / "work").mkdir()
+    head, *rows = (
+        "Customer,Day,Invoice no,Item,Amount",
+        "Alder,2024-01-05,1,Soap,10",
+        f",,{below},Wax,20",
+        "Birch,2024-02-05,2,Soap,30",
+        ",,2,Wax,40",
+    )
+    (tmp_path / "lines.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
+    assert [sheet.carried for sheet in Sniffer(tmp_path / "work").sheets([str(tmp_path / "lines.csv")])] == carried
