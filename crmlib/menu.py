@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from crmlib.books.stored import Books, Frame, services, shared
+from crmlib.books.stored import Books, Frame, kept, services, shared
 from crmlib.criteria import as_declared, judgement_records, mistakes_in
 from crmlib.declared.agreements import PER, Agreements, Level, Option
 from crmlib.declared.periods import Period
@@ -24,6 +24,7 @@ PRICED = ["customer_id", "segment", "option", *LEVELS, "volume", "unit_cost", "t
 OFFER = ["room", "offered", "offered_level", "offered_cost", "short"]
 
 
+@kept
 def read_menu(books: Books) -> Frame:
     """The options of judgement/menu.csv in their order, columns as `Option`; empty without the file.
 

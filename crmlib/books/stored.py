@@ -483,8 +483,8 @@ def _sales(books: Books, period: Period, by: Sequence[str]) -> pa.Table | None:
 
 def standing(books: Books) -> str:
     """What was read, used, excluded and unassigned, and whether it ties out, in words computed from the checks."""
-    rows = books.intake[books.intake["column"] == "rows"].set_index("table")
-    sales = books.intake.query("table == 'invoice_lines' and column == 'gross_sales'").iloc[0]
+    amounts = books.intake.set_index(["column", "table"])
+    rows, sales = amounts.loc["rows"], amounts.loc[("gross_sales", "invoice_lines")]
     used, others = sales["assigned"] + sales["unassigned"], len(rows) - 1
     excluded, controls, asked = int(rows["excluded"].sum()), books.control_totals, len(books.engagement.settings.open)
     parts = [
