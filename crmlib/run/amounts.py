@@ -9,7 +9,7 @@ from typing import NamedTuple
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import CENT, Sniffer
 from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, scale_of, vocabulary
-from crmlib.run.drafts import Ask, Draft, Question
+from crmlib.run.drafts import MOST_RETURNED, Ask, Draft, Question
 from crmlib.run.proposal import of_documents
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
@@ -54,6 +54,8 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     for role in ("discount", "refunded"):
         if of_document := _of_documents(look, lines, whole, role, (gross, discount), ask):
             discount = f"{discount or 0} + coalesce({of_document}, 0)"
+    if of_head := _of_head(look, lines, whole, (gross, discount), ask):
+        discount = f"{discount} + {of_head}" if discount else of_head
     if "refunded" in x and look.total(whole, f"abs({x['refunded']})"):
         discount = f"{discount} + {x['refunded']}" if discount else x["refunded"]
     spoken = {whole.spoken(n): n for n in whole.columns}
@@ -80,6 +82,40 @@ def _of_documents(look: Sniffer, lines: Draft, whole: Sheet, role: str, amounts:
     )
     key, rows = f"tables.invoice_lines.columns.{role} (documents)", _rows(look, whole, [gross, off], off)
     return off if ask(Question(key, text, rows, ["yes", "no"], "yes", "no", look.total(whole, off))) == "yes" else ""
+
+
+def _of_head(look: Sniffer, lines: Draft, whole: Sheet, amounts: tuple[str, str], ask: Ask) -> str:
+    """The discount of a document that stands in its head, each line's part of it, where the head's total is what its lines leave after it, or people say so."""
+    words, (gross, discount) = tuple(vocabulary().tables["invoice_lines"].columns["discount"]), amounts
+    heads = {n.removeprefix(f"{whole.head}."): whole.spoken(n) for n, c in whole.columns.items() if whole.head and n.startswith(f"{whole.head}.") and c.is_number and not c.dates}  # fmt: skip
+    off = next((text for name, text in heads.items() if likeness(name, words) >= KNOWN), "")
+    if not (off and gross and "order_id" in lines.columns and look.total(whole, f"abs({off})")):
+        return ""
+    left = f"({gross} - coalesce({discount}, 0))" if discount else gross
+    order = whole.spoken(lines.columns["order_id"])
+    wholes = ({n: f"({n} - {off})" for n in heads.values()}, {n: n for n in heads.values()})  # before it, and after
+    before, after = (
+        next((n for n, total in each.items() if look.adds_up(whole, order, left, total, off)), "") for each in wholes
+    )
+    if not after:
+        text = f"Does {off}, in the head of each document, come off what its lines say?"
+        text += "" if before else " No total of the head is what they say: a .sql mapping can divide it among them."
+        key, rows = "tables.invoice_lines.columns.discount (heads)", _rows(look, whole, [order, off], off)
+        said = ask(
+            Question(
+                key,
+                text,
+                rows,
+                ["yes", "no"] if before else ["no"],
+                "yes" if before else "no",
+                "no",
+                look.total(whole, off),
+            )
+        )
+        if said != "yes":
+            return ""
+    base = before or f"({after} + {off})"
+    return f"case when {base} <> 0 then {off} * {left} / {base} else 0 end"
 
 
 def _found(look: Sniffer, whole: Sheet, expression: str, candidates: Iterable[str]) -> str:
@@ -152,7 +188,7 @@ def _complete(look: Sniffer, lines: Draft, whole: Sheet) -> None:
 
 def _without_tax(look: Sniffer, whole: Sheet, x: dict[str, str], others: Sequence[str], ask: Ask) -> str:
     """The amount that is named, or what it is without the tax that it holds: another column, or less the tax, which is whole percents of one of the two."""
-    named, tax = _signed(look, whole, x), x.get("tax", "")
+    named, tax = _signed(look, whole, x, ask), x.get("tax", "")
     if not (named and tax and look.total(whole, f"abs({tax})")):
         return named
     sums = ((n, f"{n} + {tax}") for n in others), ((n, f"{n} * (1 + {tax} / 100)") for n in others)
@@ -201,7 +237,7 @@ def _find_cost(look: Sniffer, whole: Sheet, c: dict[str, str], x: dict[str, str]
         c["cost_of_goods"] = f"{x['quantity']} * {whole.spoken(c['unit_cost'])}"
 
 
-def _signed(look: Sniffer, whole: Sheet, x: dict[str, str]) -> str:
+def _signed(look: Sniffer, whole: Sheet, x: dict[str, str], ask: Ask) -> str:
     """The amount that is named, with the sign that a mark of debit and credit or two columns give it."""
     named = x.get("gross_sales", "")
     if (
@@ -209,6 +245,14 @@ def _signed(look: Sniffer, whole: Sheet, x: dict[str, str]) -> str:
         and {"debit", "credit"} <= set(x)
         and abs(look.total(whole, x["debit"]) - look.total(whole, x["credit"])) > CENT
     ):
+        less, more = sorted(abs(look.total(whole, x[side])) for side in ("debit", "credit"))
+        if less > MOST_RETURNED * more:
+            text = f"{x['debit']} and {x['credit']} are of a size. Are payments or balances among them, to be left out by kinds or `where`?"
+            key, rows = (
+                "tables.invoice_lines.columns.gross_sales (sides)",
+                _rows(look, whole, [x["debit"], x["credit"]], "1"),
+            )
+            ask(Question(key, text, rows, ["no", "yes"], "no", amount=less))
         sides = [
             x[s] if look.total(whole, f"({x[s]} IS NULL)::INT") == 0 else f"coalesce({x[s]}, 0)"
             for s in ("credit", "debit")

@@ -29,6 +29,7 @@ class Question:
         return f"{self.text} {'; '.join(self.evidence[:3])}".rstrip()
 
 
+MOST_RETURNED = 0.25  # of what was sold; more is hardly what was returned
 LIKE_LINES = ("invoice_lines", "customers", "products")  # whose columns stand in a flat export
 Ask = Callable[[Question], str]  # the answer; empty where nobody is there to give it
 

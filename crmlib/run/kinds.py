@@ -10,7 +10,7 @@ from crmlib.books.raw import PLACE
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import CENT, Sniffer
 from crmlib.declared.vocabulary import KNOWN, kind_named, kind_of, likeness, parts, vocabulary
-from crmlib.run.drafts import Ask, Draft, Question, column_named
+from crmlib.run.drafts import MOST_RETURNED, Ask, Draft, Question, column_named
 
 FILE = PLACE[0]  # where several are merged
 AMOUNTS = (
@@ -19,7 +19,6 @@ AMOUNTS = (
     "unit_price",
     "quantity",
 )  # by which it is said what lines are worth, before it is known what they are
-MOST_RETURNED = 0.25  # of what was sold
 LONGEST_CODE = 3  # letters of a code for a type
 MOST_KINDS = 20  # different values of a column of status or type
 
@@ -53,6 +52,7 @@ def find_kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str,
         for kind in sorted({*kinds.values()} - {""}):
             tests.setdefault(kind, []).append(is_one(whole, name, [v for v in values if kinds.get(v) == kind]))
     _join_cancelled(look, lines, whole, tests)
+    _count_credited(look, lines, whole, tests, ask)
     for kind, test in _said_elsewhere(look, lines, whole, tests, ask):
         tests.setdefault(kind, []).append(test)
     return {
@@ -66,6 +66,25 @@ def _join_cancelled(look: Sniffer, lines: Draft, whole: Sheet, tests: dict[str, 
     both = _amount(look, lines, whole, f"coalesce({out}, false) OR coalesce({back}, false)")
     if "cancellation" in tests and abs(both) <= CENT and _amount(look, lines, whole, back):
         tests["exclude"] = tests.get("exclude", []) + tests.pop("cancellation")
+
+
+def _count_credited(look: Sniffer, lines: Draft, whole: Sheet, tests: dict[str, list[str]], ask: Ask) -> None:
+    """Count documents that are cancelled by their status though each has a credit note of its amount, as people say: together they are nought."""
+    notes, customer = " or ".join(tests.get("return", [])), lines.columns.get("customer_id", "")
+    amount = next((whole.spoken(lines.columns[role]) for role in AMOUNTS if role in lines.columns), "")
+    if not (notes and customer and amount):
+        return
+    same = f"concat_ws('|', {whole.spoken(customer)}, abs({amount}))"
+    for test in [*tests.get("exclude", [])]:
+        out = f"({test}) AND NOT coalesce({notes}, false) AND {amount} > 0"
+        alone = f"{out} AND {same} NOT IN (SELECT {same} FROM {whole.view} WHERE {notes})"
+        if not look.total(whole, "1", out) or look.total(whole, "1", alone):
+            continue
+        text = f"Each row that {test} leaves out has a credit note of its amount. Do both count, so that they are nought together?"
+        if _asked(look, lines, whole, "credited", text, out, ask):
+            tests["exclude"].remove(test)
+    if not tests.get("exclude", ["-"]):
+        del tests["exclude"]
 
 
 def _is_told(value: str, kind: str) -> bool:

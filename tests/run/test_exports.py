@@ -232,9 +232,28 @@ def test_what_was_refunded_of_a_document_is_asked(tmp_path: Path) -> None:
 
 
 ASKED = {
+    "gross_sales (sides)": "Customer,Date,Document,Debit,Credit\nAlder,2024-01-05,R1,10.00,\nAlder,2024-01-15,P1,,10.00\nBirch,2024-01-20,R2,9.00,\n",
+    "kinds (credited)": "Document Type,No.,Date,Customer No.,Amount,Cancelled\nInvoice,R1,2024-01-05,K1,10.00,No\nInvoice,R2,2024-01-20,K2,9.00,Yes\nCredit Memo,G1,2024-01-25,K2,9.00,No\n",
     "gross_sales (documents)": "Invoice No,Date,Customer,Item,Qty,Invoice Total\nR1,2024-01-05,Alder,A-1,1,11.00\nR1,2024-01-05,Alder,B-2,1,11.00\nR2,2024-01-31,Birch,A-1,1,9.00\n",
     "kinds (Belegart)": "Debitor,Name,Belegart,Beleg,Datum,Betrag\n1,Alder,RE,R1,2024-01-05,9.00\n1,Alder,ZE,Z1,2024-01-15,-9.00\n2,Birch,RE,R2,2024-01-20,7.00\n2,Birch,GS,G3,2024-02-15,-1.00\n",
 }
+
+
+HEADS = "Invoice No,Invoice Date,Customer No,Customer Name,Subtotal,Discount,Total\nR1,2024-01-05,K1,Alder,11.00,1.10,{}\nR2,2024-01-20,K2,Birch,9.00,0.00,9.00\n"
+LINES = "Invoice No,Line No,Item No,Quantity,Unit Price,Amount\nR1,1,A-1,1,10.00,10.00\nR1,2,B-2,1,1.00,1.00\nR2,1,A-1,1,9.00,9.00\n"
+
+
+@pytest.mark.parametrize(("total", "discounts"), [("9.90", [1, Decimal("0.1"), 0]), ("11.00", [])])
+def test_the_discount_of_a_head_is_divided_among_its_lines_where_a_total_is_less_by_it_and_asked_where_none_is(
+    total: str, discounts: list[Decimal], tmp_path: Path
+) -> None:
+    for name, text in (("invoices.csv", HEADS.format(total)), ("invoice_lines.csv", LINES)):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    folder, asked, _ = set_up(tmp_path, [tmp_path / "invoices.csv", tmp_path / "invoice_lines.csv"])
+    assert ("tables.invoice_lines.columns.discount (heads)" in {q.key for q in asked}) == (not discounts)
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    there = "discount" in ledger.tables["invoice_lines"].columns
+    assert (values(ledger, "invoice_lines", "discount") if there else []) == discounts
 
 
 @pytest.mark.parametrize("key", ASKED)
