@@ -36,7 +36,8 @@ PIVOTED = 3  # columns named for months, from which on each is what was sold in 
 
 
 def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Sheet]:
-    """The sheets, those from which invoice lines can be selected alone replaced by what the query gives."""
+    """The sheets, those from which invoice lines, customers or products can be selected alone replaced by what the query gives."""
+    sheets = [_once(look, _once(look, sheet, "customer"), "product") for sheet in sheets]
     for sheet in sheets:
         if lines := _entries(look, sheet):
             return [*(s for s in sheets if s is not sheet), lines]
@@ -56,6 +57,26 @@ def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Shee
             if lines := _by_month(look, sheet, ask) or _of_year_and_month(look, sheet):
                 return [*(s for s in sheets if s is not sheet), lines]
     return [*sheets]
+
+
+def _once(look: Sniffer, sheet: Sheet, what: str) -> Sheet:
+    """Customers or products that stand in several rows, such as one for each address, each in one, with what is the same in all; the sheet as it is where it is no such list."""
+    words = vocabulary().tables[f"{what}s"]
+    key, name = (column_named(sheet, words.columns[f"{what}_{part}"], KNOWN) for part in ("id", "name"))
+    is_list = likeness(sheet.source[0].rpartition(":")[2], tuple(words.names)) >= KNOWN
+    sold = {"gross_sales", "unit_price", "quantity"} & roles(sheet, "invoice_lines").keys()
+    if (
+        not (is_list and key and name)
+        or key == name
+        or sold
+        or sheet.columns[key].filled < sheet.rows
+        or sheet.unique(key)
+    ):
+        return sheet
+    same = [n for n in sheet.columns if n == key or look.depends(sheet, sheet.spoken(n), sheet.spoken(key))]
+    columns = ", ".join(f"l.{identifier(n)}" for n in same)
+    text = f"SELECT {{place}}{columns} FROM {{sheet}} AS l\nQUALIFY row_number() OVER (PARTITION BY trim(CAST(l.{identifier(key)} AS VARCHAR)) ORDER BY l._file, l._row) = 1"
+    return look.selected(sheet, text, {"sheet": sheet}, f"{what}s.sql") if name in same else sheet
 
 
 def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:

@@ -78,6 +78,9 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Net,IsCreditNote\nR1,2024-01-05,K1,Alder,15.00,false\nG2,2024-01-31,K2,Birch,2.50,true\n"}, set()),
     "a total and a note below the rows": (
         {"sales.csv": "Customer,Invoice,Date,Net\nAlder,R1,2024-01-05,15.00\nBirch,R2,2024-01-31,-2.50\nTotal,,,12.50\nPrinted on 2024-04-01,,,\n"}, set()),
+    "customers in a row for each of their addresses": (
+        {"sales.csv": "Document No,Date,Customer No,Amount\nR1,2024-01-05,K1,15.00\nR2,2024-01-31,K2,-2.50\n",
+         "customers.csv": "Customer No,Name,Address,City\nK1,Alder,Main,Bonn\nK1,Alder,Delivery,Ulm\nK2,Birch,Main,Kiel\n"}, set()),
     "entries of several customers, which no document tells apart, and debits that are blank": (
         {"123456789FEC20241231.txt": "JournalCode|EcritureNum|EcritureDate|CompteNum|CompteLib|CompAuxNum|CompAuxLib|PieceRef|Debit|Credit\n"
          + "".join(f"VE|{n}|{day}|411000|Clients|{who}|Z{n}|{debit}|\nVE|{n}|{day}|701000|Ventes|||Z{n}||{net}\nVE|{n}|{day}|445710|TVA|||Z{n}||{tax}\n"
