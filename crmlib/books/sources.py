@@ -76,7 +76,8 @@ def _opened(reader: Reader) -> AbstractContextManager[Source]:
         raise SettingsError("engine: spark needs a folder of Parquet files as source; for others leave `engine` out")
     path = source_path(reader.engagement)
     if reader.session:
-        reader.session.engine = spark(reader.engagement)
+        reader.session.engine = engine_there = spark(reader.engagement)
+        reader.session.held.callback(engine_there.leave)
     if path.is_dir():
         return nullcontext(_folder(reader, path))
     if path.suffix.lower() in WORKBOOKS:

@@ -62,6 +62,11 @@ class Spark:
         columns = ", ".join(f"CAST({c if rows.num_rows else 'NULL'} AS {kind}) AS {c}" for c, kind in values.items())
         self.make(name, f"SELECT {columns} {given}", stored=False)
 
+    def leave(self) -> None:
+        """End a session of Spark Connect, whose server would keep what was made for it."""
+        if "connect" in type(self.session).__module__:  # another's would stop Spark itself
+            self.session.stop()
+
     def _asked(self, query: str, action: str, *given: str) -> Any:
         from py4j.protocol import Py4JError
         from pyspark.errors import PySparkException

@@ -139,6 +139,7 @@ def test_by_spark_connect_it_is_the_same(tmp_path: Path, there: None, monkeypatc
     monkeypatch.setenv("CONNECT", f"sc://127.0.0.1:{PORT}")
     folder = as_parquet(write_engagement(tmp_path / "case", SMALLEST))
     assert "tie_out.parquet" in assert_equal(folder, tmp_path, engine="spark", spark="env:CONNECT")
+    assert pytest.importorskip("pyspark.sql.connect.session").SparkSession.getActiveSession() is None  # it is ended
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
