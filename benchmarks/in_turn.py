@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import multiprocessing
-import resource
+import re
 import shutil
 import time
 import warnings
@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 Run = dict[str, Any]
 Way = tuple[Callable[[Path, Path], Any], Sequence[str]]  # from a ledger's folder into another; what it imports
@@ -26,19 +28,26 @@ def arguments(description: str, *, repeat: int) -> argparse.ArgumentParser:
     return parser
 
 
+def used() -> tuple[float, float]:
+    """CPU seconds (user and system) of this process and of those that it has started and that still run, and the peaks of their memory in GiB."""
+    alive = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    told = "".join(Path(f"/proc/{process.pid}/status").read_text() for process in alive)
+    cpu = sum(process.cpu_times().user + process.cpu_times().system for process in alive)
+    return cpu, sum(map(int, re.findall(r"VmHWM:\s+(\d+)", told))) / 1024**2
+
+
 def measured(way: Way, folder: Path, out: Path) -> Run:
-    """CPU seconds (user and system) and wall seconds of the work in this process, imports not counted, its peak memory, and what came out."""
+    """What the work takes in this process and in those that it starts, imports not counted, and what came out."""
     warnings.simplefilter("ignore")
     work, modules = way
     for name in modules:
         importlib.import_module(name)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    before, started = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    (before, _), started = used(), time.perf_counter()
     made = work(folder, out)
-    wall, used = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF)
-    cpu = used.ru_utime - before.ru_utime + used.ru_stime - before.ru_stime
-    return {"cpu": cpu, "wall": wall, "gib": used.ru_maxrss / 1024**2, "made": made}
+    wall, (after, peak) = time.perf_counter() - started, used()
+    return {"cpu": after - before, "wall": wall, "gib": peak, "made": made}
 
 
 def run_in_turn(ways: Mapping[str, Way], folder: Path, out: Path, rounds: int) -> dict[str, Run]:
