@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from crmlib.declared.engagement import Engagement
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import CrmError, SettingsError
 
-LOG = logging.getLogger(__name__)
 PATIENCE = {"connect_timeout": 15, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}  # seconds
 WITH_TYPES = {  # as DuckDB calls them; and days; all else comes as text, numeric quicker so
     "int2": "SMALLINT", "int4": "INTEGER", "int8": "BIGINT", "float4": "FLOAT", "float8": "DOUBLE", "bool": "BOOLEAN",

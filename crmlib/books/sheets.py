@@ -19,7 +19,7 @@ from crmlib.books.csv_files import heads
 from crmlib.books.ledger import connect, identifier, quoted
 from crmlib.books.postgres import staged_tables
 from crmlib.books.printed import as_csv, starts_of
-from crmlib.books.raw import WORKBOOKS, database_url
+from crmlib.books.raw import LOG, WORKBOOKS, database_url
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, SettingsError
 from crmlib.declared.settings import COUNTED, Settings
@@ -137,6 +137,7 @@ class Opener:
     def opened(self, source: str) -> Iterator[Sheet]:
         """What is in a file or a database, by the names that a mapping will say."""
         file = Path(source)
+        LOG.info("looking at %s", file.name)
         if source.startswith("env:"):
             yield from self._server(source)
             return
@@ -156,10 +157,14 @@ class Opener:
                 f"{file.name}: expected .csv, .txt, .xlsx, .parquet or .duckdb; save it as one of these"
             )
 
-    def view(self, sheet: Sheet, query: str) -> Sheet:
-        """A query as a view, and its columns by the type that they have."""
+    def view(self, sheet: Sheet, query: str, *, staged: bool = False) -> Sheet:
+        """A query as a view, of what it gives now where that is `staged`, and its columns by the type that they have."""
         view = f"t{len(self.rows('FROM duckdb_views() WHERE NOT internal'))}"
         try:
+            if staged:
+                file = quoted(self.new_file())
+                self.con.execute(f"COPY ({query}) TO {file} (FORMAT parquet)")
+                query = f"FROM read_parquet({file})"
             self.con.execute(f"CREATE VIEW {view} AS {query}")
             described = self.rows(f"SELECT column_name, column_type FROM (DESCRIBE {view})")
         except Exception as error:  # the engine's own error says why
@@ -219,7 +224,7 @@ class Opener:
         columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in header)
         options = "quote = '\"', escape = '\"', null_padding = true, strict_mode = false, ignore_errors = true"
         options += f", auto_detect = false, header = false, skip = {row}, columns = {{{columns}}}"
-        return self.view(sheet, f"FROM read_csv({quoted(file)}, delim = {quoted(delimiter)}, {options})")
+        return self.view(sheet, f"FROM read_csv({quoted(file)}, delim = {quoted(delimiter)}, {options})", staged=True)
 
     def _workbook(self, file: Path) -> Iterator[Sheet]:
         import openpyxl

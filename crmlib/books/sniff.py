@@ -44,7 +44,7 @@ class Sniffer(Opener):
         SettingsError
             A file is of no kind that is read, or cannot be opened.
         """
-        opened = [sheet for source in sources for sheet in self.opened(source) if sheet.columns]
+        opened = (sheet for source in sources for sheet in self.opened(source) if sheet.columns)
         return [self._grouped(self._carried(self._profiled(self._below_headings(sheet)))) for sheet in opened]
 
     def _grouped(self, sheet: Sheet) -> Sheet:
@@ -193,7 +193,8 @@ class Sniffer(Opener):
         ]
         columns = ", ".join(f"{value} AS {identifier(name)}" for value, name in read)
         known = {n: c if number in c.numbers else replace(c, numbers=()) for n, c in sheet.columns.items()}
-        return replace(self.view(sheet, f"SELECT {columns} FROM {sheet.view}"), columns=known)
+        query, staged = f"SELECT {columns} FROM {sheet.view}", _is_of_files(sheet)
+        return replace(self.view(sheet, query, staged=staged), columns=known)
 
     def values(self, sheet: Sheet, column: str) -> dict[str, int]:
         """The values of a column with few of them as they are written, and how often each is there."""

@@ -215,7 +215,8 @@ def new(
         from crmlib.run.new import write_template
 
         asked = not yes and sys.stdin.isatty()
-        still_open = write_template(folder, from_ or [], _answer if asked else lambda question: "")
+        with _rows_read(lambda text: _say(text, err=True)):
+            still_open = write_template(folder, from_ or [], _answer if asked else lambda question: "")
         place, settings = near(folder), near(folder / "engagement.yml")
         if not from_:
             _say(f"done: {place}; fill in {settings}, then: crm check {place}")
@@ -349,8 +350,8 @@ def _progress() -> Iterator[Callable[[Step], None]]:
 
 @contextmanager
 def _rows_read(tell: Callable[[str], None]) -> Iterator[None]:
-    """What the readers log of the rows that they read."""
-    handler, log = logging.Handler(), logging.getLogger("crmlib.books.raw")
+    """What the readers log of what they read."""
+    handler, log = logging.Handler(), logging.getLogger("crmlib.books")
     handler.emit = lambda record: tell(visible(record.getMessage()))  # type: ignore[method-assign]
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -500,7 +500,8 @@ def test_at_a_terminal_it_asks_one_question_at_a_time_and_ends_with_the_check(tm
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert (
-        said.index("Which form have the dates")
+        said.index(f"looking at {file.name}")
+        < said.index("Which form have the dates")
         < said.index("03/04/2025")
         < said.index("Which currency")
         < said.index("accepted")
