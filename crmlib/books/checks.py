@@ -168,7 +168,8 @@ def _counts(ledger: Ledger, checks: Sequence[_Check], rows: str) -> tuple[int, d
     flags = ", ".join(["1", *(f"{check.text('where')} AS c{i}" for i, check in enumerate(checks))])
     counts = ", ".join(["count(*)", *(f"count_if(c{i})" for i, _ in enumerate(checks))])
     [(whole, *found)] = ledger.con.execute(f"SELECT {counts} FROM (SELECT {flags} FROM {rows})").fetchall()
-    return whole, dict(zip(checks, found, strict=True))
+    # of conditions that are all unknown DuckDB counts NULL
+    return whole, {check: count or 0 for check, count in zip(checks, found, strict=True)}
 
 
 def _listed(ledger: Ledger, check: _Check, query: str) -> list[Finding]:
