@@ -34,8 +34,12 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     _complete(look, lines, whole)
     x = {role: whole.spoken(name) for role, name in c.items()}
     others = [whole.spoken(n) for n, p in whole.columns.items() if p.is_number and not p.dates and n not in c.values()]
-    if "fee" in x and (before := _found(look, whole, f"{x.get('gross_sales')} - {x['fee']}", others)):
-        x["gross_sales"] = before  # of a payment's fee, which is a cost
+    for sign in "+-" if {"fee", "gross_sales"} <= {*x} else "":
+        before = _found(look, whole, f"{x['gross_sales']} {sign} {x['fee']}", others)
+        if before and look.total(whole, f"abs({before}) - abs({x['gross_sales']})") > 0:
+            x["gross_sales"] = before  # of a payment's fee, which is a cost
+    if "discount_share" in x and "discount" in x and not look.total(whole, f"abs({x['discount']})"):
+        del x["discount"], c["discount"]
     named, off = _without_tax(look, whole, x, others, ask), x.get("discount", "")
     product, selling = _products(look, whole, x)
     along = _along(look, whole, off, named)

@@ -242,6 +242,23 @@ ASKED = {
 }
 
 
+FEES = "Date,Customer,Amount,Fee,Net\n2024-01-05,Alder,100.00,3.20,96.80\n2024-01-31,Birch,-10.00,0.00,-10.00\n2024-02-18,Alder,50.00,1.70,48.30\n"
+SHARES = "Date,Customer,Amount,Discount,Discount %\n2024-01-05,Alder,100.00,0.00,10\n2024-01-31,Birch,-10.00,0.00,0\n2024-02-18,Alder,50.00,0.00,0\n"
+
+
+@pytest.mark.parametrize(("text", "net_sales"), [(FEES, [100, -10, 50]), (SHARES, [90, -10, 50])])
+def test_a_fee_takes_nothing_off_sales_and_a_column_of_noughts_does_not_stand_for_a_share(
+    text: str, net_sales: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "sales.csv").write_text(text, encoding="utf-8")
+    folder, _, _ = set_up(tmp_path, [tmp_path / "sales.csv"])
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    gross = values(ledger, "invoice_lines", "gross_sales")
+    there = "discount" in ledger.tables["invoice_lines"].columns
+    discounts = values(ledger, "invoice_lines", "discount") if there else [0] * len(gross)
+    assert [sold - (off or 0) for sold, off in zip(gross, discounts, strict=True)] == net_sales
+
+
 HEADS = "Invoice No,Invoice Date,Customer No,Customer Name,Subtotal,Discount,Total\nR1,2024-01-05,K1,Alder,11.00,1.10,{}\nR2,2024-01-20,K2,Birch,9.00,0.00,9.00\n"
 LINES = "Invoice No,Line No,Item No,Quantity,Unit Price,Amount\nR1,1,A-1,1,10.00,10.00\nR1,2,B-2,1,1.00,1.00\nR2,1,A-1,1,9.00,9.00\n"
 
