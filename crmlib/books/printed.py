@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-RULE = re.compile(r"[\s|+=_-]*[=_-]{3}[\s|+=_-]*")  # a line of dashes
+RULE = re.compile(r"(?=.*[=_-]{3})[\s|+=_-]*")  # a line of dashes
 FEWEST = 3  # columns, and rows, below which it is no list
 TITLES = 20  # rows at most above a list
 

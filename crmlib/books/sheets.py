@@ -202,7 +202,7 @@ class Opener:
         with file.open(encoding=encoding, newline="") as stream:
             lines = list(islice(stream, LOOKED_AT))
         best, starts = max((_header(lines, mark) for mark in ";,\t|"), key=lambda found: found[0])[1:], list[int]()
-        if len(best[-1]) < 2 or best[0] == "|":
+        if (len(best[-1]) < 2 or best[0] == "|") and starts_of(lines):  # a list to its end divides its first rows
             with file.open(encoding=encoding) as stream:
                 starts = starts_of(stream)
             best = _header([*as_csv(lines, starts)], "\t")[1:] if starts else best

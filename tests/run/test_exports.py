@@ -203,6 +203,12 @@ def test_a_product_with_a_key_for_each_of_its_versions_is_one_unless_people_say_
     assert sorted({*values(ledger, "invoice_lines", "product_id")}) == products
 
 
+def test_a_line_of_a_million_dashes_is_looked_at_in_one_go(tmp_path: Path) -> None:  # it took hours
+    (tmp_path / "list.txt").write_text(f"Invoices\n{'-' * 1_000_000} x\nR1\nR2\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"list.txt is no table"):
+        set_up(tmp_path, [tmp_path / "list.txt"])
+
+
 def test_a_list_for_a_printer_is_refused_with_a_way_out(tmp_path: Path) -> None:
     text = "Invoices 2024\n-----------------\n|No |Date      |Amount|\n|R1 |2024-01-05| 10.00|\n-----------------\n"
     (tmp_path / "list.txt").write_text(text, encoding="utf-8")
