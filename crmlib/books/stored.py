@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 
 DIGITS = 8  # of an amount
 CELL = Decimal(1).scaleb(-DIGITS)  # its smallest step
-# of sums by account: more memory is spilt to a temporary folder, and each thread needs some of it
-BOUNDED = {"memory_limit": "200MB", "threads": str(min(os.cpu_count() or 1, 4))}
 ROWS = 1_000_000  # of a roll-up that are in memory at a time
 HALF_CENT = Decimal("0.005")
 OWNER = ["level", "owner"]
@@ -317,6 +316,14 @@ def group_totals(books: Books, period: Period, group: pd.Series) -> Frame:
     return plain(sums.rename_columns([*sums.column_names[:2], *amounts]).to_pandas())
 
 
+@contextmanager
+def _bounded() -> Iterator[DuckDBPyConnection]:
+    """An engine of its own for sums by customer: what is beyond its memory is spilt, each thread needs some of it, and all is given back."""
+    threads = str(min(os.cpu_count() or 1, 4))
+    with TemporaryDirectory() as spill, engine(temp_directory=spill, memory_limit="200MB", threads=threads) as con:
+        yield con
+
+
 def months_of(
     books: Books, period: Period, customers: Sequence[str], kinds: Mapping[str, Mapping[str, int]]
 ) -> dict[str, np.ndarray]:
@@ -330,7 +337,7 @@ def months_of(
     import numpy as np
 
     sums = {kind: np.zeros(len(customers) * period.months) for kind in kinds}
-    with engine() as con:
+    with _bounded() as con:
         con.register("places", _places(customers))
         lines = con.read_parquet(_files(books, ("lines",), kinds), union_by_name=True)
         amounts = [f"({_signed(parts)})::DOUBLE AS {kind}" for kind, parts in kinds.items()]
@@ -385,7 +392,7 @@ def _within(period: Period) -> str:
 
 def order_days(books: Books, customers: Sequence[str], end: date) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The days before `end` on which customers ordered, by customer and day: the customer's place in the list, the day (counted from 1970), gross sales."""
-    with engine() as con:
+    with _bounded() as con:
         con.register("places", _places(customers))
         orders = con.read_parquet(str(books.cache / "orders.parquet"))
         query = "SELECT place, (day - DATE '1970-01-01')::INTEGER AS day, gross_sales::DOUBLE AS sales FROM orders JOIN places ON customer_id = id"
@@ -431,7 +438,7 @@ def summed_by_account(
     import pyarrow as pa
 
     dates = {"start": period.start, "end": period.end}
-    with TemporaryDirectory() as spill, engine(temp_directory=spill, **BOUNDED) as con:
+    with _bounded() as con:
         member = account[account.to_numpy() != account.index.to_numpy()]
         names = {"customer_id": pa.array(member.index, pa.string()), "account_id": pa.array(member, pa.string())}
         con.register("members", pa.table(names))  # of families: nobody else need be looked up
