@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.ledger import identifier, quoted
@@ -190,7 +190,7 @@ def _totals(
         said, amounts = dict(zip(texts, row, strict=False)), row[len(texts) :]
         called = {t: v for t, v in said.items() if re.search(TOTAL, v) or re.search(TOTAL_OF, v)}
         nobody = not any(said[text] for text in whose)
-        if (called or nobody) and _adds_up(above, amounts):
+        if (called or nobody) and _added(reversed(above), amounts):
             for text, value in called.items():
                 totals.setdefault(text, []).append(value)
             of_nobody |= not called
@@ -207,21 +207,21 @@ def _totals(
     return f" AND NOT ({' OR '.join(tests)})" if tests else "", customers
 
 
-def _adds_up(above: Sequence[Sequence[float]], amounts: Sequence[float]) -> bool:
-    """Whether some of the rows before, up to the last one, add up to these amounts."""
+def _added(rows: Iterable[Sequence[float]], amounts: Sequence[float]) -> int:
+    """How many of the rows, from the first on, add up to these amounts; 0 where none do."""
     left = [*amounts]
-    for row in reversed(above):
+    for count, row in enumerate(rows, 1):
         left = [total - value for total, value in zip(left, row, strict=True)]
         if all(abs(each) <= CENT for each in left):
-            return True
-    return False
+            return count
+    return 0
 
 
 def _is_nested(rows: Sequence[Sequence[float]]) -> bool:
-    """Whether all rows, from the first on, are sums of some behind them, as customers stand above their products."""
+    """Whether all rows, from the first on, are sums of those behind them, as customers stand above their products."""
     rows = [row for row in rows if any(row)]
-    while rows and (count := next((n for n in range(2, len(rows) + 1) if _adds_up(rows[1:n], rows[0])), 0)):
-        rows = rows[count:]
+    while rows and (count := _added(rows[1:], rows[0])):
+        rows = rows[count + 1 :]
     return not rows
 
 

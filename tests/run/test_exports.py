@@ -308,6 +308,13 @@ def test_customers_above_their_products_in_one_column_are_not_read_as_customers_
     assert any("in tabular form with its labels repeated, without subtotals" in text for text in still_open)
 
 
+def test_customers_of_whom_the_first_bought_what_the_last_did_stand_side_by_side(tmp_path: Path) -> None:
+    text = "Customer,2024-01,2024-02,2024-03\nAlder,5,5,5\nBirch,3,3,3\nCedar,5,5,5\n"
+    (tmp_path / "pivot.csv").write_text(text, encoding="utf-8")
+    folder, _, _ = set_up(tmp_path, [tmp_path / "pivot.csv"])
+    assert net(folder, tmp_path / "work") == {"Alder": 15, "Birch": 9, "Cedar": 15}
+
+
 def test_a_row_of_a_list_that_a_column_cuts_is_refused_with_its_place(tmp_path: Path) -> None:
     files, _ = FORMS["columns below each other"]
     (tmp_path / "list.txt").write_text(files["list.txt"], encoding="utf-8")
