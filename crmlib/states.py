@@ -104,9 +104,9 @@ def customer_states(books: Books, period: Period, rules: Rules) -> Frame:
     """
     heads, place = places(books, together=rules.together)
     start = books.engagement.coverage.start
+    orders = Orders(*order_days(books, books.customers["customer_id"].tolist(), period.end)).joined(place)
     revenue = {line.id: 1 for line in books.statement.leaves if line.is_revenue}
     sales = monthly(books, period, {"sales": revenue}, place, len(heads))["sales"]
-    orders = Orders(*order_days(books, books.customers["customer_id"].tolist(), period.end)).joined(place)
     # in place: of a million accounts a copy would be half of the memory
     sales /= purchases.season_of(sales, start.month)
     since = known_since(books, place, len(heads))

@@ -367,12 +367,10 @@ def _by_account(rows: DuckDBPyConnection, heads: pd.Index) -> Frame:
 
     table = rows.to_arrow_table()
     place = pc.index_in(table["account_id"], pa.array(heads, pa.string())).to_numpy()
-    frame = pd.DataFrame(np.nan, index=heads, columns=table.column_names[1:])
-    for name in frame:
-        values = np.full(len(heads), np.nan)
+    columns = {name: np.full(len(heads), np.nan) for name in table.column_names[1:]}
+    for name, values in columns.items():
         values[place] = table[name].to_numpy()
-        frame[name] = values
-    return frame
+    return pd.DataFrame(columns, index=heads, copy=False)
 
 
 def _places(customers: Sequence[str]) -> pa.Table:
