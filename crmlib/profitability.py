@@ -389,8 +389,7 @@ def deciding_lines(books: Books, customers: Frame, period: Period) -> Frame:
     sides = np.where(effects.sum(axis=1) >= 0, 1, -1)
     best = (effects.astype(float).to_numpy() * sides[:, None]).argmax(axis=1)
     found = effects.to_numpy()[np.arange(len(effects)), best]
-    named = customers[["customer_id"]].assign(line=effects.columns[best], effect=found)
-    return named.reset_index(drop=True)
+    return customers[["customer_id"]].assign(line=effects.columns[best], effect=found)
 
 
 def of_customer(reports: Mapping[str, Frame], customer_id: str) -> Frame:

@@ -363,4 +363,4 @@ def _held(actual: Array, ranked_by: Array | None) -> Array:
         return np.empty(0)
     _, rank = np.unique(key, return_inverse=True)
     even = (np.bincount(rank, actual) / np.bincount(rank))[rank]
-    return np.asarray(even[np.argsort(key, kind="stable")].cumsum() / np.sum(actual))
+    return np.asarray(even[np.argsort(key)].cumsum() / np.sum(actual))

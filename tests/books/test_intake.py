@@ -146,6 +146,7 @@ def assert_as_expected(found: pd.DataFrame, case: dict[str, Any], name: str = "{
     wanted = {re.sub(r"([\w-]+)\.csv", lambda m: name.format(m[1]), e) for e in expected if e != "accept"}
     got = {p for p in places(found) if not p.startswith("accept")} | {p for p in places(found) if p in wanted}
     assert got == wanted, case["name"]
+    assert found.loc[found["verdict"] == "reject", ["table", "file"]].ne("").any(axis=1).all()
 
 
 def test_the_good_ledger_is_accepted_with_nothing_to_say(tmp_path: Path) -> None:
