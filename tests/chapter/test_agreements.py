@@ -206,11 +206,14 @@ def test_no_set_of_agreements_promises_more_than_can_be_delivered(make_books: Ma
 
 def test_what_is_best_at_its_floor_is_not_cut_for_lack_of_capacity(make_books: Make) -> None:
     few = option(uplift_on="sales", uplift_low="0.1", uplift="0.15", uplift_high="0.9", capacity="18")
-    books, period, decided = opened(make_books, few, segments=KEY_A, levels="Key,visit,0,1,1\nCore,visit,0.25,1,1")
+    books, period, decided = opened(make_books, few, option("plain", capacity="6"), segments=KEY_A,
+                                    levels="Key,visit,0,1,1\nCore,visit,0.25,1,1\nKey,plain,0,0.5,1\nCore,plain,0,0.5,1")  # fmt: skip
     rows = menu.priced(books, period)
     drafts = agreements.drafts(books, period, decided, rows)
-    assert [c.level for draft in drafts for c in draft.agreement.commitments] == [1, Decimal("0.25")]
-    assert agreements.cuts(books, period, drafts, rows).empty  # nine more visits do not fit, but cost B 90 and bring 90
+    visits = [c.level for draft in drafts for c in draft.agreement.commitments if c.option == "visit"]
+    assert visits == [1, Decimal("0.25")]
+    # nine more visits do not fit, but cost B 90 and bring 90
+    assert list(agreements.cuts(books, period, drafts, rows)["name"]) == ["Plain"]
 
 
 def test_nothing_is_cut_where_no_option_is_limited(make_books: Make) -> None:
@@ -307,7 +310,8 @@ def test_what_a_promise_brings_more_than_today_is_judged_by_the_part_of_the_targ
     given = option("visit", unit_cost="1", uplift_on="sales", uplift_low="0.1", uplift="0.5", uplift_high="0.5")
     agreed = "agreements: [{account: A, version: 1, valid_from: 2024-01-01, valid_to: 2025-12-31, commitments: [{option: visit, level: 0.5}]}]"
     books, period, decided = opened(make_books, given, levels="Core,visit,0,1,2", agreements=agreed)
-    made, _, _ = drafted(books, period, decided)
+    made, promised, _ = drafted(books, period, decided)
+    assert not promised[["months", "months_below", "penalty_cost"]].any(axis=None)  # nothing is measured
     gains = agreements.judged_gains(assignment.choices(books, period, menu.priced(books, period)), made)
     assert gains == {"A": 1200 * Decimal("0.5") * Decimal("0.5"), "B": 600 * Decimal("0.5")}  # A has half of it today
 

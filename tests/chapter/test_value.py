@@ -172,11 +172,12 @@ def test_concentration_by_hand() -> None:
     assert np.isnan(top_share(np.array([-3.0, 1])))
 
 
-def test_of_nine_errors_the_range_holds_all_since_one_more_is_to_come() -> None:
-    errors = pd.DataFrame({"group": "active", "size": 0, "error": np.arange(-4.0, 5.0)})
+def test_of_nineteen_errors_the_range_leaves_out_nearly_one_at_each_end_since_one_more_is_to_come() -> None:
+    errors = pd.DataFrame({"group": "active", "size": 0, "error": np.arange(-9.0, 10.0)})
     row = pd.DataFrame({"group": "active", "size": 0, "spread": 2.0, "expected": 10.0, "may_lose": True}, index=[0])
     [ranged] = trials.with_range(row, trials.Lessons({}, {}, errors, {}, 1.0)).to_dict("records")
-    assert (ranged["low"], ranged["high"]) == (pytest.approx(2), pytest.approx(18))
+    reach = 2 * (9 - 18 / 19)  # between the outermost and the next, of 18 steps the first nineteenth
+    assert (ranged["low"], ranged["high"]) == (pytest.approx(10 - reach), pytest.approx(10 + reach))
 
 
 def test_the_shortest_range_holds_its_share() -> None:
