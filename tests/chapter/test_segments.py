@@ -322,7 +322,10 @@ def test_a_cost_belongs_to_the_segment_of_that_name_made_from_rules_or_the_compa
     books = make_books(SEGMENT_COSTS)
     period = books.period("2024")
     segmented = segments.with_segments(books, period)
-    assert segmented.customers[["segment", "state"]].to_numpy().tolist() == [["Key account", "silent"], ["Silent", "silent"]]
+    assert segmented.customers[["segment", "state"]].to_numpy().tolist() == [
+        ["Key account", "silent"],
+        ["Silent", "silent"],
+    ]
     ruled = profitability.group_profitability(segmented, period, "segment").whole["own_costs"]
     own = profitability.group_profitability(segmented, period, "own_segment").whole["own_costs"]
     assert (ruled["Key account"], ruled["Other owners"]) == (9, 4)
