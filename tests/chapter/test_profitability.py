@@ -98,12 +98,9 @@ def test_a_groups_margin_is_its_customers_margins_less_its_own_costs(sample: Boo
 def test_a_segments_own_costs_are_shown_beside_its_customers_margins(make_books: MakeBooks) -> None:
     books = make_books(TRADE, **ANY)
     groups = group_profitability(books, books.period("2024")).whole
-    assert groups["net_segment_margin"].to_dict() == {
-        "Shops": 40 - 80 + 110 - 70,
-        "Clubs": -10,
-        "Unassigned": 6,
-        "Firm": -4,
-    }
+    assert list(groups["net_segment_margin"].items()) == [  # the best first, then who is no group
+        ("Shops", 40 - 80 + 110 - 70), ("Clubs", -10), ("Unassigned", 6), ("Firm", -4),
+    ]  # fmt: skip
     assert groups["own_costs"].to_dict() == {"Shops": 70, "Clubs": 0, "Unassigned": 0, "Firm": 70}
     assert groups.loc["Firm", "operating_profit"] == -4 - 36 - 18
     regions = pytest.raises(SettingsError, match="customers have no column 'region'")

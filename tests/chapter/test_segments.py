@@ -555,3 +555,10 @@ def test_a_list_that_many_came_to_is_unsteady_unless_the_rules_hold_those_who_we
     rules = judgement.Rules.model_validate({"rules": [rule("rest")]})
     steady = [segments.key_stability(now, before, r) for r in (rules, rules.model_copy(update={"hold": 0.1}))]
     assert [(each["came_share"], each["unsteady_share"]) for each in steady] == [(0.5, 0.5), (0.5, 0)]
+    assert dict(steady[0][["key", "stayed", "came", "new", "went"]]) == {
+        "key": 2,
+        "stayed": 1,
+        "came": 1,
+        "new": 0,
+        "went": 0,
+    }
