@@ -262,6 +262,9 @@ def test_an_uplift_in_sales_counts_at_contribution_margin_and_today_for_its_part
     rows = assignment.choices(books, period, menu.priced(books, period)).set_index("customer_id")
     assert list(rows["target_worth"]) == [1200 * 0.5 - 12, 600 * 0.5 - 12]
     assert list(rows["today_worth"]) == [1200 * 0.25 - 6, 0]
+    least = put(books, menu_levels="Core,visit,0.75,1,2")  # A is given less than the least that may be promised
+    assert list(assignment.choices(least, period, menu.priced(least, period))["today_worth"]) == [-6, 0]
+    put(books, menu_levels="Core,visit,0,1,2")
     priced = menu.priced(books, period)
     ends = assignment.sensitivity(books, period, priced, assignment.at_target(rows.reset_index())).set_index("uplifts")
     assert ends["as_chosen"].round(6).to_dict() == {"Lowest": 1800 * 0.1 - 24, "Expected": 876, "Highest": 876}
