@@ -304,6 +304,37 @@ def test_a_key_account_and_a_segment_are_drafted_and_every_amount_traces_and_add
     assert left["walk_away_share"].iloc[0] == (1200 - Decimal("41.02")) / 1200
 
 
+def test_joint_projects_are_the_largest_that_both_sides_can_work_on_each_once(
+    make_books: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = pd.DataFrame(
+        [
+            ("cost to serve", "Transportation"),  # no activity of the ledger: nothing that the customer does
+            ("cost to serve", "Order processing"),
+            ("payment terms", ""),
+            ("other", ""),
+            ("price", "Soap"),
+            ("white space", "Care"),
+            ("cost to serve", "Order processing"),
+            ("cost to serve", "Returns and allowances"),
+        ],
+        columns=["kind", "item"],
+    )
+    monkeypatch.setattr(agreements, "opportunities", lambda books, period: found.assign(customer_id="A"))
+    books, period, decided = opened(
+        make_books, option(), levels="Key,visit,0,1,2\nCore,visit,0,1,2", tables=ACTIVITIES, segments=KEY_A
+    )
+    made, _, _ = drafted(books, period, decided)
+    assert [draft.agreement.projects for draft in made] == [
+        (
+            "Less effort for both sides in order processing",
+            "Payment within the agreed days",
+            "A review of the range: Care",
+        ),
+        (),
+    ]
+
+
 VERSIONS = "agreements: [{account: A, version: 1, valid_from: 2023-07-01, valid_to: 2025-06-30, commitments: [{option: visit, level: 1}], payment: At once., expected: {sales: 1000, margin: 1300}}]"
 
 

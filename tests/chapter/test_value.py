@@ -126,7 +126,9 @@ def test_gradients_are_the_slopes_of_the_likelihood(loss: str) -> None:
 
 def test_the_likelihood_of_a_fit_is_what_its_story_adds_up_to() -> None:
     """As the sources tell it: a Poisson rate drawn from a gamma; who leaves does so after a purchase, or at an exponential time."""
-    past = Purchases(*(np.array(v, float) for v in ([0, 0, 2, 12, 1, 25], [0, 0, 10, 20, 3, 30], [30, 35, 25, 22, 40, 31])))
+    past = Purchases(
+        *(np.array(v, float) for v in ([0, 0, 2, 12, 1, 25], [0, 0, 10, 20, 3, 30], [30, 35, 25, 22, 40, 31]))
+    )
     bg, pareto = purchases.fit_bg_nbd(past), purchases.fit_pareto_nbd(past)
 
     def bought(model: Any, x: float, until: float) -> float:
