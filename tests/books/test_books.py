@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from crmlib.books import cache, rollups, tie_out
-from crmlib.books.stored import Books, open_books
+from crmlib.books.stored import Books, absent, open_books
+from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DataRejected, SettingsError
 from crmlib.profitability import firm_profitability
 
@@ -329,3 +330,16 @@ def test_what_is_not_listed_is_told_beside_the_last_that_is(make_engagement: Mak
         .iloc[-1]
         .startswith("no rate holds on 2024-04-09, and its pool has no capacity in that month; 2 more rows like this")
     )
+
+
+def test_what_these_books_lack_is_named_with_what_it_would_add(make_books: MakeBooks) -> None:
+    lacks = absent(
+        make_books({"invoice_lines": "customer_id, invoice_date, gross_sales, discount\nA, 2024-01-10, 100, 5"})
+    )
+    rows = lacks[lacks["table"].isin(["invoice_lines", "customers"])].set_index("column")
+    assert "discount" not in rows.index
+    assert rows.loc[["cost_of_goods", "region"], ["table", "would_add"]].to_numpy().tolist() == [
+        ["invoice_lines", tables()["invoice_lines"].columns["cost_of_goods"].enables],
+        ["customers", tables()["customers"].columns["region"].enables],
+    ]
+    assert lacks["would_add"].ne("").all()
