@@ -411,9 +411,27 @@ def test_three_kinds_come_back_when_customers_are_drawn_anew_better_than_four(me
     assert stability.equals(segments.group_stability(FORMS[method], kinds(300), most=5, seed=0))
 
 
+def test_three_kinds_of_buyers_form_three_groups_the_most_profitable_first() -> None:
+    kind = np.arange(90) % 3
+    customers = (
+        kinds(90).set_axis(segments.BEHAVIOUR[1:5], axis=1).assign(customer_id=range(90), sales=1.0, net_margin=kind)
+    )
+    none = customers.iloc[[0]].assign(customer_id=90, sales=0.0, net_margin=-9)
+    groups, tried, members = segments.behaviour_groups(
+        pd.concat([none, customers], ignore_index=True), FORMS["k-means"], seed=0
+    )
+    assert groups[["customers", "net_margin"]].to_dict("index") == {
+        f"Group {n}": {"customers": 30, "net_margin": 30 * (3 - n)} for n in (1, 2, 3)
+    }
+    assert members.tolist() == (3 - kind).tolist()
+    assert tried.idxmax() == 3
+
+
 def test_customers_without_kinds_form_no_groups_that_come_back() -> None:
-    alike = pd.DataFrame(np.random.default_rng(0).random((200, 6)))
-    assert (segments.group_stability(FORMS["k-means"], alike, most=6, seed=0) < segments.STABLE).all()
+    alike = pd.DataFrame(np.random.default_rng(0).random((200, 4)), columns=segments.BEHAVIOUR[1:5])
+    customers = alike.assign(customer_id=range(200), sales=1.0, net_margin=1.0)
+    groups, tried, members = segments.behaviour_groups(customers, FORMS["k-means"], seed=0)
+    assert (len(groups), tried.max() < segments.STABLE, len(members)) == (0, True, 0)
 
 
 def test_a_number_of_groups_needs_five_different_customers_for_each() -> None:
