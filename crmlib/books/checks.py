@@ -268,9 +268,8 @@ def _repeats(ledger: Ledger, name: str) -> list[Finding]:
     content = ", ".join(identifier(c) for c in ledger.tables[name].columns if not c.startswith("_"))
     key = tables()[name].key if ledger.has(name, *tables()[name].key) else ()
     there, keys = " AND ".join(f"{c} IS NOT NULL" for c in key), ", ".join(key)
-    counts = (
-        "coalesce(kind, '') <> 'exclude'" if ledger.has(name, "kind") else "true"
-    )  # what is left out repeats nothing
+    # what is left out repeats nothing
+    counts = "coalesce(kind, '') <> 'exclude'" if ledger.has(name, "kind") else "true"
     mark = f"CASE WHEN {there} THEN hash({keys}) ELSE hash({content}) END" if key else f"hash({content})"
     marks = f"SELECT {mark} AS mark FROM typed.{name}"
     if key and ledger.engagement.settings.engine == "duckdb":  # its bits are DuckDB's alone
@@ -307,9 +306,8 @@ def _suspects(name: str, key: Sequence[str]) -> str:
     Each line sets one of 64 bits, by its number's hash: of an order with as many bits as lines, none stands twice.
     """
     first, rest = key[0], ", ".join(key[1:])
-    bits = [
-        f"bit_count(bit_or(1::UBIGINT << (hash({rest}) // {64**i} % 64)))" for i in range(2)
-    ]  # one is seldom enough
+    # one is seldom enough
+    bits = [f"bit_count(bit_or(1::UBIGINT << (hash({rest}) // {64**i} % 64)))" for i in range(2)]
     twice = " AND ".join(f"count(*) > {count}" for count in bits)
     return f"SELECT {first} FROM typed.{name} WHERE {rest} IS NOT NULL GROUP BY {first} HAVING {twice}"
 

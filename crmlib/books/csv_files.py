@@ -109,7 +109,7 @@ def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Find
         records = csv.reader(stream, delimiter=text.delimiter, strict=True)
         try:
             above = [next(records, []) for _ in range(text.header_row)]
-            header, above = headings(above, text.header_rows), above[: -text.header_rows]
+            header, above = headings(above, text.header_rows, is_report=text.headed), above[: -text.header_rows]
         except (csv.Error, UnicodeError) as error:
             row = text.header_row
             message = f"the header cannot be read: {error}"
@@ -122,19 +122,23 @@ def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Find
     return header, skipped_rows(above, where)
 
 
-def headings(rows: Sequence[Sequence[str]], count: int) -> list[str]:
-    """The names of a header, in the last of these rows or the last few; where the mapping says its row, as in a report, a blank one is `column 3` by its place."""
+def headings(rows: Sequence[Sequence[str]], count: int, *, is_report: bool) -> list[str]:
+    """The names of a header, in the last of these rows or the last few; where the mapping says its row, or headings, as in a report, a blank one is `column 3` by its place."""
     header = rows[-1] if count == 1 else heads(rows[-count:])
-    return [name if name.strip() or len(rows) == 1 else f"column {place}" for place, name in enumerate(header, 1)]
+    return [
+        name if name.strip() or not (is_report or len(rows) > 1) else f"column {place}"
+        for place, name in enumerate(header, 1)
+    ]
 
 
 def heads(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Names of several rows: what stands in each, from above; above a name of the last row a blank is what stands left of it."""
+    """Names of several rows: what stands in each, from above; above a name of the last row a blank is what stands left of it, unless that is named already, as before a total."""
     names, left = list[str](), [""] * len(rows)
     for cells in zip_longest(*rows, fillvalue=""):
         first = next((level for level, cell in enumerate(cells) if cell.strip()), 0) if cells[-1].strip() else 0
         left = [*left[:first], *cells[first:]]
-        names.append(" ".join(cell.strip() for cell in left if cell.strip()))
+        name = " ".join(cell.strip() for cell in left if cell.strip())
+        names.append(cells[-1].strip() if name in names else name)
     return names
 
 

@@ -35,12 +35,8 @@ TOLD = {
     "rounded": ("rounded to the column's decimals ({digits})", "nothing to do"),
     "time-cut": ("a time of day, cut to its date", "nothing to do"),
 }  # fmt: skip
-ACCEPTED = (
-    "blank-zero",
-    "cast",
-    "rounded",
-    "time-cut",
-)  # conversions that the mapping asks for, told once with their amount
+# conversions that the mapping asks for, told once with their amount
+ACCEPTED = ("blank-zero", "cast", "rounded", "time-cut")
 
 
 RESULT = "; the row is one of the query's result, which keeps no _file and _row"

@@ -96,9 +96,8 @@ def _tokens(text: str) -> list[Any]:
 
 def _named(source: Source, text: str) -> dict[str, Sequence[Part]]:
     words = {token.text.casefold() for token in _tokens(text)}
-    words |= {
-        word.partition(":")[0] for word in words
-    }  # a workbook that cannot be read says why, in place of its sheets
+    # a workbook that cannot be read says why, in place of its sheets
+    words |= {word.partition(":")[0] for word in words}
     return {name: parts for name, parts in (source.queried or source.tables).items() if name.casefold() in words}
 
 

@@ -26,6 +26,7 @@ from crmlib.declared.settings import COUNTED, Settings
 from crmlib.declared.statement import read_statement
 from crmlib.declared.vocabulary import month_of
 
+DATABASES = {".duckdb", ".db"}
 LOOKED_AT = 200  # first records of a file, by which delimiter and header are found
 
 
@@ -70,9 +71,8 @@ class Sheet:
     columns: dict[str, Profile] = field(default_factory=dict)
     headings: tuple[str, ...] = ()  # columns of what stands in headings between the rows
     carried: tuple[str, ...] = ()  # columns that are written in the first of several rows alone
-    above: tuple[
-        tuple[str, ...], ...
-    ] = ()  # of each source the cells of the rows above the header, the first row's first
+    # of each source the cells of the rows above the header, the first row's first
+    above: tuple[tuple[str, ...], ...] = ()
     query: str = ""  # the SELECT over the client's tables that gives it
     head: str = ""  # the table whose columns stand beside, as `head.column`
 
@@ -138,23 +138,22 @@ class Opener:
         """What is in a file or a database, by the names that a mapping will say."""
         file = Path(source)
         LOG.info("looking at %s", file.name)
+        kind = file.suffix.lower()
         if source.startswith("env:"):
             yield from self._server(source)
-            return
-        kind = file.suffix.lower()
-        if kind in {".csv", ".txt", ".tsv"}:
-            yield self._csv(file)
         elif kind in WORKBOOKS:
             yield from self._workbook(file)
         elif kind == ".parquet":
             yield self.view(
                 Sheet((file.stem,), file, ""), f"FROM read_parquet({quoted(file)}, hive_partitioning = false)"
             )
-        elif kind in {".duckdb", ".db"}:
+        elif kind in DATABASES:
             yield from self._database(file)
+        elif kind in {".csv", ".txt", ".tsv"} or _is_text(file):  # SAP gives text with tabs as .xls
+            yield self._csv(file)
         else:
             raise SettingsError(
-                f"{file.name}: expected .csv, .txt, .xlsx, .parquet or .duckdb; save it as one of these"
+                f"{file.name}: expected .csv, .txt, .xlsx, .parquet or .duckdb; open it in a spreadsheet and save it as .xlsx"
             )
 
     def view(self, sheet: Sheet, query: str, *, staged: bool = False) -> Sheet:
@@ -264,6 +263,19 @@ def _kind(dtype: str) -> str:
     return "date" if dtype.startswith(("DATE", "TIMESTAMP")) else "text" if dtype == "VARCHAR" else "other"
 
 
+def is_typed(source: Path) -> bool:
+    """Whether a file or a database brings types of its own."""
+    return source.suffix.lower() in {".parquet", *DATABASES} or str(source).startswith("env:")
+
+
+def _is_text(file: Path) -> bool:
+    """Whether a file is plain text, and no web page."""
+    with file.open("rb") as stream:
+        first = stream.read(2**12)
+    marked = first[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return marked or not (b"\0" in first or first.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<"))
+
+
 def _encoding(file: Path) -> str:
     """The encoding that a mark names, or UTF-8 where every byte bears it out, or that of Windows."""
     with file.open("rb") as stream:
@@ -299,8 +311,13 @@ def _header_of(rows: Sequence[Sequence[str]]) -> tuple[int, int, list[str]]:
     )
     number, count, names = next((each for each in able if each[2]), (0, 1, []))
     dated = _names(rows[max(number - 2, 0) : number], usual) if count == 1 else []
-    more = sum(bool(month_of(name)) for name in dated) > sum(bool(month_of(name)) for name in names)
-    return (number, 2, dated) if more else (number, count, names)
+    dates = sum(bool(month_of(name)) for name in names)
+    if sum(bool(month_of(name)) for name in dated) > dates:
+        return number, 2, dated
+    below = [cell for row in rows[number : number + 1] for cell in row if cell.strip()]
+    if count == 1 and dates > 1 and len(below) > 1 and all(map(_is_name, below)):  # measures stand below months
+        return number + 1, 2, _names(rows[number - 1 : number + 1], usual)
+    return number, count, names
 
 
 def _names(rows: Sequence[Sequence[str]], usual: int) -> list[str]:

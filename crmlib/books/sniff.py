@@ -11,8 +11,7 @@ from typing import Any
 
 from crmlib.books.headings import TOTAL, TOTAL_OF, below_headings, carried_down, each_has_its_total, outline
 from crmlib.books.ledger import identifier, quoted, rows_of
-from crmlib.books.raw import WORKBOOKS
-from crmlib.books.sheets import Opener, Profile, Sheet
+from crmlib.books.sheets import Opener, Profile, Sheet, is_typed
 from crmlib.books.typing import day_of
 from crmlib.books.written import NUMBERS, TIME, days_of, has_figure, is_of_day, may_be, number_pattern, sign_of_currency
 from crmlib.declared.vocabulary import KNOWN, likeness, vocabulary
@@ -23,11 +22,6 @@ NEARLY_ALL = 0.98  # of the rows that bear a sum out
 CENT = 0.011  # by which amounts may differ that were rounded
 ALWAYS = 3  # columns that are filled in every row, from which on no row is a total
 MOST_VALUES = 20  # different values of a column that may be a status
-
-
-def _is_of_files(sheet: Sheet) -> bool:
-    """Whether its rows have an order."""
-    return sheet.file.suffix.lower() in {".csv", ".txt", ".tsv", *WORKBOOKS}
 
 
 Forms = tuple[tuple[str, str], Sequence[str]]  # marks of decimals and thousands, formats of dates
@@ -51,7 +45,7 @@ class Sniffer(Opener):
         """A list that writes whose its rows are in the first of them alone, as merged cells do, and in the total below them, as if it did in all."""
         first = next(iter(sheet.columns.values()))
         cell = f"coalesce(trim({identifier(first.name)}::VARCHAR), '')"
-        if not _is_of_files(sheet) or sheet.carried or first.kind != "text" or not 0 < first.filled < sheet.rows:
+        if is_typed(sheet.file) or sheet.carried or first.kind != "text" or not 0 < first.filled < sheet.rows:
             return sheet
         if not self.rows(f"SELECT 1 FROM {sheet.view} WHERE regexp_matches({cell}, {quoted(TOTAL_OF)}) LIMIT 1"):
             return sheet
@@ -68,7 +62,7 @@ class Sniffer(Opener):
         part = [c for c in sheet.columns.values() if 0 < c.filled < sheet.rows]
         full = [c for c in sheet.columns.values() if c.filled == sheet.rows]
         texts = [c for c in full if c.kind == "text" and not c.numbers and not c.dates and c.distinct > 1]
-        if not _is_of_files(sheet) or len(part) < 2 or len(full) < ALWAYS or not texts:
+        if is_typed(sheet.file) or len(part) < 2 or len(full) < ALWAYS or not texts:
             return sheet
         is_there = {c.name: f"(coalesce(trim({identifier(c.name)}::VARCHAR), '') <> '')" for c in part}
         first = max(part, key=lambda c: sum(self._same(sheet, is_there[c.name], is_there[o.name]) for o in part))
@@ -125,7 +119,7 @@ class Sniffer(Opener):
 
     def _below_headings(self, sheet: Sheet) -> Sheet:
         """A report whose rows stand below headings as its lines alone, with a column for each heading above them."""
-        if not _is_of_files(sheet):
+        if is_typed(sheet.file):
             return sheet
         filled = " OR ".join(f"trim({identifier(name)}::VARCHAR) <> ''" for name in sheet.columns)
         numbered = f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {sheet.view}"
@@ -193,7 +187,7 @@ class Sniffer(Opener):
         ]
         columns = ", ".join(f"{value} AS {identifier(name)}" for value, name in read)
         known = {n: c if number in c.numbers else replace(c, numbers=()) for n, c in sheet.columns.items()}
-        query, staged = f"SELECT {columns} FROM {sheet.view}", _is_of_files(sheet)
+        query, staged = f"SELECT {columns} FROM {sheet.view}", not is_typed(sheet.file)
         return replace(self.view(sheet, query, staged=staged), columns=known)
 
     def values(self, sheet: Sheet, column: str) -> dict[str, int]:
@@ -317,7 +311,7 @@ class Sniffer(Opener):
             f"regexp_replace(regexp_replace({identifier(column.name)}::VARCHAR, '(?i)CR', '-'), '[^0-9,.()-]', '', 'g')"
         )
         plain = f"replace({plain}, {quoted(thousands)}, '')" if thousands in {",", "."} else plain
-        plain = f"replace({plain}, {quoted(decimal)}, '.')"
+        plain = f"regexp_replace(replace({plain}, {quoted(decimal)}, '.'), '^-$', '0')"
         return f"TRY_CAST(regexp_replace({plain}, '[()-]', '', 'g') AS DOUBLE) * if(regexp_matches({plain}, '[(-]'), -1, 1)"
 
     def _day(self, column: Profile, form: str) -> str:
@@ -372,8 +366,8 @@ class Sniffer(Opener):
     def _marks(self, sheet: Sheet, text: str) -> frozenset[str]:
         """How negative numbers look, currency signs, and whether a mark could be one of thousands or of decimals."""
         marks = {
-            "trailing": "-$",
-            "parentheses": r"^\(",
+            "trailing": "[0-9][^0-9]*-$",
+            "parentheses": r"\(",
             "CR": "(?i)CR$",
             "leading": r"^[^0-9(]*-",
             "marked": "[,.]",

@@ -120,6 +120,7 @@ def _normal(text: str, formats: Formats) -> str:
     for mark in filter(None, (formats.thousands, formats.currency_sign)):
         normal = f"replace({normal}, {quoted(mark)}, '')"
     normal = normal if normal == text else f"stripped({normal})"
+    normal = f"regexp_replace({normal}, '^-$', '0')" if formats.currency_sign else normal  # as Excel writes nought
     normal = normal if formats.decimal == "." else f"replace({normal}, {quoted(formats.decimal)}, '.')"
     if formats.negative == "CR":
         return rf"regexp_replace(regexp_replace({normal}, '(?i)^(.*?) ?CR$', '-\1'), '(?i) ?DR$', '')"
@@ -135,14 +136,15 @@ def _number_pattern(formats: Formats, scale: int) -> str:
     whole = rf"\d{{1,{digits}}}" if not thousands else rf"(?:\d{{1,3}}(?:{thousands}\d{{3}})+|\d{{1,{digits}}})"
     number = whole + (rf"(?:{point}\d{{1,{scale}}}0*)?" if scale else rf"(?:{point}0+)?")
     sign = re.escape(formats.currency_sign)
-    number = rf"(?:{sign} ?)?{number}(?: ?{sign})?" if sign else number
+    before, minus, nought = (rf"(?:{sign} ?)?", f"|{sign} ?-{number}", f"|{sign} ?-") if sign else ("", "", "")
+    number = rf"{before}{number}(?: ?{sign})?" if sign else number
     forms = {
-        "leading": f"-?{number}",
+        "leading": f"-?{number}{minus}",
         "trailing": f"{number}-?",
-        "parentheses": rf"(?:{number}|\({number}\))",
+        "parentheses": rf"{number}|{before}\({number}\)",
         "CR": rf"{number}(?i: ?[CD]R)?",
     }
-    return f"^{forms[formats.negative]}$"
+    return f"^(?:{forms[formats.negative]}{nought})$"
 
 
 def _date(text: str, value: str, column: Column, formats: Formats, *, cast: bool) -> Value:

@@ -9,11 +9,8 @@ from crmlib.books.ledger import Ledger, identifier, numeric_columns, quoted, row
 from crmlib.declared.ledger import COUNTED, DRIVERS, ORDERED, tables
 
 SHORT = 10_000  # rows
-APART = {
-    "invoice_lines": ["kind"],
-    "activities": ["activity"],
-    "costs": ["level"],
-}  # by what rows are summed, beside the day
+# by what rows are summed, beside the day
+APART = {"invoice_lines": ["kind"], "activities": ["activity"], "costs": ["level"]}
 
 
 def is_whole(ledger: Ledger, table: str, *columns: str) -> bool:

@@ -57,7 +57,7 @@ def sign_of_currency() -> str:
 def number_pattern(form: tuple[str, str]) -> str:
     """What a number with these marks of decimals and thousands looks like."""
     (decimal, thousands), sign = form, sign_of_currency()
-    between = "[ \u00a0\u202f]" if thousands == " " else re.escape(thousands)
+    between = {" ": "[ \u00a0\u202f]", "'": "['\u2019]"}.get(thousands, re.escape(thousands))
     whole = rf"\d{{1,3}}(?:{between}\d{{3}})+" if thousands else ""
     body = rf"(?:{whole}|\d+)(?:{re.escape(decimal)}\d+)?" if whole else rf"\d+(?:{re.escape(decimal)}\d+)?"
-    return rf"^(?:-?{sign}? ?-?{body} ?{sign}?(?:-|(?i: ?[CD]R))?|\({sign}? ?{body} ?{sign}?\))$"
+    return rf"^(?:-?{sign}? ?-?{body} ?{sign}?(?:-|(?i: ?[CD]R))?|(?:{sign} ?)?\({sign}? ?{body} ?{sign}?\)|{sign} ?-)$"

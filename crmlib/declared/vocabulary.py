@@ -78,6 +78,8 @@ class Vocabulary(Record):
     revenue: list[str]
     rates: list[str]
     chances: list[str]
+    stacked: list[str]
+    wholes: list[str]
     costs: list[str]
     accounts: list[str]
     account_names: list[str]
@@ -93,8 +95,7 @@ def vocabulary() -> Vocabulary:
 
 
 def _with_own(own: dict[str, Words], table: str, words: Words) -> Words:
-    columns = own[table].columns if table in own else {}
-    return words.model_copy(update={"columns": {**columns, **words.columns}})
+    return words.model_copy(update={"columns": (own[table].columns if table in own else {}) | words.columns})
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -32,6 +33,7 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     """Gross sales before discount, the discount and the cost, by the sums that nearly every row bears out."""
     c = lines.columns
     _complete(look, lines, whole)
+    _join_shares(look, lines, whole, ask)
     x = {role: whole.spoken(name) for role, name in c.items()}
     others = [whole.spoken(n) for n, p in whole.columns.items() if p.is_number and not p.dates and n not in c.values()]
     for sign in "+-" if {"fee", "gross_sales"} <= {*x} else "":
@@ -105,18 +107,8 @@ def _of_head(look: Sniffer, lines: Draft, whole: Sheet, amounts: tuple[str, str]
         text = f"Does {off}, in the head of each document, come off what its lines say?"
         text += "" if before else " No total of the head is what they say: a .sql mapping can divide it among them."
         key, rows = "tables.invoice_lines.columns.discount (heads)", _rows(look, whole, [order, off], off)
-        said = ask(
-            Question(
-                key,
-                text,
-                rows,
-                ["yes", "no"] if before else ["no"],
-                "yes" if before else "no",
-                "no",
-                look.total(whole, off),
-            )
-        )
-        if said != "yes":
+        choices, amount = ["yes", "no"] if before else ["no"], look.total(whole, off)
+        if ask(Question(key, text, rows, choices, choices[0], "no", amount)) != "yes":
             return ""
     base = before or f"({after} + {off})"
     return f"case when {base} <> 0 then {off} * {left} / {base} else 0 end"
@@ -188,6 +180,23 @@ def _complete(look: Sniffer, lines: Draft, whole: Sheet) -> None:
         ]
         if other := next((n for n in able if look.takes_turns(whole, whole.spoken(name), whole.spoken(n))), ""):
             lines.columns[role] = f"coalesce({whole.spoken(name)}, {whole.spoken(other)})"
+
+
+def _join_shares(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
+    """Take several discounts in percent for one, as people say they come off."""
+    first, words = lines.columns.get("discount_share", ""), tuple(vocabulary().tables["invoice_lines"].columns["discount_share"])  # fmt: skip
+    more = [n for n, p in whole.columns.items() if n not in lines.columns.values() and p.is_number and p.distinct > 1 and likeness(n, words) >= KNOWN]  # fmt: skip
+    if not (first and more):
+        return
+    names = [whole.spoken(n) for n in (first, *more)]
+    after = functools.reduce(lambda x, y: f"try_cast({x} + {y} - {x} * {y} / 100 as decimal(18, 4))", names)
+    ways = {"one after the other": after, "in sum": f"({' + '.join(names)})", f"{first} alone": first}
+    text = (
+        f"Do {', '.join(names[:-1])} and {names[-1]} come off one after the other, or in sum? Or is it {first} alone?"
+    )
+    key = "tables.invoice_lines.columns.discount (several)"
+    amount = sum(look.total(whole, f"abs({n})") for n in names[1:])
+    lines.columns["discount_share"] = ways[ask(Question(key, text, [], [*ways], "one after the other", amount=amount)) or "one after the other"]  # fmt: skip
 
 
 def _without_tax(look: Sniffer, whole: Sheet, x: dict[str, str], others: Sequence[str], ask: Ask) -> str:
@@ -308,9 +317,8 @@ def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[
     for first, off in look.differences(whole, amount, others)[:1]:
         text = f"In nearly every row {amount} is {first} less {off}. Is {first} the amount before a discount, or with a tax?"
         rows = _rows(look, whole, [first, off, amount], off)
-        answer = ask(
-            Question(key, text, rows, choices, choices[0], "neither")
-        )  # what is left is the amount in any case
+        # what is left is the amount in any case
+        answer = ask(Question(key, text, rows, choices, choices[0], "neither"))
         return (first, amount) if answer == choices[0] else ("", "")
     words = tuple(vocabulary().tables["invoice_lines"].columns["gross_sales"])
     named = {whole.spoken(n): n for n in whole.columns}

@@ -70,9 +70,8 @@ def prepared(engagement: str | Path, edition: Edition, least: int, request: Requ
         new = scratch(folder, "new")
         (new / "books").mkdir(parents=True)
         write_books(books, disguise, new / "books")
-        kept = (
-            f"books-{content_hash(file_hashes(new / 'books'))[:16]}"  # other books have another name, as in the cache
-        )
+        # other books have another name, as in the cache
+        kept = f"books-{content_hash(file_hashes(new / 'books'))[:16]}"
         (new / "books").rename(new / kept)
         write_declared(opened, disguise, new, kept)
         put_into_place(folder)

@@ -12,13 +12,10 @@ from crmlib.books.sniff import CENT, Sniffer
 from crmlib.declared.vocabulary import KNOWN, kind_named, kind_of, likeness, parts, vocabulary
 from crmlib.run.drafts import MOST_RETURNED, Ask, Draft, Question, column_named
 
+MEASURES = ("gross_sales", "quantity", "cost_of_goods")  # that may stand below each other in one column
 FILE = PLACE[0]  # where several are merged
-AMOUNTS = (
-    "gross_sales",
-    "with_tax",
-    "unit_price",
-    "quantity",
-)  # by which it is said what lines are worth, before it is known what they are
+# by which it is said what lines are worth, before it is known what they are
+AMOUNTS = ("gross_sales", "with_tax", "unit_price", "quantity")
 LONGEST_CODE = 3  # letters of a code for a type
 MOST_KINDS = 20  # different values of a column of status or type
 
@@ -34,8 +31,7 @@ def find_kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str,
     for name, column in whole.columns.items():
         for code in vocabulary().codes:
             if code.filled and column.filled and _plain(code.column) == _plain(name):
-                there = "<> ''" if column.kind == "text" else "is not null"
-                tests.setdefault(code.filled, []).append(f"{whole.spoken(name)} {there}")
+                tests.setdefault(code.filled, []).append(_is_filled(whole, name))
         if not 0 < column.distinct <= MOST_KINDS or column.kind == "float" or name in lines.columns.values():
             continue
         if name.rsplit(".", 1)[-1] == FILE:
@@ -47,6 +43,8 @@ def find_kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str,
         if not any(kinds.values()) and (flag := _flag(look, lines, whole, name, values, ask)):
             kinds = {value: flag for value in values if _is_among(value, vocabulary().yes)}
         unknown = [v for v in values if not _is_told(v, kinds.get(v, ""))]
+        if unknown and (others := _beside(look, lines, whole, name, values, ask)):
+            kinds, unknown = dict.fromkeys(others, "exclude"), []
         if 0 < len(unknown) < len(values) or (unknown and _is_of_codes(look, lines, whole, name, values)):
             kinds |= _said_of(look, lines, whole, name, unknown, ask)
         for kind in sorted({*kinds.values()} - {""}):
@@ -55,9 +53,8 @@ def find_kinds(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> dict[str,
     _count_credited(look, lines, whole, tests, ask)
     for kind, test in _said_elsewhere(look, lines, whole, tests, ask):
         tests.setdefault(kind, []).append(test)
-    return {
-        kind: " or ".join(tests[kind]) for kind in sorted(tests, key=lambda kind: kind != "exclude")
-    }  # a draft is nothing else
+    # a draft is nothing else
+    return {kind: " or ".join(tests[kind]) for kind in sorted(tests, key=lambda kind: kind != "exclude")}
 
 
 def _join_cancelled(look: Sniffer, lines: Draft, whole: Sheet, tests: dict[str, list[str]]) -> None:
@@ -69,18 +66,19 @@ def _join_cancelled(look: Sniffer, lines: Draft, whole: Sheet, tests: dict[str, 
 
 
 def _count_credited(look: Sniffer, lines: Draft, whole: Sheet, tests: dict[str, list[str]], ask: Ask) -> None:
-    """Count documents that are cancelled by their status though each has a credit note of its amount, as people say: together they are nought."""
-    notes, customer = " or ".join(tests.get("return", [])), lines.columns.get("customer_id", "")
-    amount = next((whole.spoken(lines.columns[role]) for role in AMOUNTS if role in lines.columns), "")
-    if not (notes and customer and amount):
+    """Count documents that are cancelled by their status though each has a credit note of its amount, or its opposite, as people say: together they are nought."""
+    customer, amount = lines.columns.get("customer_id", ""), _first(lines, whole)
+    if not (customer and amount):
         return
+    notes = " or ".join([f"{amount} < 0", *tests.get("return", [])])
     same = f"concat_ws('|', {whole.spoken(customer)}, abs({amount}))"
+    stays = f"({notes}) AND NOT coalesce({' or '.join(tests.get('exclude', ['false']))}, false)"
     for test in [*tests.get("exclude", [])]:
         out = f"({test}) AND NOT coalesce({notes}, false) AND {amount} > 0"
-        alone = f"{out} AND {same} NOT IN (SELECT {same} FROM {whole.view} WHERE {notes})"
+        alone = f"{out} AND {same} NOT IN (SELECT {same} FROM {whole.view} WHERE {stays})"
         if not look.total(whole, "1", out) or look.total(whole, "1", alone):
             continue
-        text = f"Each row that {test} leaves out has a credit note of its amount. Do both count, so that they are nought together?"
+        text = f"Each row that {test} leaves out has a credit note of its amount, or its opposite. Do both count, so that they are nought together?"
         if _asked(look, lines, whole, "credited", text, out, ask):
             tests["exclude"].remove(test)
     if not tests.get("exclude", ["-"]):
@@ -95,25 +93,49 @@ def _is_among(value: str, words: Sequence[str]) -> bool:
     return _plain(value) in {*map(_plain, words)}
 
 
+def _is_filled(whole: Sheet, name: str) -> str:
+    return f"coalesce(trim(CAST({whole.spoken(name)} AS VARCHAR)), '') <> ''"
+
+
 def is_one(whole: Sheet, name: str, values: Sequence[str]) -> str:
     """The condition that a column has one of these values."""
     return f"{whole.spoken(name)} in ({', '.join(map(quoted, values))})"
 
 
+def _first(lines: Draft, whole: Sheet) -> str:
+    return next((whole.spoken(lines.columns[role]) for role in AMOUNTS if role in lines.columns), "")
+
+
 def _amount(look: Sniffer, lines: Draft, whole: Sheet, where: str) -> float:
     """What the lines that meet a condition are worth, by the first amount that they have."""
-    first = next((lines.columns[role] for role in AMOUNTS if role in lines.columns), "")
-    return look.total(whole, whole.spoken(first), where) if first else 0
+    first = _first(lines, whole)
+    return look.total(whole, first, where) if first else 0
 
 
 def _said_of(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str], ask: Ask) -> dict[str, str]:
     """The kind of lines with values that say nothing, beside others that do, where the column is one of status or type: sales, or as people say."""
-    if not ({*parts(name)} & {*vocabulary().status} or _is_type(name)):
+    told = [v for v in look.values(whole, name) if v not in values]
+    if not ({*parts(name)} & {*vocabulary().status} or _is_type(name) or (len(told) > 1 and any(map(kind_of, told)))):
         return {}
     text = f"Are the rows whose {name} is {' or '.join(values)} sales? Where they are of several kinds, say so under kinds."
-    key, amount = f"tables.invoice_lines.kinds ({name})", _amount(look, lines, whole, is_one(whole, name, values))
-    said = ask(Question(key, text, [], ["sales", "exclude", "return"], "sales", amount=amount))
+    said = _said(look, lines, whole, name, text, is_one(whole, name, values), ask, ("sales", "exclude", "return"))
     return dict.fromkeys(values, said) if said in {"exclude", "return"} else {}
+
+
+def _beside(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str], ask: Ask) -> list[str]:
+    """What a column of measures or scenarios says of rows that are not what was invoiced, as people say; nothing where it is none."""
+    words = vocabulary().tables["invoice_lines"].columns
+    like = {role: max(values, key=lambda v: likeness(v, tuple(words[role]))) for role in MEASURES}
+    known = {role: v for role, v in like.items() if likeness(v, tuple(words[role])) >= KNOWN}
+    is_account = likeness(name, (*vocabulary().accounts, *vocabulary().account_names)) >= KNOWN
+    is_stacked = len({*known.values()}) > 1 or likeness(name, tuple(vocabulary().stacked)) >= KNOWN
+    if is_account or not is_stacked or len(values) < 2:
+        return []
+    first = known.get("gross_sales") or next((v for v in values if _is_among(v, vocabulary().normal)), values[0])
+    text = f"{name} is {', '.join(values)}. Which of these is what was invoiced?"
+    choices = dict.fromkeys((first, *values, "all"))
+    said = _said(look, lines, whole, name, text, f"NOT {is_one(whole, name, [first])}", ask, [*choices])
+    return [] if said == "all" else [v for v in values if v != said]
 
 
 def _is_type(name: str) -> bool:
@@ -124,7 +146,7 @@ def _is_type(name: str) -> bool:
 def _is_of_codes(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequence[str]) -> bool:
     """Whether a column of types holds several codes that nothing explains, and no amount is negative, as a credit note's would be, or so many are as only payments are."""
     coded = _is_type(name) and len(values) > 1 and all(len(value) <= LONGEST_CODE for value in values)
-    first = next((whole.spoken(lines.columns[role]) for role in AMOUNTS if role in lines.columns), "")
+    first = _first(lines, whole)
     less, more = (look.total(whole, f"abs({first})", f"{first} {sign} 0") if first else 0 for sign in "<>")
     return coded and bool(first) and not 0 < less < MOST_RETURNED * more
 
@@ -156,14 +178,20 @@ def _said_elsewhere(
         yield from _notes(look, lines, whole, ask)
     yield from _taxes(look, lines, whole, ask)
     yield from _accounts(look, lines, whole, ask)
+    yield from _wholes(look, lines, whole, ask)
     if name := column_named(lines.sheet, vocabulary().chances, KNOWN):
         text = f"{lines.sheet.name} has a {name}, as a list of opportunities has. Is what was won of them, and nothing else, what was invoiced?"
         _asked(look, lines, whole, name, text, "true", ask)
 
 
 def _asked(look: Sniffer, lines: Draft, whole: Sheet, key: str, text: str, test: str, ask: Ask) -> bool:
+    return _said(look, lines, whole, key, text, test, ask, ("yes", "no")) != "no"
+
+
+def _said(look: Sniffer, lines: Draft, whole: Sheet, key: str, text: str, test: str, ask: Ask, choices: Sequence[str]) -> str:  # fmt: skip
+    """What people say of lines that meet a condition, with their amount; the first choice where they say nothing."""
     amount = _amount(look, lines, whole, test)
-    return ask(Question(f"tables.invoice_lines.kinds ({key})", text, [], ["yes", "no"], "yes", amount=amount)) != "no"
+    return ask(Question(f"tables.invoice_lines.kinds ({key})", text, [], [*choices], choices[0], amount=amount)) or choices[0]  # fmt: skip
 
 
 def _notes(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> Iterator[tuple[str, str]]:
@@ -182,13 +210,34 @@ def _notes(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> Iterator[tupl
 
 
 def _taxes(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> Iterator[tuple[str, str]]:
-    """Rows whose item is called a tax."""
-    if (name := lines.columns.get("product_id")) not in whole.columns:
-        return
-    taxes = [value for value in look.values(whole, name) if {*parts(value)[:1]} & {*vocabulary().taxes}]
-    text = f"Are the rows whose {name} is {' or '.join(taxes)} taxes, to be left out?"
-    if taxes and _asked(look, lines, whole, name, text, test := is_one(whole, name, taxes), ask):
-        yield "exclude", test
+    """Rows whose item is called a tax, or else described as one."""
+    for name in (lines.columns.get(role, "") for role in ("product_id", "product_name")):
+        values = look.values(whole, name) if name in whole.columns else ()
+        taxes = [v for v in values if {*parts(v)[:1], *parts(v)[-1:]} & {*vocabulary().taxes}]
+        text = f"Are the rows whose {name} is {' or '.join(taxes)} taxes, to be left out?"
+        if taxes and _asked(look, lines, whole, name, text, test := is_one(whole, name, taxes), ask):
+            yield "exclude", test
+            return
+
+
+def _wholes(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> Iterator[tuple[str, str]]:
+    """Rows whose amount is in another row of the document too: parts of a kit, and heads, which are the sum of the others."""
+    if part := column_named(lines.sheet, vocabulary().wholes, KNOWN):
+        test = _is_filled(whole, part)
+        text = f"Are the rows that have a {part} parts of what stands in another row with its whole amount, to be left out?"
+        if look.total(whole, "1", f"NOT ({test})") and _asked(look, lines, whole, part, text, test, ask):
+            yield "exclude", test
+    amount, order = (whole.spoken(lines.columns[r]) if r in lines.columns else "" for r in ("gross_sales", "order_id"))
+    few = {n: [*look.values(whole, n)] for n, c in whole.columns.items() if c.distinct == 2 and n not in lines.columns.values()}  # fmt: skip
+    for name, value in ((name, value) for name, values in few.items() for value in values if amount and order):
+        test = is_one(whole, name, [value])
+        several = f"SELECT 1 FROM {whole.view} GROUP BY {order} HAVING count(*) FILTER ({test}) <> 1 LIMIT 1"
+        rest, head = f"CASE WHEN {test} THEN 0 ELSE {amount} END", f"CASE WHEN {test} THEN {amount} END"
+        if not look.rows(several) and look.adds_up(whole, order, rest, head, "0"):
+            text = f"In each document the row whose {name} is {value} is the sum of the others. Is it the document's total, to be left out?"
+            if _asked(look, lines, whole, name, text, test, ask):
+                yield "exclude", test
+            return
 
 
 def _accounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> Iterator[tuple[str, str]]:
@@ -211,3 +260,10 @@ def _accounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> Iterator[t
     elif not sales and look.adds_up(whole, whole.spoken(order), whole.spoken(amount), "0", "0"):
         text = f"The rows of each document of {lines.sheet.name} add up to nought, as in a journal. Which {account} are of revenue? Leave the others out by kinds, such as `exclude: {whole.spoken(account)} not in ('8400')`."
         _asked(look, lines, whole, account, text, "true", ask)
+    elif not sales and len(digits := {v[:1] for v in values if v[:1].isdigit()}) > 1:
+        is_of = {d: f"starts_with(CAST({whole.spoken(account)} AS VARCHAR), {quoted(d)})" for d in digits}
+        most = sorted(digits, key=lambda d: (-abs(_amount(look, lines, whole, is_of[d])), d))
+        text = f"{lines.sheet.name} books to accounts of several kinds: {account} is {', '.join(values)}. With which digit do those of revenue begin, or are all of revenue?"
+        said = _said(look, lines, whole, account, text, f"NOT {is_of[most[0]]}", ask, [*most, "all"])
+        if said != "all":
+            yield "exclude", f"NOT coalesce({is_of[said]}, false)"

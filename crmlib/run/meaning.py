@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
+from crmlib.books.ledger import identifier, quoted
+from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Sheet
 from crmlib.books.sniff import Sniffer
 from crmlib.books.typing import day_of
+from crmlib.books.written import DATES, NUMBERS, TIME, number_pattern
 from crmlib.declared.settings import SERIAL
-from crmlib.declared.vocabulary import KNOWN, parts, vocabulary
+from crmlib.declared.vocabulary import KNOWN, likeness, parts, vocabulary
 from crmlib.run.amounts import find_amounts, scale_amounts, turn_signs
 from crmlib.run.drafts import Ask, Draft, Proposal, Question, column_named
 from crmlib.run.kinds import FILE, MOST_KINDS, find_kinds, is_one
@@ -18,6 +21,7 @@ from crmlib.run.proposal import MOST_MIXED, recognised, roles
 from crmlib.run.selected import with_selected
 
 UNKNOWN = ("2024-01", "2024-12")  # stands for months of which nothing is known
+WRITTEN = ("gross_sales", "invoice_date", "discount", "discount_share", "unit_price", "quantity", "with_tax", "cost_of_goods")  # fmt: skip
 EDGE_DAYS = 7  # by which the first or last month is shorter than the others, as the check month-in-part has it
 NO_CURRENCY = "XXX"  # ISO 4217's code for none
 PERIODS = ("%Y%m", "%m.%Y", "0%m.%Y", "%m/%Y", "%Y-%m")  # forms of months that a fiscal year may count
@@ -55,12 +59,12 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
             lines.columns["document_currency"] = lines.columns.pop("currency")  # not the amount's
         _read_plain(lines)
         p.coverage = _coverage(_months(look, lines, whole), asked)
-    p.open |= {question.key: question for question in _left(p, sheets)}
+    p.open |= {question.key: question for question in _left(look, p, sheets)}
     p.currency = _currency(look, p, asked)
     return p
 
 
-def _left(p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Question]:
+def _left(look: Sniffer, p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Question]:
     """What nobody can be asked, as nothing is known of it, or as it is for later."""
     lines = p.tables.get("invoice_lines")
     if not lines or "customer_id" not in lines.columns:
@@ -73,9 +77,38 @@ def _left(p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Question]:
     elif not p.coverage[0]:
         text = "Which months do the books hold? No form of their dates is known."
         yield Question("coverage", text, [], [], f"{UNKNOWN[0]} to {UNKNOWN[1]}")
+    for sheet in (s for s in sheets if lines and {*s.source} <= {*p.unread} and not _lacking(s)):
+        amounts = [
+            c for n, c in sheet.columns.items() if n == roles(sheet, "invoice_lines").get("gross_sales", ("",))[0]
+        ]
+        text = f"{sheet.name} has a customer, a date and an amount in each row too, under other names than {p.tables['invoice_lines'].sheet.name}. Are they lines of these books? Then write both in one form under the names of one of them, and begin anew with `crm new`; if not, remove this entry."
+        yield Question(f"unread ({sheet.name})", text, [], [], "not read", amount=look.read_sum(sheet, amounts))
+    for sheet in lines.sheets if lines else sheets:
+        yield from _unreadable(look, sheet, lines.columns if lines else {})
     if p.unread:
         text = f"Recognised as no table of the ledger: {', '.join(p.unread)}. Is there nothing in them that counts?"
         yield Question("unread", text, [], [], "not read")
+
+
+def _unreadable(look: Sniffer, sheet: Sheet, taken: Mapping[str, str]) -> Iterator[Question]:
+    """Columns that are called like amounts or days, and most of whose values, but not all, are written like them."""
+    for role, words in vocabulary().tables["invoice_lines"].columns.items():
+        if role not in WRITTEN or role in taken:
+            continue
+        for c in sheet.columns.values():
+            if c.kind != "text" or c.numbers or c.dates or not c.filled or likeness(c.name, tuple(words)) < KNOWN:
+                continue
+            forms = {f"^{shape}{TIME}$" for shape in DATES.values()} if role == "invoice_date" else {*map(number_pattern, NUMBERS)}  # fmt: skip
+            value = f"trim({identifier(c.name)}::VARCHAR)"
+            [counts] = look.rows(f"SELECT {', '.join(f'count_if(regexp_matches({value}, {quoted(form)}))' for form in forms)} FROM {sheet.view}")  # fmt: skip
+            most, form = max(zip(counts, forms, strict=True))
+            if 2 * most < c.filled:
+                continue
+            odd = look.rows(f"SELECT DISTINCT {value} FROM {sheet.view} WHERE {value} <> '' AND NOT regexp_matches({value}, {quoted(form)}) ORDER BY 1 LIMIT 3")  # fmt: skip
+            text = f"{most} of {c.filled} values of {c.name} are written alike, and others otherwise, such as {' and '.join(v for (v,) in odd)}; it is not read. Write all in one way and begin anew with `crm new`."
+            if role == "invoice_date" and sheet.file.suffix in WORKBOOKS:
+                text += " Where a workbook has some days as text, those it made days may have day and month exchanged: take them from the system as text."
+            yield Question(f"tables.invoice_lines.columns.{role} ({c.name})", text, [], [], "not read", amount=None if role == "quantity" else look.read_sum(sheet, [c]))  # fmt: skip
 
 
 def _lacking(sheet: Sheet) -> list[str]:

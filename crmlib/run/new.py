@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crmlib.books.ledger import identifier
 from crmlib.books.raw import WORKBOOKS
-from crmlib.books.sheets import Sheet
+from crmlib.books.sheets import DATABASES, Sheet, is_typed
 from crmlib.books.sniff import Sniffer
 from crmlib.declared.editions import SHEETS
 from crmlib.declared.judgement import FILES, Round
@@ -22,10 +22,8 @@ from crmlib.run.drafts import Ask, Draft, Proposal
 from crmlib.run.meaning import NO_CURRENCY, UNKNOWN, proposed
 from crmlib.run.proposal import DERIVED, of_documents
 
-DATABASES = {".duckdb", ".db"}
 TAX = ("tax", "with_tax", "document_currency", "document_amount")  # looked at, and not in the ledger
 EXTRAS = {"discount", "freight", "commission"}  # amounts that a line may be without
-TEXTS = {".txt", ".tsv"}  # CSV by another name
 
 
 def write_template(folder: Path, sources: Sequence[str] = (), ask: Ask = lambda question: "") -> list[str]:
@@ -71,7 +69,8 @@ def _is_database(source: str) -> bool:
 
 def _file_name(source: str) -> str:
     file = Path(source)
-    return f"{file.stem}.csv" if file.suffix.lower() in TEXTS else file.name
+    kept = is_typed(file) or file.suffix.lower() in {".csv", *WORKBOOKS}
+    return file.name if kept else f"{file.stem}.csv"  # by another name
 
 
 def _texts(folder: Path, source: str, p: Proposal) -> dict[str, str]:
@@ -183,7 +182,9 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
     ]
     whole = {"".join(parts(role)) for role in known if role not in mapped}
     of_head = [c for c in (draft.head.columns if draft.head else ()) if "".join(parts(c)) in whole]
-    unread = of_head + [
+    numbers = {"".join(parts(n)) for n in known["line_no"].also} if "line_no" in {*known} - {*mapped} else {}
+    odd = [c for c in sheet.columns if "".join(parts(c)) in numbers]  # which tell no lines apart
+    unread = [*of_head, *odd] + [
         c
         for c in (*elsewhere, *(draft.columns.get(role, "") for role in TAX), *of_documents(sheet))
         if c in sheet.columns and sheet.columns[c] not in draft.mapped(*mapped.values())
@@ -204,8 +205,9 @@ def _source(p: Proposal, sheet: Sheet) -> str:
 def _column(draft: Draft, table: str, role: str, name: str) -> str:
     """A column as the mapping names it, with what its type needs."""
     record, columns = tables()[table].columns[role], draft.mapped(name)
-    typed = _is_database(str(draft.sheet.file)) or draft.sheet.file.suffix.lower() == ".parquet"
-    cast = typed and any(c.kind == "float" or (c.kind == "number" and not record.numeric) for c in columns)
+    cast = is_typed(draft.sheet.file) and any(
+        c.kind == "float" or (c.kind == "number" and not record.numeric) for c in columns
+    )
     cast |= (
         record.type == "date"
         and any("timed" in c.marks for c in columns)

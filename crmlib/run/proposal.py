@@ -76,9 +76,10 @@ def of_documents(sheet: Sheet) -> list[str]:
 
 
 def _without_path(sheet: Sheet) -> dict[str, str]:
-    """The columns' names without the way to them that several share: `Invoice lines/Quantity`."""
-    paths = Counter(name.partition("/")[0] for name in sheet.columns if "/" in name)
-    return {n: n.partition("/")[2] if "/" in n and paths[n.partition("/")[0]] >= SHARED else n for n in sheet.columns}
+    """The columns' names without the way to them that several share: `Invoice lines/Quantity`, `InvcDtl_ExtPrice`."""
+    split = {n: re.match(r"([^/]+)/|([A-Z][a-z]+[A-Z]\w*?)_", n) for n in sheet.columns}
+    paths = Counter(way[0] for way in split.values() if way)
+    return {n: n.removeprefix(way[0]) if way and paths[way[0]] >= SHARED else n for n, way in split.items()}
 
 
 def _with_names(look: Sniffer, sheet: Sheet) -> Sheet:
@@ -213,7 +214,7 @@ def _prove_names(look: Sniffer, lines: Draft) -> None:
 def _prove_customer(look: Sniffer, lines: Draft, ask: Ask) -> None:
     """Ask who the customer is where most keys have several names, as accounts of a general ledger have, or contacts."""
     sheet, key, name = lines.sheet, *(lines.columns.get(role, "") for role in ("customer_id", "customer_name"))
-    if not {key, name} <= {*sheet.columns} or sheet.columns[name].distinct < sheet.columns[key].distinct:
+    if not {key, name} <= {*sheet.columns}:
         return
     if look.mixed(sheet, sheet.spoken(name), sheet.spoken(key)) > MOST_MIXED:
         other = next((c for c in _one_by_one(look, sheet, name) if c not in lines.columns.values()), name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
+from typing import Any
 
 from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.ledger import identifier, quoted
@@ -12,7 +14,7 @@ from crmlib.books.sniff import CENT, Sniffer
 from crmlib.declared.vocabulary import KNOWN, kind_named, likeness, month_of, vocabulary
 from crmlib.run.drafts import Ask, Question, column_named
 from crmlib.run.proposal import REVERSED, roles, written
-from crmlib.run.references import HELD, shared_key
+from crmlib.run.references import BARE, HELD, shared_key
 
 LINES = "invoice_lines.sql"
 ENTRY = """-- Bookings of revenue, each with the customer whom its entry charges.
@@ -27,7 +29,7 @@ LEFT JOIN (
 ) AS c ON {same}
 WHERE starts_with(CAST(l.{account} AS VARCHAR), {revenue})"""
 PART = """SELECT {{place}}{kind} AS document_type, {columns}
-FROM {{{lines}}} AS l LEFT JOIN {{{head}}} AS h ON trim(CAST(l.{ours} AS VARCHAR)) = trim(CAST(h.{theirs} AS VARCHAR))"""
+FROM {{{lines}}} AS l LEFT JOIN {{{head}}} AS h ON ltrim(trim(CAST(l.{ours} AS VARCHAR)), '0') = ltrim(trim(CAST(h.{theirs} AS VARCHAR)), '0')"""
 
 
 MONTHLY = """SELECT {{place}}{others}, '{month}' AS invoice_date, {amounts}l.{amount} AS amount
@@ -37,7 +39,7 @@ PIVOTED = 3  # columns named for months, from which on each is what was sold in 
 
 def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Sheet]:
     """The sheets, those from which invoice lines, customers or products can be selected alone replaced by what the query gives."""
-    sheets = [_once(look, _once(look, sheet, "customer"), "product") for sheet in sheets]
+    sheets = [_once(look, _once(look, sheet, "customer"), "product") for sheet in _without_units(look, sheets)]
     for sheet in sheets:
         if lines := _entries(look, sheet):
             return [*(s for s in sheets if s is not sheet), lines]
@@ -51,12 +53,47 @@ def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Shee
                 ]
                 made = look.selected(lines, "\nUNION ALL\n".join(texts), four, LINES)
                 return [*(s for s in sheets if s not in four.values()), made]
+    for head, lines in permutations(sheets, 2):
+        if bare := _by_noughts(look, head, lines):
+            made = look.selected(lines, _part({"lines": lines, "heads": head}, "invoice", "lines", "heads", bare), {"lines": lines, "heads": head}, LINES)  # fmt: skip
+            return [*(s for s in sheets if s not in (head, lines)), made]
     dated = (roles(sheet, table).keys() for sheet in sheets for table in ("documents", "invoice_lines"))
     if not any({"customer_id", "invoice_date"} <= found for found in dated):
         for sheet in sheets:
             if lines := _by_month(look, sheet, ask) or _of_year_and_month(look, sheet):
                 return [*(s for s in sheets if s is not sheet), lines]
     return [*sheets]
+
+
+def _without_units(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
+    """The sheets, one of them alone with a unit behind every quantity, `12 pcs`, with both in columns of their own."""
+    words, of_unit = tuple(vocabulary().tables["invoice_lines"].columns["quantity"]), "[^\\W\\d_][\\w.²³]*$"
+    odd = [
+        (sheet, n) for sheet in sheets for n, c in sheet.columns.items()
+        if c.kind == "text" and not c.numbers and not c.dates and c.filled and likeness(n, words) >= KNOWN
+        and not look.total(sheet, "1", f"trim({identifier(n)}) <> '' AND NOT regexp_matches(trim({identifier(n)}), '^-?\\d[\\d.,]* ?{of_unit}')")
+    ]  # fmt: skip
+    if len(odd) != 1:
+        return [*sheets]
+    [(sheet, name)] = odd
+    columns = ", ".join(f"l.{identifier(n)}" for n in sheet.columns if n != name)
+    cell = f"trim(l.{identifier(name)})"
+    text = f"SELECT {{place}}{columns}, regexp_replace({cell}, ' ?{of_unit}', '') AS {identifier(name)}, regexp_extract({cell}, '{of_unit}') AS unit FROM {{sheet}} AS l"
+    made = look.selected(sheet, text, {"sheet": sheet}, LINES)
+    return [*sheets] if "unit" in sheet.columns or not made.columns[name].is_number else [made if s is sheet else s for s in sheets]  # fmt: skip
+
+
+def _by_noughts(look: Sniffer, head: Sheet, lines: Sheet) -> tuple[str, str] | None:
+    """The columns by which lines name their head, where they have the same numbers but for noughts before them."""
+    theirs, ours = (roles(sheet, table) for sheet, table in ((head, "documents"), (lines, "invoice_lines")))
+    lacks = not {"customer_id", "invoice_date"} <= ours.keys()
+    if not (lacks and {"customer_id", "invoice_date", "order_id"} <= theirs.keys() and "order_id" in ours):
+        return None
+    own, other = ours["order_id"][0], theirs["order_id"][0]
+    alike = (head.delimiter, head.encoding, head.header_row) == (lines.delimiter, lines.encoding, lines.header_row)
+    held = [look.held(lines, own, head, other, read) for read in ("{}", BARE)]
+    again = look.repeats(head, BARE.format(identifier(other)))
+    return (own, other) if alike and held[0] < HELD <= held[1] and not again else None
 
 
 def _once(look: Sniffer, sheet: Sheet, what: str) -> Sheet:
@@ -145,12 +182,14 @@ def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
     if len(months) < PIVOTED:
         months, beside = _measures(sheet, year)
     whose = [name for name, _ in roles(sheet, "customers").values() if name not in months]
-    label = "" if whose else column_named(sheet, vocabulary().row_labels, KNOWN)
+    label = "" if whose else column_named(sheet, vocabulary().row_labels, KNOWN) or next(iter(sheet.columns))
+    label = label if label and sheet.columns[label].kind == "text" and label not in months else ""
     whose = whose or [label]
     if len(months) < PIVOTED or whose == [""]:
         return None
     texts = [c for c in sheet.columns if c not in months and not (c not in whose and sheet.columns[c].is_number)]
-    if (totals := _totals(look, sheet, texts, whose, [*months])) is None:
+    rows = look.read_rows(sheet, texts, [*months])
+    if (totals := _totals(rows, 1, texts, whose) or _totals(rows, -1, texts, whose)) is None:
         return None  # neither customers nor what they add up to
     but, customers = totals
     columns = ", ".join(f"l.{identifier(text)}" + " AS customer" * (text == label) for text in texts)
@@ -182,11 +221,11 @@ def _measures(sheet: Sheet, year: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _totals(
-    look: Sniffer, sheet: Sheet, texts: Sequence[str], whose: Sequence[str], months: Sequence[str]
+    rows: Sequence[Sequence[Any]], way: int, texts: Sequence[str], whose: Sequence[str]
 ) -> tuple[str, list[str]] | None:
-    """What leaves out the rows called totals or nobody's, to which rows above add up, and who is called like one and is none; None where a plain total or nobody's is none, or rows stand in rows."""
+    """What leaves out the rows called totals or nobody's, to which rows above add up, or below if the way is −1, and who is called like one and is none; None where a plain total or nobody's is none, or rows stand in rows."""
     above, totals, customers, of_nobody = list[Sequence[float]](), dict[str, list[str]](), list[str](), False
-    for row in look.read_rows(sheet, texts, months):
+    for row in rows[::way]:
         said, amounts = dict(zip(texts, row, strict=False)), row[len(texts) :]
         called = {t: v for t, v in said.items() if re.search(TOTAL, v) or re.search(TOTAL_OF, v)}
         nobody = not any(said[text] for text in whose)
@@ -199,7 +238,7 @@ def _totals(
         else:
             above.append(amounts)
             customers += called.values()
-    if _is_nested(above):
+    if _is_nested(above[::way]):
         return None
     cells = {text: f"coalesce(trim(CAST({identifier(text)} AS VARCHAR)), '')" for text in texts}
     tests = [f"{cells[text]} IN ({', '.join(map(quoted, values))})" for text, values in totals.items()]

@@ -26,9 +26,8 @@ def leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
         if amount in lines.sheet.columns
         else "true"
     )
-    rest = look.kept(
-        lines.sheet, f"NOT coalesce({dated}, false) AND coalesce({filled}, false)"
-    )  # without either it is a note
+    # without either it is a note
+    rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false) AND coalesce({filled}, false)")
     if customer not in lines.sheet.columns or not all(
         re.search(TOTAL, said) or re.search(TOTAL_OF, said) for said in look.values(rest, customer)
     ):

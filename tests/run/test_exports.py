@@ -128,6 +128,50 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"sales.csv": "Document No,Date,Customer No,Customer Name,Invoiced,Credited\nR1,2024-01-05,K1,Alder,15.00,\nR2,2024-01-31,K2,Birch,,2.50\n"}, set()),
     "a last row called a total where others have their customer": (
         {"register.csv": "Date,Particulars,Voucher No.,Value\n2024-01-05,Alder,1,15.00\n2024-01-31,Birch,2,-2.50\n,Grand Total,,12.50\n"}, set()),
+    "measures below each other": (
+        {"cube.csv": "Customer,Month,Measure,Value\nAlder,2024-01,Net Sales,15.00\nAlder,2024-01,Quantity,3\nAlder,2024-01,COGS,9.00\nBirch,2024-01,Net Sales,-2.50\nBirch,2024-01,Quantity,-1\nBirch,2024-01,COGS,-1.00\n"},
+        {"tables.invoice_lines.kinds (Measure)"}),
+    "what was planned and what was sold the year before, beside what was sold": (
+        {"sales.csv": "Customer,Month,Scenario,Net Sales\nAlder,2024-01,Actual,15.00\nAlder,2024-01,Budget,20.00\nBirch,2024-01,Actual,-2.50\nBirch,2024-01,Prior Year,4.00\n"}, set()),
+    "opening balances and payments among what customers owe": (
+        {"konten.csv": "Konto,Name,Datum,Beleg,Buchungstext,Soll,Haben\nK1,Alder,2024-01-01,EB,Saldovortrag,100.00,\nK1,Alder,2024-01-05,R1,Rechnung,15.00,\nK1,Alder,2024-01-15,Z1,Zahlung,,5.00\nK2,Birch,2024-01-31,G2,Gutschrift,,2.50\n"}, set()),
+    "a billing document that is cancelled, with what cancels it": (
+        {"sales.csv": "Billing Document,Billing Document Type,Billing Document Date,Sold-to Party,Sold-to Party Name,Net Amount,Billing Document Is Cancelled,Cancelled Billing Document\n"
+         "1,F2,2024-01-05,K1,Alder,15.00,,\n2,F2,2024-01-10,K2,Birch,7.00,X,\n3,S1,2024-01-11,K2,Birch,-7.00,,2\n4,G2,2024-01-31,K2,Birch,-2.50,,\n"},
+        {"tables.invoice_lines.kinds (Billing Document Is Cancelled)"}),
+    "an invoice that is void, and its opposite, which no word tells": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Net Amount,Void\n1,2024-01-05,K1,Alder,15.00,N\n2,2024-01-10,K2,Birch,7.00,Y\n3,2024-01-11,K2,Birch,-7.00,N\n4,2024-01-31,K2,Birch,-2.50,N\n"},
+        {"tables.invoice_lines.kinds (credited)"}),
+    "distributions to accounts of several kinds, a tax that its description tells": (
+        {"sales.csv": "Customer ID,Customer Name,Invoice/CM #,Date,Item ID,Description,G/L Account,Amount\nK1,Alder,R1,2024-01-05,A-1,Anchor,40000,-10.00\nK1,Alder,R1,2024-01-05,B-2,Bolt,40000,-5.00\nK1,Alder,R1,2024-01-05,,Sales Tax,23100,-3.00\n"
+         "K2,Birch,G2,2024-01-31,B-2,Bolt,40000,2.50\nK2,Birch,G2,2024-01-31,,Sales Tax,23100,0.50\n"},
+        {"tables.invoice_lines.kinds (Description)", "tables.invoice_lines.kinds (G/L Account)"}),
+    "accounts by number and name in one column": (
+        {"search.csv": "Date,Document Number,Name,Main Line,Account,Amount\n2024-01-05,R1,Alder,*,Accounts Receivable,18.00\n2024-01-05,R1,Alder,,4000 Sales,15.00\n2024-01-05,R1,Alder,,5000 Cost of Goods Sold,-9.00\n2024-01-05,R1,Alder,,2200 Tax payable,3.00\n"
+         "2024-01-31,G2,Birch,*,Accounts Receivable,-3.00\n2024-01-31,G2,Birch,,4000 Sales,-2.50\n2024-01-31,G2,Birch,,2200 Tax payable,-0.50\n"},
+        {"tables.invoice_lines.columns.customer_id (names)", "tables.invoice_lines.kinds (Account)"}),
+    "parts of a kit below it": (
+        {"sales.csv": "Invoice No,Line,Parent line,Date,Customer No,Customer Name,Item,Net Amount\nR1,1,,2024-01-05,K1,Alder,A-1,15.00\nR1,2,1,2024-01-05,K1,Alder,A-2,9.00\nR1,3,1,2024-01-05,K1,Alder,A-3,6.00\nR2,1,,2024-01-31,K2,Birch,B-2,-2.50\n"},
+        {"tables.invoice_lines.kinds (Parent line)"}),
+    "heads with the sum of their lines among them": (
+        {"sales.csv": "Rec,Invoice No,Date,Customer No,Customer Name,Item,Net Amount\nH,R1,2024-01-05,K1,Alder,,15.00\nL,R1,2024-01-05,K1,Alder,A-1,10.00\nL,R1,2024-01-05,K1,Alder,B-2,5.00\nH,R2,2024-01-31,K2,Birch,,-2.50\nL,R2,2024-01-31,K2,Birch,B-2,-2.50\n"},
+        {"tables.invoice_lines.kinds (Rec)"}),
+    "fields of two tables named with them": (
+        {"baq.csv": "InvcHead_InvoiceNum,InvcHead_InvoiceDate,InvcHead_CreditMemo,Customer_Name,InvcDtl_InvoiceLine,InvcDtl_PartNum,InvcDtl_ExtPrice\n1,1/5/2024 12:00:00 AM,False,Alder,1,A-1,15.00\n2,1/31/2024 12:00:00 AM,True,Birch,1,A-1,-2.50\n"}, set()),
+    "text with tabs that is called .xls": ({"export.XLS": DATED.replace(",", "\t").format("Invoice Date", "2024-01-05", "2024-01-31", "2024-02-18")}, set()),
+    "apostrophes of a printer between thousands, a sign before the minus": (
+        {"sales.csv": "Document No;Date;Customer No;Customer Name;Net Amount\nR1;2024-01-05;K1;Alder;CHF 1\u2019010.00\nR2;2024-01-31;K2;Birch;CHF -2.50\nR3;2024-02-18;K1;Alder;CHF -995.00\n"}, set()),
+    "nought as a dash, and parentheses behind the sign": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Net Amount\nR1,2024-01-05,K1,Alder, $ 15.00 \nR2,2024-01-31,K2,Birch, $ (2.50)\nR3,2024-02-18,K1,Alder, $ -   \n"}, set()),
+    "quantities with their unit": (
+        {"sales.csv": "Document No;Date;Customer No;Customer Name;Item;Qty;Unit Price\nR1;2024-01-05;K1;Alder;A-1;4 pcs;2,50\nR2;2024-01-31;K2;Birch;B-2;-2,5 kg;1,00\nR3;2024-02-18;K1;Alder;A-1;2 pcs;2,50\n"}, set()),
+    "numbers of documents with noughts before them in their heads": (
+        {"invoices.csv": "Invoice No,Invoice Date,Customer No,Customer Name\n0001,2024-01-05,K1,Alder\n0002,2024-01-31,K2,Birch\n",
+         "invoice_lines.csv": "Invoice No,Line No,Item,Amount\n1,1,A-1,10.00\n1,2,B-2,5.00\n2,1,B-2,-2.50\n"}, set()),
+    "a total above the rows that are indented below it": (
+        {"pivot.csv": "Customer,2024-01,2024-02,2024-03\nTotal,10.00,-2.50,5.00\n   Alder,10.00,,5.00\n   Birch,,-2.50,\n"}, {ASKED_MONTHS}),
+    "a measure below each month and the total, customers in a column that nobody named": (
+        {"pivot.csv": ",Total,,,\n,January 2024,February 2024,March 2024,\n,Untaxed Total,Untaxed Total,Untaxed Total,Untaxed Total\nTotal,10.00,-2.50,5.00,12.50\n     Alder,10.00,,5.00,15.00\n     Birch,,-2.50,,-2.50\n"}, {ASKED_MONTHS}),
     "keys with noughts before them": (
         {"sales.csv": "Document No,Date,Customer No,Amount\nR1,2024-01-05,7,15.00\nR2,2024-01-31,12,-2.50\n",
          "customers.csv": "Customer No,Customer Name\n0007,Alder\n0012,Birch\n"}, set()),
@@ -280,6 +324,73 @@ def test_the_discount_of_a_head_is_divided_among_its_lines_where_a_total_is_less
     ledger = read_ledger(open_engagement(folder), tmp_path / "work")
     there = "discount" in ledger.tables["invoice_lines"].columns
     assert (values(ledger, "invoice_lines", "discount") if there else []) == discounts
+
+
+JOBS = (
+    ",,Type,Date,Num,Memo,Item,Amount\nAlder,,,,,,,\n,Job 1,,,,,,\n,,Invoice,2024-01-05,R1,,,10.00\n,Total Job 1,,,,,,10.00\n,Job 2,,,,,,\n,,Invoice,2024-02-18,R3,,,5.00\n"
+    ",Total Job 2,,,,,,5.00\nTotal Alder,,,,,,,15.00\nBirch,,,,,,,\n,Job 3,,,,,,\n,,Credit Memo,2024-01-31,R2,,,-2.50\n,Total Job 3,,,,,,-2.50\nTotal Birch,,,,,,,-2.50\nTOTAL,,,,,,,12.50\n"
+)
+
+
+def test_columns_without_a_name_beside_headings_are_named_by_their_place(tmp_path: Path) -> None:
+    (tmp_path / "detail.csv").write_text(JOBS, encoding="utf-8")
+    folder, _, _ = set_up(
+        tmp_path, [tmp_path / "detail.csv"], {"tables.invoice_lines.columns.customer_id": "heading 1"}
+    )
+    assert net(folder, tmp_path / "work") == NET
+
+
+SHARES_TWICE = "Document No;Date;Customer;Qty;Price;Rabatt 1 %;Rabatt 2 %\n1;2024-01-05;Alder;10;10.00;10;5\n2;2024-01-31;Birch;-1;50.00;0;0\n3;2024-02-18;Alder;1;40.00;20;10\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "off"),
+    [
+        ("one after the other", ["14.5", "0", "11.2"]),
+        ("in sum", ["15", "0", "12"]),
+        ("Rabatt 1 % alone", ["10", "0", "8"]),
+    ],
+)
+def test_two_discounts_in_percent_come_off_as_people_say(answer: str, off: list[str], tmp_path: Path) -> None:
+    (tmp_path / "sales.csv").write_text(SHARES_TWICE, encoding="utf-8")
+    folder, _, _ = set_up(
+        tmp_path, [tmp_path / "sales.csv"], {"tables.invoice_lines.columns.discount (several)": answer}
+    )
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert values(ledger, "invoice_lines", "discount") == [*map(Decimal, off)]
+
+
+def test_lines_of_another_year_under_other_names_refuse_the_books_until_people_leave_them_out(tmp_path: Path) -> None:
+    texts = {
+        "sales_2023.csv": "Invoice,Date,Customer,Sales\nR1,2023-01-05,Alder,7.00\n",
+        "sales_2024.csv": "Doc No,Posting Date,Customer No,Net Amount\nR2,2024-01-05,Alder,15.00\nR3,2024-01-31,Birch,-2.50\n",
+    }
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    folder, _, _ = set_up(tmp_path, [tmp_path / name for name in texts])
+    assert mapping(folder)["open"]["unread (sales_2023)"]["amount"] == 7
+    confirmed(folder)
+    found = check_ledger(read_ledger(open_engagement(folder), tmp_path / "work"))
+    assert found[found["verdict"] == "reject"]["message"].tolist() == []
+
+
+ODD = {
+    "gross_sales (Net Amount)": ("Document No,Date,Customer,Net Amount\nR1,2024-01-05,Alder,10.00\nR2,2024-01-31,Birch,2.50\nR3,2024-02-18,Alder,about 5\n", "about 5"),
+    "discount (Rabatt)": ("Document No,Date,Customer,Net Amount,Rabatt\nR1,2024-01-05,Alder,10.00,1.00\nR2,2024-01-31,Birch,2.50,0.00\nR3,2024-02-18,Alder,5.00,zehn\n", "zehn"),
+    "invoice_date (Date)": ("Document No,Date,Customer,Net Amount\nR1,2024-01-05,Alder,10.00\nR2,31.01.2024,Birch,2.50\nR3,2024-02-18,Alder,5.00\n", "31.01.2024"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ODD)
+def test_a_column_of_which_some_values_are_written_otherwise_refuses_the_books_and_names_them(
+    key: str, tmp_path: Path
+) -> None:
+    text, odd = ODD[key]
+    (tmp_path / "sales.csv").write_text(text, encoding="utf-8")
+    folder, _, still_open = set_up(tmp_path, [tmp_path / "sales.csv"])
+    assert f"tables.invoice_lines.columns.{key}" in mapping(folder)["open"]
+    assert any(f"such as {odd}; it is not read" in text for text in still_open)
+    assert not check_ledger(read_ledger(open_engagement(folder), tmp_path / "work")).query("verdict == 'reject'").empty
 
 
 @pytest.mark.parametrize("key", ASKED)

@@ -467,7 +467,7 @@ def test_names_that_say_nothing_are_asked_and_contents_that_leave_one_choice_are
 def test_what_cannot_be_set_up_is_said(tmp_path: Path) -> None:
     sales = csv_file(tmp_path, FLAT, "A,2025-01-01,1.00")
     for sources, said in [
-        ([tmp_path / "gone.csv"], "no such file"), ([csv_file(tmp_path, "x", name="a.pdf")], "expected .csv"),
+        ([tmp_path / "gone.csv"], "no such file"), ([csv_file(tmp_path, "%PDF\0", name="a.pdf")], "expected .csv"),
         ([sales, csv_file(tmp_path, "x", name="sales.txt")], "two files are named sales.csv"), ([sales, tmp_path / "a.duckdb"], "stands alone"),
     ]:  # fmt: skip
         (tmp_path / "a.duckdb").touch()
