@@ -131,7 +131,7 @@ def _beside(look: Sniffer, lines: Draft, whole: Sheet, name: str, values: Sequen
     is_stacked = len({*known.values()}) > 1 or likeness(name, tuple(vocabulary().stacked)) >= KNOWN
     if is_account or not is_stacked or len(values) < 2:
         return []
-    first = known.get("gross_sales") or next((v for v in values if _is_among(v, vocabulary().normal)), values[0])
+    first = known.get("gross_sales") or next((v for v in values if _is_among(v, vocabulary().normal)), "all")
     text = f"{name} is {', '.join(values)}. Which of these is what was invoiced?"
     choices = dict.fromkeys((first, *values, "all"))
     said = _said(look, lines, whole, name, text, f"NOT {is_one(whole, name, [first])}", ask, [*choices])

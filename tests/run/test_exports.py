@@ -132,7 +132,7 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"cube.csv": "Customer,Month,Measure,Value\nAlder,2024-01,Net Sales,15.00\nAlder,2024-01,Quantity,3\nAlder,2024-01,COGS,9.00\nBirch,2024-01,Net Sales,-2.50\nBirch,2024-01,Quantity,-1\nBirch,2024-01,COGS,-1.00\n"},
         {"tables.invoice_lines.kinds (Measure)"}),
     "what was planned and what was sold the year before, beside what was sold": (
-        {"sales.csv": "Customer,Month,Scenario,Net Sales\nAlder,2024-01,Actual,15.00\nAlder,2024-01,Budget,20.00\nBirch,2024-01,Actual,-2.50\nBirch,2024-01,Prior Year,4.00\n"}, set()),
+        {"sales.csv": "Customer,Month,Scenario,Net Sales\nAlder,2024-01,Actual,15.00\nAlder,2024-01,Budget,20.00\nBirch,2024-01,Actual,-2.50\nBirch,2024-01,Prior Year,4.00\n"}, {"tables.invoice_lines.kinds (Scenario)"}),
     "opening balances and payments among what customers owe": (
         {"konten.csv": "Konto,Name,Datum,Beleg,Buchungstext,Soll,Haben\nK1,Alder,2024-01-01,EB,Saldovortrag,100.00,\nK1,Alder,2024-01-05,R1,Rechnung,15.00,\nK1,Alder,2024-01-15,Z1,Zahlung,,5.00\nK2,Birch,2024-01-31,G2,Gutschrift,,2.50\n"}, set()),
     "a billing document that is cancelled, with what cancels it": (
