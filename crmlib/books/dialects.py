@@ -37,7 +37,7 @@ def relations(tree: Tree) -> dict[str, str]:
 
 def translated(query: Tree, dialect: str, types: Types) -> str:
     """A query in the words of an engine; `types` speaks of every relation in it."""
-    tree = query.copy().transform(_named_flatly).transform(_without_qualify)
+    tree = query.transform(_named_flatly).transform(_without_qualify, copy=False)
     for select in list(tree.find_all(exp.Select)):
         _without_half_joins(select)
     schema: dict[str, object] = {
@@ -46,7 +46,7 @@ def translated(query: Tree, dialect: str, types: Types) -> str:
     tree = qualify(tree, dialect="duckdb", schema=schema, validate_qualify_columns=False)
     for select in list(tree.find_all(exp.Select)):
         _without_all(select)
-    return str(tree.transform(REWRITTEN[dialect]).sql(dialect))
+    return str(tree.transform(REWRITTEN[dialect], copy=False).sql(dialect, copy=False))
 
 
 def engine_type(kind: str, dialect: str) -> str:
