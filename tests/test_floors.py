@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,14 +24,17 @@ def floor(module: str) -> str:
     return first if first in FLOORS else "chapter"
 
 
-def imports(file: Path) -> Iterator[tuple[str, str]]:
+@functools.cache
+def imports(file: Path) -> list[tuple[str, str]]:
     """Module and name of everything that a file imports, wherever in it."""
+    found: list[tuple[str, str]] = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
+            found += ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             inside = (PACKAGE / (node.module or "").removeprefix("crmlib").strip(".").replace(".", "/")).is_dir()
-            yield from ((f"{node.module}.{a.name}" if inside else str(node.module), a.name) for a in node.names)
+            found += ((f"{node.module}.{a.name}" if inside else str(node.module), a.name) for a in node.names)
+    return found
 
 
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
@@ -72,6 +75,7 @@ def test_every_floor_has_the_lines_that_contributing_says_and_grows_only_where_t
     assert {name: -ROOM <= count - limits[name] <= 0 for name, count in counted.items()} == dict.fromkeys(FLOORS, True)
 
 
+@functools.cache
 def code_lines(file: Path) -> int:
     """How many lines of a file are code: no docstring, comment or blank."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
