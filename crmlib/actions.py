@@ -28,6 +28,7 @@ SIGNALS = {
     "silent": "Win back: visit, and find out why",
     "lost": "Win back, or close the account",
 }
+LIKE_ALL = "None above that of all customers", "Review prices and every cost"  # who loses as all do: no line stands out
 ENDED = "Stop what it still costs; win back on other terms only"  # who lost money and is silent or lost
 
 
@@ -66,9 +67,12 @@ def _losers(books: Books, period: Period, gone: list[str]) -> Frame:
     ended, lines = rows["customer_id"].isin(gone), {line.label: line for line in books.statement.lines}
     gains = zip(rows["effect"], rows[margin], ended, strict=True)
     worth = [max(Decimal(0), min(-effect, -lost)).quantize(CELL) * int(not over) for effect, lost, over in gains]
-    levers = rows["line"].map(lambda label: _lever(lines[label])).mask(ended, ENDED)
+    usual = rows["effect"] >= 0
+    levers = rows["line"].map(lambda label: _lever(lines[label])).mask(usual, LIKE_ALL[1]).mask(ended, ENDED)
     rows["aim"] = ended.map({True: STOP, False: IMPROVE})
-    return rows[["customer_id", "aim"]].assign(at_stake=-rows[margin], driver=rows["line"], lever=levers, worth=worth)
+    return rows[["customer_id", "aim"]].assign(
+        at_stake=-rows[margin], driver=rows["line"].mask(usual, LIKE_ALL[0]), lever=levers, worth=worth
+    )
 
 
 def _lever(line: Line) -> str:

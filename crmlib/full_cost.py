@@ -11,7 +11,7 @@ import pandas as pd
 from crmlib.books.stored import CELL, Books, Frame, bookings, capital, owner_totals, services, shared
 from crmlib.declared.periods import Period
 from crmlib.declared.statement import Line, Statement
-from crmlib.profitability import buyers, customer_profitability, group_profitability, own_costs_of, shares, total
+from crmlib.profitability import blank, buyers, customer_profitability, group_profitability, own_costs_of, shares, total
 
 ATTRIBUTES = ("customer_id", "customer_name", "account_type", "segment", "sales")
 TIME_DRIVEN = ["pool", "activity", "quantity", "used", "cost"]
@@ -184,7 +184,7 @@ def by_group(books: Books, period: Period, by: str, horizon_months: int) -> Fram
     measures = ["sales", "full_cost_profit", "contribution"]
     if (amounts["full_cost_profit"] == amounts["contribution"]).all():
         amounts = amounts.iloc[:0]
-    totals = amounts.replace({"group": {"": "(none given)"}}).groupby("group")[measures].sum(min_count=1)
+    totals = amounts.replace({"group": {"": blank(by)}}).groupby("group")[measures].sum(min_count=1)
     for measure in measures[1:]:
         known = totals[totals[measure].notna()]
         totals[f"{measure.removesuffix('_profit')}_share"] = shares(known[measure], known["sales"])

@@ -253,7 +253,7 @@ def market_verdicts(markets: Sequence[Market], groups: Frame, tolerance_share: f
     stands = stands.merge(groups.reset_index(), how="left", on=["attribute", "group"])
     grow, hold, shrink = (stands["stance"] == stance for stance in ("grow", "hold", "shrink"))
     growth, margin, before = stands["growth_share"], stands["net_margin"], stands["net_margin_before"]
-    keeps_more = stands["net_margin_share"] > stands["all_net_margin_share"]
+    keeps_more = stands["net_margin_share"] > stands["all_net_margin_share"].clip(lower=0)
     verdicts = {
         "open: nothing in the period": margin.isna(),
         "contradicted: loses money": ~shrink & (margin < 0),

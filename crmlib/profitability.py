@@ -32,7 +32,7 @@ from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import Statement
 
 REST = ("Unassigned", "Other owners")
-NONE_GIVEN, EVERYONE = "(none given)", "All customers"
+EVERYONE = "All customers"
 GROUPINGS = ("account_type", "segment", "own_segment", "industry", "region")
 
 
@@ -163,7 +163,7 @@ def concentration(customers: Frame, by: str, largest: int) -> Frame:
     of one size; Hirschman, *The Paternity of an Index*).
     """
     buying = buyers(customers)
-    groups = buying[by].replace("", NONE_GIVEN) if by != "all" else pd.Series(EVERYONE, index=buying.index)
+    groups = buying[by].replace("", blank(by)) if by != "all" else pd.Series(EVERYONE, index=buying.index)
     sold = buying["sales"].astype(float)
     part = sold / sold.groupby(groups).transform("sum")
     place = part.groupby(groups).rank(ascending=False, method="first")
@@ -207,7 +207,7 @@ def _by_family(books: Books, period: Period | None) -> Frame | None:
     products, sales = books.table("products"), sales_of(books, period, ["product_id"]) if period else None
     if products is None or sales is None or "product_family" not in products:
         return None
-    names = products.set_index("product_id")["product_family"].replace("", NONE_GIVEN)
+    names = products.set_index("product_id")["product_family"].replace("", blank("family", "Products"))
     family = sales["product_id"].map(names).fillna("(unknown product)").rename("product_family")
     amounts = [c for c in ("gross_sales", "discount", "cost_of_goods") if c in sales]
     sums: Frame = sales.groupby(family)[amounts].sum()
@@ -225,7 +225,13 @@ def grouping(books: Books, wanted: str = "account_type") -> str:
     if wanted not in {*books.customers.columns, "account_type", "all"}:
         there = ", ".join(c for c in books.customers.columns if c not in {"customer_id", "customer_name"})
         raise SettingsError(f"customers have no column {wanted!r} to group by; there are {there or 'none'}")
-    return next((name for name in (wanted, *GROUPINGS) if name in books.customers.columns), "all")
+    own = (name for name in GROUPINGS if name != "segment" or not books.added)  # segments of the rules last
+    return next((name for name in (wanted, *own, "segment") if name in books.customers.columns), "all")
+
+
+def blank(by: str, noun: str = "Customers") -> str:
+    """What those are called who have no value of an attribute."""
+    return f"{noun} without {by.removesuffix('_id').replace('_', ' ')}"
 
 
 def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
@@ -244,7 +250,7 @@ def group_of(books: Books, totals: Frame, by: str) -> pd.Series:
     level, own_level = totals["level"], by.removesuffix("_id").removeprefix("own_")
     own = (level == own_level) & owners.isin(names)
     named = totals["owner"].map(groups).where(level == "customer", owners.where(own, "Other owners"))
-    named = named.replace({"": NONE_GIVEN, **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
+    named = named.replace({"": blank(by), **{name: f"{name} (group)" for name in ("Unassigned", "Firm")}})
     return named.mask(level == "unassigned", "Unassigned").mask(level == "firm", "Firm")
 
 

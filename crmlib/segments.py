@@ -310,7 +310,7 @@ def by_state(customers: Frame, before: Frame, rules: Rules) -> Frame:
     if len(before):
         earlier = before.loc[before["customer_id"].isin(customers["customer_id"]), "state"].value_counts()
         rows.insert(1, "a_year_before", earlier.reindex(rows.index, fill_value=0))
-    return rows.join(meaning)
+    return rows.join(meaning).astype({"customers": int})
 
 
 def score_and_margin(customers: Frame, rules: Rules) -> Frame:

@@ -228,7 +228,7 @@ def backtest(tried: Frame, lessons: Lessons) -> Frame:
             ranking = [np.mean([measure(*pair) for pair in pairs]) for measure in (ranking_gini, top_share)]
             bias = missed.sum() / abs(total) if total else float("nan")
             rows.append((group, model, len(origins), round(len(part) / len(origins)), np.sqrt(np.square(missed).mean()), missed.abs().mean(), *ranking,
-                         bias, lessons.models[str(group)] == model))  # fmt: skip
+                         bias, lessons.models.get(str(group), lessons.models[EVERYBODY]) == model))  # fmt: skip
     ranks = ["gini", "top_fifth_share"]
     names = ["group", "model", "origins", "customers", "error", "absolute_error", *ranks, "bias_share", "chosen"]
     return pd.DataFrame(rows, columns=names)

@@ -64,7 +64,7 @@ class Valuation:
 
     @property
     def corrected_share(self) -> float:
-        """By how much, as a share, the total is above what the methods say by themselves; to a tenth of a percent."""
+        """By how much, as a share of the size of all forecasts, they are above what the methods say by themselves; to a tenth of a percent."""
         return round(float(self.checks["corrected_share"].loc[ALL]), 3) if len(self.checks) else 0.0
 
     @property
@@ -183,7 +183,7 @@ def _checks(rows: Frame, lessons: Lessons, held: Frame, sums: Frame) -> Frame:
         few = f"only {len(past)} customers to test one on, not {trials.FEW}" if len(held) else short
         few = few if len(past) < trials.FEW else ""
         records[group] = _check(part, (lessons.models[kind], lessons.corrections[kind]), past, few, HOLDS)
-    change = rows["expected"].sum() / rows["uncorrected"].sum() - 1
+    change = (rows["expected"] - rows["uncorrected"]).sum() / rows["uncorrected"].abs().sum()
     records[ALL] = _check(rows, ("", change), sums, "" if len(sums) else short, TOTAL_HOLDS)
     return pd.DataFrame.from_dict(records, orient="index", columns=CHECKS).rename_axis("group")
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 import html
 import math
 import numbers
+import re
 import string
 import textwrap
 from collections import ChainMap
@@ -141,6 +142,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
+def alike(texts: Iterable[str]) -> str:
+    """What texts say together; … stands for the words in which they differ."""
+    first, *others = [text.split() for text in dict.fromkeys(texts)]
+    return re.sub("…(?: …)+", "…", " ".join(w if all(w in other for other in others) else "…" for w in first))
+
+
 def heading(column: object) -> str:
     """A column's name as a reader sees it: ``cost_to_serve`` is *Cost to serve*."""
     text = " ".join(str(column).replace("_", " ").split())
@@ -223,10 +230,11 @@ class _AbsentError(Exception):
 
 class _Template(string.Formatter):
     def __init__(self, currency: str, costed: bool) -> None:
-        self.currency, self.costed, self.one, self.amount = currency, costed, False, Decimal(0)
+        # `one`: whether the subject is, which is what was counted last, else the first list
+        self.currency, self.costed, self.amount, self.one = currency, costed, Decimal(0), cast("bool | None", None)
 
     def filled(self, sentence: str, values: Mapping[str, object]) -> str:
-        self.one, before = False, self.amount
+        self.one, before = None, self.amount
         try:
             text = self.vformat(sentence, (), values)
             return f"N{text[1:]}" if text.startswith("no ") else text
@@ -237,7 +245,7 @@ class _Template(string.Formatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         kind, _, detail = format_spec.partition(".")
         if kind == "list":
-            self.one = len(value) == 1
+            self.one = len(value) == 1 if self.one is None else self.one
             return _listed([str(item) for item in value], int(detail or len(value)))
         if kind == "does":
             return _agreeing(detail, len(value) if isinstance(value, Sized) else value)
@@ -285,10 +293,8 @@ def _in_words(value: Any, kind: str, digits: int | None, currency: str) -> str:
             return percent(value, digits=1 if digits is None else digits)
         case "moved":
             return f"{'up' if value > 0 else 'down'} {percent(abs(value))}"
-        case "money":
-            return amount(value, currency, digits=digits)
-        case "size":
-            return amount(abs(value), currency, digits=digits)
+        case "money" | "size":
+            return amount(abs(value) if kind == "size" else value, currency, digits=digits)
     if kind in VERBS:
         return f"{VERBS[kind][int(value < 0)]} {amount(abs(value), currency, digits=digits)}"
     if not isinstance(value, numbers.Integral):

@@ -94,8 +94,7 @@ def _says_what_to_do(finding: Finding) -> bool:
 def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
     rows, currency = headlines(books, period), books.engagement.settings.currency
     values = [value for row in rows for value in (row.now, row.before) if value is not None]
-    # of small books no 0.7 k beside another 0.7 k
-    text = one_unit(values, least=0.1 if max(map(abs, values), default=0) >= 10 * THOUSAND else 1)
+    text = one_unit(values, least=1)  # no 0.2 M beside 0.3 M
     return [{
         "name": row.name, "value": f"{currency} {text(row.now)}", "worse": row.now < 0, "note": row.note,
         "before": "" if row.before is None else f"{row.year}: {currency} {text(row.before)}",
@@ -108,7 +107,7 @@ def _way(books: Books, period: Period) -> str:
     down = from_customers_to_profit(books, period)
     between, say = down.iloc[1:-1].sum(), Words(books.engagement.settings.currency)
     how, last = ("takes", "from") if between < 0 else ("adds", "to"), down.index[-1].lower()
-    told = "What belongs to no customer {how[0]} {between:size.2} {how[1]} the {start:money.2} of customers: {last} is {end:money.2}."
+    told = "What belongs to no customer {how[0]} {between:size.2} {how[1]} the {start:money.2} of customers: the firm's {last} is {end:money.2}."
     return str(say(told, how=how, between=between, start=down.iloc[0], last=last, end=down.iloc[-1]))
 
 

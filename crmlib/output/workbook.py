@@ -24,7 +24,7 @@ from crmlib.output.about import CSV_HINT
 from crmlib.output.lists import TITLES
 from crmlib.output.page import TEMPLATES
 from crmlib.output.sheets import HEAD, Cell, Place, Target, Words, facts_sheet, known, list_sheet
-from crmlib.profitability import NONE_GIVEN, customer_profitability, firm_profitability, group_profitability
+from crmlib.profitability import blank, customer_profitability, firm_profitability, group_profitability
 
 if TYPE_CHECKING:
     from xlsxwriter.worksheet import Worksheet
@@ -237,7 +237,7 @@ def _customers(books: Books, period: Period) -> _Grid:
     lines = tuple(line for line in books.statement_in(period).lines if not line.is_firms)
     owners = [_owner(row, lines) for row in customer_profitability(books, period).to_dict("records")]
     for owner in owners:
-        owner.update({by: owner.get(by) or (NONE_GIVEN if owner["customer_id"] else "") for by in GROUPS})
+        owner.update({by: owner.get(by) or (blank(by) if owner["customer_id"] else "") for by in GROUPS})
     return _Grid(CUSTOMERS, lines, (*owners, _added(owners, lines)), 5, down=True)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from crmlib.look.words import alike
 from crmlib.run.messages import near, os_error, os_error_message, visible, write_crash
 
 if TYPE_CHECKING:
@@ -378,7 +379,7 @@ def _summarise(findings: pd.DataFrame) -> None:
             first, amount = rows.iloc[0], sum(rows["amount"].dropna())
             where = ".".join(str(part) for part in (name, column) if part)
             what = f"{code}: {where}" + (f", {amount:,.2f}" if amount else "")
-            text = visible(f"{what}\n{first['message']} → {first['way_out']}")
+            text = visible(f"{what}\n{alike(rows['message'])} → {first['way_out']}")
             table.add_row(Text(verdict), Text(f"{rows['count'].sum()}", justify="right"), Text(text))
     if len(findings):
         Console().print(table)

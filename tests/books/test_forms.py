@@ -192,7 +192,7 @@ def test_a_family_is_its_head_and_all_below_with_what_the_head_buys(make_books: 
     })  # fmt: skip
     assert families(books).to_dict() == {"P": "Poplar", "S": "Poplar", "T": "Poplar", "X": ""}
     report = group_profitability(books, books.period("2024"), "parent_id")
-    assert report.groups["net_segment_margin"].to_dict() == {"Poplar": 1650, "(none given)": 900}
+    assert report.groups["net_segment_margin"].to_dict() == {"Poplar": 1650, "Customers without parent": 900}
 
 
 def test_unknown_keys_stand_with_their_money_apart_from_blank_ones(make_books: Make) -> None:

@@ -117,6 +117,11 @@ MEASURED = {"sales": 100.0, "net_margin": 10.0, "net_margin_before": 10.0, "net_
         ("grow", {"net_margin": np.nan}, "open: nothing in the period"),
         ("shrink", {"growth_share": -0.1}, "supported"),
         ("shrink", {"growth_share": -0.1, "net_margin": -1, "net_margin_share": -0.01}, "supported"),
+        (
+            "shrink",
+            {"growth_share": -0.1, "net_margin": -1, "net_margin_share": -0.01, "all_net_margin_share": -0.02},
+            "supported",
+        ),
         ("shrink", {}, "not followed: sales grow"),
         ("shrink", {"net_margin_share": 0.2}, "contradicted: keeps more of its sales than all"),
     ],
@@ -155,7 +160,7 @@ def test_concentration_by_hand() -> None:
     sold = {"A": 500, "B": 300, "C": 200, "D": -50, "": 900}  # exercise 11-1: 0.25 + 0.09 + 0.04
     customers = pd.DataFrame({"customer_id": list(sold), "kind": "", "sales": list(sold.values())})
     measures = profitability.concentration(customers, "kind", 2)
-    assert measures.index.tolist() == ["(none given)"]
+    assert measures.index.tolist() == ["Customers without kind"]
     assert measures.iloc[0].to_dict() == pytest.approx({"buyers": 3, "top_share": 0.8, "herfindahl": 0.38})
     assert profitability.concentration(customers, "all", 2).index.tolist() == ["All customers"]
     assert list(profitability.concentration(customers.head(0), "kind", 2)) == ["buyers", "top_share", "herfindahl"]
@@ -167,7 +172,7 @@ def test_families_need_products_and_no_quantities(make_books: Make) -> None:
     period = books.period("2024")
     families = profitability.product_families(books, period, period.year_before())
     assert [*map(float, families["sales"])] == [110, 80, 20]
-    assert families.index.tolist() == ["Kitchen", "(none given)", "(unknown product)"]
+    assert families.index.tolist() == ["Kitchen", "Products without family", "(unknown product)"]
     assert families["growth_share"].round(4).tolist()[:2] == [0.1, 0.6]
     assert np.isnan(families["growth_share"].iloc[2])
     assert [*map(float, families["gross_contribution"])] == [15, 60, 10]

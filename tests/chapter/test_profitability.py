@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crmlib.actions import LEVERS, actions
+from crmlib import segments
+from crmlib.actions import LEVERS, LIKE_ALL, actions
 from crmlib.books.stored import Books, owner_totals
 from crmlib.declared.reading import SettingsError
 from crmlib.full_cost import (
@@ -31,6 +32,7 @@ from crmlib.profitability import (
     deciding_lines,
     firm_profitability,
     group_profitability,
+    grouping,
     losers_and_earners,
     net_price_and_cost_to_serve,
     share,
@@ -208,6 +210,26 @@ def test_what_to_do_first_is_one_list_by_what_is_at_stake(make_books: MakeBooks)
     assert listed["worth"].tolist() == [30, 5]  # not more than the loss
     assert listed["owner"].tolist() == ["Bo", "Ada"]
     assert set(listed["aim"]) == {"improve"}
+
+
+def test_who_loses_as_all_do_is_driven_by_no_line(make_books: MakeBooks) -> None:
+    books = make_books({
+        "invoice_lines": "customer_id, invoice_date, gross_sales, cost_of_goods\nA, 2024-12-10, 100, 120\nB, 2024-12-10, 100, 110",
+    })  # fmt: skip
+    listed = actions(books, books.period("2024")).set_index("customer_id")
+    assert listed["driver"].to_dict() == {"A": "Cost of goods sold, variable", "B": LIKE_ALL[0]}
+    assert listed["worth"].to_dict() == {"A": 5, "B": 0}
+
+
+def test_segments_of_the_rules_group_customers_only_where_they_have_nothing_else(make_books: MakeBooks) -> None:
+    names = "customer_id, customer_name"
+    for head, rows, by in (
+        (f"{names}, region", ", North", "region"),
+        (f"{names}, segment", ", own", "own_segment"),
+        (names, "", "segment"),
+    ):
+        books = make_books({"customers": f"{head}\nA, Adler{rows}\nB, Birch{rows}"})
+        assert grouping(segments.with_segments(books, books.period("2024"))) == by
 
 
 def test_who_is_lost_is_to_be_won_back_apart_from_who_still_buys_and_most_to_gain_stands_first(

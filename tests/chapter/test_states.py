@@ -136,6 +136,9 @@ def test_who_was_no_customer_yet_did_not_come_from_a_segment(make_books: Make) -
     assert "N" not in set(segments.moved(now, before)["customer_id"])  # it has begun, and not changed
     by_state = segments.by_state(now, before, rules)
     assert by_state[["customers", "a_year_before"]].to_numpy().tolist() == [[1, 1], [2, 3], [2, 0], [0, 1]]
+    assert set(by_state.dtypes[["customers", "a_year_before"]]) == {
+        np.dtype(int)
+    }  # counts, which no table takes for money
     assert "a_year_before" not in segments.by_state(now, before.head(0), rules)
 
 

@@ -456,6 +456,21 @@ def test_customers_who_never_ordered_or_only_lose_have_a_value() -> None:
     assert found.customers["active_probability"].isna().sum() == 2
 
 
+def test_of_gains_and_losses_that_are_even_the_correction_is_a_share_of_both() -> None:
+    margin = np.vstack([accounts(20, 36, growth=0.03), -accounts(20, 36, growth=0.03)])
+    found = value.value_of(history_of(margin))
+    assert abs(found.corrected_share) <= 1
+
+
+def test_a_state_that_early_months_alone_show_is_forecast_by_what_all_teach() -> None:
+    rows = pd.DataFrame({"group": ["new", "active"], "origin": [6, 12], "customer": [0, 1], "actual": [1.0, 2.0]})
+    rows = rows.assign(**dict.fromkeys(trials.NAMES, 1.0), spread=1.0, may_lose=False)
+    lessons = trials.learnt(rows)  # by the second alone
+    assert "new" not in lessons.models
+    chosen = trials.backtest(rows, lessons).query("chosen")
+    assert chosen.set_index("group")["model"].to_dict() == dict.fromkeys(["new", "active"], lessons.models["active"])
+
+
 def test_one_customer_and_one_month_of_a_ledger_work(make_books: Callable[..., Books]) -> None:
     books = make_books({"customers": "customer_id, customer_name\nA, Adler",
                         "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100"},

@@ -135,6 +135,7 @@ def test_a_verb_agrees_with_what_was_counted_or_listed_before_it() -> None:
         "1 customer contributes USD 5. 2 customers lose USD 4."
     )
     assert str(say("{names:list} {two[margin]:contribute}.")) == "Fir loses USD 4."
+    assert str(say("{two:customer} in {names:list} {two[margin]:contribute}.")) == "2 customers in Fir lose USD 4."
     forms = "{x:account or none} {x:does.stand}, and {x:does.it brings|they bring} {x:does.one|many}."
     assert [str(say(forms, x=rows)) for rows in (one.head(0), one, two)] == [
         "No account stands, and it brings one.", "1 account stands, and it brings one.", "2 accounts stand, and they bring many."]  # fmt: skip
@@ -142,6 +143,16 @@ def test_a_verb_agrees_with_what_was_counted_or_listed_before_it() -> None:
     assert str(bought("{one:customer} {one[margin]:contribute}.", "{two:customer} {two[margin]:contribute}.")) == (
         "1 customer buys USD 5. 2 customers return USD 4."
     )
+
+
+def test_texts_of_one_kind_are_told_once_without_what_is_of_one_of_them() -> None:
+    texts = [
+        "no price, where product P1 has one",
+        "no price, where product P2 big has one",
+        "no price, where product P1 has one",
+    ]
+    assert words.alike(texts) == "no price, where product … has one"
+    assert words.alike(["a  b", "a  b"]) == "a b"
 
 
 def test_an_empty_list_is_not_told_and_a_misspelt_format_is_an_error() -> None:

@@ -89,6 +89,12 @@ UGLY: dict[str, dict[str, Any]] = {
     "a menu beyond means": {"tables": {"customers": customers(*TEN), "invoice_lines": sales(*TEN, months=range(1, 3)), "costs": LOSS},
                             "period": "2024-01..2024-02", "coverage": {"start": "2024-01", "end": "2024-02"},
                             "judgement": {"menu.csv": MENU, "menu_levels.csv": LEVELS, "segments.yml": ONE_SEGMENT}},
+    "one loses what all earn": {"tables": {
+        "customers": "customer_id, customer_name, region\n" + "\n".join(f"{c}, Customer {c}, {'North' * (c != 'C03')}" for c in TEN),
+        "invoice_lines": "\n".join([
+            SALES, *sales(*TEN[:7], months=range(1, 25), each=10, goods=4).splitlines()[1:], *sales("C07", months=range(5, 25), each=10, goods=4).splitlines()[1:],
+            *sales("C08", months=range(1, 17), each=10, goods=4).splitlines()[1:], *sales("C09", months=range(1, 25), each=1000, goods=1050).splitlines()[1:]])},
+        "period": "2025", "coverage": {"start": "2024-01", "end": "2025-12"}},
     "a new and a lost one": {"tables": {"customers": customers("A", "B", "C"), "invoice_lines": "\n".join(
         [sales("A", months=range(1, 25)), *sales("B", months=range(1, 8)).splitlines()[1:], *sales("C", months=range(20, 25)).splitlines()[1:]])},
         "period": "2025", "coverage": {"start": "2024-01", "end": "2025-12"}},
@@ -107,7 +113,13 @@ RULES = {
     "a chart of one mark": r"\b1 by 1 cells|\b1 bar, largest",
     "a column's own name": r"not available:[^\n]* share\b",
     "an instruction to leave": r"\bleaves? (?:the firm )?[A-Z]{3} [−\d]",
-    "nobody, where there is somebody": r"^Nobody bought or cost",
+    "nobody, where there is somebody": r"^Nobody bought or cost|^There is no customer to judge",
+    "a verb for one": r"^(?:[2-9]|\d{2,}) customers(?: in [^.,]*)? \w+s [A-Z]{3} ",
+    "a gain that is a loss": r"\b(?:brings?|worth|gained) [A-Z]{3} −[^;]* more",
+    "a sentence that leans on one that is not there": r"^(?:It would be|That of|The rest)\b|\bit loses [A-Z]{3}",
+    "a superlative of one": r"\b[Ll]argest 1 |causes are \w+$",
+    "a share of what cancels out": r"\b\d,\d{3}\.\d%",
+    "what has no name as a name": r"\(none given\)|Other owners (?:adds|rose|fell)",
     "a bridge from nothing to nothing": r"Bridge from [^,]+, [A-Z]{3} 0, to [^,]+, [A-Z]{3} 0\b",
     "a discount by no rate": r"discounted to today",
     "an exhibit without a title": r"^an exhibit without a title$",
