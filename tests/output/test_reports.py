@@ -573,7 +573,7 @@ def test_the_index_is_a_summary_figures_findings_actions_pages_and_files(site: P
         == "=1+1|Silent|450|Silent since January 2025|Win back: visit, and find out why|not known"
     )
     assert [p.get_text() for p in index.select("p.worth")] == [
-        "What belongs to no customer takes EUR 83.42 from the EUR 1.07 k of customers: operating profit is EUR 982.72."
+        "What belongs to no customer takes EUR 83.42 from the EUR 1.07 k of customers: the firm's operating profit is EUR 982.72."
     ]
     assert "Silent: has not ordered for long, by its own rhythm" in text  # what a segment means that is named here
     assert "thousand" not in text
