@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from crmlib.look.words import alike
 from crmlib.run.messages import near, os_error, os_error_message, visible, write_crash
 
 if TYPE_CHECKING:
@@ -371,6 +370,8 @@ def _summarise(findings: pd.DataFrame) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from crmlib.look.words import alike
 
     table = Table.grid("verdict", "count", "finding", padding=(0, 2))
     for verdict in ("reject", "warn", "accept"):
