@@ -79,7 +79,9 @@ def test_who_came_stayed_and_went_explain_sales_and_margin_of_all_customers(make
     }
     steps = movement.standing_moves(stood, period, base)
     assert [int(step) for step in steps] == [110, 10, 30, -45, -20, 85]
-    assert movement.standing_moves(movement.who_came_and_went(books, period, None), period, None).empty
+    assert movement.who_came_and_went(books, period, None).empty
+    assert movement.standing_moves(stood, period, None).empty
+    assert movement.standing_moves(stood.iloc[:0], period, base).empty
 
 
 def test_where_margins_cannot_be_compared_sales_say_who_stayed_and_brought_less(make_books: Make) -> None:

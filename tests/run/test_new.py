@@ -188,6 +188,7 @@ UNDATED = {
     "a line": (",R7,,999.00", True),
     "a total by its word": ("Total,,,999.00", False),
     "the sum of the rows above": (",,,8.00", False),
+    "sums of parts and of all": (",,,8.00\n2025-01-05,R5,A,2.00\n,,,2.00\n,,,10.00", False),
 }
 
 
