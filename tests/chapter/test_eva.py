@@ -80,6 +80,13 @@ def test_the_firms_value_added_is_what_the_source_prints(
     assert eva.forms_agree(firm)
 
 
+def test_what_of_serving_varies_with_sales_is_without_goods_and_charges_for_capital(
+    valued: Callable[..., Books],
+) -> None:
+    lines = "customer_id, invoice_date, gross_sales, discount, cost_of_goods, freight\nA, 2024-01-10, 1000, 50, 400, 30"
+    assert firm_of(valued(tables={"invoice_lines": lines})).parts["varying"] == 30
+
+
 def test_a_customers_part_is_its_margin_after_tax_and_all_parts_are_the_firms(valued: Callable[..., Books]) -> None:
     books = valued()
     customers = eva.of_customers(books, books.period("2024")).set_index("customer_id")

@@ -27,6 +27,8 @@ from crmlib.full_cost import (
 )  # fmt: skip
 from crmlib.movement import margin_moves, price_volume_mix
 from crmlib.profitability import (
+    adds_up,
+    baskets,
     compare_periods,
     customer_profitability,
     deciding_lines,
@@ -487,3 +489,19 @@ def test_the_line_that_makes_a_customer_so_is_the_one_furthest_from_all_customer
         "B": "Cost of goods sold, variable",
         "C": "Cost of goods sold, variable",
     }
+
+
+def test_parts_add_up_to_the_cent() -> None:
+    assert [adds_up(pd.Series([D("1"), D(part)]), D(2)) for part in ("1.0049", "1.005", "0.995", "0.9951")] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.parametrize("known", ["product_id\nA, 2024-01-10, 100, P", "quantity\nA, 2024-01-10, 100, 2"])
+def test_without_products_and_quantities_there_is_no_price_paid(make_books: MakeBooks, known: str) -> None:
+    sold = f"customer_id, invoice_date, gross_sales, {known}"
+    books = make_books({"products": "product_id, product_name\nP, Soap", "invoice_lines": sold})
+    assert baskets(books, books.period("2024")).empty

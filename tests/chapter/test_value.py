@@ -188,6 +188,12 @@ def test_contribution_of_a_customer_seen_once_goes_to_the_groups() -> None:
     own = margin.sum(axis=1) / [12, 12, 1]
     assert abs(shrunk[2] - own[2]) > 3 * abs(shrunk[0] - own[0])
     assert shrunk[2] < 300
+    two = history_of(
+        np.array([[10.0, 30], [50, 70]])
+    )  # within 200, between 400 − 200 / 2: three quarters of the own mean
+    assert forecasts.contribution_per_order_day(two, two) == pytest.approx(
+        [0.75 * 20 + 0.25 * 40, 0.75 * 60 + 0.25 * 40]
+    )
 
 
 # --- measures --------------------------------------------------------------------------------------------------------
