@@ -40,7 +40,7 @@ def make_views(ledger: Ledger) -> None:
 def make_sums(ledger: Ledger) -> None:
     """Make what the checks and the tie-out ask, and no roll-up (checks.sql)."""
     text = Path(__file__).with_name("checks.sql").read_text(encoding="utf-8")
-    ledger.con.execute(text.format(ordered=ORDERED, sums="\n".join(_summed(ledger, name) for name in tables())))
+    ledger.con.execute(text.format(sums="\n".join(_summed(ledger, name) for name in tables())))
 
 
 def _placed(ledger: Ledger, name: str) -> str:

@@ -28,7 +28,6 @@ from crmlib.full_cost import (
 from crmlib.movement import margin_moves, price_volume_mix
 from crmlib.profitability import (
     adds_up,
-    baskets,
     compare_periods,
     customer_profitability,
     deciding_lines,
@@ -498,10 +497,3 @@ def test_parts_add_up_to_the_cent() -> None:
         False,
         True,
     ]
-
-
-@pytest.mark.parametrize("known", ["product_id\nA, 2024-01-10, 100, P", "quantity\nA, 2024-01-10, 100, 2"])
-def test_without_products_and_quantities_there_is_no_price_paid(make_books: MakeBooks, known: str) -> None:
-    sold = f"customer_id, invoice_date, gross_sales, {known}"
-    books = make_books({"products": "product_id, product_name\nP, Soap", "invoice_lines": sold})
-    assert baskets(books, books.period("2024")).empty
