@@ -146,6 +146,9 @@ def assert_as_expected(found: pd.DataFrame, case: dict[str, Any], name: str = "{
     wanted = {re.sub(r"([\w-]+)\.csv", lambda m: name.format(m[1]), e) for e in expected if e != "accept"}
     got = {p for p in places(found) if not p.startswith("accept")} | {p for p in places(found) if p in wanted}
     assert got == wanted, case["name"]
+    assert "says" not in case or found["message"].str.contains(case["says"], regex=False).any(), found[
+        "message"
+    ].tolist()
     assert found.loc[found["verdict"] == "reject", ["table", "file"]].ne("").any(axis=1).all()
 
 
