@@ -189,8 +189,11 @@ def test_the_record_names_every_file_and_its_size(make_engagement: Make) -> None
     }
 
 
-def test_what_killed_runs_left_is_swept_and_a_run_in_progress_is_not(make_engagement: Make, tmp_path: Path) -> None:
-    home = tmp_path / "crm-cache"
+def test_what_killed_runs_left_is_swept_and_a_run_in_progress_is_not(
+    make_engagement: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, compute, filled = tmp_path / "crm-cache", cache._compute, list[Path]()
+    monkeypatch.setattr(cache, "_compute", lambda engagement, work: filled.append(work) or compute(engagement, work))
     hold = f"import fcntl, os, sys; fcntl.flock(os.open({str(home / '.filling-live')!r}, os.O_RDONLY), fcntl.LOCK_EX); print(1, flush=True); sys.stdin.read()"
     for name in (".filling-dead", ".filling-live"):
         (home / name).mkdir(parents=True)
@@ -203,6 +206,7 @@ def test_what_killed_runs_left_is_swept_and_a_run_in_progress_is_not(make_engage
         run.kill()
     open_books(folder)  # by a run that has nothing to fill, too
     assert not list(home.glob(".filling-*"))
+    assert [work.match(".filling-*") for work in filled] == [True]
 
 
 def test_a_cache_that_cannot_be_written_says_where(make_engagement: Make, tmp_path: Path,
