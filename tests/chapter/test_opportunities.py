@@ -98,6 +98,8 @@ def test_a_judged_opportunity_takes_the_place_of_the_computed_one(make_books: Ma
     put(books, "E,cost to serve,Transportation,25,20,30,easy,Logistics,agreed to collect,open")
     [row] = of(books).to_dict("records")
     assert (row["expected"], row["evidence"], row["source"]) == (25, "agreed to collect", "judged")
+    put(books, "A,other,x,1,1,1,easy,Sales,seen,open")
+    assert dict(of(books)["source"]) == {0: "computed", 1: "judged"}
 
 
 def test_of_who_stopped_buying_only_what_people_judged_is_an_opportunity(make_books: Make) -> None:

@@ -190,7 +190,11 @@ def test_what_a_line_takes_of_losers_and_of_others(make_books: MakeBooks) -> Non
         "costs": "level, key, date, line, amount\ncustomer, A, 2024-01-31, salaries, 20\ncustomer, B, 2024-01-31, salaries, 60",
     })  # fmt: skip
     period = books.period("2024")
-    apart = losers_and_earners(books, customer_profitability(books, period), period)
+    customers = customer_profitability(books, period)
+    assert losers_and_earners(
+        books, customers.query("customer_id == 'B'"), period
+    ).empty  # who loses, and nobody beside
+    apart = losers_and_earners(books, customers, period)
     assert apart.index.tolist() == ["Salaries", "Discounts, returns and allowances"]
     assert apart.iloc[0].to_dict() == {
         "losers_share": Decimal("1.2"), "earners_share": Decimal("0.2"), "losers_amount": 60, "total_amount": 80,

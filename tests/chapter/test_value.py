@@ -257,6 +257,11 @@ def test_every_model_of_the_sample_stands_beside_what_a_manager_would_do(sample:
         .all()
     )
     assert set(found.about["method"]) <= {*forecasts.MODELS, forecasts.AVERAGE, ""}
+    corrected = [
+        replace(found, checks=c).corrected_share
+        for c in (found.checks.assign(corrected_share=0.0126), found.checks[:0])
+    ]
+    assert corrected == [0.013, 0]
 
 
 # --- what origins teach ----------------------------------------------------------------------------------------------
