@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -12,6 +11,7 @@ from crmlib.books.sniff import CENT, Sniffer
 from crmlib.declared.vocabulary import KNOWN, LIKELY, likeness, parts, scale_of, vocabulary
 from crmlib.run.drafts import MOST_RETURNED, Ask, Draft, Question
 from crmlib.run.proposal import of_documents
+from crmlib.run.several import come_off, join_several
 
 AMOUNTS = ("quantity", "gross_sales", "discount", "cost_of_goods", "freight", "commission")
 FEW_RATES = 5  # different values of a column of tax, up to which it holds rates and no amounts
@@ -33,7 +33,7 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     """Gross sales before discount, the discount and the cost, by the sums that nearly every row bears out."""
     c = lines.columns
     _complete(look, lines, whole)
-    _join_shares(look, lines, whole, ask)
+    join_several(look, lines, whole, ask)
     x = {role: whole.spoken(name) for role, name in c.items()}
     others = [whole.spoken(n) for n, p in whole.columns.items() if p.is_number and not p.dates and n not in c.values()]
     for sign in "+-" if {"fee", "gross_sales"} <= {*x} else "":
@@ -42,6 +42,8 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
             x["gross_sales"] = before  # of a payment's fee, which is a cost
     if "discount_share" in x and "discount" in x and not look.total(whole, f"abs({x['discount']})"):
         del x["discount"], c["discount"]
+    of_each = _is_of_each(look, whole, x)
+    of_document = c.pop("discount") and x.pop("discount") if of_each else ""
     named, off = _without_tax(look, whole, x, others, ask), x.get("discount", "")
     product, selling = _products(look, whole, x)
     along = _along(look, whole, off, named)
@@ -58,11 +60,13 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     gross, net = _gross_and_net(look, whole, known, x, others)
     gross, discount = _with_discount(look, whole, known, gross, net, others, ask)
     for role in ("discount", "refunded"):
-        if of_document := _of_documents(look, lines, whole, role, (gross, discount), ask):
-            discount = f"{discount or 0} + coalesce({of_document}, 0)"
-    if of_head := _of_head(look, lines, whole, (gross, discount), ask):
+        if of_first := _of_documents(look, lines, whole, role, (gross, discount), ask):
+            discount = f"{discount or 0} + coalesce({of_first}, 0)"
+    if of_head := _of_head(look, lines, whole, (gross, discount), of_document, ask):
         discount = f"{discount} + {of_head}" if discount else of_head
-    if "refunded" in x and look.total(whole, f"abs({x['refunded']})"):
+    if "freight" in x and gross and _found(look, whole, f"{gross} - ({discount or 0}) + {x['freight']}", others):
+        gross = f"{gross} + {x[c.pop('freight') and 'freight']}"  # charged to the customer, no cost
+    if "refunded" in x and look.total(whole, f"abs({x['refunded']})") and come_off(look, lines, whole, (gross, discount), ask):  # fmt: skip
         discount = f"{discount} + {x['refunded']}" if discount else x["refunded"]
     spoken = {whole.spoken(n): n for n in whole.columns}
     c |= {role: spoken.get(text, text) for role, text in (("gross_sales", gross), ("discount", discount)) if text}
@@ -90,11 +94,23 @@ def _of_documents(look: Sniffer, lines: Draft, whole: Sheet, role: str, amounts:
     return off if ask(Question(key, text, rows, ["yes", "no"], "yes", "no", look.total(whole, off))) == "yes" else ""
 
 
-def _of_head(look: Sniffer, lines: Draft, whole: Sheet, amounts: tuple[str, str], ask: Ask) -> str:
-    """The discount of a document that stands in its head, each line's part of it, where the head's total is what its lines leave after it, or people say so."""
+def _is_of_each(look: Sniffer, whole: Sheet, x: dict[str, str]) -> bool:
+    """Whether a discount is the same in all lines of each document, of which some have several: the document's, which each repeats."""
+    off, order = x.get("discount", ""), x.get("order_id", "")
+    if not (off and order and look.depends(whole, off, order)):
+        return False
+    several = f"SELECT 1 FROM {whole.view} GROUP BY {order} HAVING count(*) > 1 AND max(abs({off})) > 0 LIMIT 1"
+    return bool(look.rows(several))
+
+
+def _of_head(look: Sniffer, lines: Draft, whole: Sheet, amounts: tuple[str, str], off: str, ask: Ask) -> str:
+    """The discount of a document that stands in its head, or in each of its lines, each line's part of it, where the head's total is what its lines leave after it, or people say so."""
     words, (gross, discount) = tuple(vocabulary().tables["invoice_lines"].columns["discount"]), amounts
     heads = {n.removeprefix(f"{whole.head}."): whole.spoken(n) for n, c in whole.columns.items() if whole.head and n.startswith(f"{whole.head}.") and c.is_number and not c.dates}  # fmt: skip
-    off = next((text for name, text in heads.items() if likeness(name, words) >= KNOWN), "")
+    if off:
+        order = whole.spoken(lines.columns["order_id"])
+        heads |= {n: whole.spoken(n) for n, c in whole.columns.items() if c.is_number and not c.dates and n not in lines.columns.values() and look.depends(whole, whole.spoken(n), order)}  # fmt: skip
+    off = off or next((text for name, text in heads.items() if likeness(name, words) >= KNOWN), "")
     if not (off and gross and "order_id" in lines.columns and look.total(whole, f"abs({off})")):
         return ""
     left = f"({gross} - coalesce({discount}, 0))" if discount else gross
@@ -180,23 +196,6 @@ def _complete(look: Sniffer, lines: Draft, whole: Sheet) -> None:
         ]
         if other := next((n for n in able if look.takes_turns(whole, whole.spoken(name), whole.spoken(n))), ""):
             lines.columns[role] = f"coalesce({whole.spoken(name)}, {whole.spoken(other)})"
-
-
-def _join_shares(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
-    """Take several discounts in percent for one, as people say they come off."""
-    first, words = lines.columns.get("discount_share", ""), tuple(vocabulary().tables["invoice_lines"].columns["discount_share"])  # fmt: skip
-    more = [n for n, p in whole.columns.items() if n not in lines.columns.values() and p.is_number and p.distinct > 1 and likeness(n, words) >= KNOWN]  # fmt: skip
-    if not (first and more):
-        return
-    names = [whole.spoken(n) for n in (first, *more)]
-    after = functools.reduce(lambda x, y: f"try_cast({x} + {y} - {x} * {y} / 100 as decimal(18, 4))", names)
-    ways = {"one after the other": after, "in sum": f"({' + '.join(names)})", f"{first} alone": first}
-    text = (
-        f"Do {', '.join(names[:-1])} and {names[-1]} come off one after the other, or in sum? Or is it {first} alone?"
-    )
-    key = "tables.invoice_lines.columns.discount (several)"
-    amount = sum(look.total(whole, f"abs({n})") for n in names[1:])
-    lines.columns["discount_share"] = ways[ask(Question(key, text, [], [*ways], "one after the other", amount=amount)) or "one after the other"]  # fmt: skip
 
 
 def _without_tax(look: Sniffer, whole: Sheet, x: dict[str, str], others: Sequence[str], ask: Ask) -> str:
@@ -322,7 +321,7 @@ def _before_discount(look: Sniffer, whole: Sheet, amount: str, others: Sequence[
         return (first, amount) if answer == choices[0] else ("", "")
     words = tuple(vocabulary().tables["invoice_lines"].columns["gross_sales"])
     named = {whole.spoken(n): n for n in whole.columns}
-    able = [n for n in others if n in named and likeness(named[n], words) >= LIKELY]
+    able = [n for n in others if n in named and n not in amount and likeness(named[n], words) >= LIKELY]
     pairs = [pair for n in able for pair in ((amount, n), (n, amount)) if look.lessens(whole, *pair)]
     for first, net in pairs[:1]:
         one, other = ("".join(parts(named.get(name, name))) for name in (first, net))

@@ -172,6 +172,11 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"pivot.csv": "Customer,2024-01,2024-02,2024-03\nTotal,10.00,-2.50,5.00\n   Alder,10.00,,5.00\n   Birch,,-2.50,\n"}, {ASKED_MONTHS}),
     "a measure below each month and the total, customers in a column that nobody named": (
         {"pivot.csv": ",Total,,,\n,January 2024,February 2024,March 2024,\n,Untaxed Total,Untaxed Total,Untaxed Total,Untaxed Total\nTotal,10.00,-2.50,5.00,12.50\n     Alder,10.00,,5.00,15.00\n     Birch,,-2.50,,-2.50\n"}, {ASKED_MONTHS}),
+    "sales by rates of tax, side by side": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Net Amount 19,Net Amount 7\nR1,2024-01-05,K1,Alder,10.00,5.00\nR2,2024-01-31,K2,Birch,-2.50,0.00\n"},
+        {"tables.invoice_lines.columns.gross_sales (several)"}),
+    "freight that is charged, by the amount that has it": (
+        {"sales.csv": "Document No,Date,Customer No,Customer Name,Gross Sales,Freight,Net Sales\nR1,2024-01-05,K1,Alder,12.00,3.00,15.00\nR2,2024-01-31,K2,Birch,-3.00,0.50,-2.50\n"}, set()),
     "keys with noughts before them": (
         {"sales.csv": "Document No,Date,Customer No,Amount\nR1,2024-01-05,7,15.00\nR2,2024-01-31,12,-2.50\n",
          "customers.csv": "Customer No,Customer Name\n0007,Alder\n0012,Birch\n"}, set()),
@@ -372,6 +377,25 @@ def test_lines_of_another_year_under_other_names_refuse_the_books_until_people_l
     confirmed(folder)
     found = check_ledger(read_ledger(open_engagement(folder), tmp_path / "work"))
     assert found[found["verdict"] == "reject"]["message"].tolist() == []
+
+
+OFF = {
+    "two amounts": ("Document No,Date,Customer,Gross Amount,Rabatt 1,Rabatt 2\nR1,2024-01-05,Alder,100.00,10.00,1.50\nR2,2024-01-31,Birch,50.00,0.00,0.50\n", {"discount (several)", "gross_sales (discount)"}, ["11.5", "0.5"]),
+    "what was credited": ("Date,Customer,Gross Sales,Credit Notes\n2024-01-05,Alder,100.00,10.00\n2024-01-31,Birch,50.00,0.00\n", {"refunded (returns)"}, ["10", "0"]),
+    "a document's, in each of its lines": (
+        "Order No,Date,Customer,SKU,Line Total,Order Discount,Order Total\n1,2024-01-05,Alder,A-1,30.00,4.00,36.00\n1,2024-01-05,Alder,B-2,10.00,4.00,36.00\n2,2024-01-31,Birch,A-1,50.00,0.00,50.00\n", set[str](), ["3", "1", "0"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OFF)
+def test_what_comes_off_is_read_whole_wherever_it_stands(case: str, tmp_path: Path) -> None:
+    text, keys, off = OFF[case]
+    (tmp_path / "sales.csv").write_text(text, encoding="utf-8")
+    folder, _, _ = set_up(tmp_path, [tmp_path / "sales.csv"])
+    still_open = mapping(folder).get("open", {})
+    assert {*still_open} == {f"tables.invoice_lines.columns.{key}" for key in keys}
+    ledger = read_ledger(open_engagement(folder), tmp_path / "work")
+    assert values(ledger, "invoice_lines", "discount") == [*map(Decimal, off)]
 
 
 ODD = {
