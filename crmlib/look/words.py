@@ -96,11 +96,11 @@ def percent(value: object, *, digits: int = 1) -> str:
 
 
 def one_unit(
-    values: Iterable[object], unit: str = "", *, signed: bool = False, least: float = 0.1
+    values: Iterable[object], unit: str = "", *, signed: bool = False, least: float = 0.1, digits: int = 1
 ) -> Callable[[object], str]:
     """How to write these values beside their marks, all in one unit: that of the largest, or the next where one would be below `least`.
 
-    `signed` shows the plus too.
+    `signed` shows the plus too; `digits` are those behind the point, where the largest has few before it or the smallest none.
     """
     sizes = [abs(number) for value in values if (number := as_decimal(value))]
     largest, smallest = max(sizes, default=Decimal(0)), min(sizes, default=Decimal(0))
@@ -108,7 +108,7 @@ def one_unit(
     place += smallest < SCALES[place][0] * Decimal(str(least)) and place < len(SCALES) - 1
     factor, suffix = SCALES[place]
     cents = largest < 1000 and any(size % 1 and size < 100 for size in sizes)
-    decimals = int(largest < 100 * factor) if factor > 1 else 2 * cents
+    decimals = digits * (largest < 100 * factor or smallest < factor) if factor > 1 else 2 * cents
 
     def text(value: object) -> str:
         number = as_decimal(value)

@@ -94,7 +94,8 @@ def _says_what_to_do(finding: Finding) -> bool:
 def _figures(books: Books, period: Period) -> list[dict[str, Any]]:
     rows, currency = headlines(books, period), books.engagement.settings.currency
     values = [value for row in rows for value in (row.now, row.before) if value is not None]
-    text = one_unit(values, least=1)  # no 0.2 M beside 0.3 M
+    least = 0.1 if max(map(abs, values), default=0) >= 10 * THOUSAND else 1
+    text = one_unit(values, least=least, digits=2)  # no 0.2 M beside another 0.2 M
     return [{
         "name": row.name, "value": f"{currency} {text(row.now)}", "worse": row.now < 0, "note": row.note,
         "before": "" if row.before is None else f"{row.year}: {currency} {text(row.before)}",

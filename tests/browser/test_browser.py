@@ -144,7 +144,7 @@ def test_a_name_has_one_number_in_summary_pages_workbook_and_print(report: Path,
     for name, now, before, _ in figures:
         for told, value in zip((now, before), firm[name], strict=True):
             if value is not None:
-                assert float(told.split()[-2]) == pytest.approx(float(value) / 1e6, abs=0.051), (name, told, value)
+                assert float(told.split()[-2]) == pytest.approx(float(value) / 1e6, abs=0.0051), (name, told, value)
     listed = {row[1]: row for row in book["Actions"].iter_rows(min_row=5, values_only=True)}
     rows = [[cell.get_text() for cell in row.select("th, td")] for row in summary.select(".actions tbody tr")]
     assert [row[2] for row in rows] == [f"{listed[row[0]][4] / 1000:,.0f}" for row in rows]
