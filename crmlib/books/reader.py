@@ -169,7 +169,7 @@ def _odd(columns: Sequence[TypedColumn], texts: Mapping[str, str], marks: Mappin
         c.record.name for c in columns if c.record.type == "key" and (c.record.blank or not c.record.required)
     } & texts.keys()
     wrong = [marks[f"_bad_{c.record.name}"] for c in columns if c.record.name not in sure]
-    return " OR ".join([*(f"{text} < '!' OR reverse({text}) < '!'" for text in texts.values()), *wrong])
+    return " OR ".join([*(f"{text} < '!' OR reverse({text}) < '!'" for text in texts.values()), *wrong]) or "false"
 
 
 def _counted(con: DuckDBPyConnection, marks: Mapping[str, str], name: str, odd: str) -> Mapping[str, int]:
