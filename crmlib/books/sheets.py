@@ -211,7 +211,7 @@ class Opener:
             (file.stem,), file, "", row, count, encoding.removesuffix("-sig"), delimiter, tuple(starts), above=above
         )
         if len(header) < 2:
-            raise SettingsError(f"{file.name} is no table: no mark divides its rows alike, as in a list for a printer; export it as CSV, as text with tabs, or as .xlsx")  # fmt: skip
+            raise SettingsError(f"{file.name} is no table: no mark divides its rows alike, as in a list for a printer; export it as CSV, as text with tabs, or as .xlsx; of a file of bookings, such as SIE, which seldom name customers, take the list of invoices instead")  # fmt: skip
         if starts or encoding not in {"utf-8", "utf-8-sig"}:
             plain = self.new_file(".csv")
             with (

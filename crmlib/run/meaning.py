@@ -72,7 +72,7 @@ def _left(look: Sniffer, p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Quest
         lacking = "; ".join(
             f"{s.name} has no column known as {' or as '.join(none)}" for s in sheets if (none := _lacking(s))
         )
-        text = f"No file has a customer, a date and an amount in each row: {lacking}. Name the columns under tables.invoice_lines.columns, select them in a .sql file, or export what has them: a marketplace names the buyer in its order report, not in its settlement, and a pivot table has them in tabular form with its labels repeated, without subtotals."
+        text = f"No file has a customer, a date and an amount in each row: {lacking}. Name the columns under tables.invoice_lines.columns, select them in a .sql file, or export what has them: a marketplace names the buyer in its order report, not in its settlement, a file of bookings for another program, such as IIF, has them in its list of invoices, and a pivot table by month, grouped by customers alone, or in tabular form with its labels repeated, without subtotals."
         yield Question("tables.invoice_lines", text, [], [], "not read")
     elif not p.coverage[0]:
         text = "Which months do the books hold? No form of their dates is known."
@@ -85,6 +85,13 @@ def _left(look: Sniffer, p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Quest
         yield Question(f"unread ({sheet.name})", text, [], [], "not read", amount=look.read_sum(sheet, amounts))
     for sheet in lines.sheets if lines else sheets:
         yield from _unreadable(look, sheet, lines.columns if lines else {})
+    if (
+        lines
+        and "gross_sales" not in lines.columns
+        and (name := lines.columns.get("with_tax", "")) in lines.sheet.columns
+    ):
+        text = f"{name} holds a tax, and no column has the tax or what is left without it. Export one of these; where one rate holds for all, such as 19 percent, write `gross_sales: '{lines.sheet.spoken(name)} / 1.19'` under tables.invoice_lines.columns, and remove this entry."
+        yield Question("tables.invoice_lines.columns.gross_sales (with tax)", text, [], [], "not read", amount=look.read_sum(lines.sheet, [lines.sheet.columns[name]]))  # fmt: skip
     if p.unread:
         text = f"Recognised as no table of the ledger: {', '.join(p.unread)}. Is there nothing in them that counts?"
         yield Question("unread", text, [], [], "not read")

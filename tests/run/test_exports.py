@@ -379,6 +379,18 @@ def test_lines_of_another_year_under_other_names_refuse_the_books_until_people_l
     assert found[found["verdict"] == "reject"]["message"].tolist() == []
 
 
+def test_amounts_of_which_nothing_says_the_tax_are_refused_with_words_that_work(tmp_path: Path) -> None:
+    text = "Rechnung,Datum,Kunde,Bruttobetrag\nR1,2024-01-05,Alder,17.85\nR2,2024-01-31,Birch,-2.975\n"
+    (tmp_path / "sales.csv").write_text(text, encoding="utf-8")
+    folder, _, [*told] = set_up(tmp_path, [tmp_path / "sales.csv"])
+    assert any("write `gross_sales: 'Bruttobetrag / 1.19'` under tables.invoice_lines.columns" in text for text in told)
+    confirmed(folder)
+    settings = mapping(folder)
+    settings["tables"]["invoice_lines"]["columns"]["gross_sales"] = "Bruttobetrag / 1.19"
+    (folder / "engagement.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    assert net(folder, tmp_path / "work") == NET
+
+
 OFF = {
     "two amounts": ("Document No,Date,Customer,Gross Amount,Rabatt 1,Rabatt 2\nR1,2024-01-05,Alder,100.00,10.00,1.50\nR2,2024-01-31,Birch,50.00,0.00,0.50\n", {"discount (several)", "gross_sales (discount)"}, ["11.5", "0.5"]),
     "what was credited": ("Date,Customer,Gross Sales,Credit Notes\n2024-01-05,Alder,100.00,10.00\n2024-01-31,Birch,50.00,0.00\n", {"refunded (returns)"}, ["10", "0"]),
