@@ -99,6 +99,11 @@ class History:
         parts["since"] = None if self.since is None else self.since[chosen]
         return replace(self, customer_ids=ids, orders=self.orders.of(place, self.day(months or self.months)), **parts)
 
+    def drawn(self, most: int, seed: int) -> History:
+        """So many of the customers, each once, drawn at random; all where there are no more."""
+        size = len(self.customer_ids)
+        return self if size <= most else self.of(np.sort(np.random.default_rng(seed).choice(size, most, replace=False)))
+
     def known_by(self, months: int) -> Array:
         """Who was a customer within the first months."""
         return np.asarray(((self.margin[:, :months] != 0) | (self.sales[:, :months] > 0)).any(axis=1))

@@ -71,9 +71,7 @@ def trials(past: History, *, seed: int = 0) -> Frame:
 
     Origins lie `APART` months, the first with `OPENING` months of books behind it, the last twelve before the end.
     """
-    if len(past.customer_ids) > MANY:
-        past = past.of(np.sort(np.random.default_rng(seed).choice(len(past.customer_ids), MANY, replace=False)))
-    rows = []
+    rows, past = [], past.drawn(MANY, seed)
     for origin in range(past.months - YEAR, OPENING - 1, -APART):
         customers = past.known_by(origin).nonzero()[0]
         later = past.margin[customers, origin : origin + YEAR].sum(axis=1)

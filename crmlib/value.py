@@ -146,10 +146,7 @@ def _known(past: History) -> Frame:
 def _outlook(past: History, lessons: Lessons, seed: int) -> Frame:
     """The forecast of each customer with its range, not discounted; of many customers in blocks, by models that learn from a sample."""
     models, size = tuple(dict.fromkeys(lessons.models.values())), len(past.customer_ids)
-    known = past
-    if size > MANY:
-        known = past.of(np.sort(np.random.default_rng(seed).choice(size, MANY, replace=False)))
-    parts = []
+    parts, known = [], past.drawn(MANY, seed)
     for places in np.array_split(np.arange(size), -(-size // BLOCK)):
         block = past.of(places) if size > BLOCK else past
         rows = trials.with_range(trials.expected(trials.outlook(block, known, models), lessons), lessons)

@@ -151,6 +151,21 @@ def test_the_likelihood_of_a_fit_is_what_its_story_adds_up_to() -> None:
     assert pareto.log_likelihood == pytest.approx(np.log(likely).sum())
 
 
+def test_a_sample_holds_each_customer_once_and_is_all_where_there_are_no_more() -> None:
+    past = history_of(accounts(40, 24))
+    assert past.drawn(40, seed=0) is past
+    ids = past.drawn(39, seed=0).customer_ids
+    assert len(ids) == len(set(ids)) == 39
+    assert list(ids) == sorted(ids)
+
+
+def test_trees_see_the_assignable_cost_of_the_latest_year_and_none_before() -> None:
+    past, cost = history_of(np.full((1, 24), 10)), np.zeros((1, 24))
+    cost[0, 11:13] = 70, 6
+    assert 6 / 120 in forecasts._traits(replace(past, assignable=cost), past)[0]
+    assert 76 / 120 not in forecasts._traits(replace(past, assignable=cost), past)[0]
+
+
 def test_draws_have_the_expected_mean() -> None:
     drawn = BENCHMARK["drawn"]
     past = Purchases(np.array([0.0, 2, 12]), np.array([0, 30.43, 38.0]), np.array([38.86, 38.86, 38.86]))
