@@ -150,8 +150,8 @@ def shown(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def page(notebook: Path, engagement: Path, period: str) -> dict[str, Any]:
-    """By cell what a client sees of it."""
+def page(notebook: Path, engagement: Path, period: str, **values: str) -> dict[str, Any]:
+    """By cell what a client sees of it, with these values of other parameters."""
     names: dict[str, Any] = {"__name__": notebook.stem}
     outcomes = {}
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
@@ -160,7 +160,7 @@ def page(notebook: Path, engagement: Path, period: str) -> dict[str, Any]:
             value = outcome(cell, names)
             outcomes |= {cell["id"]: value} if "author" not in tags else {}
             if "parameters" in tags:
-                names.update(engagement=str(engagement), period=period)
+                names.update(engagement=str(engagement), period=period, **values)
     return outcomes
 
 
@@ -216,3 +216,15 @@ def test_a_cause_that_is_named_moved_the_sum_its_way(pages: dict[str, dict[str, 
         signs = dict(re.findall(r"(?:^|; )([A-Z][a-z ]*) ([+−])", steps))
         moved = {signs[cause.capitalize()] for cause in re.split(", | and ", causes)}
         assert moved == {{"rose": "+", "fell": "−"}[way]}
+
+
+def test_groups_that_were_asked_for_stand_in_rows(tmp_path: Path) -> None:
+    from conftest import write_engagement
+
+    customers = "customer_id, customer_name, parent_id, account_type\nP, Poplar Group, , Head\nS, Spruce, P, Branch\nX, Xylo, , Other"
+    lines = "customer_id, invoice_date, gross_sales\nP, 2024-01-31, 1000\nS, 2024-02-15, 500\nX, 2024-02-01, 900"
+    folder = write_engagement(tmp_path / "books", {"customers": customers, "invoice_lines": lines})
+    notebook = next(path for path in NOTEBOOKS if path.stem.startswith("27"))
+    table = page(notebook, folder, "2024", group_by="parent_id")["groups-segments"].as_raw_html()
+    rows = [row.get_text(" ", strip=True) for row in BeautifulSoup(table, "html.parser").select("tbody tr")]
+    assert rows == ["Poplar Group 1,500", "Customers without parent 900", "Firm 2,400"]
