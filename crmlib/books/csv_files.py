@@ -17,6 +17,7 @@ from crmlib.books.findings import Finding, UnreadableError, broken_row, rejectio
 from crmlib.books.ledger import quoted
 from crmlib.books.printed import as_csv
 from crmlib.books.raw import PLACE, Raw, Reader
+from crmlib.declared.settings import TableSource
 
 BATCH = 50_000  # records held in memory
 BLOCK = 2**19  # bytes looked at in one go
@@ -31,7 +32,6 @@ class _Text:
     delimiter: str
     header: list[str]
     header_row: int
-    header_rows: int
     staged: Path
     headed: bool  # rows stand below headings
     columns_at: Sequence[int] = ()  # of a list for a printer
@@ -87,10 +87,8 @@ def _opened(reader: Reader, file: Path, where: Mapping[str, str]) -> tuple[_Text
     formats, spec = reader.formats(where["table"]), reader.engagement.table(where["table"])
     encoding, headed = _encoding(file, formats.encoding), bool(spec.heading)
     delimiter = "\t" if formats.columns_at else formats.delimiter
-    text = _Text(
-        file, encoding, delimiter, [], spec.header_row, spec.header_rows, reader.new_file(), headed, formats.columns_at
-    )
-    header, skipped = _header(text, where)
+    text = _Text(file, encoding, delimiter, [], spec.header_row, reader.new_file(), headed, formats.columns_at)
+    header, skipped = _header(text, where, spec)
     return replace(text, header=header), skipped
 
 
@@ -103,13 +101,13 @@ def _encoding(file: Path, declared: str) -> str:
     return "utf-8-sig" if mark == b"\xef\xbb\xbf" or codecs.lookup(declared).name in {"utf-8", "ascii"} else declared
 
 
-def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Finding]]:
+def _header(text: _Text, where: Mapping[str, str], spec: TableSource) -> tuple[list[str], list[Finding]]:
     """The names of the columns, and that rows above them are skipped where the mapping says so."""
     with text.open() as stream:
         records = csv.reader(stream, delimiter=text.delimiter, strict=True)
         try:
             above = [next(records, []) for _ in range(text.header_row)]
-            header, above = headings(above, text.header_rows, is_report=text.headed), above[: -text.header_rows]
+            header, above = headings(above, spec), above[: -spec.header_rows]
         except (csv.Error, UnicodeError) as error:
             row = text.header_row
             message = f"the header cannot be read: {error}"
@@ -122,13 +120,11 @@ def _header(text: _Text, where: Mapping[str, str]) -> tuple[list[str], list[Find
     return header, skipped_rows(above, where)
 
 
-def headings(rows: Sequence[Sequence[str]], count: int, *, is_report: bool) -> list[str]:
-    """The names of a header, in the last of these rows or the last few; where the mapping says its row, or headings, as in a report, a blank one is `column 3` by its place."""
-    header = rows[-1] if count == 1 else heads(rows[-count:])
-    return [
-        name if name.strip() or not (is_report or len(rows) > 1) else f"column {place}"
-        for place, name in enumerate(header, 1)
-    ]
+def headings(rows: Sequence[Sequence[str]], spec: TableSource) -> list[str]:
+    """The names of a header, in the last of these rows or the last few; where the mapping says its row, or headings, as of a report, a blank one is `column 3` by its place."""
+    header = rows[-1] if spec.header_rows == 1 else heads(rows[-spec.header_rows :])
+    by_place = bool(spec.heading) or "header_row" in spec.model_fields_set
+    return [f"column {place}" if by_place and not name.strip() else name for place, name in enumerate(header, 1)]
 
 
 def heads(rows: Sequence[Sequence[str]]) -> list[str]:

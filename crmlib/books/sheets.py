@@ -63,6 +63,7 @@ class Sheet:
     view: str
     header_row: int = 1
     header_rows: int = 1
+    by_place: bool = False  # whether a column without a name is called by its place
     encoding: str = "utf-8"
     delimiter: str = ","
     columns_at: tuple[int, ...] = ()  # where those of a list for a printer begin
@@ -207,9 +208,8 @@ class Opener:
             best = _header([*as_csv(lines, starts)], "\t")[1:] if starts else best
         delimiter, row, count, header = best
         above = _above([*csv.reader(lines[: max(row - count, 0)], delimiter=delimiter)])
-        sheet = Sheet(
-            (file.stem,), file, "", row, count, encoding.removesuffix("-sig"), delimiter, tuple(starts), above=above
-        )
+        own = (file.stem,), file, "", row, count, _by_place(header)
+        sheet = Sheet(*own, encoding.removesuffix("-sig"), delimiter, tuple(starts), above=above)
         if len(header) < 2:
             raise SettingsError(f"{file.name} is no table: no mark divides its rows alike, as in a list for a printer; export it as CSV, as text with tabs, or as .xlsx; of a file of bookings, such as SIE, which seldom name customers, take the list of invoices instead")  # fmt: skip
         if starts or encoding not in {"utf-8", "utf-8-sig"}:
@@ -245,10 +245,13 @@ class Opener:
             columns = {n: pa.array(*_typed(c)) for n, c in zip(header, zip(*cells, strict=True), strict=True)}
             staged = self.new_file()
             pq.write_table(pa.table(columns), staged)
-            sheet = Sheet(
-                (f"{file.stem}:{title}",), file, "", row, count, serial=serial, above=_above(texts[: row - count])
-            )
+            own = (f"{file.stem}:{title}",), file, "", row, count, _by_place(header)
+            sheet = Sheet(*own, serial=serial, above=_above(texts[: row - count]))
             yield self.view(sheet, f"FROM read_parquet({quoted(staged)})")
+
+
+def _by_place(header: Sequence[str]) -> bool:
+    return any(name == f"column {place}" for place, name in enumerate(header, 1))
 
 
 def _above(rows: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:

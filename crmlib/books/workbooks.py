@@ -153,11 +153,7 @@ def _stage_sheet(values: Any, formulas: Any, reader: Reader, staged: Path, where
     rows = list(values.iter_rows(values_only=True))
     above = [["" if v is None else str(v) for v in row] for row in rows[:top]]
     width = max((n for row in above[-spec.header_rows :] for n, cell in enumerate(row, 1) if cell), default=0)
-    header = (
-        headings([row[:width] for row in above], spec.header_rows, is_report=bool(spec.heading))
-        if len(above) == top
-        else []
-    )
+    header = headings([row[:width] for row in above], spec) if len(above) == top else []
     check_header(header, where, top)
     filled = [(n, r) for n, r in enumerate(rows[top:], top + 1) if any(v is not None for v in r)]
     broken: list[Finding] = []

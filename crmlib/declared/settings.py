@@ -154,7 +154,7 @@ class TableSource(Record):
     source: Names = ()
     """name of a file, sheet or table, a pattern such as sales_*.csv, a list, or a .sql file beside engagement.yml"""
     header_row: int = Field(1, ge=1, le=1000)
-    """row of the header in files and sheets; those above are skipped"""
+    """row of the header in files and sheets; those above are skipped; where it is written, a column without a name is called `column 3`, by its place"""
     header_rows: int = Field(1, ge=1, le=5)
     """how many rows name the columns, `header_row` the last of them, such as a year above months: a blank in an upper one is what stands left of it"""
     heading: Names = ()

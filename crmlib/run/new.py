@@ -149,10 +149,10 @@ def _table(p: Proposal, table: str, draft: Draft) -> Iterator[str]:
         yield f"source: {table}.sql  # the export is flat: its {table}, one row each"
     else:
         yield f"source: {_source(p, sheet)}"
-    if sheet.header_row > 1:
-        yield f"header_row: {sheet.header_row}  # the rows above are titles" + ", or name the columns with it" * (
-            sheet.header_rows > 1
-        )
+    if sheet.header_row > 1 or sheet.by_place:
+        titles = "the rows above are titles" + ", or name the columns with it" * (sheet.header_rows > 1)
+        why = titles if sheet.header_row > 1 else "a column without a name is called by its place"
+        yield f"header_row: {sheet.header_row}  # {why}"
     if sheet.header_rows > 1:
         yield f"header_rows: {sheet.header_rows}"
     if sheet.headings:

@@ -49,6 +49,9 @@ FORMS: dict[str, tuple[dict[str, str], set[str]]] = {
         {"sales.csv": MONTHS.format("2024-01-01", "2024-02-01", "2024-03-01")}, {ASKED_MONTHS}),
     "a column for each month, named by its first day as Excel counts it": (
         {"sales.csv": MONTHS.format("45292", "45323", "45352")}, {ASKED_MONTHS}),
+    "months beside a column that nobody named, and totals": (
+        {"sales.csv": ",2024-01,2024-02,2024-03,Total\nTotal,10.00,-2.50,5.00,12.50\nAlder,10.00,0,5.00,15.00\nBirch,0,-2.50,0,-2.50\n"}, {ASKED_MONTHS}),
+    "rows numbered in a column without a name": ({"sales.csv": ",Customer,Date,Net Amount\n0,Alder,2024-01-05,10.00\n1,Birch,2024-01-31,-2.50\n2,Alder,2024-02-18,5.00\n"}, set()),
     "a column for each month and measure": (
         {"sales.csv": "Customer,Quantity Jan 2024,Sales Jan 2024,Quantity Feb 2024,Sales Feb 2024,Quantity Mar 2024,Sales Mar 2024\nAlder,4,10.00,,,1,5.00\nBirch,,,-1,-2.50,,\n"}, {ASKED_MONTHS}),
     "months above measures, rows of a pivot that nobody named": (
