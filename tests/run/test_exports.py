@@ -235,6 +235,22 @@ def test_a_column_for_each_month_may_be_named_by_dates_of_a_workbook(tmp_path: P
     assert net(folder, tmp_path / "work") == NET
 
 
+def test_a_customer_in_the_first_of_its_rows_alone_is_carried_down_as_the_way_out_says(tmp_path: Path) -> None:
+    rows = "Alder,2024-01,10.00\n,2024-03,5.00\n,Total,15.00\nBirch,2024-01,-1.00\n,2024-02,-1.50\n,Total,-2.50\nTotal,,12.50\n"
+    (tmp_path / "matrix.csv").write_text(f"Customer,Month,Net sales\n{rows}", encoding="utf-8")
+    folder, _, _ = set_up(tmp_path, [tmp_path / "matrix.csv"])
+    confirmed(folder)
+    found = check_ledger(read_ledger(open_engagement(folder), tmp_path / "first"))
+    [way_out] = found.loc[found["code"] == "unassigned-share", "way_out"]
+    assert "`carried: [COLUMN]` under tables.invoice_lines" in way_out
+    content = mapping(folder)
+    content["tables"]["invoice_lines"]["carried"] = ["Customer"]
+    (folder / "engagement.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    found = check_ledger(read_ledger(open_engagement(folder), tmp_path / "second"))
+    assert found[found["verdict"] == "reject"]["message"].tolist() == []
+    assert net(folder, tmp_path / "work") == NET
+
+
 PRODUCTS = "ProductKey,ProductAlternateKey,ProductName,StartDate,EndDate,Status\n1,A-1,Anchor,2023-01-01,2024-01-10,\n2,A-1,Anchor,2024-01-11,,Current\n3,B-2,Bolt,2023-01-01,,Current\n"
 SOLD = "OrderNo,OrderDate,CustomerKey,CustomerName,ProductKey,Amount\nR1,2024-01-05,K1,Alder,1,10.00\nR2,2024-01-20,K1,Alder,2,5.00\nR3,2024-01-31,K2,Birch,3,-2.50\n"
 
