@@ -28,8 +28,9 @@ LEFT JOIN (
     HAVING count(DISTINCT {customer}) = 1
 ) AS c ON {same}
 WHERE starts_with(CAST(l.{account} AS VARCHAR), {revenue})"""
+WHOLE = "trim(CAST({} AS VARCHAR))"
 PART = """SELECT {{place}}{kind} AS document_type, {columns}
-FROM {{{lines}}} AS l LEFT JOIN {{{head}}} AS h ON ltrim(trim(CAST(l.{ours} AS VARCHAR)), '0') = ltrim(trim(CAST(h.{theirs} AS VARCHAR)), '0')"""
+FROM {{{lines}}} AS l LEFT JOIN {{{head}}} AS h ON {same}"""
 
 
 MONTHLY = """SELECT {{place}}{others}, '{month}' AS invoice_date, {amounts}l.{amount} AS amount
@@ -55,7 +56,10 @@ def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Shee
                 return [*(s for s in sheets if s not in four.values()), made]
     for head, lines in permutations(sheets, 2):
         if bare := _by_noughts(look, head, lines):
-            made = look.selected(lines, _part({"lines": lines, "heads": head}, "invoice", "lines", "heads", bare), {"lines": lines, "heads": head}, LINES)  # fmt: skip
+            two = {"lines": lines, "heads": head}
+            made = look.selected(
+                lines, _part(two, "invoice", "lines", "heads", bare, f"ltrim({WHOLE}, '0')"), two, LINES
+            )
             return [*(s for s in sheets if s not in (head, lines)), made]
     dated = (roles(sheet, table).keys() for sheet in sheets for table in ("documents", "invoice_lines"))
     if not any({"customer_id", "invoice_date"} <= found for found in dated):
@@ -300,14 +304,9 @@ def _clashing(
     return key if key and look.held(credit_lines, key[0], credit_head, key[1]) >= HELD else None
 
 
-def _part(parts: Mapping[str, Sheet], kind: str, lines: str, head: str, key: tuple[str, str]) -> str:
+def _part(parts: Mapping[str, Sheet], kind: str, lines: str, head: str, key: tuple[str, str], read: str = WHOLE) -> str:
+    """Lines with what their head says; `read` is how both say the document's number."""
     own = [f"l.{identifier(name)}" for name in parts[lines].columns]
     own += [f"h.{identifier(name)}" for name in parts[head].columns if name not in parts[lines].columns]
-    return PART.format(
-        kind=quoted(kind),
-        columns=", ".join(own),
-        lines=lines,
-        head=head,
-        ours=identifier(key[0]),
-        theirs=identifier(key[1]),
-    )
+    same = " = ".join(read.format(f"{side}.{identifier(name)}") for side, name in zip("lh", key, strict=True))
+    return PART.format(kind=quoted(kind), columns=", ".join(own), lines=lines, head=head, same=same)
