@@ -42,8 +42,9 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
             x["gross_sales"] = before  # of a payment's fee, which is a cost
     if "discount_share" in x and "discount" in x and not look.total(whole, f"abs({x['discount']})"):
         del x["discount"], c["discount"]
-    of_each = _is_of_each(look, whole, x)
-    of_document = c.pop("discount") and x.pop("discount") if of_each else ""
+    of_document = x.pop("discount") if _is_of_each(look, whole, x) else ""
+    if of_document:
+        del c["discount"]
     named, off = _without_tax(look, whole, x, others, ask), x.get("discount", "")
     product, selling = _products(look, whole, x)
     along = _along(look, whole, off, named)
@@ -65,7 +66,8 @@ def find_amounts(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
     if of_head := _of_head(look, lines, whole, (gross, discount), of_document, ask):
         discount = f"{discount} + {of_head}" if discount else of_head
     if "freight" in x and gross and _found(look, whole, f"{gross} - ({discount or 0}) + {x['freight']}", others):
-        gross = f"{gross} + {x[c.pop('freight') and 'freight']}"  # charged to the customer, no cost
+        gross = f"{gross} + {x['freight']}"  # charged to the customer, no cost
+        del c["freight"]
     if "refunded" in x and look.total(whole, f"abs({x['refunded']})") and come_off(look, lines, whole, (gross, discount), ask):  # fmt: skip
         discount = f"{discount} + {x['refunded']}" if discount else x["refunded"]
     spoken = {whole.spoken(n): n for n in whole.columns}
