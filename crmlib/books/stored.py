@@ -110,18 +110,21 @@ class Books:
         return self.engagement.period(text)
 
     def refuse_empty(self, period: Period) -> None:
-        """Stop where there is nothing to report of a period: neither sales nor a cost.
+        """Stop where there is nothing to report of a period: neither sales nor a cost of any customer.
 
         Raises
         ------
         SettingsError
             Names the months of which there is something.
         """
-        rows = read_rollup(self.cache / "lines", ["month"], self.engagement.coverage).to_pylist()
-        months = [row.pop("month") for row in rows if any(isinstance(v, Decimal) and v for v in row.values())]
+        rows = read_rollup(self.cache / "lines", ["level", "month"], self.engagement.coverage).to_pylist()
+        full = [row for row in rows if any(isinstance(v, Decimal) and v for v in row.values())]
+        months = sorted(row["month"] for row in full if row["level"] == "customer")
         if not any(period.start <= month < period.end for month in months):
             there = f"{months[0]:%Y-%m} to {months[-1]:%Y-%m} have something" if months else "no month has anything"
-            raise SettingsError(f"nothing to report for {period.label}: no sales and no costs; {there}")
+            raise SettingsError(
+                f"nothing to report for {period.label}: no sales and no costs of a known customer; {there}"
+            )
 
     def has_sales(self, period: Period) -> bool:
         """Whether anybody bought in a period."""

@@ -120,7 +120,7 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, whole: Mapping[str, D
     """What the tables hold within the coverage is what the cube holds, by line (booked lines and trade together)."""
     held = {f"{r.table}.{r.column}": r.assigned + r.unassigned for r in amounts.itertuples()}
     trade = [line for line in statement.leaves if line.is_trade]
-    net = sum(whole[line.id] * line.sign for line in trade)
+    net = sum(whole.get(line.id, Decimal(0)) * line.sign for line in trade)
     columns = [s for line in trade for s in line.sources if s.startswith("invoice_lines.")]
     signed = dict.fromkeys(columns, -1) | {"invoice_lines.gross_sales": 1}
     booked = held.get("credits.amount", Decimal(0)) if any("credits" in line.sources for line in trade) else Decimal(0)

@@ -245,9 +245,30 @@ def test_costs_without_sales_are_books_too_and_an_empty_period_is_not(make_books
         views_of_lines(books)["customer", "A", "2024-03-01", "order_processing"],
     ) == (False, 480)
     with pytest.raises(
-        SettingsError, match=r"nothing to report for 2024-04: no sales and no costs; 2024-03 to 2024-03 have something"
+        SettingsError,
+        match=r"nothing to report for 2024-04: no sales and no costs of a known customer; 2024-03 to 2024-03 have something",
     ):
         books.refuse_empty(books.period("2024-04"))
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings"),
+    [
+        ("A, 2023-03-10, 100, P", {}),
+        ("A, 2024-03-10, 100, draft", {"tables": {"invoice_lines": {"kinds": {"exclude": "type = 'draft'"}}}}),
+        ("A, 2024-03-10, 100, P\nA, 2024-03-11, -100, X", {"tables": {"invoice_lines": {"kinds": {"cancellation": "type = 'X'"}}}}),
+        ("X, 2024-03-10, 100, P", {"thresholds": {"unassigned_share": 1}}),
+    ],
+    ids=["before the coverage", "drafts alone", "all cancelled", "of nobody known"],
+)  # fmt: skip
+def test_books_that_hold_nothing_of_a_known_customer_are_opened_and_not_reported(
+    make_books: Make, lines: str, settings: Row
+) -> None:
+    joint = "month, line, amount\n2024-03-01, head office, 7"
+    held = {"invoice_lines": f"customer_id, invoice_date, gross_sales, type\n{lines}", "joint_costs": joint}
+    books = make_books(held | {"customers": CUSTOMERS}, **settings)
+    with pytest.raises(SettingsError, match=r"no sales and no costs of a known customer; no month has anything"):
+        books.refuse_empty(books.engagement.coverage)
 
 
 lines = st.lists(

@@ -449,7 +449,9 @@ def test_the_groups_of_ten_thousand_customers_are_tested_in_seconds() -> None:
 def test_a_period_of_which_there_is_nothing_is_refused_with_the_months_that_have_something(make_books: Make) -> None:
     books = make_books(FAMILY)
     books.refuse_empty(books.period("2024-01"))
-    with pytest.raises(SettingsError, match=r"nothing to report for 2024-03: no sales and no costs; 2024-01 to"):
+    with pytest.raises(
+        SettingsError, match=r"nothing to report for 2024-03: no sales and no costs of a known customer; 2024-01 to"
+    ):
         books.refuse_empty(books.period("2024-03"))
 
 
