@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -20,8 +21,7 @@ from crmlib.declared.reading import DECLARED, read_yaml
 from crmlib.declared.teams import SEVERAL, Member, Milestone
 
 Edition = Literal["client", "anonymous"]
-OTHER = "Other"  # what small groups are joined in
-WITHHELD = "withheld"
+OTHER, WITHHELD = "Other", "withheld"  # what small groups are joined in, and what is said of a single customer
 # what judgement files hold; files and columns that are not listed here are not handed on, nor are these keys
 SHEETS: Mapping[str, tuple[str, ...]] = {
     "ratings.csv": RATINGS,
@@ -40,6 +40,7 @@ MONEY = {
 }  # fmt: skip
 MONEY_MEASURES = ("sales", "net_margin", "order_value")
 WORD, NUMBER = re.compile(r"\w+"), re.compile(r"[-+]?[\d.,]+")
+PLAIN = re.compile(r"\d{1,4}|[-+]?\d+[.,][\d.,]+|\d{4}(-\d\d){1,2}")  # a name that within a text is a number or a day
 
 
 @dataclass(frozen=True)
@@ -61,35 +62,34 @@ class Disguise:
         return self.names.get(kind, {}).get(value) or self.text(value)
 
     def text(self, value: str) -> str:
-        """A text with every known name in it replaced, the longest first."""
+        """A text with every known name in it replaced, the longest first, however its accents are written."""
         if NUMBER.fullmatch(value.strip()):
             return value
-        words, parts, end, at = list(WORD.finditer(value)), list[str](), 0, 0
+        composed = unicodedata.normalize("NFC", value)
+        words, parts, end, at = list(WORD.finditer(composed)), list[str](), 0, 0
         while at < len(words):
             tries = range(min(self._longest, len(words) - at), 0, -1)
             hits = ((n, self._name(tuple(word[0] for word in words[at : at + n]))) for n in tries)
             length, name = next(((n, name) for n, name in hits if name), (1, None))
             if name:
-                parts += [value[end : words[at].start()], name]
+                parts += [composed[end : words[at].start()], name]
                 end = words[at + length - 1].end()
             at += length
-        return "".join([*parts, value[end:]])
+        return "".join([*parts, composed[end:]]) if parts else value
 
     def _name(self, words: tuple[str, ...]) -> str | None:
-        """What stands for words that are a name: of a customer in any case where it has several, else as it is written."""
+        """What stands for words that are a name: of a customer in any case where it has several, or digits and letters, else as it is written."""
         return self._known.get(words) or self._called.get(tuple(word.casefold() for word in words))
 
     @cached_property
     def _known(self) -> dict[tuple[str, ...], str]:
-        kinds = [self.within, *self.names.values()]
-        named = {tuple(WORD.findall(name)): new for names in kinds for name, new in names.items()}
-        return {words: new for words, new in named.items() if words and not re.fullmatch(r"\d{1,4}", words[0])}
+        return dict(_in_words([self.within, *self.names.values()]))
 
     @cached_property
     def _called(self) -> dict[tuple[str, ...], str]:
-        names = self.names.get("customer_name", {})
-        named = {tuple(WORD.findall(name.casefold())): new for name, new in names.items()}
-        return {words: new for words, new in named.items() if len(words) > 1}
+        kinds = (self.names.get(kind, {}) for kind in ("customer_id", "customer_name"))
+        named = _in_words([{name.casefold(): new for name, new in names.items()} for names in kinds])
+        return {words: new for words, new in named if len(words) > 1 or re.search(r"\d", "".join(words))}
 
     @cached_property
     def _longest(self) -> int:
@@ -116,7 +116,7 @@ class Disguise:
             return parts
         if isinstance(content, list):
             rows = [self.judged(each, file, key, row) for each in content]
-            once = {(each["by"], each["group"]): each for each in map(_grouped, rows)} if key == "markets" else {}
+            once = {(m.get("by", "account_type"), m["group"]): m for m in rows} if key == "markets" else {}
             return list(once.values()) or rows
         return self._said(content, key, row or {}) if isinstance(content, str) else content
 
@@ -138,8 +138,10 @@ class Disguise:
         return f"{measure} {sign} {self.amount(value) if measure in MONEY_MEASURES else f'{value:g}'}"
 
 
-def _grouped(market: dict[str, Any]) -> dict[str, Any]:
-    return {"by": "account_type", **market}
+def _in_words(kinds: list[Mapping[str, str]]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The words of each name that can be told within a text, and what stands for it."""
+    named = (pair for names in kinds for pair in names.items() if not PLAIN.fullmatch(pair[0]))
+    return ((tuple(WORD.findall(unicodedata.normalize("NFC", name))), new) for name, new in named)
 
 
 def _is_money(file: str, key: str, row: Mapping[str, Any]) -> bool:
@@ -201,5 +203,4 @@ def write_declared(engagement: Engagement, disguise: Disguise, folder: Path, boo
 
 def _write(path: Path, content: Any) -> None:
     """A file of settings as JSON, which is YAML too."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
-    path.write_text(text, encoding="utf-8")
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, default=str), encoding="utf-8")

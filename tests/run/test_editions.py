@@ -183,12 +183,23 @@ def test_what_is_joined_is_large_enough_together(counts: dict[str, int], least: 
     [
         ("Adler & Sons grows", "Customer 7 grows"), ("ADLER & SONS", "Customer 7"), ("for adler and sons", "for adler and sons"),
         ("K12-B, again", "X9, again"), ("12 months", "12 months"), ("in 2024", "in 2024"), ("00012", "00012"), ("of 00012.", "of X1."),
-        ("Core business", "X3 business"), ("the core", "the core"), ("", ""),
+        ("Core business", "X3 business"), ("the core", "the core"), ("", ""), ("k12-b", "X9"), ("as 10-4567 has", "as X5 has"), ("in 2024-06, 12.50", "in 2024-06, 12.50"),
+        ("Cafe\u0301 Re\u0301gal", "Customer 8"), ("at the cafe\u0301", "at the cafe\u0301"),
     ],
 )  # fmt: skip
 def test_names_within_a_text_are_replaced(text: str, shown: str) -> None:
-    ids = {"K12-B": "X9", "12": "X2", "2024": "X4", "00012": "X1", "Core": "X3"}
-    disguise = Disguise("client", {"customer_name": {"Adler & Sons": "Customer 7", "Core": "X3"}, "customer_id": ids})
+    ids = {
+        "K12-B": "X9",
+        "12": "X2",
+        "2024": "X4",
+        "00012": "X1",
+        "Core": "X3",
+        "10-4567": "X5",
+        "2024-06": "X6",
+        "12.50": "X7",
+    }
+    names = {"Adler & Sons": "Customer 7", "Core": "X3", "Caf\u00e9 R\u00e9gal": "Customer 8"}
+    disguise = Disguise("client", {"customer_name": names, "customer_id": ids})
     assert disguise.text(text) == shown
 
 
