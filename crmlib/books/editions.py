@@ -20,17 +20,18 @@ OWNER = "CASE WHEN level IN ('customer', 'parent') THEN 'customer_id' ELSE level
 QUOTING = {"file", "row", "value", "message"}  # columns of findings that quote the client's files
 
 
-def names_in(books: Books, kind: str) -> dict[str, int]:
-    """The different names of a kind, wherever they stand in the books, and how many customers have each."""
-    con, counts = connect(), dict[str, int]()
+def names_in(books: Books, kind: str) -> set[str]:
+    """The different names of a kind, wherever they stand in the books."""
+    con, names = connect(), set[str]()
     for table in books.cache.rglob("*.parquet"):
         rows = f"read_parquet({quoted(table)})"
         types = {name: dtype for name, dtype, *_ in con.execute(f"DESCRIBE FROM {rows}").fetchall()}
         for name in (name for name, dtype in types.items() if dtype == "VARCHAR"):
-            query = f"SELECT {identifier(name)}, count(*) FROM {rows} WHERE {_kind(table, name, types)} = {quoted(kind)} GROUP BY ALL"
-            for value, count in con.execute(query).fetchall():
-                counts[value] = counts.get(value, 0) + count * (table.stem == "customers")
-    return {value: count for value, count in counts.items() if value}
+            kinds = f"WHERE {_kind(table, name, types)} = {quoted(kind)}"
+            names |= {
+                value for (value,) in con.execute(f"SELECT DISTINCT {identifier(name)} FROM {rows} {kinds}").fetchall()
+            }
+    return names - {"", None}
 
 
 def _kind(table: Path, name: str, types: Mapping[str, str]) -> str:
@@ -50,7 +51,7 @@ def write_books(books: Books, disguise: Disguise, folder: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         rows = f"read_parquet({quoted(source)})"
         types = {name: kind for name, kind, *_ in con.execute(f"DESCRIBE FROM {rows}").fetchall()}
-        shown = {name: _shown(target, name, types) for name in types}
+        shown = {name: _shown(disguise, target, name, types) for name in types}
         if disguise.factor != 1:
             shown |= {
                 name: _scaled(books, disguise, target, name, k) for name, k in types.items() if k[:7] == "DECIMAL"
@@ -62,16 +63,15 @@ def write_books(books: Books, disguise: Disguise, folder: Path) -> None:
     (folder / "books.json").write_text(json.dumps({**record, "files": file_sizes(folder)}, indent=1), encoding="utf-8")
 
 
-def _shown(table: Path, name: str, types: Mapping[str, str]) -> str:
+def _shown(disguise: Disguise, table: Path, name: str, types: Mapping[str, str]) -> str:
     """A column as it is shown, as an expression."""
     value, kind = identifier(name), types[name]
     if table.stem == "findings" and name in QUOTING:
         return "replace(code, '-', ' ')" if name == "message" else "''" if kind == "VARCHAR" else f"NULL::{kind}"
-    return (
-        f"CASE WHEN {value} = '' THEN '' ELSE shown_as({_kind(table, name, types)}, {value}) END"
-        if kind == "VARCHAR"
-        else value
-    )
+    if kind != "VARCHAR":
+        return value
+    blank = quoted(disguise.of(name, "")) if table.stem == "customers" and disguise.of(name, "") else value
+    return f"CASE WHEN {value} <> '' THEN shown_as({_kind(table, name, types)}, {value}) ELSE {blank} END"
 
 
 def _scaled(books: Books, disguise: Disguise, table: Path, name: str, kind: str) -> str:

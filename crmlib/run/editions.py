@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import random
 import secrets
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -29,6 +30,7 @@ NAMES_THEMSELVES = {"customer_id", "customer_name", "parent_id", "account_manage
 AUTHORS = frozenset({"author", "study"})  # tags of cells that nobody else is to have
 RANDOM = random.SystemRandom()
 STEPS = 10_000  # of the factor
+MOST_TOLD = 20  # groups that are joined
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,10 @@ def prepared(engagement: str | Path, edition: Edition, least: int, request: Requ
 
 
 def _told(key: Path | None, joined: list[str], least: int) -> list[str]:
-    kept = (
-        f"key: {near(key)}; it tells who is who, so keep it apart from the report"
-        if key
-        else "no key: nobody can tell who is who"
-    )
-    groups = f"joined as {OTHER}, having fewer than {least} customers: {', '.join(joined)}"
-    return [kept, groups] if joined else [kept]
+    apart = "it tells who is who, so keep it apart from the report"
+    kept = f"key: {near(key)}; {apart}" if key else "no key: nobody can tell who is who"
+    names = ", ".join([*joined[:MOST_TOLD], *(["…"] if len(joined) > MOST_TOLD else [])])
+    return [kept, f"joined as {OTHER}, having fewer than {least} customers: {names}"] if joined else [kept]
 
 
 def _disguise(
@@ -117,15 +116,15 @@ def _groups(books: Books, edition: Edition, least: int) -> tuple[dict[str, dict[
 
     groups, joined = dict[str, dict[str, str]](), list[str]()
     texts = [str(c) for c in books.customers if all(isinstance(value, str) for value in books.customers[c])]
-    booked = books.table("bookings")
-    own_costs = set() if booked is None else {*booked["level"]} & {"segment"}  # of segments that the rules make, too
-    for column in (c for c in texts if c not in NAMES_THEMSELVES | own_costs):
-        counts = names_in(books, column)
+    for column in (c for c in texts if c not in NAMES_THEMSELVES):
+        counts = {**dict.fromkeys(names_in(books, column), 0), **Counter[str](books.customers[column])}
+        if column == "segment":  # costs may be owned by one that the rules make, which is no group of the company's
+            counts = {name: count for name, count in counts.items() if count or name not in books.engagement.segments}
         small = small_groups(counts, least)
-        kept, title = sorted(counts.keys() - small), f"{column.capitalize().replace('_', ' ')} "
+        kept, title = sorted(counts.keys() - small - {""}), f"{column.capitalize().replace('_', ' ')} "
         shown = numbered(kept, title, {}) if edition == "anonymous" else {name: name for name in kept}
         groups[column] = shown | dict.fromkeys(small, OTHER)
-        joined += [f"{column} {name}" for name in sorted(small)]
+        joined += [f"{column} {name or '(blank)'}" for name in sorted(small)]
     return groups, joined
 
 
@@ -138,7 +137,7 @@ def small_groups(counts: Mapping[str, int], least: int) -> set[str]:
     return {*small}
 
 
-def numbered(names: Mapping[str, int] | set[str] | list[str], title: str, known: Mapping[str, str]) -> dict[str, str]:
+def numbered(names: Iterable[str], title: str, known: Mapping[str, str]) -> dict[str, str]:
     """A number for each name, drawn by lot, that is no other name; those known keep theirs."""
     new = sorted({*names} - known.keys())
     RANDOM.shuffle(new)

@@ -167,6 +167,25 @@ def test_groups_that_are_too_small_are_joined(
     assert "Other" in {*owner_totals(books, period)["owner"]}
 
 
+@pytest.mark.parametrize("edition", ["client", "anonymous"])
+def test_blanks_are_a_group_and_own_segments_are_hidden_though_they_own_costs(
+    edition: Any, make_engagement: Any, tmp_path: Path
+) -> None:
+    customers = "customer_id, customer_name, region, segment\nA, Ada, , Alpha\nB, Bo, North, Beta\nC, Cy, North, Beta\nD, Di, North, Beta"
+    customers += "\nE, Ed, North, Zeta\nF, Fay, North, Zeta\nG, Guy, North, Zeta"
+    costs = "level, key, date, line, amount" + "".join(
+        f"\nsegment, {key}, 2024-03-01, advertising, 1" for key in ("Alpha", "Beta", "Key account")
+    )
+    folder = make_engagement({"customers": customers, "costs": costs})
+    with editions.prepared(folder, edition, 3, Request(out=tmp_path / "out")) as ready:
+        books = open_books(ready.folder)
+    assert {*books.customers["region"]} == {"Other"}
+    shown = {"Other", "Zeta"} if edition == "client" else {"Other", "Segment 1"}
+    assert {*books.customers["segment"]} == shown
+    owners = owner_totals(books, books.period("2024")).query("level == 'segment'")
+    assert {*owners["owner"]} == {"Other", "Key account"}
+
+
 @pytest.mark.parametrize(
     ("counts", "least", "small"),
     [
