@@ -130,7 +130,7 @@ def _check(ledger: Ledger, code: str, name: str) -> _Check:
     words = {
         "coverage": ledger.engagement.coverage.label, "currency_wanted": settings.currency, "total": TOTAL, "total_of": TOTAL_OF,
         "ordered": ORDERED, "wash_days": settings.thresholds.wash_days, "bare": _bare(table),
-        "as_written": str(ledger.engagement.table(name).sign == "as written").lower(),
+        "as_written": str(ledger.engagement.table(name).sign_of(spec.column) == "as written").lower(),
         "lacks_rate": ", and exchange_rates has no rate of its date" if ledger.has("exchange_rates") else "",
         "driver_names": ", ".join(map(quoted, DRIVERS)),
         "multiple": settings.thresholds.outlier_multiple, "date": table.date,
@@ -232,11 +232,12 @@ def _simple(code: str, table: str, words: Mapping[str, Any] | None = None, **pla
 
 
 def _turned_signs(ledger: Ledger, name: str) -> list[Finding]:
-    """A rejection for each amount that is negative as a whole."""
-    money = [c for c in _money(ledger, name) if ledger.engagement.table(name).sign_of(c) != "as written"]
-    if name in SIGNED or not money:
+    """A rejection for each amount that is negative as a whole, measures of invoice lines among them."""
+    numbers = numeric_columns(ledger.tables[name]) if name == "invoice_lines" else _money(ledger, name)
+    kept = [c for c in numbers if c != "quantity" and ledger.engagement.table(name).sign_of(c) != "as written"]
+    if name in SIGNED or not kept:
         return []
-    totals = ", ".join(f"sum({c}) AS {c}" for c in money)
+    totals = ", ".join(f"sum({c}) AS {c}" for c in map(identifier, kept))
     [sums] = _asked(ledger, f"SELECT {totals} FROM books.sums_{name} WHERE _counted")
     negative = {c: total for c, total in sums.items() if total and total < 0}
     return [_simple("sign-turned", name, {"column": c}, column=c, amount=total) for c, total in negative.items()]

@@ -17,5 +17,6 @@ CREATE TABLE books.numbers_again AS  -- orders' numbers that several customers h
 
 CREATE TABLE books.buyers AS
     SELECT customer_id, sum(gross_sales) FILTER (_covered) AS sales, sum(cost_of_goods) FILTER (_covered) AS cost_of_goods,
+           sum(freight) FILTER (_covered) AS freight, sum(commission) FILTER (_covered) AS commission,
            median(abs(gross_sales))::DECIMAL(38, 4) AS _median, max(abs(gross_sales)) AS largest, min(_file) FILTER (_covered) AS _file, min(_row) FILTER (_covered) AS _row
     FROM books.bare_invoice_lines GROUP BY customer_id;
