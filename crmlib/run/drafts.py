@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from crmlib.books.sheets import Profile, Sheet
+from crmlib.books.profiles import Profile
+from crmlib.books.sheets import Sheet
 from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import likeness
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from crmlib.books.ledger import quoted
 from crmlib.books.sheets import Sheet
-from crmlib.books.sniff import Sniffer
 from crmlib.declared.vocabulary import LIKELY, Chart, vocabulary
 from crmlib.run.drafts import Ask, Draft, Question, column_named
 
@@ -40,7 +39,7 @@ class Journal:
         return f"case when {self.is_debtor('account')} then {account} else {contra} end" if here and there else account if here else contra  # fmt: skip
 
 
-def journal(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
+def journal(sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
     """The invoice lines of a journal; None where no sheet is one that charges debtors."""
     for sheet in sheets:
         names = {
@@ -50,13 +49,13 @@ def journal(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
             {"side", "amount"} <= {*names} or {"debit", "credit"} <= {*names}
         ):
             continue
-        sheet = look.as_text(sheet)
+        sheet = sheet.as_text()
         charts = [c for c in vocabulary().charts if c.code == _said(sheet, CHART)] or vocabulary().charts
-        able = [Journal(sheet, names, _debtor(look, sheet, names), chart) for chart in charts]
-        booked = [(j, _booked(look, j)) for j in able]
+        able = [Journal(sheet, names, _debtor(sheet, names), chart) for chart in charts]
+        booked = [(j, _booked(j)) for j in able]
         j, rows = max(booked, key=lambda each: sum(count for *_, count in each[1]))
         if rows:
-            return _draft(look, j, rows, ask)
+            return _draft(j, rows, ask)
     return None
 
 
@@ -66,39 +65,39 @@ def _said(sheet: Sheet, place: int, source: int = 0) -> str:
     return above[place].strip() if len(above) > place and above[0] in MARKS else ""
 
 
-def _debtor(look: Sniffer, sheet: Sheet, names: Mapping[str, str]) -> str:
+def _debtor(sheet: Sheet, names: Mapping[str, str]) -> str:
     """What debtors' accounts look like: one digit more than those of the general ledger; 7 to 9 begin those of creditors."""
-    accounts = [a for role in ("account", "contra") for a, _ in look.groups(sheet, [sheet.spoken(names[role])])]
+    accounts = [a for role in ("account", "contra") for a, _ in sheet.groups([sheet.spoken(names[role])])]
     longest = max((len(account) for account in accounts if account.isdigit()), default=5)
     said = _said(sheet, LENGTH)
     return f"^[1-6][0-9]{{{said if said.isdigit() else longest - 1}}}$"
 
 
-def _booked(look: Sniffer, j: Journal) -> list[tuple[str, str, str, int]]:
+def _booked(j: Journal) -> list[tuple[str, str, str, int]]:
     """The accounts of revenue that debtors are charged to: on which side the debtor stands, the other account, the tax key, how often."""
     key = f"coalesce({j.at('tax_key')}, '')" if "tax_key" in j.names else "''"
     rows = [
         (ours, *row)
         for ours, other in (("account", "contra"), ("contra", "account"))
-        for row in look.groups(j.sheet, [j.at(other), key], f"{j.is_debtor(ours)} AND NOT {j.is_debtor(other)}")
+        for row in j.sheet.groups([j.at(other), key], f"{j.is_debtor(ours)} AND NOT {j.is_debtor(other)}")
     ]
     return [row for row in rows if any(low <= row[1][:4] <= high for low, high in j.chart.revenue)]
 
 
-def _draft(look: Sniffer, j: Journal, rows: Sequence[tuple[str, str, str, int]], ask: Ask) -> Draft:
+def _draft(j: Journal, rows: Sequence[tuple[str, str, str, int]], ask: Ask) -> Draft:
     here, there = (any(side == ours for side, *_ in rows) for ours in ("account", "contra"))
     other = j.turned(here, there, j.at("contra"), j.at("account"))
     tests = {ours: f"{j.is_debtor(ours)} and {j.at(theirs)} in {_list(a for side, a, *_ in rows if side == ours)}"
              for ours, theirs in (("account", "contra"), ("contra", "account"))}  # fmt: skip
     where = [tests[ours] for ours, is_there in (("account", here), ("contra", there)) if is_there]
-    rates = {(account, key): _rate(look, j, account, key, ask) for _, account, key, _ in rows}
+    rates = {(account, key): _rate(j, account, key, ask) for _, account, key, _ in rows}
     columns = {
         "customer_id": j.turned(here, there, j.at("account"), j.at("contra")),
         "invoice_date": _day(j, ask),
-        "gross_sales": f"{_signed(look, j, here, there, {k for _, _, k, _ in rows})}{_without_tax(j, other, rates)}",
+        "gross_sales": f"{_signed(j, here, there, {k for _, _, k, _ in rows})}{_without_tax(j, other, rates)}",
     }
     columns |= {"order_id": j.names["document"]} if "document" in j.names else {}
-    columns |= _currency(look, j, " or ".join(where))
+    columns |= _currency(j, " or ".join(where))
     reductions = _list(a for _, a, *_ in rows if any(low <= a[:4] <= high for low, high in j.chart.reductions))
     kinds = {"discount": f"{other} in {reductions}"} if reductions != "()" else {}
     return Draft(j.sheet, columns, where=" or ".join(f"({w})" for w in where) if len(where) > 1 else where[0], kinds=kinds,
@@ -117,10 +116,10 @@ def _list(texts: Iterable[str]) -> str:
     return f"({', '.join(quoted(text) for text in dict.fromkeys(texts))})"
 
 
-def _currency(look: Sniffer, j: Journal, where: str) -> dict[str, str]:
+def _currency(j: Journal, where: str) -> dict[str, str]:
     """The currency of amounts that stand in several, where no other column has them in the books' own; a blank is the books'."""
     home, name = _said(j.sheet, CURRENCY), j.names.get("currency", "")
-    said = {code for code, _ in look.groups(j.sheet, [j.at("currency")], where)} if name else set()
+    said = {code for code, _ in j.sheet.groups([j.at("currency")], where)} if name else set()
     if "base" in j.names or said <= {"", home}:
         return {}
     return {"currency": f"coalesce(nullif({j.at('currency')}, ''), '{home}')" if "" in said and home else name}
@@ -157,14 +156,14 @@ def _year(sheet: Sheet, name: str, source: int) -> str:
     return f"'{year}'" if month == "01" else f"case when {late} then '{year}' else '{year + 1}' end"
 
 
-def _signed(look: Sniffer, j: Journal, here: bool, there: bool, keys: set[str]) -> str:
+def _signed(j: Journal, here: bool, there: bool, keys: set[str]) -> str:
     """The amount, positive where the debtor is charged."""
     reversals = [key for key in sorted(keys) if len(key) == 2 and key[0] in REVERSED]
     turn = f"case when {j.at('tax_key')} in {_list(reversals)} then -1 else 1 end * " if reversals else ""
     if "side" not in j.names:
         debit, credit = (f"coalesce(number(nullif({j.at(side)}, '')), 0)" for side in ("debit", "credit"))
         return turn + j.turned(here, there, f"({debit} - {credit})", f"({credit} - {debit})")
-    marks = [mark for mark in look.values(j.sheet, j.names["side"]) if mark[:1].upper() in "SD"] or ["S"]
+    marks = [mark for mark in j.sheet.values(j.names["side"]) if mark[:1].upper() in "SD"] or ["S"]
     test = f"{j.at('side')} in {_list(marks)}"
     test = f"{j.is_debtor('account')} = ({test})" if here and there else test if here else f"not ({test})"
     amount = j.at("amount")
@@ -192,7 +191,7 @@ def _without_tax(j: Journal, account: str, rates: Rates) -> str:
     return f" / case {' '.join(cases)} else 1 end" if cases else ""
 
 
-def _rate(look: Sniffer, j: Journal, account: str, key: str, ask: Ask) -> int:
+def _rate(j: Journal, account: str, key: str, ask: Ask) -> int:
     """The percent of value added tax in amounts of an account: by its tax key, by the chart, or as people say."""
     if len(key) == 2 and key[0] in "48" and key[1] == "0":  # which takes the account's own tax away
         return 0
@@ -202,13 +201,11 @@ def _rate(look: Sniffer, j: Journal, account: str, key: str, ask: Ask) -> int:
     if known:
         return known[0]
     columns = [j.at(role) for role in ("amount", "debit", "account", "contra") if role in j.names]
-    booked = look.kept(j.sheet, f"{quoted(account)} IN ({j.at('account')}, {j.at('contra')})")
-    rows = look.groups(booked, columns)
+    booked = j.sheet.kept(f"{quoted(account)} IN ({j.at('account')}, {j.at('contra')})")
+    rows = booked.groups(columns)
     text = f"How much value added tax, in percent, do amounts booked to account {account} hold? The chart of accounts does not say:"
     place = f"tables.invoice_lines.columns.gross_sales ({account})"
-    amount = look.read_sum(
-        booked, [j.sheet.columns[n] for r, n in j.names.items() if r in {"amount", "debit", "credit"}]
-    )
+    amount = booked.read_sum([j.sheet.columns[n] for r, n in j.names.items() if r in {"amount", "debit", "credit"}])
     evidence = [" ".join(row[:-1]) for row in rows[:3]]
     said = ask(Question(place, text, evidence, ["19", "7", "0"], "19", "0", amount))
     return int(said) if said.isdigit() else 0

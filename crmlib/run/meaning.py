@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
-from crmlib.books.ledger import identifier, quoted
+from crmlib.books.ledger import quoted
 from crmlib.books.raw import WORKBOOKS
 from crmlib.books.sheets import Sheet
-from crmlib.books.sniff import Sniffer
 from crmlib.books.typing import day_of
 from crmlib.books.written import DATES, NUMBERS, TIME, number_pattern
 from crmlib.declared.settings import SERIAL
@@ -27,7 +26,7 @@ NO_CURRENCY = "XXX"  # ISO 4217's code for none
 PERIODS = ("%Y%m", "%m.%Y", "0%m.%Y", "%m/%Y", "%Y-%m")  # forms of months that a fiscal year may count
 
 
-def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
+def proposed(sheets: Sequence[Sheet], ask: Ask) -> Proposal:
     """One mapping of these files, sheets and tables to the ledger."""
     p = Proposal()
 
@@ -36,35 +35,37 @@ def proposed(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> Proposal:
             p.open[question.key] = question
         return answer
 
-    recognised(look, p, with_selected(look, sheets, asked), asked)
+    recognised(p, with_selected(sheets, asked), asked)
     for name, draft in p.tables.items():
-        _read_forms(look, draft, name, asked)
+        _read_forms(draft, name, asked)
     if (lines := p.tables.get("invoice_lines")) and lines.settled:
         p.coverage = (
-            _coverage(_booked_months(look, lines), asked) if FILE not in lines.columns["invoice_date"] else lines.period
+            _coverage(_booked_months(lines), asked) if FILE not in lines.columns["invoice_date"] else lines.period
         )
     elif lines:
-        whole = look.whole(lines.sheet, lines.head, lines.key, (lines.number, lines.days))
-        lines.kinds = find_kinds(look, lines, whole, asked)
+        whole = lines.sheet.typed(lines.number, lines.days)
+        if lines.head:
+            whole = whole.beside(lines.head.typed(lines.number, lines.days), lines.key)
+        lines.kinds = find_kinds(lines, whole, asked)
         if out := lines.kinds.get("exclude"):
-            whole = look.kept(whole, f"NOT coalesce({out}, false)")
+            whole = whole.kept(f"NOT coalesce({out}, false)")
             for draft in (d for d in p.tables.values() if d.derived and d.sheet is lines.sheet and not lines.head):
                 draft.where = " AND ".join(filter(None, (draft.where, f"NOT coalesce({out}, false)")))
-        _in_one_currency(look, lines, whole, asked)
-        find_amounts(look, lines, whole, asked)
+        _in_one_currency(lines, whole, asked)
+        find_amounts(lines, whole, asked)
         scale_amounts(lines, whole)
-        turn_signs(look, lines, whole)
-        _name_documents(look, lines, whole, asked)
+        turn_signs(lines, whole)
+        _name_documents(lines, whole, asked)
         if "currency" in lines.columns and {*parts(lines.columns.get("gross_sales", ""))} & {*vocabulary().local}:
             lines.columns["document_currency"] = lines.columns.pop("currency")  # not the amount's
         _read_plain(lines)
-        p.coverage = _coverage(_months(look, lines, whole), asked)
-    p.open |= {question.key: question for question in _left(look, p, sheets)}
-    p.currency = _currency(look, p, asked)
+        p.coverage = _coverage(_months(lines, whole), asked)
+    p.open |= {question.key: question for question in _left(p, sheets)}
+    p.currency = _currency(p, asked)
     return p
 
 
-def _left(look: Sniffer, p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Question]:
+def _left(p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Question]:
     """What nobody can be asked, as nothing is known of it, or as it is for later."""
     lines = p.tables.get("invoice_lines")
     if not lines or "customer_id" not in lines.columns:
@@ -82,22 +83,22 @@ def _left(look: Sniffer, p: Proposal, sheets: Sequence[Sheet]) -> Iterator[Quest
             c for n, c in sheet.columns.items() if n == roles(sheet, "invoice_lines").get("gross_sales", ("",))[0]
         ]
         text = f"{sheet.name} has a customer, a date and an amount in each row too, under other names than {p.tables['invoice_lines'].sheet.name}. Are they lines of these books? Then write both in one form under the names of one of them, and begin anew with `crm new`; if not, remove this entry."
-        yield Question(f"unread ({sheet.name})", text, [], [], "not read", amount=look.read_sum(sheet, amounts))
+        yield Question(f"unread ({sheet.name})", text, [], [], "not read", amount=sheet.read_sum(amounts))
     for sheet in lines.sheets if lines else sheets:
-        yield from _unreadable(look, sheet, lines.columns if lines else {})
+        yield from _unreadable(sheet, lines.columns if lines else {})
     if (
         lines
         and "gross_sales" not in lines.columns
         and (name := lines.columns.get("with_tax", "")) in lines.sheet.columns
     ):
         text = f"{name} holds a tax, and no column has the tax or what is left without it. Export one of these; where one rate holds for all, such as 19 percent, write `gross_sales: '{lines.sheet.spoken(name)} / 1.19'` under tables.invoice_lines.columns, and remove this entry."
-        yield Question("tables.invoice_lines.columns.gross_sales (with tax)", text, [], [], "not read", amount=look.read_sum(lines.sheet, [lines.sheet.columns[name]]))  # fmt: skip
+        yield Question("tables.invoice_lines.columns.gross_sales (with tax)", text, [], [], "not read", amount=lines.sheet.read_sum([lines.sheet.columns[name]]))  # fmt: skip
     if p.unread:
         text = f"Recognised as no table of the ledger: {', '.join(p.unread)}. Is there nothing in them that counts?"
         yield Question("unread", text, [], [], "not read")
 
 
-def _unreadable(look: Sniffer, sheet: Sheet, taken: Mapping[str, str]) -> Iterator[Question]:
+def _unreadable(sheet: Sheet, taken: Mapping[str, str]) -> Iterator[Question]:
     """Columns that are called like amounts or days, and most of whose values, but not all, are written like them."""
     for role, words in vocabulary().tables["invoice_lines"].columns.items():
         if role not in WRITTEN or role in taken:
@@ -106,16 +107,16 @@ def _unreadable(look: Sniffer, sheet: Sheet, taken: Mapping[str, str]) -> Iterat
             if c.kind != "text" or c.numbers or c.dates or not c.filled or likeness(c.name, tuple(words)) < KNOWN:
                 continue
             forms = {f"^{shape}{TIME}$" for shape in DATES.values()} if role == "invoice_date" else {*map(number_pattern, NUMBERS)}  # fmt: skip
-            value = f"trim({identifier(c.name)}::VARCHAR)"
-            [counts] = look.rows(f"SELECT {', '.join(f'count_if(regexp_matches({value}, {quoted(form)}))' for form in forms)} FROM {sheet.view}")  # fmt: skip
+            [counts] = sheet.ask(", ".join(f"count_if(regexp_matches({c.text}, {quoted(form)}))" for form in forms))
             most, form = max(zip(counts, forms, strict=True))
             if 2 * most < c.filled:
                 continue
-            odd = look.rows(f"SELECT DISTINCT {value} FROM {sheet.view} WHERE {value} <> '' AND NOT regexp_matches({value}, {quoted(form)}) ORDER BY 1 LIMIT 3")  # fmt: skip
+            others = f"WHERE {c.text} <> '' AND NOT regexp_matches({c.text}, {quoted(form)}) ORDER BY 1 LIMIT 3"
+            odd = sheet.ask(f"DISTINCT {c.text}", others)
             text = f"{most} of {c.filled} values of {c.name} are written alike, and others otherwise, such as {' and '.join(v for (v,) in odd)}; it is not read. Write all in one way and begin anew with `crm new`."
             if role == "invoice_date" and sheet.file.suffix in WORKBOOKS:
                 text += " Where a workbook has some days as text, those it made days may have day and month exchanged: take them from the system as text."
-            yield Question(f"tables.invoice_lines.columns.{role} ({c.name})", text, [], [], "not read", amount=None if role == "quantity" else look.read_sum(sheet, [c]))  # fmt: skip
+            yield Question(f"tables.invoice_lines.columns.{role} ({c.name})", text, [], [], "not read", amount=None if role == "quantity" else sheet.read_sum([c]))  # fmt: skip
 
 
 def _lacking(sheet: Sheet) -> list[str]:
@@ -128,7 +129,7 @@ def _lacking(sheet: Sheet) -> list[str]:
     return [name for name, able in needed.items() if not able & known]
 
 
-def _in_one_currency(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
+def _in_one_currency(lines: Draft, whole: Sheet, ask: Ask) -> None:
     """Amounts of several currencies in the one of them whose rate is 1: a column that is each amount at its rate, or is it in that one alone, else as people say."""
     given, amount = (lines.columns.get(role, "") for role in ("currency", "gross_sales"))
     rate = column_named(lines.sheet, vocabulary().rates, KNOWN)
@@ -140,24 +141,24 @@ def _in_one_currency(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> Non
         return
     money, at = whole.spoken(amount), whole.spoken(rate)
     others = [n for n, c in whole.columns.items() if c.is_number and not c.dates and n not in (amount, rate)]
-    codes = {code: look.kept(whole, is_one(whole, given, [code])) for code in look.values(whole, given)}
-    own = [code for code, rows in codes.items() if rate and look.agree(rows, at, "1")]
+    codes = {code: whole.kept(is_one(whole, given, [code])) for code in whole.values(given)}
+    own = [code for code, rows in codes.items() if rate and rows.agree(at, "1")]
     ways = {"times": f"{money} * {at}", "divided by": f"{money} / {at}"} if rate else {}
-    base = next((n for n in others for way in ways.values() if look.agree(whole, way, whole.spoken(n))), "")
+    base = next((n for n in others for way in ways.values() if whole.agree(way, whole.spoken(n))), "")
     if not rate:  # a column that is named for one currency, and the amount in its rows alone
         named = {(n, code) for n in others for code in codes if {*parts(n)} & {code.casefold(), *vocabulary().local}}
         pairs = [
             (n, code)
             for n, code in named
-            if [c for c, rows in codes.items() if look.agree(rows, money, whole.spoken(n))] == [code]
+            if [c for c, rows in codes.items() if rows.agree(money, whole.spoken(n))] == [code]
         ]
         base, own = (pairs[0][0], [pairs[0][1]]) if len(pairs) == 1 else ("", [])
     if len(own) != 1:
         return
     if not base:
         text = f"{amount} is in several currencies. Is it, in {own[0]}, {amount} times {rate}, or divided by it?"
-        rows = [" ".join(row[:-1]) for row in look.groups(whole, [whole.spoken(given), at])[:3]]
-        key, total = "tables.invoice_lines.columns.gross_sales (currency)", look.total(whole, ways["times"])
+        rows = [" ".join(row[:-1]) for row in whole.groups([whole.spoken(given), at])[:3]]
+        key, total = "tables.invoice_lines.columns.gross_sales (currency)", whole.total(ways["times"])
         base = ways[ask(Question(key, text, rows, [*ways], "times", amount=total)) or "times"]
     for role in ("currency", "tax", "with_tax", "unit_price", "list_price"):
         lines.columns.pop(role, None)
@@ -165,7 +166,7 @@ def _in_one_currency(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> Non
     lines.currency = own[0]
 
 
-def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
+def _read_forms(draft: Draft, table: str, ask: Ask) -> None:
     """Forms of numbers and dates that every value of the mapped columns bears out; where two do, people are asked."""
     columns = draft.mapped()
     numbers = [c for c in columns if c.numbers and not c.dates and "marked" in c.marks]
@@ -175,7 +176,7 @@ def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
         marks = {"comma": ",", "point": "."}
         text = f"Which is the decimal mark of {table}, comma or point? Every number could be read either way:"
         there = [c for c in numbers if c.name in draft.sheet.columns]
-        sums = [look.read_sum(draft.sheet, there, form) for form in best]
+        sums = [draft.sheet.read_sum(there, form) for form in best]
         key, amount = f"tables.{table}.formats.decimal", max(sums) - min(sums)
         answer = ask(Question(key, text, numbers[0].samples, [*marks], "comma", "point", amount))
         best = [form for form in best if form[0] == marks.get(answer, ".")]
@@ -199,7 +200,7 @@ def _read_forms(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
         }  # fmt: skip
         for about, text in ((about, text) for about, text in asked.items() if text):
             key, amounts = f"tables.{table}.formats.dates ({about})", [a for a in columns if a.name == draft.columns.get("gross_sales")]  # fmt: skip
-            amount = look.read_sum(draft.sheet, amounts, draft.number)
+            amount = draft.sheet.read_sum(amounts, draft.number)
             if ask(Question(key, text, c.samples, ["yes", "no"], "yes", amount=amount)) == "no":
                 common = []
     draft.days = draft.days or common or sorted({d[0] for d in dates if len(d) == 1})
@@ -215,14 +216,14 @@ def _read_plain(lines: Draft) -> None:
                 lines.columns[role] = f"try_cast({lines.sheet.spoken(column.name)} as decimal(18, 4))"
 
 
-def _name_documents(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None:
+def _name_documents(lines: Draft, whole: Sheet, ask: Ask) -> None:
     """What a document is beside its number, where one number stands for several customers."""
     if not {"order_id", "customer_id", "invoice_date"} <= set(lines.columns):
         return
     order, customer, day = (whole.spoken(lines.columns[role]) for role in ("order_id", "customer_id", "invoice_date"))
-    if "line_no" in lines.columns and look.repeats(whole, f"{order}, {whole.spoken(lines.columns['line_no'])}"):
+    if "line_no" in lines.columns and whole.repeats(f"{order}, {whole.spoken(lines.columns['line_no'])}"):
         del lines.columns["line_no"]
-    if look.depends(whole, customer, order):
+    if whole.depends(customer, order):
         return
     few = {
         whole.spoken(n): n
@@ -231,13 +232,13 @@ def _name_documents(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None
         and n not in lines.columns.values()
     }  # fmt: skip
     for beside, name in {f"year({day})": "year", **few}.items():
-        if look.depends(whole, customer, f"{order}, {beside}"):
+        if whole.depends(customer, f"{order}, {beside}"):
             lines.document = [name, "order_id"]
             return
-    if look.mixed(whole, customer, order) > MOST_MIXED:
+    if whole.mixed(customer, order) > MOST_MIXED:
         text = f"Most documents of several lines have several values of {customer}. Is it the customer?"
-        rows = [f"{order} {row[0]}, {customer} {row[1]}" for row in look.groups(whole, [order, customer])[:3]]
-        amount = look.total(whole, whole.spoken(lines.columns.get("gross_sales", "1")))
+        rows = [f"{order} {row[0]}, {customer} {row[1]}" for row in whole.groups([order, customer])[:3]]
+        amount = whole.total(whole.spoken(lines.columns.get("gross_sales", "1")))
         question = Question(
             "tables.invoice_lines.columns.customer_id (documents)", text, rows, ["yes", "no"], "yes", amount=amount
         )
@@ -248,19 +249,19 @@ def _name_documents(look: Sniffer, lines: Draft, whole: Sheet, ask: Ask) -> None
 Months = Sequence[tuple[date, int, int]]  # each with its first and last day that has rows
 
 
-def _months(look: Sniffer, lines: Draft, whole: Sheet) -> Months:
+def _months(lines: Draft, whole: Sheet) -> Months:
     day = whole.columns.get(lines.columns.get("invoice_date", ""))
     known = day and (day.kind == "date" or set(lines.days) & set(day.dates))
-    return look.months(whole, lines.columns["invoice_date"]) if known else []
+    return whole.months(lines.columns["invoice_date"]) if known else []
 
 
-def _booked_months(look: Sniffer, lines: Draft) -> Months:
+def _booked_months(lines: Draft) -> Months:
     """The months of a journal, whose rows are of one year by the text of their date."""
-    given, sheet = lines.columns["invoice_date"], look.kept(lines.sheet, lines.where)
+    given, sheet = lines.columns["invoice_date"], lines.sheet.kept(lines.where)
     if given in sheet.columns and sheet.columns[given].kind == "date":
-        return look.months(sheet, f"{sheet.spoken(given)}::DATE")
+        return sheet.months(f"{sheet.spoken(given)}::DATE")
     text = given.removeprefix("day(").removesuffix(")") if given.startswith("day(") else sheet.spoken(given)
-    return look.months(sheet, day_of(text, lines.days[0])) if lines.days else []
+    return sheet.months(day_of(text, lines.days[0])) if lines.days else []
 
 
 def _coverage(months: Months, ask: Ask) -> tuple[str, str]:
@@ -280,7 +281,7 @@ def _edge(month: tuple[date, int, int], edge: str) -> Question:
     return Question(f"coverage ({edge} month)", text, [], ["leave out", "keep"], "leave out")
 
 
-def _currency(look: Sniffer, p: Proposal, ask: Ask) -> str:
+def _currency(p: Proposal, ask: Ask) -> str:
     """The currency that a column, the signs beside amounts or the names of columns prove, or that people say."""
     known, seen = vocabulary().currencies, [d.currency for d in p.tables.values() if d.currency]
     for draft in p.tables.values():
@@ -294,7 +295,7 @@ def _currency(look: Sniffer, p: Proposal, ask: Ask) -> str:
             seen += [known.get(word, word) for word in sorted(words) if word in known or re.fullmatch("[A-Z]{3}", word)]
         given = draft.columns.get("currency", "").removeprefix(f"{draft.head.name}." if draft.head else "")
         for sheet in (sheet for sheet in sheets if given in sheet.columns):
-            seen = [value.upper() for value in look.values(sheet, given)]
+            seen = [value.upper() for value in sheet.values(given)]
     codes = [*dict.fromkeys(seen)]
     if len(codes) == 1 and re.fullmatch("[A-Z]{3}", codes[0]):
         return codes[0]

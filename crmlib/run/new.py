@@ -11,8 +11,8 @@ from pathlib import Path
 
 from crmlib.books.ledger import identifier
 from crmlib.books.raw import WORKBOOKS
-from crmlib.books.sheets import DATABASES, Sheet, is_typed
-from crmlib.books.sniff import Sniffer
+from crmlib.books.sheets import DATABASES, Engine, Sheet
+from crmlib.books.sniff import sheets
 from crmlib.declared.editions import SHEETS
 from crmlib.declared.judgement import FILES, Round
 from crmlib.declared.ledger import tables
@@ -52,8 +52,7 @@ def write_template(folder: Path, sources: Sequence[str] = (), ask: Ask = lambda 
     )
     if files:
         with tempfile.TemporaryDirectory() as work:
-            sniffer = Sniffer(Path(work))
-            proposal = proposed(sniffer, sniffer.sheets(files), ask)
+            proposal = proposed(sheets(Engine(Path(work)), files), ask)
         texts = _texts(folder, next(iter(files)), proposal)
         still_open = [question.asked for question in proposal.open.values()]
     _write(folder, texts)
@@ -69,7 +68,7 @@ def _is_database(source: str) -> bool:
 
 def _file_name(source: str) -> str:
     file = Path(source)
-    kept = is_typed(file) or file.suffix.lower() in {".csv", *WORKBOOKS}
+    kept = _is_database(source) or file.suffix.lower() in {".csv", ".parquet", *WORKBOOKS}
     return file.name if kept else f"{file.stem}.csv"  # by another name
 
 
@@ -205,7 +204,7 @@ def _source(p: Proposal, sheet: Sheet) -> str:
 def _column(draft: Draft, table: str, role: str, name: str) -> str:
     """A column as the mapping names it, with what its type needs."""
     record, columns = tables()[table].columns[role], draft.mapped(name)
-    cast = is_typed(draft.sheet.file) and any(
+    cast = draft.sheet.is_typed and any(
         c.kind == "float" or (c.kind == "number" and not record.numeric) for c in columns
     )
     cast |= (

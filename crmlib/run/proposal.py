@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import chain
 
-from crmlib.books.sheets import Profile, Sheet
-from crmlib.books.sniff import Sniffer
+from crmlib.books.profiles import Profile
+from crmlib.books.sheets import Sheet
 from crmlib.declared.ledger import tables
 from crmlib.declared.vocabulary import KNOWN, LIKELY, kind_named, likeness, parts, scale_of, vocabulary
 from crmlib.run.drafts import Ask, Draft, Proposal, Question, fits
@@ -82,12 +82,12 @@ def _without_path(sheet: Sheet) -> dict[str, str]:
     return {n: n.removeprefix(way[0]) if way and paths[way[0]] >= SHARED else n for n, way in split.items()}
 
 
-def _with_names(look: Sniffer, sheet: Sheet) -> Sheet:
+def _with_names(sheet: Sheet) -> Sheet:
     """A report whose one heading is named for what its columns lack: the customer, else the product."""
     found = roles(sheet, "invoice_lines")
     lacking = next((name for name in ("customer", "product") if f"{name}_id" not in found), "")
     able = len(sheet.headings) == 1 and lacking and lacking not in sheet.columns
-    return look.renamed(sheet, {sheet.headings[0]: lacking}) if able else sheet
+    return sheet.renamed({sheet.headings[0]: lacking}) if able else sheet
 
 
 def _is_own(name: str) -> bool:
@@ -119,50 +119,50 @@ def _stem(sheet: Sheet) -> tuple[str, ...]:
     return tuple(part for part in parts(re.sub(r"\d+", " ", name)) if part not in left_out and len(part) > 1)
 
 
-def recognised(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> None:
+def recognised(p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> None:
     """Fill the proposal's tables, what refers to what, and the sheets that stay unread."""
     rest = [
         sheet
-        for sheet in _merged(look, [_with_names(look, s) for s in sheets])
+        for sheet in _merged([_with_names(s) for s in sheets])
         if not set(vocabulary().unlike) & {*parts(sheet.source[0])}
     ]
-    if lines := journal(look, rest, ask) or _headed(look, rest):
+    if lines := journal(rest, ask) or _headed(rest):
         p.tables["invoice_lines"] = lines
         rest = [sheet for sheet in rest if sheet not in (lines.sheet, lines.head)]
     for table in dict.fromkeys(("invoice_lines", *NEEDED, *tables())):
         best = max(rest, key=lambda sheet: _score(sheet, table), default=None)
         if table not in p.tables and table != "documents" and best and _score(best, table):
             alike = [s for s in rest if [*s.columns] == [*best.columns] and _score(s, table)]
-            p.tables[table] = _draft(look, look.merged(alike), table)
+            p.tables[table] = _draft(alike[0].merged(alike[1:]), table)
             rest = [sheet for sheet in rest if sheet not in alike]
-    if not (lines := p.tables.get("invoice_lines") or _by_content(look, p, rest, ask)):
+    if not (lines := p.tables.get("invoice_lines") or _by_content(p, rest, ask)):
         return
     if lines.settled:
-        _leave_creditors(look, lines, p.tables.get("customers"))
+        _leave_creditors(lines, p.tables.get("customers"))
     else:
-        _recognise_columns(look, p, lines, ask)
+        _recognise_columns(p, lines, ask)
     for table in KEYS.keys() & p.tables.keys():
         _fill_names(p.tables[table], table)
     for table, attributes in DERIVED.items():
         known = [role for role in attributes if lines.columns.get(role)]
         if table not in p.tables and KEYS[table] in known and (table == "customers" or len(known) > 1):
-            p.tables[table] = _derived(look, lines, table)
+            p.tables[table] = _derived(lines, table)
     read = {name for d in p.tables.values() for s in (d.sheet, d.head) if s for name in s.source}
     p.unread = [name for sheet in sheets for name in sheet.source if name not in read]
 
 
-def _recognise_columns(look: Sniffer, p: Proposal, lines: Draft, ask: Ask) -> None:
+def _recognise_columns(p: Proposal, lines: Draft, ask: Ask) -> None:
     for table, key in KEYS.items():
         if table in p.tables:
-            refer(look, lines, p.tables[table], key, ask)
-    _prove_names(look, lines)
+            refer(lines, p.tables[table], key, ask)
+    _prove_names(lines)
     if "customers" not in p.tables:
-        _prove_customer(look, lines, ask)
+        _prove_customer(lines, ask)
     for table, draft in p.tables.items():
-        _confirm(look, draft, table, ask)
-    leave_totals(look, lines, ask)
+        _confirm(draft, table, ask)
+    leave_totals(lines, ask)
     if "customers" not in p.tables:
-        join_noughts(look, lines, ask)
+        join_noughts(lines, ask)
 
 
 def _fill_names(draft: Draft, table: str) -> None:
@@ -180,65 +180,58 @@ def _fill_names(draft: Draft, table: str) -> None:
         draft.columns[role] = f"coalesce({', '.join(texts)}, {draft.sheet.spoken(draft.columns[key])})"
 
 
-def _leave_creditors(look: Sniffer, lines: Draft, customers: Draft | None) -> None:
+def _leave_creditors(lines: Draft, customers: Draft | None) -> None:
     """Leave out of the customers the accounts that are no debtor's."""
     if customers:
         account = customers.sheet.spoken(customers.columns["customer_id"])
         debtor = f"regexp_matches({account}, '{lines.debtor}')"
-        others = look.rows(f"SELECT 1 FROM {customers.sheet.view} WHERE NOT coalesce({debtor}, false) LIMIT 1")
-        customers.where = debtor if others else ""
+        customers.where = debtor if customers.sheet.has(f"WHERE NOT coalesce({debtor}, false)") else ""
 
 
-def _prove_names(look: Sniffer, lines: Draft) -> None:
+def _prove_names(lines: Draft) -> None:
     """Take the one text that is another for each customer or product, and the same in all its rows, for its name; a product without a key has its name for one."""
     columns, sheet = lines.columns, lines.sheet
     if "product_id" not in columns and "product_name" in columns and "product_name" not in lines.unsure:
-        keys = [
-            c for c in _one_by_one(look, sheet, columns["product_name"]) if c not in columns.values() and _is_own(c)
-        ]
+        keys = [c for c in _one_by_one(sheet, columns["product_name"]) if c not in columns.values() and _is_own(c)]
         columns["product_id"] = keys[0] if keys else columns.pop("product_name")
-    leave_numbers(look, lines)
+    leave_numbers(lines)
     for role, key in NAMES.items():
         known = role in columns and role not in lines.unsure
         if known or columns.get(key) not in sheet.columns or key in lines.unsure:
             continue
         taken = {c for r, c in columns.items() if r != role}
-        texts = [
-            c for c in _one_by_one(look, sheet, columns[key]) if _content(sheet.columns[c]) == "text" and c not in taken
-        ]
+        texts = [c for c in _one_by_one(sheet, columns[key]) if _content(sheet.columns[c]) == "text" and c not in taken]
         if columns.get(role) in texts or (len(texts) == 1 and sheet.columns[texts[0]].distinct >= MANY):
             columns[role] = columns[role] if columns.get(role) in texts else texts[0]
             lines.unsure.discard(role)
 
 
-def _prove_customer(look: Sniffer, lines: Draft, ask: Ask) -> None:
+def _prove_customer(lines: Draft, ask: Ask) -> None:
     """Ask who the customer is where most keys have several names, as accounts of a general ledger have, or contacts."""
     sheet, key, name = lines.sheet, *(lines.columns.get(role, "") for role in ("customer_id", "customer_name"))
     if not {key, name} <= {*sheet.columns}:
         return
-    if look.mixed(sheet, sheet.spoken(name), sheet.spoken(key)) > MOST_MIXED:
-        other = next((c for c in _one_by_one(look, sheet, name) if c not in lines.columns.values()), name)
+    if sheet.mixed(sheet.spoken(name), sheet.spoken(key)) > MOST_MIXED:
+        other = next((c for c in _one_by_one(sheet, name) if c not in lines.columns.values()), name)
         text = f"Most {key} have several {name}. Is the customer {other}, or {key}?"
-        rows = [
-            f"{key} {row[0]}, {name} {row[1]}" for row in look.groups(sheet, [sheet.spoken(key), sheet.spoken(name)])
-        ]
-        amount = look.read_sum(sheet, [c for n, c in sheet.columns.items() if n == lines.columns.get("gross_sales")])
+        rows = [f"{key} {row[0]}, {name} {row[1]}" for row in sheet.groups([sheet.spoken(key), sheet.spoken(name)])]
+        amount = sheet.read_sum([c for n, c in sheet.columns.items() if n == lines.columns.get("gross_sales")])
         question = Question(
             "tables.invoice_lines.columns.customer_id (names)", text, rows, [other, key], other, amount=amount
         )
         lines.columns["customer_id"] = ask(question) or other
 
 
-def _one_by_one(look: Sniffer, sheet: Sheet, column: str) -> list[str]:
+def _one_by_one(sheet: Sheet, column: str) -> list[str]:
     """The columns that have one value for each of another column's, and another for each."""
     ours, count = sheet.spoken(column), sheet.columns[column].distinct
     able = [
         c.name for c in sheet.columns.values() if c.name != column and (c.filled, c.distinct) == (sheet.rows, count)
     ]
-    return [c for c in able if look.depends(sheet, sheet.spoken(c), ours)]
+    return [c for c in able if sheet.depends(sheet.spoken(c), ours)]
 
 
-def _derived(look: Sniffer, lines: Draft, table: str) -> Draft:
+def _derived(lines: Draft, table: str) -> Draft:
     """The customers or products of a flat export: the key, a name, and what is the same in all rows of one."""
     key = KEYS[table]
     if lines.settled:
@@ -248,20 +241,20 @@ def _derived(look: Sniffer, lines: Draft, table: str) -> Draft:
     named = {role: lines.columns.get(role, "").removeprefix(before) for role in DERIVED[table]}
     own = {role: name for role, name in named.items() if name in sheet.columns or (role == key and name)}
     theirs, certain = sheet.spoken(own[key]), NEEDED[table]
-    columns = {r: c for r, c in own.items() if r in certain or look.depends(sheet, sheet.spoken(c), theirs)}
+    columns = {r: c for r, c in own.items() if r in certain or sheet.depends(sheet.spoken(c), theirs)}
     return Draft(sheet, columns, where="" if before else lines.where, derived=True)
 
 
-def _draft(look: Sniffer, sheet: Sheet, table: str) -> Draft:
+def _draft(sheet: Sheet, table: str) -> Draft:
     found = roles(sheet, table)
     name, product = (found.get(role, ("", 0))[0] for role in ("customer_id", "product_id"))
-    if parts(name) == ("name",) and product and look.depends(sheet, sheet.spoken(name), sheet.spoken(product)):
+    if parts(name) == ("name",) and product and sheet.depends(sheet.spoken(name), sheet.spoken(product)):
         found |= {"product_name": found.pop("customer_id")}  # each product has its own
     unsure = {role for role, (_, like) in found.items() if like < KNOWN}
     return Draft(sheet, {role: name for role, (name, _) in found.items()}, unsure=unsure)
 
 
-def _by_content(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
+def _by_content(p: Proposal, sheets: Sequence[Sheet], ask: Ask) -> Draft | None:
     """The lines where no name says which they are: a sheet with a date and a number, the only one or as people say."""
     able = {s.source[0]: s for s in sheets if {"date", "number"} <= {_content(c) for c in s.columns.values()}}
     text = "Which of these holds the invoice lines (customer, date, amount)?"
@@ -270,7 +263,7 @@ def _by_content(look: Sniffer, p: Proposal, sheets: Sequence[Sheet], ask: Ask) -
     if len(able) > 1:
         name = ask(Question("tables.invoice_lines.source", text, evidence, [*able], name, "none"))
     if name:
-        p.tables["invoice_lines"] = _draft(look, able[name], "invoice_lines")
+        p.tables["invoice_lines"] = _draft(able[name], "invoice_lines")
     return p.tables.get("invoice_lines")
 
 
@@ -278,7 +271,7 @@ def _content(column: Profile) -> str:
     return "date" if column.is_date else "number" if column.is_number else "text"
 
 
-def _confirm(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
+def _confirm(draft: Draft, table: str, ask: Ask) -> None:
     """Columns that are needed or only near by name: taken where nothing else can be meant, else as people say."""
     needed, there = (
         NEEDED.get(table, ()),
@@ -304,7 +297,7 @@ def _confirm(look: Sniffer, draft: Draft, table: str, ask: Ask) -> None:
             text = f"Which column of {draft.sheet.name} is {role}{f' ({record.meaning})' if record else ''}?"
             able = sorted(able, key=lambda c: c.name != likely)
             evidence = [f"{c.name}: {', '.join(c.samples)}" for c in able]
-            amount = look.read_sum(draft.sheet, able[:1]) if role in TAKEN_OFF else None
+            amount = draft.sheet.read_sum(able[:1]) if role in TAKEN_OFF else None
             choices = [*(c.name for c in able), "none"]
             key = f"tables.{table}.columns.{role}"
             name = ask(Question(key, text, evidence, choices, choices[0], "none", amount))
@@ -328,7 +321,7 @@ def _is_number_of(name: str) -> bool:
     )
 
 
-def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
+def _merged(sheets: Sequence[Sheet]) -> list[Sheet]:
     """Sheets that differ in nothing but month and year as one, and with them those of returns that are written alike."""
     groups: dict[object, list[Sheet]] = {}
     for sheet in sheets:
@@ -339,10 +332,10 @@ def _merged(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
         alike = [g for g in returns if written(g[0]) == written(group[0])]
         if alike and sum(written(other[0]) == written(group[0]) for other in others) == 1:
             returns = [g for g in returns if g not in alike]
-            merged.append(look.merged([*group, *chain(*alike)], with_file=True))
+            merged.append(group[0].merged([*group[1:], *chain(*alike)], with_file=True))
         else:
-            merged.append(look.merged(group))
-    return [*merged, *map(look.merged, returns)]
+            merged.append(group[0].merged(group[1:]))
+    return [*merged, *(group[0].merged(group[1:]) for group in returns)]
 
 
 def written(sheet: Sheet) -> tuple[object, ...]:
@@ -350,18 +343,18 @@ def written(sheet: Sheet) -> tuple[object, ...]:
     return (*sheet.columns, sheet.header_row, sheet.header_rows, sheet.delimiter, sheet.columns_at)
 
 
-def _headed(look: Sniffer, sheets: Sequence[Sheet]) -> Draft | None:
+def _headed(sheets: Sequence[Sheet]) -> Draft | None:
     """Lines whose customer or date stands in a table of heads to which they refer by its key."""
     for head in (s for s in sheets if _score(s, "documents")):
         theirs = {role: name for role, (name, _) in roles(head, "documents").items()}
         if len(head.source) > 1 and any(head.meets(name) for s in sheets for name in s.source):
             continue  # no one name says which
         for lines in sorted((s for s in sheets if s is not head), key=lambda s: -s.rows):
-            draft = _draft(look, lines, "invoice_lines")
+            draft = _draft(lines, "invoice_lines")
             ours = {role: c for role, c in draft.columns.items() if role not in draft.unsure & {*theirs}}
             if {"customer_id", "invoice_date"} <= set(ours) or not {"gross_sales", "unit_price"} & set(ours):
                 continue
-            if key := shared_key(look, lines, ours.get("order_id", ""), head, theirs["order_id"]):
+            if key := shared_key(lines, ours.get("order_id", ""), head, theirs["order_id"]):
                 taken = {
                     r: f"{head.name}.{c}" for r, c in theirs.items() if r not in {"order_id", "total"} and c != key[1]
                 }

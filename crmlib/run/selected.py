@@ -9,8 +9,7 @@ from typing import Any
 
 from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.ledger import identifier, quoted
-from crmlib.books.sheets import Sheet
-from crmlib.books.sniff import CENT, Sniffer
+from crmlib.books.sheets import CENT, Sheet
 from crmlib.declared.vocabulary import KNOWN, kind_named, likeness, month_of, vocabulary
 from crmlib.run.drafts import Ask, Question, column_named
 from crmlib.run.proposal import REVERSED, roles, written
@@ -38,44 +37,42 @@ FROM {{sheet}} AS l WHERE trim(CAST(l.{amount} AS VARCHAR)) <> ''{but}"""
 PIVOTED = 3  # columns named for months, from which on each is what was sold in one
 
 
-def with_selected(look: Sniffer, sheets: Sequence[Sheet], ask: Ask) -> list[Sheet]:
+def with_selected(sheets: Sequence[Sheet], ask: Ask) -> list[Sheet]:
     """The sheets, those from which invoice lines, customers or products can be selected alone replaced by what the query gives."""
-    sheets = [_once(look, _once(look, sheet, "customer"), "product") for sheet in _without_units(look, sheets)]
+    sheets = [_once(_once(sheet, "customer"), "product") for sheet in _without_units(sheets)]
     for sheet in sheets:
-        if lines := _entries(look, sheet):
+        if lines := _entries(sheet):
             return [*(s for s in sheets if s is not sheet), lines]
     for head, credit_head in _twins(sheets):
         for lines, credit_lines in _twins(sheets):
-            if lines is not head and (key := _clashing(look, head, credit_head, lines, credit_lines)):
+            if lines is not head and (key := _clashing(head, credit_head, lines, credit_lines)):
                 four = {"invoices": head, "lines": lines, "credit_notes": credit_head, "credit_lines": credit_lines}
                 texts = [
                     _part(four, "invoice", "lines", "invoices", key),
                     _part(four, "credit note", "credit_lines", "credit_notes", key),
                 ]
-                made = look.selected(lines, "\nUNION ALL\n".join(texts), four, LINES)
+                made = lines.selected("\nUNION ALL\n".join(texts), four, LINES)
                 return [*(s for s in sheets if s not in four.values()), made]
     for head, lines in permutations(sheets, 2):
-        if bare := _by_noughts(look, head, lines):
+        if bare := _by_noughts(head, lines):
             two = {"lines": lines, "heads": head}
-            made = look.selected(
-                lines, _part(two, "invoice", "lines", "heads", bare, f"ltrim({WHOLE}, '0')"), two, LINES
-            )
+            made = lines.selected(_part(two, "invoice", "lines", "heads", bare, f"ltrim({WHOLE}, '0')"), two, LINES)
             return [*(s for s in sheets if s not in (head, lines)), made]
     dated = (roles(sheet, table).keys() for sheet in sheets for table in ("documents", "invoice_lines"))
     if not any({"customer_id", "invoice_date"} <= found for found in dated):
         for sheet in sheets:
-            if lines := _by_month(look, sheet, ask) or _of_year_and_month(look, sheet):
+            if lines := _by_month(sheet, ask) or _of_year_and_month(sheet):
                 return [*(s for s in sheets if s is not sheet), lines]
     return [*sheets]
 
 
-def _without_units(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
+def _without_units(sheets: Sequence[Sheet]) -> list[Sheet]:
     """The sheets, one of them alone with a unit behind every quantity, `12 pcs`, with both in columns of their own."""
     words, of_unit = tuple(vocabulary().tables["invoice_lines"].columns["quantity"]), "[^\\W\\d_][\\w.²³]*$"
     odd = [
         (sheet, n) for sheet in sheets for n, c in sheet.columns.items()
         if c.kind == "text" and not c.numbers and not c.dates and c.filled and likeness(n, words) >= KNOWN
-        and not look.total(sheet, "1", f"trim({identifier(n)}) <> '' AND NOT regexp_matches(trim({identifier(n)}), '^-?\\d[\\d.,]* ?{of_unit}')")
+        and not sheet.has(f"WHERE {c.text} <> '' AND NOT regexp_matches({c.text}, '^-?\\d[\\d.,]* ?{of_unit}')")
     ]  # fmt: skip
     if len(odd) != 1:
         return [*sheets]
@@ -83,11 +80,11 @@ def _without_units(look: Sniffer, sheets: Sequence[Sheet]) -> list[Sheet]:
     columns = ", ".join(f"l.{identifier(n)}" for n in sheet.columns if n != name)
     cell = f"trim(l.{identifier(name)})"
     text = f"SELECT {{place}}{columns}, regexp_replace({cell}, ' ?{of_unit}', '') AS {identifier(name)}, regexp_extract({cell}, '{of_unit}') AS unit FROM {{sheet}} AS l"
-    made = look.selected(sheet, text, {"sheet": sheet}, LINES)
+    made = sheet.selected(text, {"sheet": sheet}, LINES)
     return [*sheets] if "unit" in sheet.columns or not made.columns[name].is_number else [made if s is sheet else s for s in sheets]  # fmt: skip
 
 
-def _by_noughts(look: Sniffer, head: Sheet, lines: Sheet) -> tuple[str, str] | None:
+def _by_noughts(head: Sheet, lines: Sheet) -> tuple[str, str] | None:
     """The columns by which lines name their head, where they have the same numbers but for noughts before them."""
     theirs, ours = (roles(sheet, table) for sheet, table in ((head, "documents"), (lines, "invoice_lines")))
     lacks = not {"customer_id", "invoice_date"} <= ours.keys()
@@ -95,12 +92,12 @@ def _by_noughts(look: Sniffer, head: Sheet, lines: Sheet) -> tuple[str, str] | N
         return None
     own, other = ours["order_id"][0], theirs["order_id"][0]
     alike = (head.delimiter, head.encoding, head.header_row) == (lines.delimiter, lines.encoding, lines.header_row)
-    held = [look.held(lines, own, head, other, read) for read in ("{}", BARE)]
-    again = look.repeats(head, BARE.format(identifier(other)))
+    held = [lines.held(own, head, other, read) for read in ("{}", BARE)]
+    again = head.repeats(BARE.format(identifier(other)))
     return (own, other) if alike and held[0] < HELD <= held[1] and not again else None
 
 
-def _once(look: Sniffer, sheet: Sheet, what: str) -> Sheet:
+def _once(sheet: Sheet, what: str) -> Sheet:
     """Customers or products that stand in several rows, such as one for each address, each in one, with what is the same in all; the sheet as it is where it is no such list."""
     words = vocabulary().tables[f"{what}s"]
     key, name = (column_named(sheet, words.columns[f"{what}_{part}"], KNOWN) for part in ("id", "name"))
@@ -114,22 +111,22 @@ def _once(look: Sniffer, sheet: Sheet, what: str) -> Sheet:
         or sheet.unique(key)
     ):
         return sheet
-    same = [n for n in sheet.columns if n == key or look.depends(sheet, sheet.spoken(n), sheet.spoken(key))]
+    same = [n for n in sheet.columns if n == key or sheet.depends(sheet.spoken(n), sheet.spoken(key))]
     columns = ", ".join(f"l.{identifier(n)}" for n in same)
     text = f"SELECT {{place}}{columns} FROM {{sheet}} AS l\nQUALIFY row_number() OVER (PARTITION BY trim(CAST(l.{identifier(key)} AS VARCHAR)) ORDER BY l._file, l._row) = 1"
-    return look.selected(sheet, text, {"sheet": sheet}, f"{what}s.sql") if name in same else sheet
+    return sheet.selected(text, {"sheet": sheet}, f"{what}s.sql") if name in same else sheet
 
 
-def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
+def _entries(sheet: Sheet) -> Sheet | None:
     """The bookings of revenue of a general ledger with debit and credit, in which an entry has several rows; None where it is none."""
     names = {role: column_named(sheet, words, KNOWN) for role, words in vocabulary().entries.items()}
     if not all(names[role] for role in ("entry", "account", "debit", "credit", "day")):
         return None
     cell = {role: identifier(name) for role, name in names.items() if name}
     counts = {
-        chart: _count(look, sheet, cell["account"], chart[1])
+        chart: _count(sheet, cell["account"], chart[1])
         for chart in vocabulary().ledgers
-        if _count(look, sheet, cell["account"], chart[0])
+        if _count(sheet, cell["account"], chart[0])
     }
     if not any(counts.values()):
         return None
@@ -139,13 +136,13 @@ def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
         f"coalesce(nullif(trim(CAST({cell['customer']} AS VARCHAR)), ''), {account})" if "customer" in cell else account
     )
     keys = [cell[role] for role in ("journal", "entry") if role in cell]
-    of_customers = look.kept(sheet, f"starts_with({account}, {quoted(customers)})")
-    if "document" in cell and look.mixed(of_customers, customer, ", ".join(keys)):  # an entry of several documents
+    of_customers = sheet.kept(f"starts_with({account}, {quoted(customers)})")
+    if "document" in cell and of_customers.mixed(customer, ", ".join(keys)):  # an entry of several documents
         keys.append(cell["document"])
     ledger = "{ledger}"
-    if look.mixed(of_customers, customer, ", ".join(keys)) and (
+    if of_customers.mixed(customer, ", ".join(keys)) and (
         part := _balanced(
-            look, sheet, cell, keys, f"CASE WHEN starts_with({account}, {quoted(customers)}) THEN {customer} END"
+            sheet, cell, keys, f"CASE WHEN starts_with({account}, {quoted(customers)}) THEN {customer} END"
         )
     ):
         ledger, keys = f"(SELECT *, {part} AS part FROM {{ledger}})", [*keys, "part"]
@@ -157,26 +154,26 @@ def _entries(look: Sniffer, sheet: Sheet) -> Sheet | None:
     text = ENTRY.format(
         day=cell["day"], account=cell["account"], sides=", ".join(sides), ledger=ledger, more=more, customer=customer, name=cell.get("customer_name", customer),
         keys=", ".join(keys), same=" AND ".join(f"l.{key} = c.{key}" for key in keys), customers=quoted(customers), revenue=quoted(revenue))  # fmt: skip
-    return look.selected(sheet, text, {"ledger": sheet}, LINES)
+    return sheet.selected(text, {"ledger": sheet}, LINES)
 
 
-def _balanced(look: Sniffer, sheet: Sheet, cell: Mapping[str, str], keys: Sequence[str], charged: str) -> str:
+def _balanced(sheet: Sheet, cell: Mapping[str, str], keys: Sequence[str], charged: str) -> str:
     """The part of an entry of several customers that a row is of, from each customer's row to the next, where debit is credit in all such parts; '' where it is not."""
     forms = (
         sheet.columns[name].numbers for name in sheet.columns if identifier(name) in (cell["debit"], cell["credit"])
     )
-    whole = look.whole(sheet, None, ("", ""), (next((form for each in forms for form in each), (".", "")), ()))
+    whole = sheet.typed(next((form for each in forms for form in each), (".", "")), ())
     rows = f"SELECT *, '' AS _file, row_number() OVER () AS _row FROM {whole.view}"
     for order in ("", " DESC"):
         entry = f"OVER (PARTITION BY {', '.join(keys)}"
         part = f"CASE WHEN min({charged}) {entry}) < max({charged}) {entry}) THEN count({charged}) {entry} ORDER BY _file, _row{order}) ELSE 0 END"
         sums = f"SELECT {part} AS part, * FROM ({rows})) GROUP BY {', '.join(keys)}, part HAVING abs(sum(coalesce({cell['debit']}, 0) - coalesce({cell['credit']}, 0)))"
-        if not look.rows(f"SELECT 1 FROM ({sums} > {CENT} LIMIT 1"):
+        if not sheet.engine.rows(f"SELECT 1 FROM ({sums} > {CENT} LIMIT 1"):
             return part
     return ""
 
 
-def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
+def _by_month(sheet: Sheet, ask: Ask) -> Sheet | None:
     """A row per customer and month of a table with a column per month, without its totals; None where it is none."""
     said = " ".join((*sheet.source, *(cell for cells in sheet.above for cell in cells)))
     years = {*re.findall(r"(?<!\d)20\d\d(?!\d)", said)}
@@ -192,18 +189,18 @@ def _by_month(look: Sniffer, sheet: Sheet, ask: Ask) -> Sheet | None:
     if len(months) < PIVOTED or whose == [""]:
         return None
     texts = [c for c in sheet.columns if c not in months and not (c not in whose and sheet.columns[c].is_number)]
-    rows = look.read_rows(sheet, texts, [*months])
+    rows = sheet.read_rows(texts, [*months])
     if (totals := _totals(rows, 1, texts, whose) or _totals(rows, -1, texts, whose)) is None:
         return None  # neither customers nor what they add up to
     but, customers = totals
     columns = ", ".join(f"l.{identifier(text)}" + " AS customer" * (text == label) for text in texts)
     rows = [MONTHLY.format(others=columns, month=month, amounts=beside.get(month, ""), amount=identifier(name), but=but) for name, month in months.items()]  # fmt: skip
-    made = look.selected(sheet, "\nUNION ALL\n".join(rows), {"sheet": sheet}, LINES)
+    made = sheet.selected("\nUNION ALL\n".join(rows), {"sheet": sheet}, LINES)
     amount, key = made.columns["amount"], "tables.invoice_lines.source (months)"
     text = f"{sheet.name} has a column for each of {len(months)} months, {min(months.values())[:7]} to {max(months.values())[:7]}. Is what stands there net sales?"
     text += f" Are its {label} customers?" if label else ""
     text += f" {', '.join(customers)}: customers, as no rows above add up to them." if customers else ""
-    question = Question(key, text, amount.samples, ["yes", "no"], "yes", amount=look.read_sum(made, [amount]))
+    question = Question(key, text, amount.samples, ["yes", "no"], "yes", amount=made.read_sum([amount]))
     return made if ask(question) != "no" else None
 
 
@@ -268,7 +265,7 @@ def _is_nested(rows: Sequence[Sequence[float]]) -> bool:
     return not rows
 
 
-def _of_year_and_month(look: Sniffer, sheet: Sheet) -> Sheet | None:
+def _of_year_and_month(sheet: Sheet) -> Sheet | None:
     """A sheet with its year and its month, which are columns, as one; None where they are not, or it has dates."""
     year, month = (column_named(sheet, words, KNOWN) for words in (vocabulary().year, vocabulary().month))
     dated = any(c.is_date for name, c in sheet.columns.items() if name not in (year, month))
@@ -276,12 +273,12 @@ def _of_year_and_month(look: Sniffer, sheet: Sheet) -> Sheet | None:
         return None
     columns = ", ".join(f"l.{identifier(name)}" for name in sheet.columns if name not in (year, month))
     text = f"SELECT {{place}}{columns}, concat_ws('-', l.{identifier(year)}, l.{identifier(month)}) AS invoice_date FROM {{sheet}} AS l"
-    made = look.selected(sheet, text, {"sheet": sheet}, LINES)
+    made = sheet.selected(text, {"sheet": sheet}, LINES)
     return made if made.columns["invoice_date"].is_date else None
 
 
-def _count(look: Sniffer, sheet: Sheet, account: str, begin: str) -> int:
-    return int(look.total(sheet, "1", f"starts_with(CAST({account} AS VARCHAR), {quoted(begin)})"))
+def _count(sheet: Sheet, account: str, begin: str) -> int:
+    return int(sheet.ask("count(*)", f"WHERE starts_with(CAST({account} AS VARCHAR), {quoted(begin)})")[0][0])
 
 
 def _twins(sheets: Sequence[Sheet]) -> list[tuple[Sheet, Sheet]]:
@@ -290,18 +287,16 @@ def _twins(sheets: Sequence[Sheet]) -> list[tuple[Sheet, Sheet]]:
     return [(s, c) for s in sheets if s not in notes for c in notes if written(s) == written(c)]
 
 
-def _clashing(
-    look: Sniffer, head: Sheet, credit_head: Sheet, lines: Sheet, credit_lines: Sheet
-) -> tuple[str, str] | None:
+def _clashing(head: Sheet, credit_head: Sheet, lines: Sheet, credit_lines: Sheet) -> tuple[str, str] | None:
     """The columns by which lines name their head, where credit notes have numbers that invoices have too."""
     theirs, ours = (
         roles(sheet, table).get("order_id", ("", 0))[0]
         for sheet, table in ((head, "documents"), (lines, "invoice_lines"))
     )
-    if not theirs or not look.held(credit_head, theirs, head, theirs):
+    if not theirs or not credit_head.held(theirs, head, theirs):
         return None
-    key = shared_key(look, lines, ours, head, theirs)
-    return key if key and look.held(credit_lines, key[0], credit_head, key[1]) >= HELD else None
+    key = shared_key(lines, ours, head, theirs)
+    return key if key and credit_lines.held(key[0], credit_head, key[1]) >= HELD else None
 
 
 def _part(parts: Mapping[str, Sheet], kind: str, lines: str, head: str, key: tuple[str, str], read: str = WHOLE) -> str:

@@ -6,12 +6,11 @@ import re
 
 from crmlib.books.headings import TOTAL, TOTAL_OF
 from crmlib.books.raw import WORKBOOKS
-from crmlib.books.sniff import Sniffer
 from crmlib.books.written import has_figure
 from crmlib.run.drafts import Ask, Draft, Question
 
 
-def leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
+def leave_totals(lines: Draft, ask: Ask) -> None:
     """Leave out the rows without date, and with no customer or one called Total, that are headings and totals; where their amounts do not bear it out, as people say."""
     day, customer = (lines.columns.get(role, "") for role in ("invoice_date", "customer_id"))
     if day not in lines.sheet.columns or lines.sheet.columns[day].filled == lines.sheet.rows:
@@ -27,14 +26,14 @@ def leave_totals(look: Sniffer, lines: Draft, ask: Ask) -> None:
         else "true"
     )
     # without either it is a note
-    rest = look.kept(lines.sheet, f"NOT coalesce({dated}, false) AND coalesce({filled}, false)")
+    rest = lines.sheet.kept(f"NOT coalesce({dated}, false) AND coalesce({filled}, false)")
     if customer not in lines.sheet.columns or not all(
-        re.search(TOTAL, said) or re.search(TOTAL_OF, said) for said in look.values(rest, customer)
+        re.search(TOTAL, said) or re.search(TOTAL_OF, said) for said in rest.values(customer)
     ):
         return
-    if others := look.not_totals(lines.sheet, dated, amount) if amount else []:
+    if others := lines.sheet.not_totals(dated, amount) if amount else []:
         text = f"{len(others)} rows of {lines.sheet.name} have no date and no customer, and amounts that are not the sum of the rows above them. Are they totals, to be left out, or lines?"
         rows = [row for (row,) in others[:3]]
         if ask(Question("tables.invoice_lines.where", text, rows, ["lines", "totals"], "lines")) != "totals":
             return
-    lines.where, lines.sheet = has_figure(lines.sheet.spoken(day), kind), look.filled(lines.sheet, day)
+    lines.where, lines.sheet = has_figure(lines.sheet.spoken(day), kind), lines.sheet.with_figure(day)

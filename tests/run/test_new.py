@@ -17,7 +17,8 @@ import yaml
 from conftest import values
 
 from crmlib.books.reader import read_ledger
-from crmlib.books.sniff import Sniffer
+from crmlib.books.sheets import Engine
+from crmlib.books.sniff import sheets
 from crmlib.books.stored import open_books, standing
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import PROJECT, DataRejected, SettingsError
@@ -524,4 +525,4 @@ def test_what_stands_in_first_rows_alone_is_not_carried_below_the_number_of_anot
         ",,2,Wax,40",
     )
     (tmp_path / "lines.csv").write_text("\n".join([head, *rows]), encoding="utf-8")
-    assert [sheet.carried for sheet in Sniffer(tmp_path / "work").sheets([str(tmp_path / "lines.csv")])] == carried
+    assert [sheet.carried for sheet in sheets(Engine(tmp_path / "work"), [str(tmp_path / "lines.csv")])] == carried
