@@ -10,6 +10,8 @@ from typing import Any
 from sqlglot import exp, parse_one
 from sqlglot.optimizer.qualify import qualify
 
+from crmlib.books.ledger import BLANKS
+
 Tree = Any  # what sqlglot parses; its own types know no arguments
 Types = Mapping[str, Mapping[str, str]]  # of columns, by relation
 SCHEMAS = {"books", "typed", "source"}
@@ -66,6 +68,7 @@ def _named_flatly(node: Tree) -> Tree:
             node.set(part, value)  # what is joined to it stays in it
     if isinstance(node, exp.Anonymous) and node.name.lower() == "stripped":  # the one macro that asks for transactions
         marks = [exp.Chr(expressions=[exp.Literal.number(ord(mark))]) for mark in string.whitespace]
+        marks.append(exp.Literal.string(BLANKS))  # Spark's chr knows none of these
         return exp.Trim(this=node.expressions[0], expression=exp.Concat(expressions=marks, safe=True, coalesce=False))
     return node
 

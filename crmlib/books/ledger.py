@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 
 SHOWN = 100  # defects of one kind in one column that are listed row by row; the rest is counted in the last
+BLANKS = "\u00a0\u202f"  # typographic twins of a blank
 # text without blanks around it; only where there are some is it looked at mark by mark, which takes tenfold
-STRIPPED = f"""CREATE TEMP MACRO stripped(text) AS CASE WHEN text < '!' OR {" OR ".join(f"suffix(text, '{b}')" for b in string.whitespace)}
-               THEN trim(text, '{string.whitespace}') ELSE text END"""
+_OUTER = [f"suffix(text, '{b}')" for b in string.whitespace + BLANKS] + [f"prefix(text, '{b}')" for b in BLANKS]
+STRIPPED = f"""CREATE TEMP MACRO stripped(text) AS CASE WHEN text < '!' OR {" OR ".join(_OUTER)}
+               THEN trim(text, '{string.whitespace}{BLANKS}') ELSE text END"""
 
 
 @dataclass(frozen=True)

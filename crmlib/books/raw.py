@@ -205,9 +205,11 @@ def together(parts: Sequence[Part], table: str) -> Raw:
     raws = [part.read(table) for part in parts]
     tables = [raw.table for raw in raws if raw.table is not None]
     findings = [*_copies(parts, table), *(f for raw in raws for f in raw.findings)]
-    if len({frozenset((name, t.is_text(name)) for name in t.columns) for t in tables}) > 1:
-        message, way_out = f"the files of {table} differ in their headers", "give all files of a table the same header"
-        return Raw(findings=(*findings, rejection("headers-differ", message, way_out, table=table)))
+    forms = [{(name, t.is_text(name)) for name in t.columns} for t in tables]
+    if apart := sorted({name for form in forms for name, _ in form ^ forms[0]}):
+        message = f"the files of {table} differ in {', '.join(apart)}: not in all of them, or text here and typed there"
+        findings.append(rejection("headers-differ", message, "give all the same columns, in one form", table=table))
+        return Raw(findings=tuple(findings))
     whole = next(iter(tables), None)
     if whole and len(tables) > 1:
         columns = ", ".join(map(identifier, whole.columns))

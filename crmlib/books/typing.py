@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from crmlib.books.ledger import identifier, quoted
+from crmlib.books.ledger import BLANKS, identifier, quoted
 from crmlib.declared.ledger import SCALES, Column
 from crmlib.declared.settings import COUNTED, ColumnSource, Formats
 from crmlib.declared.vocabulary import month_numbers
@@ -19,7 +19,6 @@ DATE_PARTS = {
 TIME_PARTS = {"%H": r"\d{1,2}", "%I": r"\d{1,2}", "%M": r"\d{2}", "%S": r"\d{2}", "%f": r"\d{1,9}", "%p": "[AaPp][Mm]",
               "%z": r"(?:Z|[+-]\d{2}:?\d{2})"}  # fmt: skip
 ANY_TIME = r"(?:(?:T|,? )\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?: ?[AaPp][Mm])?(?: ?Z| ?[+-]\d{2}:?\d{2})?)?"
-BLANKS = "\u00a0\u202f"  # typographic twins of a blank
 NONE = "NULL::VARCHAR"
 INTEGERS = r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?"  # types
 STEPS = ("text", "cast", "value", "code")  # of typing, in this order
