@@ -67,7 +67,7 @@ def _named_flatly(node: Tree) -> Tree:
         }.items():
             node.set(part, value)  # what is joined to it stays in it
     if isinstance(node, exp.Anonymous) and node.name.lower() == "stripped":  # the one macro that asks for transactions
-        marks = [exp.Chr(expressions=[exp.Literal.number(ord(mark))]) for mark in string.whitespace]
+        marks: list[Tree] = [exp.Chr(expressions=[exp.Literal.number(ord(mark))]) for mark in string.whitespace]
         marks.append(exp.Literal.string(BLANKS))  # Spark's chr knows none of these
         return exp.Trim(this=node.expressions[0], expression=exp.Concat(expressions=marks, safe=True, coalesce=False))
     return node
