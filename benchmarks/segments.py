@@ -61,20 +61,20 @@ def step(folder: Path) -> None:
 
     from sklearn.cluster import KMeans
 
-    from crmlib import segments
+    from crmlib import groups, segments
     from crmlib.books import stored
 
     opened = stored.open_books(folder)
     period, marks = opened.period("last-12-months"), [now()]
     everyone = segments.differentiate(opened, period)
     marks.append(now())
-    profile, _, groups = segments.behaviour_groups(everyone, partial(KMeans, n_init=5, random_state=0), seed=0)
+    profile, _, formed = groups.behaviour_groups(everyone, partial(KMeans, n_init=5, random_state=0), seed=0)
     marks.append(now())
     parts = zip(("states and segments", "groups"), marks, marks[1:], strict=False)
     told = ", ".join(f"{name} {passed(start, end)}" for name, start, end in parts)
-    digest = hashed(everyone[["state", "segment"]].assign(group=groups))
+    digest = hashed(everyone[["state", "segment"]].assign(group=formed))
     print(
-        f"{len(everyone):,} customers, {len(groups):,} of whom bought, {everyone['state'].nunique()} states, {everyone['segment'].nunique()} segments, "
+        f"{len(everyone):,} customers, {len(formed):,} of whom bought, {everyone['state'].nunique()} states, {everyone['segment'].nunique()} segments, "
         f"{len(profile)} groups: {told}; {passed(marks[0], marks[-1])} in all, peak {peak():.2f} GB; labels {digest}"
     )
 
