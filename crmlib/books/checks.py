@@ -82,10 +82,9 @@ def check_ledger(ledger: Ledger) -> pd.DataFrame:
     """
     make_sums(ledger)
     settings = ledger.engagement.settings
-    findings = [*_no_currency(settings.currency), *_open_questions(settings.open), *ledger.defects]
-    for name in ledger.tables:
-        findings += _table_findings(ledger, name)
-    return findings_frame([*findings, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
+    first = [*_no_currency(settings.currency), *_open_questions(settings.open), *ledger.defects]
+    found = [f for name in ledger.tables for f in _table_findings(ledger, name)]
+    return findings_frame([*first, *found, *_alike_keys(ledger), *_unknown_periods(ledger), *_tables_needed(ledger)])
 
 
 def _no_currency(code: str) -> list[Finding]:
@@ -113,8 +112,8 @@ def _table_findings(ledger: Ledger, name: str) -> list[Finding]:
             findings += _listed(ledger, check, check.text("rows", rows) or f"FROM {rows} WHERE {check.text('where')}")
     findings += _turned_signs(ledger, name)
     findings += _unassigned_shares(ledger, name) if any(c.code == "customer-unknown" for c in hits) else []
-    rejected = [d for d in ledger.defects if d.table == name and d.verdict == "reject"]
-    unread = any(d.column and d.row for d in rejected)  # rows look equal where unread
+    # rows look equal where unread
+    unread = any(d.table == name and d.verdict == "reject" and d.column and d.row for d in ledger.defects)
     return findings + (_repeats(ledger, name) if name in REPEATABLE and not unread else [])
 
 
