@@ -28,7 +28,7 @@ def parsed(text: str) -> exp.Expression | None:
 
     try:
         tree, *more = sqlglot.parse(text, read="duckdb")
-    except (sqlglot.ParseError, sqlglot.TokenError):
+    except (sqlglot.ParseError, sqlglot.TokenError, RecursionError):
         return None
     merged = (exp.Query, exp.AggFunc, exp.Window, exp.UDTF, exp.Explode)  # more than one row
     refused = (*merged, exp.Alias, exp.Star, exp.Command, exp.DDL, exp.DML, exp.Placeholder)

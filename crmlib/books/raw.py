@@ -13,7 +13,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib.books.findings import Finding, rejection
+from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.headings import with_carried, with_headings
 from crmlib.books.ledger import Rows, identifier, quoted, rows_of
 from crmlib.declared.engagement import Engagement
@@ -246,10 +246,9 @@ def source_path(engagement: Engagement) -> Path:
         path = Path(value).expanduser().resolve()
     else:
         path = (engagement.folder / source).resolve()
-    if not path.exists():
-        raise SettingsError(
-            f"source {source!r} of {engagement.name} is not there; relative paths begin at engagement.yml"
-        )
+    if not path.name or not os.access(path, os.R_OK):
+        told = f"source {shortened(source)!r} of {engagement.name} is not there or cannot be read"
+        raise SettingsError(f"{told}; relative paths begin at engagement.yml")
     return path
 
 

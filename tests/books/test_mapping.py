@@ -242,6 +242,7 @@ NO_CONDITIONS = {
     "unnest([true, true])": "is no condition on one row",
     "number(gross_sales, 0) > 1": "each take one value",
     "number() > 1": "each take one value",
+    f"{'(' * 400}state{')' * 400} = 'posted'": "is no condition on one row",
 }
 
 

@@ -223,9 +223,10 @@ def test_the_source_env_names_a_variable_and_an_unset_one_is_told(
     assert source_path(engagement) == tmp_path.resolve()
 
 
-def test_a_source_that_is_not_there_is_told(make_engagement: Make) -> None:
-    with pytest.raises(SettingsError, match=r"source 'nothing' .* is not there"):
-        source_path(open_engagement(make_engagement(source="nothing")))
+@pytest.mark.parametrize("source", ["nothing", "/", "a" * 5000], ids=["nothing", "root", "long"])
+def test_a_source_that_is_not_there_is_told(make_engagement: Make, source: str) -> None:
+    with pytest.raises(SettingsError, match=rf"source '{source[:40]}.* is not there or cannot be read"):
+        source_path(open_engagement(make_engagement(source=source)))
 
 
 @pytest.mark.parametrize(
