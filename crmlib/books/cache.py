@@ -15,7 +15,7 @@ from pathlib import Path
 
 from crmlib.books.findings import refuse_rejected
 from crmlib.books.ledger import Ledger, identifier, quoted
-from crmlib.books.raw import PLACE, database_url, source_files
+from crmlib.books.raw import PLACE, all_files, database_url, source_files, source_path
 from crmlib.declared.engagement import Engagement
 from crmlib.declared.reading import DECLARED, PROJECT, CrmError, SettingsError, content_hash, sha256
 from crmlib.declared.versions import versions
@@ -55,9 +55,7 @@ def _brought(folder: Path) -> tuple[Path, dict[str, str], str]:
     """Books that an engagement brings instead of a ledger, as `crm run --edition` writes them."""
     if not _is_whole(folder):
         raise SettingsError(f"the books in {folder.name} are not whole; have the edition made again")
-    sources = {
-        file.relative_to(folder).as_posix(): sha256(file) for file in sorted(folder.rglob("*")) if file.is_file()
-    }
+    sources = {f.relative_to(folder).as_posix(): sha256(f) for f in sorted(folder.rglob("*")) if f.is_file()}
     return folder, {"books": content_hash(sources)}, content_hash(sources)
 
 
@@ -68,7 +66,7 @@ def _home() -> Path:
 def _place_of(engagement: Engagement, sources: Mapping[str, str]) -> Path:
     """Where books of these sources, settings and versions are kept."""
     key = content_hash({
-        "data": content_hash(sources), "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
+        "data": content_hash(sources), "names": sorted(_stamps(engagement)), "settings": engagement.settings.model_dump_json(), "segments": engagement.segments,
         "statement": engagement.statement, "code": _code_hashes(), "versions": versions(),
     })  # fmt: skip
     return _home() / f"{engagement.name}-{key[:16]}"
@@ -89,9 +87,13 @@ def _source_hashes(engagement: Engagement, state: str = "") -> dict[str, str]:
 
 
 def _stamps(engagement: Engagement) -> dict[str, tuple[int, int]]:
-    """When each file of the source was last written, and its place on the disk: of one that is changed and changed back they differ."""
+    """When each file of the source was last written, and its place on the disk: of one that is changed and changed back they differ.
+
+    Files beside them are told by name, since what is not read is told.
+    """
     stats = {name: file.stat() for name, file in source_files(engagement).items()}
-    return {name: (stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}
+    beside = [] if database_url(engagement) else all_files(source_path(engagement))
+    return {**dict.fromkeys(beside, (0, 0)), **{name: (stat.st_mtime_ns, stat.st_ino) for name, stat in stats.items()}}
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import codecs
 import csv
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from crmlib.declared.settings import TableSource
 
 BATCH = 50_000  # records held in memory
 BLOCK = 2**19  # bytes looked at in one go
+MOST_COLUMNS = 2**14  # as of a sheet
 
 
 @dataclass(frozen=True)
@@ -309,12 +311,16 @@ def check_header(header: Sequence[str], where: Mapping[str, str], row: int = 1) 
     UnreadableError
         Says which.
     """
-    folded = [name.strip().casefold() for name in header]
-    if twice := sorted({name for name in folded if name and folded.count(name) > 1}):
+    folded = Counter(name.strip().casefold() for name in header)
+    if len(header) > MOST_COLUMNS:
+        message = f"the header has {len(header)} names, more than the {MOST_COLUMNS} of a sheet"
+        way_out = "take columns away that nobody needs, or turn rows and columns"
+        raise UnreadableError(rejection("columns-too-many", message, way_out, row=row, **where))
+    if twice := sorted(name for name, count in folded.items() if name and count > 1):
         message = f"the header has {twice[0]!r} more than once"
         finding = rejection("column-twice", message, "keep one of them", row=row, column=twice[0], **where)
         raise UnreadableError(finding)
-    if not any(folded) or any(not name for name in folded):
+    if not folded or "" in folded:
         way_out = (
             f"name every column in row {row}, or say under tables.{where['table']}.header_row where the header stands"
         )

@@ -98,9 +98,7 @@ def _without_half_joins(select: exp.Select) -> None:
         left, right = select.args["from_"].this.alias_or_name, join.this
         name = right.alias or f"_beside_{len(joins)}"
         right.set("alias", exp.TableAlias(this=exp.to_identifier(name)))
-        keys = [
-            (exp.column(key.name, table=left), exp.column(key.name, table=name)) for key in join.args["using"] or ()
-        ]
+        keys = [(exp.column(k.name, table=left), exp.column(k.name, table=name)) for k in join.args["using"] or ()]
         on = [exp.EQ(this=ours, expression=theirs) for ours, theirs in keys] or [join.args["on"]]
         there = exp.Exists(this=exp.select("1").from_(right).where(*on))
         joins.remove(join)

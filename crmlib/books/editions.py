@@ -29,7 +29,7 @@ def names_in(books: Books, kind: str) -> set[str]:
         for name in (name for name, dtype in types.items() if dtype == "VARCHAR"):
             kinds = f"WHERE {_kind(table, name, types)} = {quoted(kind)}"
             names |= {
-                value for (value,) in con.execute(f"SELECT DISTINCT {identifier(name)} FROM {rows} {kinds}").fetchall()
+                row[0] for row in con.execute(f"SELECT DISTINCT {identifier(name)} FROM {rows} {kinds}").fetchall()
             }
     return names - {"", None}
 
@@ -53,9 +53,7 @@ def write_books(books: Books, disguise: Disguise, folder: Path) -> None:
         types = {name: kind for name, kind, *_ in con.execute(f"DESCRIBE FROM {rows}").fetchall()}
         shown = {name: _shown(disguise, target, name, types) for name in types}
         if disguise.factor != 1:
-            shown |= {
-                name: _scaled(books, disguise, target, name, k) for name, k in types.items() if k[:7] == "DECIMAL"
-            }
+            shown |= {n: _scaled(books, disguise, target, n, k) for n, k in types.items() if k[:7] == "DECIMAL"}
         columns = ", ".join(f"{value} AS {identifier(name)}" for name, value in shown.items())
         con.execute(f"COPY (SELECT {columns} FROM {rows} ORDER BY ALL) TO {quoted(target)} (FORMAT parquet)")
     record = json.loads((books.cache / "books.json").read_text(encoding="utf-8"))

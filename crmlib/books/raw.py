@@ -265,13 +265,34 @@ def source_files(engagement: Engagement) -> dict[str, Path]:
     return {name: file for name, file in files.items() if file.is_file()}
 
 
+def all_files(path: Path) -> list[str]:
+    """All that may be a file in a folder and those below it, by its path; names that begin with a dot are of tools.
+
+    Raises
+    ------
+    SettingsError
+        A name is no text.
+    """
+    found = (file.relative_to(path).as_posix() for file in sorted(path.rglob("*")) if file.is_file())
+    files = [file for file in found if "/." not in f"/{file}"]
+    if wrong := [file for file in files if re.search("[\ud800-\udfff]", file)]:
+        raise SettingsError(f"the name of the file {wrong[0]!r} is not in UTF-8; rename it")
+    return files
+
+
 def data_files(folder: Path) -> list[Path]:
-    """The CSV and Parquet files and the workbooks of a folder."""
+    """The CSV and Parquet files and the workbooks of a folder.
+
+    Raises
+    ------
+    SettingsError
+        One has the name of a file and is none.
+    """
     kinds = {".csv", ".parquet", *WORKBOOKS}
-    files = [
-        file for file in sorted(folder.iterdir()) if file.suffix.lower() in kinds and not file.name.startswith("~$")
-    ]
-    return [file for file in files if file.is_file()]
+    files = [f for f in sorted(folder.iterdir()) if f.suffix.lower() in kinds and f.name[:2] != "~$" and not f.is_dir()]
+    if wrong := [file.name for file in files if not file.is_file()]:
+        raise SettingsError(f"{wrong[0]!r} of the source is no file, but a link to nowhere or a pipe; take it away")
+    return files
 
 
 def parquet_folders(folder: Path) -> dict[Path, list[Path]]:

@@ -23,6 +23,7 @@ from crmlib.books.raw import (
     Raw,
     Reader,
     Source,
+    all_files,
     data_files,
     database_url,
     parquet_folders,
@@ -133,14 +134,8 @@ def _folder(reader: Reader, folder: Path) -> Source:
         way_out = "name the folder of Parquet in which it lies (DESCRIBE FORMATTED says where)"
         raise SettingsError(f"engine: spark reads no table of a catalogue, as {lost[0]} would be; {way_out}")
     known = {*(part.name for part in parts), *(file.name for file in books)}
-    others = [file for file in _all_files(folder) if file not in known and file.partition("/")[0] not in known]
+    others = [file for file in all_files(folder) if file not in known and file.partition("/")[0] not in known]
     return Source({p.name: [p] for p in parts} | sheets | single | groups, single, others=others)
-
-
-def _all_files(folder: Path) -> list[str]:
-    """Every file of a folder and those below it, by its path; names that begin with a dot are of tools."""
-    files = (file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file())
-    return [file for file in files if "/." not in f"/{file}"]
 
 
 def _mapped(engagement: Engagement) -> Iterator[str]:

@@ -163,9 +163,7 @@ def open_books(engagement: str | Path | Engagement) -> Books:
     cache, sources, data_hash = filled_cache(opened)
     record = json.loads((cache / "books.json").read_text(encoding="utf-8"))
     lines = tuple(Line(**{**line, "sources": tuple(line["sources"])}) for line in record["lines"])
-    spans = {
-        line: (date.fromisoformat(first), date.fromisoformat(last)) for line, (first, last) in record["spans"].items()
-    }
+    spans = {name: (date.fromisoformat(a), date.fromisoformat(b)) for name, (a, b) in record["spans"].items()}
     customers = plain(pd.read_parquet(cache / "customers.parquet"))
     rest = (record["columns"], spans, sources, data_hash, cache, record.get("edition", ""))
     return Books(opened, customers, Statement(lines), *rest)

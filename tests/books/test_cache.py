@@ -18,7 +18,7 @@ import pytest
 from crmlib.books import cache, keeping, stored
 from crmlib.books.stored import Books, open_books
 from crmlib.declared.engagement import open_engagement
-from crmlib.declared.reading import DECLARED, CrmError, SettingsError
+from crmlib.declared.reading import DECLARED, CrmError, DataRejected, SettingsError
 from crmlib.profitability import firm_profitability
 
 Make = Callable[..., Path]
@@ -215,6 +215,16 @@ def test_a_cache_that_cannot_be_written_says_where(make_engagement: Make, tmp_pa
     monkeypatch.setenv("CRM_CACHE", str(tmp_path / "file"))
     with pytest.raises(CrmError, match="set CRM_CACHE to a folder"):
         open_books(make_engagement())
+
+
+def test_a_file_that_is_put_beside_the_books_and_cannot_be_read_is_not_hidden_by_the_cache(
+    make_engagement: Make,
+) -> None:
+    folder = make_engagement()
+    open_books(folder)
+    (folder / "ledger/credits.xls").write_text("")
+    with pytest.raises(DataRejected, match=r"credits\.xls"):
+        open_books(folder)
 
 
 def test_the_write_ahead_log_of_a_database_is_part_of_the_data(make_engagement: Make) -> None:

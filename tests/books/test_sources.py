@@ -529,3 +529,26 @@ def test_parquet_with_wrong_statistics_loses_no_row(tmp_path: Path) -> None:
 )
 def test_a_cell_is_written_as_declared(cell: Any, text: str) -> None:
     assert as_declared(cell, Formats.model_validate({})) == text
+
+
+@pytest.mark.parametrize("name", ["credits.csv", "invoice_lines-2.csv"])
+def test_a_link_to_nowhere_is_no_absent_table(tmp_path: Path, name: str) -> None:
+    folder = make_engagement(tmp_path / "e")
+    (folder / "ledger" / name).symlink_to("/nowhere")
+    with pytest.raises(SettingsError, match=f"{name}.*link to nowhere"):
+        check(folder)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep names as text")
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    folder = make_engagement(tmp_path / "e")
+    Path(os.fsdecode(os.fsencode(folder) + b"/ledger/co\xffsts.txt")).write_text("")
+    with pytest.raises(SettingsError, match="not in UTF-8; rename"):
+        check(folder)
+
+
+def test_a_header_of_more_columns_than_a_sheet_is_refused_at_once(tmp_path: Path) -> None:
+    folder = make_engagement(tmp_path / "e")
+    names = ",".join(f"c{n}" for n in range(100_000))
+    (folder / "ledger/customers.csv").write_text(f"customer_id,customer_name,{names}\nA,Adler{',x' * 100_000}\n")
+    assert "reject columns-too-many customers.csv 1" in places(check(folder))
