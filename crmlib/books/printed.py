@@ -42,9 +42,7 @@ def _apart(rows: Sequence[str]) -> list[list[int]]:
 
 def _divides(starts: Sequence[int], rows: Sequence[str]) -> bool:
     """Whether columns that begin there cut no value, and leave none that looks like two, from a row on that is among the first."""
-    bad = [
-        n for n, row in enumerate(rows) if not (cells := cells_of(row, starts)) or any("  " in cell for cell in cells)
-    ]
+    bad = [n for n, row in enumerate(rows) if not (cells := cells_of(row, starts)) or any("  " in c for c in cells)]
     return len(rows) - FEWEST >= max(bad, default=-1) + 1 <= TITLES
 
 
