@@ -182,15 +182,11 @@ def since(books: Books, period: Period) -> Frame:
         now = Period(start, end)
         before = now.shifted(-12 * -(-Period(first, end).months // 12))
         amounts: list[Any] = [None] * 6
-        if books.comparable(before) and _lines(books, before) == _lines(books, now):
+        if books.comparable(before) and books.alike(now, before):
             amounts = [pair for both in zip(*(_sums(books, p, customers, agreed) for p in (before, now)), strict=True) for pair in both]  # fmt: skip
         party = agreement.account or agreement.segment
         found.append((party, with_whom, agreement.version, now.months, before.words, *amounts))
     return pd.DataFrame(found, columns=SINCE)
-
-
-def _lines(books: Books, period: Period) -> list[str]:
-    return [line.id for line in books.statement_in(period).leaves]
 
 
 def _sums(books: Books, period: Period, customers: Collection[str], agreed: Collection[str]) -> tuple[Any, Any, Any]:

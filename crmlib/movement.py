@@ -13,7 +13,7 @@ import pandas as pd
 from crmlib.books.stored import CELL, Books, Frame, sales_of
 from crmlib.declared.judgement import Goal, Market
 from crmlib.declared.periods import Period
-from crmlib.profitability import customer_profitability, group_profitability, total
+from crmlib.profitability import customer_profitability, group_months, group_profitability, total
 
 SHARED = Decimal("0.05")
 STEPS = ["label", "amount", "kind"]
@@ -32,7 +32,7 @@ def margin_moves(books: Books, period: Period, base: Period | None, by: str) -> 
     -------
     By name the base, a step for each owner, the largest first, and the period; nothing where the periods have not the same lines.
     """
-    if base is None or _leaves(books, base) != _leaves(books, period):
+    if base is None or not books.alike(period, base):
         return pd.Series(dtype=object)
     now, before = (_margins(books, p, by) for p in (period, base))
     owners = now.index.union(before.index, sort=False)
@@ -57,7 +57,7 @@ def who_came_and_went(books: Books, period: Period, base: Period | None) -> Fram
     both = pd.concat([now, before.add_suffix("_before")], axis=1).fillna(Decimal(0))
     if base is None or not (both["sales_before"] > 0).any():
         return pd.DataFrame(columns=["customers", "sales_before", "sales", "margin_before", "margin", "change"])
-    alike, bought, buys = _leaves(books, base) == _leaves(books, period), both["sales_before"] > 0, both["sales"] > 0
+    alike, bought, buys = books.alike(period, base), both["sales_before"] > 0, both["sales"] > 0
     measure = "margin" if alike else "sales"
     less = both[measure] < both[f"{measure}_before"]
     standing = np.select([buys & ~bought, buys & bought & ~less, buys & bought, bought], STANDINGS[:4], STANDINGS[4])
@@ -82,10 +82,6 @@ def _sales_and_margins(books: Books, period: Period) -> Frame:
     return named[["sales", margin]].set_axis(["sales", "margin"], axis=1)
 
 
-def _leaves(books: Books, period: Period) -> list[str]:
-    return [line.id for line in books.statement_in(period).leaves]
-
-
 def _margins(books: Books, period: Period, by: str) -> pd.Series:
     if by != "customer":
         margin = books.statement_in(period).net_margin.id
@@ -93,14 +89,15 @@ def _margins(books: Books, period: Period, by: str) -> pd.Series:
     return _sales_and_margins(books, period)["margin"]
 
 
-def over_twelve_months(months: Frame) -> Frame:
-    """Sums of the twelve months to each month, so that the season does not show, of the twelve columns that are largest now.
+def over_twelve_months(books: Books, by: str, line: str) -> Frame:
+    """A line by group (as `group_months`), summed over the twelve months to each month, so that the season does not show; the twelve groups that are largest now.
 
-    Empty where none can be compared with one a year before.
+    Empty where none can be compared with one a year before, which a margin can only where both years have the same lines.
     """
-    sums = months.rolling(12).sum().dropna()
+    sums, latest = group_months(books, by, line).rolling(12).sum().dropna(), books.period("last-12-months")
     largest = sums.tail(1).sum().sort_values(ascending=False, kind="stable").index[:12]
-    return sums[largest] if len(sums) > 12 else sums.iloc[:0]
+    told = len(sums) > 12 and (line == "sales" or books.alike(latest, latest.year_before()))
+    return sums[largest] if told else sums.iloc[:0]
 
 
 def price_volume_mix(books: Books, period: Period, base: Period | None, customer_id: str | None = None) -> Frame:
@@ -204,7 +201,7 @@ def group_development(books: Books, period: Period, base: Period | None, by: str
     Margins are set against the base's only where both periods have the same lines; else net_margin_before is missing.
     """
     now, before = _sales_and_margin(books, period, by), _sales_and_margin(books, base, by)
-    if base and _leaves(books, base) != _leaves(books, period):
+    if base and not books.alike(period, base):
         before["net_margin"] = np.nan
     together, earlier = (frame.drop(index="Firm", errors="ignore").sum().to_frame().T for frame in (now, before))
     rows, every = _with_ratios(now, before), _with_ratios(together, earlier).iloc[0]

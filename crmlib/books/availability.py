@@ -13,6 +13,8 @@ from crmlib.declared.reading import SettingsError
 from crmlib.declared.statement import CAPITAL_BALANCES, Line, Statement
 
 KINDS = {"returns": "return", "fees": "fee"}  # sources that are lines of one kind
+BEGIN = """SELECT line, CASE WHEN count(*) = count(first_day) THEN date_trunc('month', min(first_day))::DATE END
+           FROM books.activity_types LEFT JOIN books.first_rates USING (activity) GROUP BY line"""
 STATES = ("balances", "capacity")  # tables of what is at a month's end; all others hold events
 
 
@@ -79,13 +81,15 @@ def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, da
     """The days from which to which each line's sources speak.
 
     A table of events speaks of all that the books cover: a month without a row is zero. A table of states (balances, capacity) speaks
-    only of the months that it has.
+    only of the months that it has, and what rates make begins with the first of them.
     """
     coverage, states = ledger.engagement.coverage, {name: _span(ledger, name) for name in STATES if ledger.has(name)}
+    whole, begin = (coverage.start, coverage.end), dict(ledger.con.execute(BEGIN).fetchall())
     spans: dict[str, tuple[date, date]] = {}
     for line in statement.leaves:
+        rated = (max(coverage.start, begin.get(line.id) or coverage.start), coverage.end)
         tables = ["balances" if source == "capital_charges" else source.split(".")[0] for source in line.sources]
-        days = [states.get(table, (coverage.start, coverage.end)) for table in tables]
+        days = [rated if table == "rates" else states.get(table, whole) for table in tables]
         spans[line.id] = (min(first for first, _ in days), max(last for _, last in days))
     return spans
 

@@ -139,12 +139,17 @@ class Books:
 
     def statement_in(self, period: Period) -> Statement:
         """The statement with the lines whose sources reach into a period."""
-        lines = [replace(li, available=li.available and self._reaches(li, period)) for li in self.statement.lines]
+        lines = [replace(li, available=li.available and any(self._months(li, period))) for li in self.statement.lines]
         return Statement(tuple(noted([replace(li, note="") for li in lines])))
 
-    def _reaches(self, line: Line, period: Period) -> bool:
-        first, last = self.spans.get(line.id, (period.start, period.start))
-        return first < period.end and last >= period.start
+    def alike(self, period: Period, other: Period) -> bool:
+        """Whether each line speaks of the same months in both periods, counted from their beginning: else no margin is set beside the other's."""
+        reaches = [[(line.id, self._months(line, p)) for line in self.statement_in(p).leaves] for p in (period, other)]
+        return reaches[0] == reaches[1]
+
+    def _months(self, line: Line, period: Period) -> list[bool]:
+        first, last = self.spans.get(line.id, (period.start, period.end))
+        return [first <= month <= last for month in period.month_starts()]
 
 
 def open_books(engagement: str | Path | Engagement) -> Books:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from crmlib.books.stored import Books
 from crmlib.declared.periods import Period
-from crmlib.declared.statement import Line, Statement
+from crmlib.declared.statement import Line
 from crmlib.profitability import customer_profitability, firm_profitability, share, total
 
 SHOWN = ("net_sales", "contribution_margin", "operating_profit")
@@ -28,7 +28,7 @@ class Headline:
 def headlines(books: Books, period: Period) -> list[Headline]:
     """The headline figures of a period, top down; the year before only where both hold the same lines."""
     year, statement = period.year_before(), books.statement_in(period)
-    comparable = books.comparable(year) and _lines(books.statement_in(year)) == _lines(statement)
+    comparable = books.comparable(year) and books.alike(period, year)
     sales = next(firm_profitability(books, period).get(line.id) for line in statement.lines if line.is_revenue)
     rows = {}
     for line in statement.firm_lines:
@@ -46,10 +46,6 @@ def headlines(books: Books, period: Period) -> list[Headline]:
             )
     margin = rows[statement.net_margin.id]
     return [row for row in rows.values() if row is margin or row.now != margin.now]  # books with few costs say it once
-
-
-def _lines(statement: Statement) -> list[str]:
-    return [line.id for line in statement.firm_lines]
 
 
 def _value(books: Books, period: Period, line: Line) -> Decimal:
