@@ -1,7 +1,7 @@
 """Charts of the workbook: each draws numbers that its caller computed, knows no statistics, and tells them in words.
 
 Every chart is `plot_x(frame, *, ..., ax=None) -> Axes`, makes its own figure unless it is given an axes, and stores an
-alternative text as the figure's label; of an empty frame it draws nothing. `drawing.headline` puts the finding above it. A `unit` is
+alternative text as the figure's label; of an empty frame, or of one number, it draws nothing. `drawing.headline` puts the finding above it. A `unit` is
 a currency code, the name of a unit, or ``"%"`` for shares between 0 and 1.
 """
 
@@ -43,7 +43,8 @@ def _extremes(values: pd.Series, unit: str) -> str:
     if not known:
         return "No value is available."
     high, low = (f"{values.index[row]}, {_told(values.iloc[row], unit)}" for row in (known[-1], known[0]))
-    return f"Highest: {high}; lowest: {low}."
+    gaps = [str(values.index[row]) for row, value in enumerate(drawn) if math.isnan(value)]
+    return f"Highest: {high}; lowest: {low}." + f" Not available: {'; '.join(gaps[:5])}." * bool(gaps)
 
 
 def _labels(values: pd.Series, unit: str) -> list[str]:

@@ -87,15 +87,17 @@ def _has_unknown_letters(figure: Figure) -> bool:
 
 
 def in_look(plot: Callable[P, R]) -> Callable[P, R]:
-    """Run `plot` in the workbook's look and leave the session's settings as they were; of nothing it draws nothing."""
+    """Run `plot` in the workbook's look and leave the session's settings as they were; of nothing, and of one number, it draws nothing."""
 
     @functools.wraps(plot)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> R:
         import matplotlib
 
         with matplotlib.rc_context(look()):
-            if args and isinstance(args[0], pd.Series | pd.DataFrame) and args[0].empty:
-                return cast(R, new_axes(None, 1))
+            if args and isinstance(args[0], pd.Series | pd.DataFrame) and args[0].size < 2:
+                ax = new_axes(None, 1)
+                root_figure(ax).set_gid("one mark" * (args[0].size > 0))
+                return cast(R, ax)
             return plot(*args, **kwargs)
 
     return drawn
@@ -209,11 +211,12 @@ def headline(ax: Axes, finding: Sentence | str, what: str, *, otherwise: Sentenc
     """Put the finding above the picture and, small below it, what, who, unit and period.
 
     The figure grows by the height of both, so the plot keeps its size and nothing overlaps at any length. Both also
-    go in front of the alternative text. Where nothing was drawn the sentence `otherwise` stands instead; it may be the finding itself.
+    go in front of the alternative text. Where nothing was drawn the sentence `otherwise` stands instead, which may be the finding itself; for one number the finding.
     """
     figure = root_figure(ax)
     if not any(drawn.has_data() or drawn.texts for drawn in figure.axes):
-        return Sentence(str(otherwise), absent=otherwise is not finding)
+        said = finding if figure.get_gid() and str(finding) else otherwise
+        return Sentence(str(said), absent=said is not finding)
     finding = str(finding)
     if _has_unknown_letters(figure):
         what = f"{what.rstrip('.')}. {BOXES}"

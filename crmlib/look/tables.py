@@ -43,9 +43,10 @@ COUNTED = ("_share", "_days", "_years", "_minutes", "_units", "_rate", "_index",
 
 
 def _unit(amounts: pd.DataFrame, unit: str) -> tuple[str, int]:
-    """What amounts are told in, for all of an exhibit: thousand where any is large."""
-    large = any(abs(number) >= LARGE for column in amounts for number in floats(amounts[column]))
-    return (f"{unit} thousand", 1000) if large else (unit, 1)
+    """What amounts are told in, for all of an exhibit: thousand where any is large, unless most would then be nought."""
+    sizes = [abs(number) for column in amounts for number in floats(amounts[column]) if abs(number) > 0]
+    lost = sum(size < 500 for size in sizes) * 2 > len(sizes)
+    return (f"{unit} thousand", 1000) if max(sizes, default=0) >= LARGE and not lost else (unit, 1)
 
 
 def _titled(cells: pd.DataFrame, title: str, what: str, stub: str | None = None) -> GT:
@@ -125,7 +126,7 @@ def statement_table(
     title, what
         The finding; and what, who and period.
     currency
-        Stands in the heading with the unit: thousand, or one where no amount reaches a hundred thousand.
+        Stands in the heading with the unit: thousand, or one where no amount reaches a hundred thousand or most would be nought.
     ratios
         Headings that get a column in percent of the first revenue line, recomputed at every line.
     change

@@ -14,7 +14,7 @@ rose               of an amount: rose by USD 1.4 M, fell by USD 12 k
 improves           of an amount: improves by USD 1.4 M, worsens by USD 12 k
 contribute         of an amount: contribute USD 1.4 M, lose USD 12 k; contributes after a count or list of one;
                    buy and return where the books know of no cost
-list, list.3       Fir, Gorse and Hazel; Fir, Gorse, Hazel and 4 more
+list, list.3       Fir, Gorse and Hazel; Fir, Gorse, Hazel and 4 more; semicolons where a name holds a comma
 customer           any other word counts: 1 customer, 12 customers; of a table its rows; irregular as in family|families
 customer or none   counts, and says no customer for none
 does.weigh         a verb that agrees with how many there are: weighs, weigh; irregular as does.it brings|they bring
@@ -282,7 +282,8 @@ def _listed(items: Sequence[str], most: int) -> str:
     if not items:
         raise _AbsentError
     names = [*items[:most], *([f"{len(items) - most} more"] if len(items) > most else [])]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    mark = "; " if any("," in name for name in names) else ", "
+    return names[0] if len(names) == 1 else f"{mark.join(names[:-1])} and {names[-1]}"
 
 
 def _in_words(value: Any, kind: str, digits: int | None, currency: str) -> str:

@@ -184,7 +184,9 @@ def test_bars_start_at_zero_largest_first_and_losses_are_orange() -> None:
     assert [text.get_text() for text in ax.texts] == ["20", "7", "−5", "not available"]
     assert all(bar.get_x() == 0 or bar.get_x() + bar.get_width() == 0 for bar in ax.patches)
     assert (colors(ax)[0], colors(ax)[2]) == (ACCENT, WORSE)
-    assert root_figure(ax).get_label() == "4 bars, largest first. Highest: a, USD 20; lowest: b, USD −5."
+    assert (
+        root_figure(ax).get_label() == "4 bars, largest first. Highest: a, USD 20; lowest: b, USD −5. Not available: c."
+    )
 
 
 def test_bars_left_out_are_counted_and_summed() -> None:
@@ -200,7 +202,7 @@ def test_the_extremes_are_right_where_the_first_value_is_missing() -> None:
 
 def test_letters_that_no_font_has_are_told_and_letters_of_latin_scripts_never_lack_one() -> None:
     for name, told in (("Łódź & Søn", False), ("\N{EGYPTIAN HIEROGLYPH A001}", True)):
-        ax = headline(charts.plot_bars(pd.Series({name: Decimal(1)}), unit="USD"), "Title", "What")
+        ax = headline(charts.plot_bars(pd.Series({name: Decimal(2), "b": Decimal(1)}), unit="USD"), "Title", "What")
         assert ("Boxes stand for letters" in root_figure(ax).get_label()) is told
 
 
