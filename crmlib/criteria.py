@@ -25,10 +25,10 @@ CONCENTRATION = 50  # of the Dirichlet weightings
 NOBODY = np.array([], dtype=int)
 REGISTER = ["criterion", "judged_by", "source", "better", "weight_share", "with_value", "missing", "outside_the_score"]
 AGREEMENT = ["raters", "customers", "ratings", "blank", "mean_difference", "within_one_share", "alpha"]
+FEW_PAIRS = 5  # pairs of ratings, below which agreement is not told from chance
 MOVED = 1e-9  # a weight just beyond another
-EQUAL = (
-    12  # decimals to which scores are the same: below what `MOVED` does to one, above what another order of sums does
-)
+# decimals to which scores are the same: below what `MOVED` does to one, above what another order of sums does
+EQUAL = 12
 
 
 def read_criteria(books: Books) -> Register:
@@ -272,7 +272,7 @@ def agreement(ratings: Frame) -> Frame:
     -------
     By criterion: raters, customers, ratings, blank (asked and not answered), mean_difference (between two raters of one customer on
     one day, in points), within_one_share, alpha (Krippendorff's, interval: 1 is full agreement, 0 what chance would give; Krippendorff, *Content
-    Analysis*); missing where no customer has two raters.
+    Analysis*); missing where fewer than `FEW_PAIRS` times two raters judged one customer on one day.
     """
     rows = {criterion: _agreement_on(said) for criterion, said in ratings.groupby("criterion", sort=True)}
     return pd.DataFrame.from_dict(rows, orient="index", columns=AGREEMENT)
@@ -282,7 +282,11 @@ def _agreement_on(said: Frame) -> tuple[float, ...]:
     known = said.dropna(subset=["rating"])
     pairs = known.merge(known, on=["customer_id", "date"])
     gaps = (pairs["rating_x"] - pairs["rating_y"]).abs()[pairs["rater_x"] < pairs["rater_y"]]
-    alpha = krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
+    alpha = (
+        np.nan
+        if len(gaps) < FEW_PAIRS
+        else krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
+    )
     counts = (said["rater"].nunique(), said["customer_id"].nunique(), len(known), len(said) - len(known))
     return (*counts, gaps.mean(), (gaps <= 1).mean(), alpha)
 

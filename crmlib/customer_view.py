@@ -134,5 +134,5 @@ def _lines(books: Books, costs: Sequence[str]) -> list[Line]:
         *(Line(cost, cost.replace("_", " ").capitalize(), "variable") for cost in costs), Line("their_margin", "Their margin", subtotal=True),
         Line("their_charge", "Charge for their capital", "variable"), Line("their_net", "Their margin after it", subtotal=True),
         Line("our_margin", f"Our {net.name}", "revenue"), Line("both_margins", "Both sides together", subtotal=True),
-        Line("their_value", "Value that they add, after tax", "revenue"), Line("agreement_adds", "Our agreement adds to it", "revenue"), Line("our_value", "Value that we add, after tax", "revenue"),
+        Line("their_value", "Value that they add, after tax", "revenue"), Line("agreement_adds", "Agreement and joint projects add to it", "revenue"), Line("our_value", "Value that we add, after tax", "revenue"),
     ]  # fmt: skip

@@ -32,6 +32,9 @@ ALL = "all customers"
 SPACE = "white space"
 RETURNED = "Returns and allowances"  # what is given back after the invoice, apart from its discount
 PAID = "pays {paid:.1%} of the average price, the median of customers of its volume {usual:.1%}"
+VOLUME = (
+    10  # times the median sales of those of its volume, or a part of it as small, beyond which a customer has no equals
+)
 SPACED = "{own:.1%} of what it buys; of what those like it buy {median:.1%} ({peers})"
 GOODS = "goods are {rate:.1%} of its sales at average prices, the median of {group} {median:.1%}"
 FOUND = ["customer_id", "kind", "item", "expected", "low", "high", "ease", "owner", "evidence", "source"]
@@ -129,9 +132,7 @@ def totals(found: Frame, books: Books, period: Period) -> Frame:
         kind=("kind", "first"), item=("item", "first"),
     ).reset_index()  # fmt: skip
     largest = (sums.pop("kind") + ": " + sums.pop("item")).str.removesuffix(": ") if len(sums) else None
-    sums = sums.assign(
-        largest=largest, sales=sums["customer_id"].map(report["sales"]), margin=sums["customer_id"].map(report[net])
-    )
+    sums = sums.assign(largest=largest, sales=sums["customer_id"].map(report["sales"]), margin=sums["customer_id"].map(report[net]))  # fmt: skip
     of_sales = sums["expected"] / sums["sales"].astype(float).where(lambda sales: sales > 0)
     return sums.assign(of_sales_share=of_sales).sort_values("expected", ascending=False, ignore_index=True)
 
@@ -191,7 +192,8 @@ def _measures(books: Books, period: Period, bought: Frame, spaced: Collection[st
         yield compared("cost to serve", line.label if apart is None else RETURNED, owner, rate, cause=notes)
     basket = baskets(books, period).reindex(bought.index)
     fifth = _groups(pd.qcut(bought["sales"].rank(method="first"), max(1, min(5, len(bought) // FEWEST)), labels=False))
-    rate = 1 - basket["paid"] / basket["at_average"]
+    far = bought["sales"] / bought["sales"].groupby(fifth).transform("median")
+    rate = (1 - basket["paid"] / basket["at_average"]).where(far.between(1 / VOLUME, VOLUME) & (basket["paid"] > 0))
     yield Measure("price", "Net price for the volume", owner, rate, basket["at_average"], fifth, form=PAID)
     if "goods_at_average" in basket:  # not where there is white space: the same sales would be meant twice
         rate = (basket["goods_at_average"] / basket["at_average"]).where(~bought.index.isin(list(spaced)))

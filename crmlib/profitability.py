@@ -177,8 +177,8 @@ def product_families(books: Books, period: Period, base: Period | None) -> Frame
 
     Returns
     -------
-    One row per product_family (the index), largest first: sales (less the lines that return goods), of_sales_share, growth_share (on the
-    base), and where cost of goods is known gross_contribution (sales less invoice discount and cost of goods, before credit notes) with
+    One row per product_family (the index), largest first: sales, of_sales_share, growth_share (on the
+    base), and where cost of goods is known gross_contribution (sales less invoice discount and cost of goods, both before returns and credits) with
     contribution_share (of these sales). Empty without products on the lines, or without their families.
     """
     now, before = _by_family(books, period), _by_family(books, base)
@@ -449,7 +449,7 @@ def losers_and_earners(books: Books, customers: Frame, period: Period) -> Frame:
 
     Returns
     -------
-    By the line's label: losers_share and earners_share (of their gross sales), and losers_amount, total_amount (of both). Empty where nobody
+    By the line's label, of lines that take more of losers' sales: losers_share and earners_share (of their gross sales), and losers_amount, total_amount (of both). Empty where nobody
     loses, nobody earns, or either sold nothing.
     """
     statement = books.statement_in(period)
@@ -464,4 +464,4 @@ def losers_and_earners(books: Books, customers: Frame, period: Period) -> Frame:
     columns = ["line", "losers_share", "earners_share", "losers_amount", "total_amount"]
     compared = pd.DataFrame(rows, columns=columns, dtype=object).set_index("line")
     apart = (compared["losers_share"] - compared["earners_share"]).astype(float)
-    return compared.loc[apart.sort_values(ascending=False, kind="stable").index]
+    return compared.loc[apart[apart > 0].sort_values(ascending=False, kind="stable").index]

@@ -63,7 +63,7 @@ def teams(decided: Frame, members: Frame, rules: Rules) -> Frame:
     heads = decided[decided["customer_id"] == decided["account_id"]].set_index("account_id")
     name = heads["customer_name"].where(~heads["customer_name"].duplicated(keep=False), heads["customer_name"] + " (" + heads.index + ")")  # fmt: skip
     segments = heads[~heads["key"]].groupby("stance")["segment"].unique()
-    group = {stance: ", ".join(s for s in rules.segments if s in set(there)) for stance, there in segments.items()}
+    group = {stance: " + ".join(s for s in rules.segments if s in set(there)) for stance, there in segments.items()}
     alone = heads["key"] | heads.index.isin(members["serves"].dropna())
     team, unit = name.where(heads["key"], heads["stance"].map(group)), heads["segment"].where(~alone, heads.index)
     return heads[["segment", "stance", "key"]].assign(name=name, team=team, unit=unit, serves=name.where(alone, heads["segment"]))  # fmt: skip

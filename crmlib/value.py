@@ -19,6 +19,8 @@ from crmlib.books.stored import Books, Frame, shared
 from crmlib.forecasts import APART, SIMPLE, YEAR, History
 from crmlib.trials import BLOCK, HIGH, HOLDS, LOW, MANY, TOTAL_HOLDS, Lessons
 
+FEWEST = 5  # customers who bought a year before the end, below which no share of them tells who stays
+
 ENOUGH = 18  # months of books: half a year to learn from, and a year to test what was learnt
 FEW = 30  # customers of a kind that are few
 AHEAD = (12, 24, 36)
@@ -157,12 +159,13 @@ def _outlook(past: History, lessons: Lessons, seed: int) -> Frame:
 
 
 def survival(past: History) -> float:
-    """Of a year's sales the share that came from customers who bought again in the next; over all such pairs of years. Missing without two years."""
+    """Of a year's sales the share that came from customers who bought again in the next; over all such pairs of years. Missing without two years, or with fewer than `FEWEST` customers."""
     kept = whole = 0.0
     for start in range(past.months - 2 * YEAR, -1, -APART):
         first, second = (past.sales[:, at : at + YEAR].sum(axis=1) for at in (start, start + YEAR))
         kept, whole = kept + first[second > 0].sum(), whole + first.sum()
-    return kept / whole if whole > 0 else float("nan")
+    known = (past.sales[:, : past.months - YEAR].sum(axis=1) > 0).sum()
+    return kept / whole if whole > 0 and known >= FEWEST else float("nan")
 
 
 def _discounts(rate: float, stays: float) -> tuple[np.ndarray, np.ndarray]:

@@ -39,9 +39,10 @@ class Period:
 
     @property
     def words(self) -> str:
-        """The label as a person says it: 2025Q4, or January 2025 to June 2025."""
+        """The label as a person says it: 2025Q4, January to June 2025, or December 2024 to February 2025."""
         if re.fullmatch(r"[\d-]+\.\.[\d-]+", self.label):
-            return f"{self.start:%B %Y} to {add_months(self.end, -1):%B %Y}"
+            first = f"{self.start:%B}" if self.start.year == self.last_day.year else f"{self.start:%B %Y}"
+            return f"{first} to {self.last_day:%B %Y}"
         return f"{self.start:%B %Y}" if self.months == 1 else self.label
 
     @property
@@ -49,9 +50,8 @@ class Period:
         """The label as the head of a column: 2025Q4, Mar 2025, Jan–Nov 2025, Dec 2024–Feb 2025."""
         if not re.match(r"\d{4}-", self.label):
             return self.label
-        last = add_months(self.end, -1)
-        first = f"{self.start:%b}" if self.start.year == last.year else f"{self.start:%b %Y}"
-        return f"{first}–{last:%b %Y}" if self.months > 1 else f"{last:%b %Y}"
+        first = f"{self.start:%b}" if self.start.year == self.last_day.year else f"{self.start:%b %Y}"
+        return f"{first}–{self.last_day:%b %Y}" if self.months > 1 else f"{self.last_day:%b %Y}"
 
     @property
     def folder(self) -> str:

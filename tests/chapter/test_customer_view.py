@@ -52,7 +52,7 @@ def test_a_customer_that_tells_has_its_own_lines_and_both_meet_in_what_it_pays(s
     made = sides(customer_rates=THEIRS)
     assert [line.label for line in made.lines] == [
         "What they sell our goods for", "Our goods, at what they pay us", "Store handling", "Support", "Their margin", "Charge for their capital", "Their margin after it",
-        "Our net segment margin", "Both sides together", "Value that they add, after tax", "Our agreement adds to it", "Value that we add, after tax"]  # fmt: skip
+        "Our net segment margin", "Both sides together", "Value that they add, after tax", "Agreement and joint projects add to it", "Value that we add, after tax"]  # fmt: skip
     # 1,300 − 800 − 150 + 20; 10 % before tax on 100 of stock, nothing owed; ours 800 − 900
     assert made.rows.loc["Birch (told)"].to_dict() == {
         "sales": 1300, "cost_of_goods": 800, "store handling": 150, "support": -20, "own_costs_estimated": 0, "their_margin": 370, "their_charge": 10, "their_net": 360,

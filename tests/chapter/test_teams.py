@@ -97,7 +97,7 @@ def test_a_key_account_has_a_team_and_segments_of_one_stance_share_one(make_book
     books = make_books({"customers": CUSTOMERS, "invoice_lines": ORDERS})
     decided = segments.differentiate(write(books), books.period("2024"))
     served = teams.teams(decided, teams.read_members(books), segments.read_segments(books))
-    assert served["team"].to_dict() == {"A": "Customer A", "B": "Customer B", **dict.fromkeys("CDE", "Middle, Small")}
+    assert served["team"].to_dict() == {"A": "Customer A", "B": "Customer B", **dict.fromkeys("CDE", "Middle + Small")}
     assert served["unit"].to_dict() == {"A": "A", "B": "B", "C": "Middle", "D": "Middle", "E": "Small"}
 
 
