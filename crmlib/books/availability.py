@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from typing import Any
 
 from crmlib.books.ledger import Ledger
 from crmlib.books.views import has_kinds
@@ -43,10 +44,8 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
         wrong.append("the ledger has returns (negative invoice lines), and no line has the source returns")
     if wrong:
         raise SettingsError("statement and ledger do not go together:\n" + "\n".join(f"  {w}" for w in wrong))
-    marked = [
-        li if li.subtotal else replace(li, sources=filled[li.id], available=bool(filled[li.id]))
-        for li in statement.lines
-    ]
+    found_for: dict[str, Any] = {id_: {"sources": found, "available": bool(found)} for id_, found in filled.items()}
+    marked = [replace(line, **found_for.get(line.id, {})) for line in statement.lines]
     return Statement(tuple(noted(marked)))
 
 
@@ -84,12 +83,12 @@ def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, da
     only of the months that it has, and what rates make begins with the first of them.
     """
     coverage, states = ledger.engagement.coverage, {name: _span(ledger, name) for name in STATES if ledger.has(name)}
-    whole, begin = (coverage.start, coverage.end), dict(ledger.con.execute(BEGIN).fetchall())
+    begin: dict[str, date | None] = dict(ledger.con.execute(BEGIN).fetchall())
     spans: dict[str, tuple[date, date]] = {}
     for line in statement.leaves:
-        rated = (max(coverage.start, begin.get(line.id) or coverage.start), coverage.end)
+        states["rates"] = (max(coverage.start, begin.get(line.id) or coverage.start), coverage.end)
         tables = ["balances" if source == "capital_charges" else source.split(".")[0] for source in line.sources]
-        days = [rated if table == "rates" else states.get(table, whole) for table in tables]
+        days = [states.get(table, (coverage.start, coverage.end)) for table in tables]
         spans[line.id] = (min(first for first, _ in days), max(last for _, last in days))
     return spans
 
@@ -125,18 +124,14 @@ def _before(line: Line, above: Sequence[Line]) -> Line:
     for kind, members in _kinds(above).items():
         absent = [leaf for leaf in members if not leaf.available]
         missing += [kind] if absent == members and len(members) > 1 else [leaf.name for leaf in absent]
-    return replace(
-        line, note=f"before {' and '.join([', '.join(missing[:-1]), missing[-1]] if missing[1:] else missing)}"
-    )
+    listed = [", ".join(missing[:-1]), missing[-1]] if missing[1:] else missing
+    return replace(line, note=f"before {' and '.join(listed)}")
 
 
 def _kinds(leaves: Sequence[Line]) -> dict[str, list[Line]]:
     """Lines by what they are called together."""
-    called = {
-        "variable": "all variable cost to serve",
-        "assignable": "all costs kept for customers",
-        "asset_charge": "all charges for assets",
-    }
+    called = {"variable": "all variable cost to serve", "assignable": "all costs kept for customers",
+              "asset_charge": "all charges for assets"}  # fmt: skip
     kinds: dict[str, list[Line]] = {}
     for leaf in leaves:
         kinds.setdefault(leaf.id if leaf.is_goods else called.get(leaf.cls, leaf.id), []).append(leaf)

@@ -122,9 +122,8 @@ class Books:
         months = sorted(row["month"] for row in full if row["level"] == "customer")
         if not any(period.start <= month < period.end for month in months):
             there = f"{months[0]:%Y-%m} to {months[-1]:%Y-%m} have something" if months else "no month has anything"
-            raise SettingsError(
-                f"nothing to report for {period.label}: no sales and no costs of a known customer; {there}"
-            )
+            nothing = f"nothing to report for {period.label}: no sales and no costs of a known customer"
+            raise SettingsError(f"{nothing}; {there}")
 
     def has_sales(self, period: Period) -> bool:
         """Whether anybody bought in a period."""
