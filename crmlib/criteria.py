@@ -282,11 +282,8 @@ def _agreement_on(said: Frame) -> tuple[float, ...]:
     known = said.dropna(subset=["rating"])
     pairs = known.merge(known, on=["customer_id", "date"])
     gaps = (pairs["rating_x"] - pairs["rating_y"]).abs()[pairs["rater_x"] < pairs["rater_y"]]
-    alpha = (
-        np.nan
-        if len(gaps) < FEW_PAIRS
-        else krippendorff_alpha(known["rating"].astype(float), known["customer_id"] + known["date"].map(str))
-    )
+    units = known["customer_id"] + known["date"].map(str)
+    alpha = krippendorff_alpha(known["rating"].astype(float), units) if len(gaps) >= FEW_PAIRS else np.nan
     counts = (said["rater"].nunique(), said["customer_id"].nunique(), len(known), len(said) - len(known))
     return (*counts, gaps.mean(), (gaps <= 1).mean(), alpha)
 

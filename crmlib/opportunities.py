@@ -32,9 +32,7 @@ ALL = "all customers"
 SPACE = "white space"
 RETURNED = "Returns and allowances"  # what is given back after the invoice, apart from its discount
 PAID = "pays {paid:.1%} of the average price, the median of customers of its volume {usual:.1%}"
-VOLUME = (
-    10  # times the median sales of those of its volume, or a part of it as small, beyond which a customer has no equals
-)
+VOLUME = 10  # times the median sales of those of its volume, and a part as small: beyond it a customer has no equals
 SPACED = "{own:.1%} of what it buys; of what those like it buy {median:.1%} ({peers})"
 GOODS = "goods are {rate:.1%} of its sales at average prices, the median of {group} {median:.1%}"
 FOUND = ["customer_id", "kind", "item", "expected", "low", "high", "ease", "owner", "evidence", "source"]

@@ -284,6 +284,8 @@ def plot_matrix(
     dots["size"] = [abs(size) for size in words.floats(frame.iloc[:, 2])] if frame.shape[1] > 2 else 0.0
     dots["name"] = [str(name) for name in frame.index]
     dots = dots.dropna(subset=["x", "y"])
+    if len(dots) == 1:
+        return drawing.undrawn()
     chosen = dots[dots["name"].isin(list(named))]
     ax = drawing.new_axes(ax, 4.4 if len(dots) > FEW_DOTS else 3.4)
     _draw_dots(ax, dots, dots[dots["name"].isin([*accent, *named])], cuts)
@@ -325,7 +327,7 @@ def _name_quadrants(ax: Axes, dots: pd.DataFrame, cuts: tuple[float, float], qua
     for place, text in enumerate(texts):
         x, side = (0.005, "left") if place % 2 == 0 else (0.995, "right")
         y, edge = (0.99, "top") if place < 2 else (0.01, "bottom")
-        style: Any = {"ha": side, "va": edge, "fontweight": "bold", "color": drawing.QUIET, "fontsize": 9}
+        style: Any = {"ha": side, "va": edge, "fontweight": "bold", "color": drawing.QUIET, "fontsize": 9, "bbox": FREE}
         ax.text(x, y, textwrap.fill(text, 44), transform=ax.transAxes, **style)
     return "; ".join(texts)
 

@@ -95,9 +95,7 @@ def in_look(plot: Callable[P, R]) -> Callable[P, R]:
 
         with matplotlib.rc_context(look()):
             if args and isinstance(args[0], pd.Series | pd.DataFrame) and args[0].size < 2:
-                ax = new_axes(None, 1)
-                root_figure(ax).set_gid("one mark" * (args[0].size > 0))
-                return cast(R, ax)
+                return cast(R, undrawn(args[0].size))
             return plot(*args, **kwargs)
 
     return drawn
@@ -188,6 +186,13 @@ def new_axes(ax: Axes | None, height: float, *, width: float = WIDTH) -> Axes:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure.add_subplot()
+
+
+def undrawn(marks: int = 1) -> Axes:
+    """A picture of nothing, or of one mark, which shows no more than its finding says: `headline` leaves that."""
+    ax = new_axes(None, 1)
+    root_figure(ax).set_gid("one mark" * marks)
+    return ax
 
 
 def describe(ax: Axes, *texts: str, first: bool = False) -> Axes:

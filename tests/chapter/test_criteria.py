@@ -345,6 +345,11 @@ def test_agreement_of_two_raters_by_hand() -> None:
     )
     told = criteria.agreement(ratings).loc["fit"]
     assert (told["ratings"], told["blank"], told["mean_difference"], told["within_one_share"]) == (5, 1, 1.0, 0.5)
+    assert np.isnan(told["alpha"])  # two pairs do not tell agreement from chance
+    many = pd.concat(
+        [ratings.assign(customer_id=ratings["customer_id"] + str(place)) for place in range(3)], ignore_index=True
+    )
+    assert np.isfinite(criteria.agreement(many).at["fit", "alpha"])
 
 
 def test_without_ratings_agreement_is_an_empty_table() -> None:

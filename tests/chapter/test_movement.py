@@ -84,13 +84,28 @@ def test_who_came_stayed_and_went_explain_sales_and_margin_of_all_customers(make
     assert movement.standing_moves(stood.iloc[:0], period, base).empty
 
 
-def test_where_margins_cannot_be_compared_sales_say_who_stayed_and_brought_less(make_books: Make) -> None:
-    owed = "customer_id, month, receivables\n" + "\n".join(f"A, 2024-{m:02}-01, 12" for m in range(1, 13))
-    books = make_books({"customers": CUSTOMERS, "invoice_lines": LINES, "balances": owed}, coverage=YEARS)
+def owed(*months: str) -> dict[str, str]:
+    return {"balances": "customer_id, month, receivables\n" + "\n".join(f"A, {month}-01, 12" for month in months)}
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        owed(*(f"2024-{m:02}" for m in range(1, 13))),
+        owed(*(f"2023-{m:02}" for m in range(7, 13)), *(f"2024-{m:02}" for m in range(1, 13))),  # half of the base
+        {"activity_types": "activity, line\nrush, order_processing", "rates": "activity, valid_from, rate\nrush, 2024-03-15, 2",
+         "activities": "customer_id, date, activity, quantity\nA, 2024-05-01, rush, 3"},
+    ],
+)  # fmt: skip
+def test_where_margins_cannot_be_compared_sales_say_who_stayed_and_brought_less(
+    make_books: Make, tables: dict[str, str]
+) -> None:
+    books = make_books({"customers": CUSTOMERS, "invoice_lines": LINES, **tables}, coverage=YEARS)
     period, base = books.period("2024"), books.period("2023")
-    assert [line.id for line in books.statement_in(period).leaves] != [
-        line.id for line in books.statement_in(base).leaves
-    ]
+    assert books.alike(period, period)
+    assert not books.alike(period, base)
+    assert movement.over_twelve_months(books, "all", books.statement_in(period).net_margin.id).empty
+    assert len(movement.over_twelve_months(books, "all", "sales")) == 13
     stood = movement.who_came_and_went(books, period, base)
     assert stood.index.tolist() == ["Came", "Stayed, brought no less"]
     assert stood["change"].isna().all()

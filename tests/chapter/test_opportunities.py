@@ -91,6 +91,8 @@ def test_what_is_given_back_is_one_opportunity_and_the_price_another(make_books:
     # all pay 4,900 for 50 units: the others 1,000 of 980 at average prices, E 900, so 100 below the median
     assert rows.at["price", "expected"] == pytest.approx(100)
     assert rows["expected"].sum() == pytest.approx(150)
+    alone = "E, 2024-12-10, E1, 100000, 100, 30, p, 1000, 40000"  # a hundred times as much as others buy
+    assert "price" not in set(of(make_books({"customers": FIVE, "invoice_lines": lines(even, alone)}))["kind"])
 
 
 def test_a_judged_opportunity_takes_the_place_of_the_computed_one(make_books: Make) -> None:

@@ -370,6 +370,9 @@ def test_later_years_decay_with_the_survival_that_the_ledger_shows() -> None:
     ]
     assert stays == pytest.approx(sum(one[two > 0].sum() for one, two in years) / sum(one.sum() for one, _ in years))
     assert 0.85 < stays < 0.95
+    few = value.value_of(past.of(np.arange(4)))
+    assert np.isnan([few.survival, few.total["expected_24"]]).all()
+    assert few.total["expected"] > 0
     rows = found.customers
     assert rows["expected_24"].to_numpy() == pytest.approx(rows["expected"].to_numpy() * (1 + stays))
     assert rows["expected_36"].to_numpy() == pytest.approx(rows["expected"].to_numpy() * (1 + stays + stays**2))

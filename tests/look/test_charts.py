@@ -200,6 +200,14 @@ def test_the_extremes_are_right_where_the_first_value_is_missing() -> None:
     assert "Highest: high, USD 9; lowest: low, USD 1." in root_figure(ax).get_label()
 
 
+def test_of_one_mark_the_finding_stands_alone() -> None:
+    dots = pd.DataFrame({"x": [1, None], "y": [2, 3]}, index=["a", "b"])
+    matrix = charts.plot_matrix(dots, cuts=(0, 0), quadrants="abcd")
+    for ax in (charts.plot_bars(pd.Series({"a": 1}), unit=""), charts.plot_heat(pd.DataFrame({"a": [1]})), matrix):
+        said = [str(headline(ax, finding, "What", otherwise="Nothing")) for finding in ("Finding", "")]
+        assert said == ["Finding", "Nothing"]
+
+
 def test_letters_that_no_font_has_are_told_and_letters_of_latin_scripts_never_lack_one() -> None:
     for name, told in (("Łódź & Søn", False), ("\N{EGYPTIAN HIEROGLYPH A001}", True)):
         ax = headline(charts.plot_bars(pd.Series({name: Decimal(2), "b": Decimal(1)}), unit="USD"), "Title", "What")

@@ -110,7 +110,7 @@ def test_a_sentence_keeps_text_from_data_as_text() -> None:
         ("{x:moved}", 0.5, "up 50.0%"), ("It {x:rose}.", Decimal(-9), "It fell by USD 9."), ("They {x:contribute}.", -9, "They lose USD 9."),
         ("It {x:contributes}.", 9, "It contributes USD 9."), ("{x:customer}", 1, "1 customer"), ("{x:customer}", 1200, "1,200 customers"),
         ("{x:family|families}", 2, "2 families"), ("{x:customer or none}", 0, "No customer"), ("It has {x:customer or none}.", 0, "It has no customer."), ("{x:list}", ["Fir"], "Fir"),
-        ("{x:list}", ["Fir", "Gorse"], "Fir and Gorse"), ("{x:list.2}", ["Fir", "Gorse", "Hazel", "Ivy"], "Fir, Gorse and 2 more"),
+        ("{x:list}", ["Fir", "Gorse"], "Fir and Gorse"), ("{x:list.2}", ["Fir", "Gorse", "Hazel", "Ivy"], "Fir, Gorse and 2 more"), ("{x:list}", ["a, b", "c", "d"], "a, b; c and d"),
         ("{x[margin]:money}", pd.DataFrame({"margin": [Decimal(7)]}), "USD 7"), ("{x:customer} with {x[margin]:money}", pd.DataFrame({"margin": [Decimal(7), Decimal(-2)]}), "2 customers with USD 5"), ("{x}", pd.Index(["Fir"]), "Fir"),
         ("in {x}", 2025, "in 2025"), ("of {x}", 83_036, "of 83,036"),
     ],
@@ -204,6 +204,8 @@ def test_without_sales_there_is_no_ratio() -> None:
 def test_the_unit_is_thousand_only_where_amounts_are_large() -> None:
     assert "USD thousand" in statement({"a": {"sales": Decimal(-100000)}})
     assert "USD thousand" not in statement({"a": {"sales": Decimal(99999)}})
+    owners = {"giant": {"sales": Decimal(900_000)}} | {name: {"sales": Decimal(300)} for name in "ab"}
+    assert "USD thousand" not in statement(owners)  # in which most would be nought
 
 
 def test_a_table_escapes_names_and_has_the_same_bytes_in_every_run() -> None:
