@@ -83,12 +83,11 @@ def line_spans(ledger: Ledger, statement: Statement) -> dict[str, tuple[date, da
     only of the months that it has, and what rates make begins with the first of them.
     """
     coverage, states = ledger.engagement.coverage, {name: _span(ledger, name) for name in STATES if ledger.has(name)}
-    begin: dict[str, date | None] = dict(ledger.con.execute(BEGIN).fetchall())
+    begin, whole = dict(ledger.con.execute(BEGIN).fetchall()), (coverage.start, coverage.end)
     spans: dict[str, tuple[date, date]] = {}
     for line in statement.leaves:
         states["rates"] = (max(coverage.start, begin.get(line.id) or coverage.start), coverage.end)
-        tables = ["balances" if source == "capital_charges" else source.split(".")[0] for source in line.sources]
-        days = [states.get(table, (coverage.start, coverage.end)) for table in tables]
+        days = [states.get("balances" if s == "capital_charges" else s.split(".")[0], whole) for s in line.sources]
         spans[line.id] = (min(first for first, _ in days), max(last for _, last in days))
     return spans
 

@@ -168,9 +168,8 @@ def open_books(engagement: str | Path | Engagement) -> Books:
     record = json.loads((cache / "books.json").read_text(encoding="utf-8"))
     lines = tuple(Line(**{**line, "sources": tuple(line["sources"])}) for line in record["lines"])
     spans = {name: (date.fromisoformat(a), date.fromisoformat(b)) for name, (a, b) in record["spans"].items()}
-    customers = plain(pd.read_parquet(cache / "customers.parquet"))
     rest = (record["columns"], spans, sources, data_hash, cache, record.get("edition", ""))
-    return Books(opened, customers, Statement(lines), *rest)
+    return Books(opened, plain(pd.read_parquet(cache / "customers.parquet")), Statement(lines), *rest)
 
 
 @dataclass(frozen=True)
@@ -214,8 +213,7 @@ class View:
     @property
     def year_before(self) -> Period | None:
         """The same months a year before; None where the books do not hold them whole."""
-        before = self.period.year_before()
-        return before if self.books.comparable(before) else None
+        return next(filter(self.books.comparable, [self.period.year_before()]), None)
 
     @property
     def provenance(self) -> Frame:
