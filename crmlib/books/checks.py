@@ -253,11 +253,8 @@ def _unassigned_shares(ledger: Ledger, name: str) -> list[Finding]:
         for only in ("", " AND NOT _assigned")
     )
     shares = {c: abs(without[c]) / whole[c] for c in columns if whole[c] > 0}
-    return [
-        _simple("unassigned-share", name, {"share": f"{share:.1%}", "column": c, "limit": f"{limit:.1%}"},
-                column=c, amount=without[c])
-        for c, share in shares.items() if share > limit
-    ]  # fmt: skip
+    words = {c: {"share": f"{s:.1%}", "column": c, "limit": f"{limit:.1%}"} for c, s in shares.items() if s > limit}
+    return [_simple("unassigned-share", name, words[c], column=c, amount=without[c]) for c in words]
 
 
 def _repeats(ledger: Ledger, name: str) -> list[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crmlib.books.ledger import identifier
 
@@ -39,10 +39,10 @@ ENDED = """
     INSERT INTO memory.typed.cancelled
     WITH lines AS (
         SELECT _file, _row, invoice_date, customer_id, {product_id} AS product_id, abs({quantity}) AS quantity,
-               abs(gross_sales) AS gross, kind = 'cancellation' AS ends,
+               abs(gross_sales) AS gross, {ends} AS ends,
                sign(gross_sales) * CASE WHEN ends THEN {side} ELSE 1 END AS side, {document} AS document
         FROM memory.typed.given ANTI JOIN memory.typed.cancelled USING (_file, _row)
-        WHERE kind IN ('sale', 'fee', 'return', 'cancellation') AND ({which})
+        WHERE kind IN ('sale', 'fee', 'return', 'cancellation') AND ({which}) AND ({among})
           AND coalesce(customer_id, '') IN (SELECT coalesce(customer_id, '') FROM memory.typed.given WHERE kind = 'cancellation')
     ),
     piles AS (
@@ -55,6 +55,11 @@ ENDED = """
     ),
     ended AS MATERIALIZED (FROM pairs WHERE ends AND NOT before)
     SELECT _file, _row FROM ended UNION ALL SELECT begun_file, begun_row FROM ended"""
+STEPS: tuple[dict[str, Any], ...] = (  # side of what is ended, among which lines, and which of them end another
+    {"side": -1, "among": "(kind = 'cancellation') = (gross_sales > 0)", "ends": "kind = 'cancellation'"},  # returns
+    {"side": -1, "among": "kind = 'cancellation'", "ends": "gross_sales < 0"},  # invoices marked as their reversals are
+    *({"side": side, "among": "true", "ends": "kind = 'cancellation'"} for side in (-1, 1)),
+)
 KEYS = "customer_id, product_id, quantity, gross, side, document"
 
 # A cancellation that cancels nothing in these books takes off sales as a return does.
@@ -103,7 +108,7 @@ def _end_lines(con: DuckDBPyConnection, there: dict[str, str]) -> None:
     """Find what each cancellation cancels: first in the document that it names or is part of, then anywhere; opposite amounts before equal ones."""
     named = f"CASE WHEN ends THEN coalesce({there['cancels']}, {there['order_id']}) ELSE {there['order_id']} END"
     unnamed = f"kind <> 'cancellation' OR {there['cancels']} IS NULL"
-    for side, (document, which) in itertools.product(
-        (-1, 1), ((named, f"coalesce({there['cancels']}, {there['order_id']}) IS NOT NULL"), ("NULL", unnamed))
-    ):
-        con.execute(ENDED.format(**there, keys=KEYS, side=side, document=document, which=which))
+    ways = ((named, f"coalesce({there['cancels']}, {there['order_id']}) IS NOT NULL"), ("NULL", unnamed))
+    marked = con.execute("SELECT 1 FROM memory.typed.given WHERE kind = 'cancellation' AND gross_sales > 0 LIMIT 1")
+    for step, (document, which) in itertools.product(STEPS if marked.fetchall() else STEPS[2:], ways):
+        con.execute(ENDED.format(**there, **step, keys=KEYS, document=document, which=which))

@@ -17,8 +17,8 @@ from crmlib.declared.vocabulary import kind_of, parts
 MOST_NAMED = 20  # names and values in one message
 # in the name of a column, its words joined by _: that rows may not be what they seem, and that its values may name returns, drafts or quotes
 TELLING = re.compile(
-    r"currenc|wahrung|status|statut|storn[oi]|steuer(?:_|betrag|satz|$)|anulad|annul|cancel|deleted|geloscht|supprim|eliminad|entwurf|brouillon|borrador|s[cz]enario|budget|version|"
-    r"(?:^|_)(?:tax|vat|mwst|mw_st|ust|tva|iva|void|draft|posted|devise|moneda|divisa|estado|etat|ccy|(?:state|plan|actual|curr)(?:_|$))"
+    r"currenc|wahrung|status|statut|storn[oi]|steuer(?:_|betrag|satz|$)|anulad|annul|cancel|deleted|geloscht|supprim|eliminad|entwurf|brouillon|borrador|s[cz]enario|budget|forecast|version|"
+    r"(?:^|_)(?:tax|vat|mwst|mw_st|ust|tva|iva|void|draft|posted|devise|moneda|divisa|estado|etat|ccy|(?:state|plan|actual|curr|test)(?:_|$))"
 )
 OF_KINDS = re.compile(r"(?:type|typ|art|tipo|kind|nature|class)(?:_|$)")
 Headers = Mapping[str, Collection[str]]  # the client's columns of each table

@@ -89,6 +89,21 @@ def test_a_cancellation_and_what_it_cancels_are_as_if_they_were_not(more: str, m
     assert (intake["invoice_lines", "rows"], intake["invoice_lines", "gross_sales"]) == (2, 0)
 
 
+def test_an_invoice_that_is_marked_as_its_reversal_is_goes_with_it_though_it_is_billed_anew(make_books: Make) -> None:
+    rows = """customer_id, invoice_date, order_id, gross_sales, kind
+    A, 2024-01-05, 1, 100, cancellation
+    A, 2024-01-06, 2, 100, sale
+    A, 2024-01-06, 3, -100, cancellation
+    A, 2024-02-05, 4, -70, return
+    A, 2024-02-06, 5, 70, cancellation
+    A, 2024-03-06, 6, 70, sale
+    A, 2024-03-07, 7, -70, cancellation"""
+    books = make_books({"customers": CUSTOMERS, "invoice_lines": rows})
+    cube = {key[2:]: amount for key, amount in views_of_lines(books).items() if amount}
+    assert cube == {("2024-01-01", "sales"): 100, ("2024-01-01", "invoice_lines"): 1, ("2024-01-01", "orders"): 1}
+    assert "cancels-nothing" not in set(books.findings["code"])
+
+
 def test_a_cancellation_ends_the_nearest_line_before_it_or_the_one_that_it_names(make_books: Make) -> None:
     rows = """customer_id, invoice_date, order_id, gross_sales, kind, cancels
     A, 2024-01-05, 1, 100, sale,
