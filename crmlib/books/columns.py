@@ -70,9 +70,7 @@ def typed_columns(reader: Reader, table: Table, raw: Rows) -> tuple[Rows, list[T
 def _read(spec: TableSource, raw: Rows, records: Mapping[str, Column]) -> set[str]:
     """The client's columns that the mapping or their own names put to use."""
     texts = [text for name in records for text in spec.column(name).column]
-    trees = [
-        parsed(text) for text in (*texts, *spec.kinds.values(), spec.where or "") if text and text not in raw.columns
-    ]
+    trees = [parsed(t) for t in (*texts, *spec.kinds.values(), spec.where or "") if t and t not in raw.columns]
     names = [*texts, *spec.document, *spec.join, *(key for keys in spec.join.values() for key in keys)]
     names += [name for tree in trees if tree is not None for name in names_in(tree)]
     return {*names, *(name.rpartition(".")[2] for name in names)}

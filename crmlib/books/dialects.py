@@ -31,9 +31,8 @@ def flat(table: exp.Table) -> str:
 def relations(tree: Tree) -> dict[str, str]:
     """The relations that a statement reads or makes: by their flat names, those that they have here."""
     local = {cte.alias for cte in tree.find_all(exp.CTE)}
-    tables = [
-        t for t in tree.find_all(exp.Table) if isinstance(t.this, exp.Identifier) and (t.db or t.name not in local)
-    ]
+    named = (t for t in tree.find_all(exp.Table) if isinstance(t.this, exp.Identifier))
+    tables = [t for t in named if t.db or t.name not in local]
     return {flat(t): exp.table_(t.this.copy(), t.args.get("db"), t.args.get("catalog")).sql("duckdb") for t in tables}
 
 

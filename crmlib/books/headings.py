@@ -119,9 +119,8 @@ def carried_down(rows: Rows, names: Sequence[str]) -> Rows:
         f"first_value({identifier(n)}) OVER (PARTITION BY _file, _group ORDER BY _row) AS {identifier(n)}"
         for n in names
     )
-    group = (
-        f"SELECT *, count(*) FILTER ({filled}) OVER (PARTITION BY _file ORDER BY _row) AS _group FROM ({rows.query})"
-    )
+    place = "PARTITION BY _file ORDER BY _row"
+    group = f"SELECT *, count(*) FILTER ({filled}) OVER ({place}) AS _group FROM ({rows.query})"
     return rows_of(rows.con, f"SELECT * EXCLUDE (_group) REPLACE ({first}) FROM ({group})")
 
 

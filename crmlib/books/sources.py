@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from crmlib.books.csv_files import read_csv
+from crmlib.books.csv_files import check_header, read_csv
 from crmlib.books.databases import database
 from crmlib.books.engines import TRANSACTIONS
 from crmlib.books.findings import Finding, UnreadableError, rejection, shortened
@@ -159,12 +159,15 @@ def _file(reader: Reader, file: Path, table: str) -> Raw:
 
 def _parquet(reader: Reader, files: Sequence[Path], table: str) -> Raw:
     """A Parquet file, or those of a folder, whose sub-folders may be named column=value."""
+    import pyarrow.parquet as pq
+
     base = source_path(reader.engagement)
     where = {"table": table, "file": files[0].relative_to(base).parts[0]}
     rows = f"read_parquet([{', '.join(map(quoted, files))}], file_row_number = true, filename = '_path', hive_partitioning = false)"
     file = f"substr(_path, {len(str(base)) + 2})" if files[0].parent != base else quoted(files[0].name)
     query = f"SELECT * EXCLUDE (_path, file_row_number), {file} AS _file, file_row_number + 2 AS _row FROM {rows}"
     try:
+        check_header(pq.read_schema(files[0]).names, where)
         if finding := _differing(reader, files, where):
             return Raw(findings=(finding,))
         if reader.session and table in TRANSACTIONS:
@@ -172,6 +175,8 @@ def _parquet(reader: Reader, files: Sequence[Path], table: str) -> Raw:
         return reader.raw(f"SELECT *{''.join(_named_by_folders(files, base))} FROM ({query})", where)
     except CrmError:
         raise
+    except UnreadableError as error:
+        return Raw(findings=(error.finding,))
     except Exception as error:  # the engine's own error says why
         message = f"the file cannot be read as Parquet: {reader.said(error)}"
         return Raw(findings=(rejection("not-parquet", shortened(message, 200), "export it anew", **where),))
@@ -183,11 +188,9 @@ def _differing(reader: Reader, files: Sequence[Path], where: dict[str, str]) -> 
                   FROM parquet_schema([{", ".join(map(quoted, files))}]) WHERE num_children IS NULL GROUP BY ALL"""
     first = f"SELECT min(file_name) AS file FROM ({headers}) GROUP BY header ORDER BY file LIMIT 2"
     names = [Path(file).name for (file,) in reader.con.execute(first).fetchall()] if len(files) > 1 else []
-    message, way_out = (
-        f"its files differ in their columns or types: {' and '.join(names)}",
-        "give all files the same columns",
-    )
-    return rejection("headers-differ", message, way_out, **where) if len(names) > 1 else None
+    message = f"its files differ in their columns or types: {' and '.join(names)}"
+    finding = rejection("headers-differ", message, "give all files the same columns", **where)
+    return finding if len(names) > 1 else None
 
 
 def _named_by_folders(files: Sequence[Path], base: Path) -> Iterator[str]:

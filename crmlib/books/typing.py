@@ -211,9 +211,11 @@ def _from_native(given: str, kind: str, value: str, column: Column, formats: For
         if not (timed or kind == "DATE"):
             return "NULL::DATE", "'type-not-date'"
         code = "time-cut" if cast else "date-with-time"
-        cases = [*_not_first(value, column), *([f"WHEN {given} <> {value}::{kind} THEN '{code}'"] if timed else [])]
+        cases = [f"WHEN {value} IS NULL THEN 'date-impossible'", *_not_first(value, column)]
+        cases += [f"WHEN {given} <> {value}::{kind} THEN '{code}'"] if timed else []
         cases += ["WHEN true THEN 'date-with-zone'"] if "WITH TIME ZONE" in kind and not cast else []
-        return f"{given}::DATE", _cases(cases)
+        days = "BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'"
+        return f"CASE WHEN {given}::DATE {days} THEN {given}::DATE END", _cases(cases)
     if not cast:  # text does not come here
         return f"{given}::VARCHAR", "'type-not-text'"
     if floating:

@@ -213,7 +213,7 @@ def as_declared(value: Any, formats: Formats) -> str | None:
         start, in_a_day, _ = COUNTED.get(formats.dates[0], (None, 1, ""))
         return str((date(*value.timetuple()[:3]) - start).days * in_a_day) if start else f"{value:{form}}"
     number = Decimal(str(value))
-    if number.is_finite() and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
+    if number.is_finite() and number.adjusted() < 20 and abs(number - (rounded := round(number, 4))) < Decimal("1e-9"):
         number = rounded.quantize(Decimal(1)) if rounded == rounded.to_integral() else rounded.normalize()
     text = f"{abs(number):f}".replace(".", formats.decimal)
     forms = {"leading": f"-{text}", "trailing": f"{text}-", "parentheses": f"({text})", "CR": f"{text} CR"}

@@ -200,6 +200,7 @@ BAD_TYPES = {
     ),
     "a date with time": ("date", pa.array([datetime(2024, 2, 1, 8), datetime(2024, 2, 1)]), "date-with-time"),
     "a date with zone": ("date", pa.array([datetime(2024, 2, 1)] * 2, pa.timestamp("us", "UTC")), "date-with-zone"),
+    "a date that no calendar has": ("date", pa.array([2**31 - 2, 1], pa.int32()).cast(pa.date32()), "date-impossible"),
     "a date as number": ("date", pa.array([45323, 45324]), "type-not-date"),
     "a key as number": ("customer_id", pa.array([1, 2]), "type-not-text"),
 }
@@ -525,10 +526,27 @@ def test_parquet_with_wrong_statistics_loses_no_row(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "text"),
-    [(0.1 + 0.2, "0.3"), (1e-7, "0.0000001"), (12, "12"), (True, "TRUE"), (-2.5, "-2.5"), (1e15, "1000000000000000")],
+    [
+        (0.1 + 0.2, "0.3"),
+        (1e-7, "0.0000001"),
+        (12, "12"),
+        (True, "TRUE"),
+        (-2.5, "-2.5"),
+        (1e15, "1000000000000000"),
+        (1e40, f"{10**40}"),
+    ],
 )
 def test_a_cell_is_written_as_declared(cell: Any, text: str) -> None:
     assert as_declared(cell, Formats.model_validate({})) == text
+
+
+@pytest.mark.parametrize("again", ["amount", "AMOUNT"])
+def test_a_column_twice_in_parquet_is_refused_as_in_text(again: str, tmp_path: Path) -> None:
+    folder = csv_engagement(tmp_path / "e")
+    (folder / "ledger/credits.csv").unlink()
+    table = as_parquet(GOOD["credits.csv"], "credits")
+    pq.write_table(table.append_column(again, table["amount"]), folder / "ledger/credits.parquet")
+    assert "reject column-twice credits.parquet 1 amount" in places(check(folder))
 
 
 @pytest.mark.parametrize("name", ["credits.csv", "invoice_lines-2.csv"])
