@@ -73,7 +73,7 @@ no such column, conditions on its own columns do (`kinds` in the mapping, below)
 | --- | --- |
 | sale | an order, an invoice line, units, gross sales |
 | return | a deduction; its cost comes off the cost of goods; no order and no invoice line, but a credit. The same as a row of credits with `cost_recovered` |
-| cancellation | left out together with what it cancels: `cancels` names the order, else the nearest line before it of the customer with the product and the opposite amount. One that cancels nothing in these books is read as a return, and told |
+| cancellation | left out together with what it cancels: `cancels` names the order, else the nearest line before it of the customer with the product and the opposite amount, first of all an invoice that is itself marked as a cancellation. One that cancels nothing in these books is read as a return, and told |
 | deposit | left out, with the line that takes it off the final invoice; told as long as it is open |
 | fee | sales without units; a line of the statement of its own where one has the source `fees` |
 | discount | a discount on a line of its own, as negative sales or in `discount`: goes to `discount` |
