@@ -491,14 +491,14 @@ def standing(books: Books) -> str:
     """What was read, used, excluded and unassigned, and whether it ties out, in words computed from the checks."""
     amounts = books.intake.set_index(["column", "table"])
     rows, sales = amounts.loc["rows"], amounts.loc[("gross_sales", "invoice_lines")]
-    used, others = sales["assigned"] + sales["unassigned"], len(rows) - 1
+    used, others, lines = sales["assigned"] + sales["unassigned"], len(rows) - 1, int(rows.at["invoice_lines", "read"])
     excluded, controls, asked = int(rows["excluded"].sum()), books.control_totals, len(books.engagement.settings.open)
     parts = [
-        f"{int(rows.at['invoice_lines', 'read']):,} invoice lines and {others} other table{'s' * (others != 1)} "
+        f"{lines:,} invoice line{'s' * (lines != 1)} and {others} other table{'s' * (others != 1)} "
         f"were read; the books cover {books.engagement.coverage.words}",
-        f"{excluded:,} rows lie outside and are left out" if excluded else "",
+        f"{excluded:,} {'rows lie outside and are' if excluded > 1 else 'row lies outside and is'} left out" if excluded else "",
         f"{sales['unassigned'] / used:.1%} of sales have no known customer" if used > 0 < sales["unassigned"] else "",
-        f"{controls} totals of the general ledger agree to the cent" if controls else "there is no general ledger to hold them against",
+        f"{controls} {'totals of the general ledger agree' if controls > 1 else 'total of the general ledger agrees'} to the cent" if controls else "there is no general ledger to hold them against",
         asked and f"{asked} question{'s' * (asked > 1)} on how these books are to be read {'are' if asked > 1 else 'is'} not answered, and the likeliest answer was taken",
         DISGUISED.get(books.edition, ""),
     ]  # fmt: skip

@@ -6,6 +6,7 @@ uncharged; charges for capital are balances times rate.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
@@ -88,7 +89,7 @@ def tie_out(ledger: Ledger, statement: Statement, amounts: Frame, work: Path) ->
     `amounts` as `intake_amounts`; `work` holds the roll-ups.
     """
     rolled = _months(work / "lines", ledger.engagement.coverage)
-    whole = rolled.groupby("line")["amount"].sum()
+    whole = defaultdict(Decimal, rolled.groupby("line")["amount"].sum().to_dict())  # of lines with nothing: nought
     rows: list[Check] = [
         *_read_and_placed(amounts), *_ledger_and_cube(statement, amounts, whole),
         *_priced_anew(ledger, statement, rolled), *_capital_charges(ledger, statement, whole),
@@ -120,7 +121,7 @@ def _ledger_and_cube(statement: Statement, amounts: Frame, whole: Mapping[str, D
     """What the tables hold within the coverage is what the cube holds, by line (booked lines and trade together)."""
     held = {f"{r.table}.{r.column}": r.assigned + r.unassigned for r in amounts.itertuples()}
     trade = [line for line in statement.leaves if line.is_trade]
-    net = sum(whole.get(line.id, Decimal(0)) * line.sign for line in trade)
+    net = sum(whole[line.id] * line.sign for line in trade)
     columns = [s for line in trade for s in line.sources if s.startswith("invoice_lines.")]
     signed = dict.fromkeys(columns, -1) | {"invoice_lines.gross_sales": 1}
     booked = held.get("credits.amount", Decimal(0)) if any("credits" in line.sources for line in trade) else Decimal(0)
@@ -182,7 +183,7 @@ def _capital_charges(ledger: Ledger, statement: Statement, whole: Mapping[str, D
                 FROM books.balances, (SELECT min(month) AS first FROM books.balances WHERE _covered)
                 WHERE _covered""")  # fmt: skip
             charged = Decimal(halves[0]["total"]) / 2 * monthly_rate(charge_rate(line.balance, rates))
-            yield "charge for capital = balance × rate", line.id, "all", whole.get(line.id, Decimal(0)), charged
+            yield "charge for capital = balance × rate", line.id, "all", whole[line.id], charged
 
 
 def with_untied(tied: Frame, findings: Frame) -> Frame:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from crmlib.books import cache, rollups, tie_out
-from crmlib.books.stored import Books, absent, open_books
+from crmlib.books.stored import Books, absent, open_books, standing
 from crmlib.declared.ledger import tables
 from crmlib.declared.reading import DataRejected, SettingsError
 from crmlib.profitability import firm_profitability
@@ -343,3 +343,20 @@ def test_what_these_books_lack_is_named_with_what_it_would_add(make_books: MakeB
         ["customers", tables()["customers"].columns["region"].enables],
     ]
     assert lacks["would_add"].ne("").all()
+
+
+def test_what_was_read_is_said_of_one_as_of_several(make_books: MakeBooks) -> None:
+    one = {
+        "invoice_lines": "customer_id, invoice_date, gross_sales\nA, 2024-01-10, 100",
+        "costs": "level, key, date, line, amount\ncustomer, A, 2023-01-10, bad_debts, 7",
+        "control_totals": "line, period, amount\nsales, 2024, 100",
+    }
+    several = {
+        "costs": f"{one['costs']}\ncustomer, A, 2023-01-11, bad_debts, 8",
+        "control_totals": "line, period, amount\nsales, 2024, 150\nsales, 2024-01, 100",
+    }
+    said = [standing(make_books(tables)).split("; ") for tables in (one, several)]
+    assert said[0][0] == "1 invoice line and 3 other tables were read"
+    assert said[0][2:] == ["1 row lies outside and is left out", "1 total of the general ledger agrees to the cent."]
+    assert said[1][0] == "2 invoice lines and 3 other tables were read"
+    assert said[1][2:] == ["2 rows lie outside and are left out", "2 totals of the general ledger agree to the cent."]

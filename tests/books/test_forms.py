@@ -266,6 +266,26 @@ def test_costs_without_sales_are_books_too_and_an_empty_period_is_not(make_books
         books.refuse_empty(books.period("2024-04"))
 
 
+def test_tables_that_lie_outside_the_coverage_whole_leave_the_others_as_they_are(make_books: Make) -> None:
+    outside = {
+        "credits": "customer_id, date, kind, amount, cost_recovered\nA, 2023-01-20, return, 10, 5",
+        "activities": "customer_id, date, activity, quantity\nA, 2023-03-15, visit, 4",
+        "activity_types": "activity, line, pool\nvisit, order_processing, desk",
+        "rates": "activity, valid_from, rate\nvisit, 2022-01-01, 120",
+        "capacity": "pool, month, cost, practical_capacity\ndesk, 2023-01-01, 900, 10",
+        "costs": "level, key, date, line, amount\ncustomer, A, 2023-01-10, bad_debts, 7\naccount_type, T, 2023-01-10, salaries, 7",
+        "balances": "customer_id, month, receivables, inventory\nA, 2023-01-01, 100, 50",
+        "joint_costs": "month, line, amount\n2023-01-01, head office, 7",
+        "service": "customer_id, month, measure, numerator, denominator\nA, 2023-01-01, filled, 1, 2",
+        "control_totals": "line, period, amount\nsalaries, 2023, 7",
+    }
+    held = {"customers": "customer_id, customer_name, account_type\nA, Adler, T\nB, Birch, T", "invoice_lines": SOLD}
+    books = make_books(held | outside, rates={"cost_of_capital": "0.1"})
+    lines = {key[3]: amount for key, amount in views_of_lines(books).items() if amount and key[2] == "2024-01-01"}
+    assert (lines["sales"], lines["cost_of_goods_sold"]) == (1070, 620)
+    assert set(books.findings.query("code == 'outside-coverage'")["table"]) >= {*outside} - {"activity_types", "rates"}
+
+
 @pytest.mark.parametrize(
     ("lines", "settings"),
     [
