@@ -46,7 +46,7 @@ def plot_whale_curve(frame: pd.DataFrame, *, unit: str, ax: Axes | None = None) 
     write_ticks(ax.yaxis, unit, min(heights), max(heights))
     ax.set(xlabel="Share of customers, most profitable first", ylabel=f"Cumulative, {unit}")
     along = np.linspace(0, 1, 120)
-    drawn = [(x, y) for at in along for x, y in ((at, np.interp(at, shares, heights)), (at, max(heights[-1], 0)))]
+    drawn = [(at, y) for at in along for y in (np.interp(at, shares, heights), max(heights[-1], 0), 0)]
     place_names(ax, points, texts, drawn)
     told = "; ".join(" ".join(text.split()) for text in texts)
     return drawing.describe(ax, f"Whale curve of {words.counted(len(frame), 'customer')}. {told}.", groups)

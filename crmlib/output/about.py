@@ -11,7 +11,7 @@ from crmlib.books.stored import Books, standing
 from crmlib.declared.periods import Period
 from crmlib.declared.terms import objectives, terms
 from crmlib.declared.versions import versions
-from crmlib.look.words import heading
+from crmlib.look.words import counted, heading
 from crmlib.output.page import Page, rendered, tags_of, write_page
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def _checks(books: Books) -> list[str]:
     warnings = books.findings[books.findings["verdict"] == "warn"]
     warned, kinds = int(warnings["count"].sum()), warnings["code"].nunique()
     return [
-        f"The books and the general ledger agree to the cent: {controls} totals tied out."
+        f"The books and the general ledger agree to the cent: {counted(controls, 'total')} tied out."
         if controls else "No total of the general ledger is there to hold these books against.",
-        f"The report adds up to the books: {checks} checks tied out to the cent.",
-        f"Checks of the books: {warned:,} warnings of {kinds} kinds." if warned else "Checks of the books: no warnings.",
+        f"The report adds up to the books: {counted(checks, 'check')} tied out to the cent.",
+        f"Checks of the books: {counted(warned, 'warning')} of {counted(kinds, 'kind')}." if warned else "Checks of the books: no warnings.",
     ]  # fmt: skip
