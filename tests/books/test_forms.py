@@ -97,7 +97,9 @@ def test_an_invoice_that_is_marked_as_its_reversal_is_goes_with_it_though_it_is_
     A, 2024-02-05, 4, -70, return
     A, 2024-02-06, 5, 70, cancellation
     A, 2024-03-06, 6, 70, sale
-    A, 2024-03-07, 7, -70, cancellation"""
+    A, 2024-03-07, 7, -70, cancellation
+    A, 2024-03-08, 8, 100, cancellation
+    A, 2024-03-09, 9, -100, return"""
     books = make_books({"customers": CUSTOMERS, "invoice_lines": rows})
     cube = {key[2:]: amount for key, amount in views_of_lines(books).items() if amount}
     assert cube == {("2024-01-01", "sales"): 100, ("2024-01-01", "invoice_lines"): 1, ("2024-01-01", "orders"): 1}
