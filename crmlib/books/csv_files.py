@@ -321,7 +321,5 @@ def check_header(header: Sequence[str], where: Mapping[str, str], row: int = 1) 
         finding = rejection("column-twice", message, "keep one of them", row=row, column=twice[0], **where)
         raise UnreadableError(finding)
     if not folded or "" in folded:
-        way_out = (
-            f"name every column in row {row}, or say under tables.{where['table']}.header_row where the header stands"
-        )
+        way_out = f"name every column in row {row}, or say under tables.{where['table']}.header_row where it stands"
         raise UnreadableError(rejection("header-blank", "the header has a blank name", way_out, row=row, **where))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,6 +14,7 @@ import pandas as pd
 
 from crmlib.declared.reading import DataRejected
 
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMFILE)  # of the system, which are no fault of a file
 MOST_LISTED = 100  # broken rows of one kind in one file
 BROKEN_ROWS = {
     "row-too-short": ("fewer values than the header", "fill the row up to the header's columns"),
@@ -76,6 +79,12 @@ def refuse_rejected(findings: pd.DataFrame) -> None:
         f"the data was rejected: {count} defect(s). The first: {place}: {first['message']}; {first['way_out']}",
         findings,
     )
+
+
+def refusal_in(error: BaseException) -> OSError | None:
+    """What the system refused, where a library says so in words of its own: space, or more open files."""
+    code = next((code for code in REFUSALS if os.strerror(code) in str(error)), None)
+    return OSError(code, os.strerror(code)) if code else None
 
 
 class UnreadableError(Exception):

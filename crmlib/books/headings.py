@@ -221,7 +221,5 @@ def _counted(equal: int, unread: int, where: Mapping[str, Any]) -> Iterator[Find
         message = "totals that are the sum of the rows above them"
         yield Finding("accept", "totals-agree", message, "nothing to do", count=equal, **where)
     if unread:
-        message = (
-            "rows of totals that are left out, and not compared: an amount is compared that is mapped by its name alone"
-        )
+        message = "rows of totals, left out and not compared: an amount is compared that is mapped by its name alone"
         yield Finding("accept", "totals-unread", message, "nothing to do", count=unread, **where)

@@ -13,7 +13,7 @@ from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crmlib.books.findings import Finding, rejection, shortened
+from crmlib.books.findings import Finding, refusal_in, rejection, shortened
 from crmlib.books.headings import with_carried, with_headings
 from crmlib.books.ledger import Rows, identifier, quoted, rows_of
 from crmlib.declared.engagement import Engagement
@@ -126,7 +126,15 @@ class Reader:
         return path
 
     def said(self, error: Exception) -> str:
-        """The first line of the engine's own error, without any path of this machine."""
+        """The first line of the engine's own error, without any path of this machine.
+
+        Raises
+        ------
+        OSError
+            The system refused: the file is not to blame.
+        """
+        if refused := refusal_in(error):
+            raise refused from None
         line = str(error).strip().splitlines()[0]
         here = [] if database_url(self.engagement) else [source_path(self.engagement).parent]
         for folder in (*here, self.work):

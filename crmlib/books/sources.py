@@ -97,9 +97,7 @@ def _with_joins(reader: Reader, source: Source, table: str, raw: Raw) -> Raw:
         The mapping names a table that is not there, or a header's row where there is none.
     """
     if reader.engagement.table(table).header_row > 1 and not (raw.text or raw.findings):
-        raise SettingsError(
-            f"tables.{table}.header_row: only CSV files and sheets have rows above a header; take it away"
-        )
+        raise SettingsError(f"tables.{table}.header_row: only CSV files and sheets have rows above a header; drop it")
     others = {name: source.read([name], table, f"tables.{table}.join") for name in reader.engagement.table(table).join}
     return joined(reader, raw, table, others) if others else raw
 

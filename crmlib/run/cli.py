@@ -255,11 +255,10 @@ def list_() -> None:
     with _exit_codes():
         from crmlib.run.notebooks import list_notebooks
 
-        notebooks = list_notebooks()
-    for notebook in notebooks:
-        _say(f"{notebook.number}  {notebook.title}\n    {notebook.question}")
-        for p in notebook.parameters:
-            _say(f"    -p {p.name}={p.default}  ({p.type}) {p.help}")
+        for notebook in list_notebooks():
+            _say(f"{notebook.number}  {notebook.title}\n    {notebook.question}")
+            for p in notebook.parameters:
+                _say(f"    -p {p.name}={p.default}  ({p.type}) {p.help}")
 
 
 @app.command(epilog="Examples: `crm lab` · `crm lab 27` · `crm lab reports/sample/failed/2025-27_x.ipynb`")

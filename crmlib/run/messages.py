@@ -66,8 +66,11 @@ def scrubbed(content: Any, folders: Mapping[Path, str]) -> Any:
 
 
 def os_error(error: BaseException) -> OSError | None:
-    """The system's own error, where a library has wrapped it."""
-    return next((each for each in (error, *error.args, error.__cause__) if isinstance(each, OSError)), None)
+    """The system's own error, where a library has wrapped it, or says it in words of its own."""
+    from crmlib.books.findings import refusal_in
+
+    wrapped = (each for each in (error, *error.args, error.__cause__) if isinstance(each, OSError))
+    return next(wrapped, None) or refusal_in(error)
 
 
 def os_error_message(error: OSError, reports: Path, cache: Path) -> str:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import pytest
 
@@ -20,6 +21,7 @@ from crmlib.books.stored import Books, open_books
 from crmlib.declared.engagement import open_engagement
 from crmlib.declared.reading import DECLARED, CrmError, DataRejected, SettingsError
 from crmlib.profitability import firm_profitability
+from crmlib.run.messages import os_error, os_error_message
 
 Make = Callable[..., Path]
 CREDITS = "SELECT customer_id, date, kind, CAST(amount AS DECIMAL(18, 2)) AS amount FROM extra"
@@ -215,6 +217,20 @@ def test_a_cache_that_cannot_be_written_says_where(make_engagement: Make, tmp_pa
     monkeypatch.setenv("CRM_CACHE", str(tmp_path / "file"))
     with pytest.raises(CrmError, match="set CRM_CACHE to a folder"):
         open_books(make_engagement())
+
+
+def test_a_full_disk_is_no_fault_of_the_tables(make_engagement: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any, **named: Any) -> None:
+        raise duckdb.IOException('IO Error: Could not write file "rates.parquet": No space left on device')
+
+    monkeypatch.setattr("crmlib.books.reader._make_typed", full)
+    with pytest.raises(CrmError, match="No space left on device; make room"):
+        open_books(make_engagement())
+    with pytest.raises(duckdb.IOException) as error:
+        full()
+    refused = os_error(error.value)
+    assert refused
+    assert "the disk is full" in os_error_message(refused, Path(), Path())
 
 
 def test_a_file_that_is_put_beside_the_books_and_cannot_be_read_is_not_hidden_by_the_cache(
