@@ -105,11 +105,9 @@ def _left_behind(name: str, table: str) -> Finding:
     return Finding("warn", "file-alike", message, way_out, table=table, file=name)
 
 
-def _listed(code: str, what: str, names: list[str], **place: Any) -> Finding:
+def _listed(code: str, what: str, names: list[str], **at: Any) -> Finding:
     shown = ", ".join(shortened(name) for name in names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
-    return Finding(
-        "accept", code, f"{what}: {shown}", "nothing to do if they are not needed", count=len(names), **place
-    )
+    return Finding("accept", code, f"{what}: {shown}", "nothing to do if they are not needed", count=len(names), **at)
 
 
 def unread_columns(
