@@ -17,6 +17,7 @@ from crmlib.declared.ledger import DRIVERS, tables
 COUNTS = {*DRIVERS, "quantity", "unit_minutes", "practical_capacity", "numerator", "denominator", "agreed"}
 NAMES = {"parent_id": "customer_id", "key": "customer_id", "account_manager": "staff"}  # of what columns hold names
 OWNER = "CASE WHEN level IN ('customer', 'parent') THEN 'customer_id' ELSE level END"
+OURS = {"level", "avoidable", "driver", "verdict", "code", "table", "column", "check"}  # what hold words of ours
 QUOTING = {"file", "row", "value", "message"}  # columns of findings that quote the client's files
 
 
@@ -66,7 +67,7 @@ def _shown(disguise: Disguise, table: Path, name: str, types: Mapping[str, str])
     value, kind = identifier(name), types[name]
     if table.stem == "findings" and name in QUOTING:
         return "replace(code, '-', ' ')" if name == "message" else "''" if kind == "VARCHAR" else f"NULL::{kind}"
-    if kind != "VARCHAR":
+    if kind != "VARCHAR" or name in OURS or (name == "line" and table.stem in {"bookings", "activity_types"}):
         return value
     blank = quoted(disguise.of(name, "")) if table.stem == "customers" and disguise.of(name, "") else value
     return f"CASE WHEN {value} <> '' THEN shown_as({_kind(table, name, types)}, {value}) ELSE {blank} END"
@@ -111,5 +112,4 @@ def _driven_by_amounts(books: Books) -> list[str]:
     kinds = books.table("activity_types")
     if kinds is None or "driver" not in kinds:
         return []
-    counts = {"", *COUNTS} - {"net_sales"}
-    return [str(row.activity) for row in kinds.itertuples() if row.driver not in counts]
+    return [str(row.activity) for row in kinds.itertuples() if row.driver not in {"", *COUNTS} - {"net_sales"}]

@@ -172,7 +172,7 @@ def test_blanks_are_a_group_and_own_segments_are_hidden_though_they_own_costs(
     edition: Any, make_engagement: Any, tmp_path: Path
 ) -> None:
     customers = "customer_id, customer_name, region, segment\nA, Ada, , Alpha\nB, Bo, North, Beta\nC, Cy, North, Beta\nD, Di, North, Beta"
-    customers += "\nE, Ed, North, Zeta\nF, Fay, North, Zeta\nG, Guy, North, Zeta"
+    customers += "\nE, Ed, North, Zeta\nF, Fay, North, Zeta\nsegment, advertising, North, Zeta"
     costs = "level, key, date, line, amount" + "".join(
         f"\nsegment, {key}, 2024-03-01, advertising, 1" for key in ("Alpha", "Beta", "Key account")
     )
