@@ -19,9 +19,16 @@ if TYPE_CHECKING:
 
 SHOWN = 100  # defects of one kind in one column that are listed row by row; the rest is counted in the last
 BLANKS = "\u00a0\u202f"  # typographic twins of a blank
-# text without blanks around it; only where there are some is it looked at mark by mark, which takes tenfold
-_OUTER = [f"suffix(text, '{b}')" for b in string.whitespace + BLANKS] + [f"prefix(text, '{b}')" for b in BLANKS]
-STRIPPED = f"""CREATE TEMP MACRO stripped(text) AS CASE WHEN text < '!' OR {" OR ".join(_OUTER)}
+
+
+def may_begin_blank(text: str) -> str:
+    """Condition that a text begins with a blank, or no letter of ASCII, among which the other blanks are: cheap, for what is hardly ever so."""
+    return f"({text} < '!' OR {text} >= '{BLANKS[0]}')"
+
+
+_ENDS = " OR ".join(f"suffix(text, '{blank}')" for blank in string.whitespace + BLANKS)
+# text without blanks around it; only where there may be some is it looked at mark by mark, which takes tenfold
+STRIPPED = f"""CREATE TEMP MACRO stripped(text) AS CASE WHEN {may_begin_blank("text")} OR {_ENDS}
                THEN trim(text, '{string.whitespace}{BLANKS}') ELSE text END"""
 
 

@@ -13,7 +13,7 @@ from crmlib.books.defects import TOLD, listed
 from crmlib.books.engines import Session, refuse_currencies
 from crmlib.books.findings import Finding, rejection, shortened
 from crmlib.books.forms import settle_lines
-from crmlib.books.ledger import Ledger, Rows, close, connect, identifier, quoted, rows_of
+from crmlib.books.ledger import Ledger, Rows, close, connect, identifier, may_begin_blank, quoted, rows_of
 from crmlib.books.raw import Raw, Reader, source_files
 from crmlib.books.sources import read_raw
 from crmlib.books.typing import step
@@ -169,7 +169,8 @@ def _odd(columns: Sequence[TypedColumn], texts: Mapping[str, str], marks: Mappin
         c.record.name for c in columns if c.record.type == "key" and (c.record.blank or not c.record.required)
     } & texts.keys()
     wrong = [marks[f"_bad_{c.record.name}"] for c in columns if c.record.name not in sure]
-    return " OR ".join([*(f"{text} < '!' OR reverse({text}) < '!'" for text in texts.values()), *wrong]) or "false"
+    edges = [may_begin_blank(edge) for text in texts.values() for edge in (text, f"reverse({text})")]
+    return " OR ".join([*edges, *wrong]) or "false"
 
 
 def _counted(con: DuckDBPyConnection, marks: Mapping[str, str], name: str, odd: str) -> Mapping[str, int]:
