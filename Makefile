@@ -15,7 +15,9 @@ unexport PYTHONDONTWRITEBYTECODE
 report: $(READY)
 	$(BIN)/crm run data/sample
 
-# nbval runs every notebook of the sample as JupyterLab does
+# nbval runs every notebook of the sample as JupyterLab does; the workers fill the cores, and threads of linear algebra would only wait for each other
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
 test: $(DEVELOP)
 	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder --nbval-lax --nbval-current-env --nbval-cell-timeout=300 tests notebooks
 
