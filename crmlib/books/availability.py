@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
 from crmlib.books.ledger import Ledger
 from crmlib.books.views import has_kinds
@@ -44,8 +43,10 @@ def with_sources(statement: Statement, ledger: Ledger) -> Statement:
         wrong.append("the ledger has returns (negative invoice lines), and no line has the source returns")
     if wrong:
         raise SettingsError("statement and ledger do not go together:\n" + "\n".join(f"  {w}" for w in wrong))
-    found_for: dict[str, Any] = {id_: {"sources": found, "available": bool(found)} for id_, found in filled.items()}
-    marked = [replace(line, **found_for.get(line.id, {})) for line in statement.lines]
+    marked = [
+        li if li.subtotal else replace(li, sources=filled[li.id], available=bool(filled[li.id]))
+        for li in statement.lines
+    ]
     return Statement(tuple(noted(marked)))
 
 

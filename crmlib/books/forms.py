@@ -55,11 +55,14 @@ ENDED = """
     ),
     ended AS MATERIALIZED (FROM pairs WHERE ends AND NOT before)
     SELECT _file, _row FROM ended UNION ALL SELECT begun_file, begun_row FROM ended"""
-STEPS: tuple[dict[str, Any], ...] = (  # side of what is ended, among which lines, and which of them end another
+# steps, each with the side of what is ended, among which lines, and which of them end another: where invoices are marked as cancelled, and always
+MARKED: tuple[dict[str, Any], ...] = (
     {"side": -1, "among": "(kind = 'cancellation') = (gross_sales > 0)", "ends": "kind = 'cancellation'"},  # returns
     {"side": -1, "among": "kind = 'cancellation'", "ends": "gross_sales < 0"},  # invoices marked as their reversals are
     {"side": -1, "among": "kind = 'return' OR kind = 'cancellation' AND gross_sales > 0", "ends": "kind = 'return'"},
-    *({"side": side, "among": "true", "ends": "kind = 'cancellation'"} for side in (-1, 1)),
+)
+ALWAYS: tuple[dict[str, Any], ...] = tuple(
+    {"side": s, "among": "true", "ends": "kind = 'cancellation'"} for s in (-1, 1)
 )
 KEYS = "customer_id, product_id, quantity, gross, side, document"
 
@@ -111,5 +114,5 @@ def _end_lines(con: DuckDBPyConnection, there: dict[str, str]) -> None:
     unnamed = f"kind <> 'cancellation' OR {there['cancels']} IS NULL"
     ways = ((named, f"coalesce({there['cancels']}, {there['order_id']}) IS NOT NULL"), ("NULL", unnamed))
     marked = con.execute("SELECT 1 FROM memory.typed.given WHERE kind = 'cancellation' AND gross_sales > 0 LIMIT 1")
-    for step, (document, which) in itertools.product(STEPS if marked.fetchall() else STEPS[3:], ways):
+    for step, (document, which) in itertools.product((*(MARKED if marked.fetchall() else ()), *ALWAYS), ways):
         con.execute(ENDED.format(**there, **step, keys=KEYS, document=document, which=which))

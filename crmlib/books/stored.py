@@ -127,8 +127,10 @@ class Books:
 
     def has_sales(self, period: Period) -> bool:
         """Whether anybody bought in a period."""
+        import pyarrow.compute as pc
+
         sold = read_rollup(self.cache / "lines", [*OWNER, "month"], period)["sales"]
-        return any(amount > 0 for amount in sold.to_pylist())
+        return bool(pc.any(pc.greater(sold, Decimal(0))).as_py())
 
     def comparable(self, period: Period) -> bool:
         """Whether the books cover a period."""
@@ -211,7 +213,8 @@ class View:
     @property
     def year_before(self) -> Period | None:
         """The same months a year before; None where the books do not hold them whole."""
-        return next(filter(self.books.comparable, [self.period.year_before()]), None)
+        before = self.period.year_before()
+        return before if self.books.comparable(before) else None
 
     @property
     def provenance(self) -> Frame:
